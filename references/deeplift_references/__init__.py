@@ -1,0 +1,23 @@
+"""References for DeepLIFT on DNA: what an input is compared with."""
+
+from deeplift_references.base import Reference, SharedReference
+from deeplift_references.encoding import blank_missing, check_one_hot
+from deeplift_references.errors import ReferenceDataError, ReferenceSpecError
+from deeplift_references.registry import Factory, Kind, Settings, import_generators, kinds, make, register
+
+__all__ = [
+    "Factory",
+    "Kind",
+    "Reference",
+    "ReferenceDataError",
+    "ReferenceSpecError",
+    "Settings",
+    "SharedReference",
+    "blank_missing",
+    "check_one_hot",
+    "kinds",
+    "make",
+    "register",
+]
+
+import_generators()

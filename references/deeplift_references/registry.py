@@ -1,0 +1,169 @@
+"""The kinds of reference by name: what registers them, lists them and makes one.
+
+A kind is one decorated factory::
+
+    @register("thirds", help="a third each of A, C and G")
+    def make_thirds(argument: str | None, settings: Settings) -> Reference: ...
+
+A module in ``generators/`` is found by itself. A kind of another package is registered once its module is
+imported.
+"""
+
+import importlib
+import operator
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from deeplift_references import generators
+from deeplift_references.base import Reference
+from deeplift_references.errors import ReferenceSpecError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a factory may use.
+
+    Attributes
+    ----------
+    n_references : int
+        References wanted for each sequence, at least 1; kinds that have but one way to go make one.
+    seed : int
+        Any integer.
+    frequencies : tuple of float, optional
+        Base frequencies in the order ACGT as the user gave them, unchecked; None where they are to be
+        found in the input.
+    context : mapping
+        Whatever else the caller passed to `make`, for kinds of other packages.
+    """
+
+    n_references: int = 20
+    seed: int = 0
+    frequencies: tuple[float, ...] | None = None
+    context: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+Factory = Callable[[str | None, Settings], Reference]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One registered kind: its name, one line of help, its factory and how it is spelled."""
+
+    name: str
+    help: str
+    factory: Factory
+    takes_argument: bool = False
+    metavar: str = "ARGUMENT"
+
+    @property
+    def usage(self) -> str:
+        """How the user spells it, e.g. ``zeros`` or ``background:FASTA``."""
+        return f"{self.name}:{self.metavar}" if self.takes_argument else self.name
+
+
+_KINDS: dict[str, Kind] = {}
+
+
+def register(
+    name: str,
+    *,
+    help: str,  # noqa: A002 - reads as in click
+    takes_argument: bool = False,
+    metavar: str = "ARGUMENT",
+) -> Callable[[Factory], Factory]:
+    """Decorate a factory ``(argument, settings) -> Reference`` to make it a kind.
+
+    Parameters
+    ----------
+    name : str
+        What the user types; no colon in it.
+    help : str
+        One line for the command line's help.
+    takes_argument : bool
+        Whether the kind is spelled ``name:argument``. The argument is then required; without it the
+        factory's first parameter is None.
+    metavar : str
+        What the argument is called in help, e.g. FASTA.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken or contains a colon.
+    """
+    if name in _KINDS:
+        raise ValueError(f"two kinds of reference are called {name!r}")
+    if not name or ":" in name:
+        raise ValueError(f"a kind of reference cannot be called {name!r}")
+
+    def add(factory: Factory) -> Factory:
+        _KINDS[name] = Kind(name, help, factory, takes_argument, metavar)
+        return factory
+
+    return add
+
+
+def import_generators() -> None:
+    """Import every module of ``generators/``, each of which registers its kind."""
+    for module in pkgutil.iter_modules(generators.__path__, f"{generators.__name__}."):
+        importlib.import_module(module.name)
+
+
+def kinds() -> Mapping[str, Kind]:
+    """All kinds registered so far, by name: those of this package first."""
+    return MappingProxyType(_KINDS)
+
+
+def _find(spec: str) -> tuple[Kind, str | None]:
+    name, colon, argument = spec.partition(":")
+    kind = kinds().get(name)
+    if kind is None:
+        choices = ", ".join(known.usage for known in kinds().values())
+        raise ReferenceSpecError(f"unknown kind of reference {name!r}; choose from {choices}")
+    if kind.takes_argument and not argument:
+        raise ReferenceSpecError(f"reference {name!r} needs an argument: {kind.usage}")
+    if colon and not kind.takes_argument:
+        raise ReferenceSpecError(f"reference {name!r} takes no argument, but got {argument!r}")
+    return kind, argument if colon else None
+
+
+def make(
+    spec: str,
+    *,
+    n_references: int = 20,
+    seed: int = 0,
+    frequencies: Sequence[float] | None = None,
+    **context: Any,
+) -> Reference:
+    """Make a reference generator.
+
+    Parameters
+    ----------
+    spec : str
+        ``kind`` or ``kind:argument``; `kinds` lists them.
+    n_references : int
+        References for each sequence. Kinds with one reference only (frequency, mean, zeros) make one.
+    seed : int
+        Shuffles depend on it and on the sequence, and on nothing else.
+    frequencies : sequence of 4 float, optional
+        For the kind ``frequency``: base frequencies in the order ACGT. None: those of the observed input.
+    **context
+        For kinds of other packages, as `Settings.context`.
+
+    Raises
+    ------
+    ReferenceSpecError
+        If the kind is unknown, its argument is missing or not wanted, or a setting makes no sense.
+    """
+    kind, argument = _find(spec)
+    if operator.index(n_references) < 1:
+        raise ReferenceSpecError(f"the number of references must be at least 1, not {n_references}")
+    settings = Settings(
+        n_references=operator.index(n_references),
+        seed=operator.index(seed),
+        frequencies=None if frequencies is None else tuple(float(f) for f in frequencies),
+        context=MappingProxyType(context),
+    )
+    return kind.factory(argument, settings)
