@@ -1,0 +1,447 @@
+"""`DeepLift`: contribution scores of a model's inputs against references."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deeplift_core import targets
+from deeplift_core.capture import borrowed, record_model
+from deeplift_core.errors import OptionError, TargetError
+from deeplift_core.plan import PRESETS, Plan
+from deeplift_core.propagate import gradients, multipliers, values_to_keep
+from deeplift_core.targets import Target
+
+RULES: tuple[str, ...] = (*PRESETS, "gradient", "integrated-gradients")
+DEFAULT_STEPS = 50
+
+Tensors = Tensor | tuple[Tensor, ...]
+
+# Values of references that all sequences share are kept between calls, up to this many bytes.
+_SHARED_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """One recorded operation, as `DeepLift.nodes` shows it."""
+
+    name: str
+    op: str
+    module: str
+    rule: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What :meth:`DeepLift.attribute` returns; N sequences, R references each.
+
+    With several inputs the first three are tuples, one entry for each input.
+
+    Attributes
+    ----------
+    contributions : Tensor [N, ...]
+        Mean over references of multiplier x difference-from-reference, in units of the output.
+    hypothetical : Tensor [N, ...] or None
+        Contribution that each base would have had: mean over references of m_b - sum_k ref_k m_k; 0
+        where the sequence has no base. None where the input has no channel axis.
+    multipliers : Tensor [N, ...]
+        Mean over references.
+    output, reference_output : Tensor [N], [N, R]
+        The explained scalar: a logit where a final sigmoid or softmax was left out.
+    prediction : Tensor [N]
+        The same element of the model's own output.
+    completeness_error : Tensor [N, R]
+        Sum of the pair's contributions - (output - reference_output): summation-to-delta says 0.
+    """
+
+    contributions: Any
+    hypothetical: Any
+    multipliers: Any
+    output: Tensor
+    reference_output: Tensor
+    prediction: Tensor
+    completeness_error: Tensor
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One batch against one reference for each row; tensors [K, ...], one for each layer."""
+
+    contributions: list[Tensor]
+    hypothetical: list[Tensor | None]
+    multipliers: list[Tensor]
+    reference_output: Tensor
+    completeness_error: Tensor
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What one call explains: target and prediction nodes, and the layers that get scores."""
+
+    target: int
+    prediction: int
+    layers: tuple[int, ...]
+    keep: frozenset[int]
+
+
+class DeepLift:
+    """DeepLIFT contribution scores (Shrikumar, Greenside, Kundaje 2017).
+
+    The model is recorded once, on a batch of K rows; every later batch has K rows too (the last is
+    padded). For n references each sequence takes one forward pass itself, and one forward pass and one
+    reverse walk for each reference.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any model; left as it was (mode, device, dtype, hooks). Parameters are read when it is recorded.
+    example : Tensor [K, ...] or tuple of Tensor, optional
+        A batch of inputs; K is the batch size. Left out, the first x is taken.
+    rule : str
+        "genomics-default" (Rescale after convolutions, RevealCancel after dense layers), "rescale",
+        "revealcancel", "revealcancel-positive-first"; for comparison "gradient" (times
+        difference-from-reference) and "integrated-gradients" (midpoint rule with 50 steps; ":N" for N),
+        which are exempt from summation-to-delta.
+    layer_rules : mapping of str to str, optional
+        fnmatch patterns of module names, each with the rule for the activations there.
+    output : int or str
+        Which output, where the model returns several.
+    logits : bool
+        Leave out a final sigmoid or softmax and explain its logit.
+    centre : bool
+        For softmax, subtract the mean contribution over its classes (paper, equation 5).
+    channel_axis : int, optional
+        Axis of x (the batch is axis 0) along which a one-hot base lies; by default axis 1, the last, or
+        any other of size 4, in this order.
+    dtype : torch.dtype, optional
+        To compute in; the model's own by default.
+    device : torch.device or str, optional
+        To compute on; the model's own by default.
+
+    Raises
+    ------
+    OptionError
+        If a rule or a layer pattern is not known.
+    CaptureError
+        If the model cannot be recorded.
+    UnsupportedOpsError
+        If it contains operations without a rule: all of them are listed.
+    TargetError
+        If there is no such output.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        example: Tensors | None = None,
+        rule: str = "genomics-default",
+        layer_rules: Mapping[str, str] | None = None,
+        output: int | str = 0,
+        logits: bool = True,
+        centre: bool = True,
+        channel_axis: int | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self._model = model
+        self._rule, self._steps = _parse_rule(rule)
+        self._layer_rules = dict(layer_rules or {})
+        if self._steps and self._layer_rules:
+            raise OptionError(f"layer rules do not go with rule {rule!r}, which has no activation rules")
+        self._output, self._logits, self._centre = output, logits, centre
+        self._channel_axis = channel_axis
+        parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
+        self.dtype = dtype or (parameter.dtype if parameter is not None else torch.get_default_dtype())
+        self.device = torch.device(device or (parameter.device if parameter is not None else "cpu"))
+        self._plan: Plan | None = None
+        self._tasks: dict[Any, _Task] = {}
+        self._shared: dict[Any, tuple[tuple[Tensor, ...], dict[int, Any]]] = {}
+        if example is not None:
+            self._record(self._as_inputs(example))
+
+    # ---- recording
+
+    def _as_inputs(self, value: Tensors) -> tuple[Tensor, ...]:
+        tensors = value if isinstance(value, tuple) else (value,)
+        return tuple(tensor.to(device=self.device, dtype=self.dtype) for tensor in tensors)
+
+    def _record(self, example: tuple[Tensor, ...]) -> Plan:
+        preset = "rescale" if self._steps else self._rule
+        if preset not in PRESETS:
+            raise OptionError(f"unknown rule {preset!r}; choose from {', '.join(RULES)}")
+        with borrowed(self._model, self.dtype, self.device):
+            graph, outputs, structure = record_model(self._model, example)
+        plan = Plan(graph, preset, self._layer_rules)
+        self._model_nodes = len(graph.nodes)
+        self._prediction = targets.choose_output(outputs, structure, self._output)
+        explained = self._prediction
+        if self._logits:
+            explained = targets.logit(graph, explained, centre=self._centre)
+        self._explained = explained
+        if not self._steps:
+            plan.reached(explained)
+            plan.check_patterns()
+        self._plan = plan
+        return plan
+
+    def _recorded(self) -> Plan:
+        if self._plan is None:
+            raise OptionError("nothing is recorded yet: give an example, or call attribute() first")
+        return self._plan
+
+    @property
+    def batch_size(self) -> int:
+        """K, the number of rows of every batch."""
+        return self._recorded().graph.batch_size
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the explained output for one sequence: what a target chooses from."""
+        return tuple(self._recorded().graph.nodes[self._explained].shape[1:])
+
+    @property
+    def nodes(self) -> list[NodeInfo]:
+        """Every recorded operation of the model with the rule it got."""
+        plan = self._recorded()
+        reached = set() if self._steps else set(plan.reached(self._explained))
+        used = set(plan.graph.ancestors(self._explained))
+
+        def rule_of(index: int) -> str:
+            if self._steps:
+                return self._rule
+            if index in reached:
+                return plan.rule(index).name
+            return "part of another" if index in used else "not used"
+
+        return [
+            NodeInfo(node.name, str(node.op or "input"), node.module, rule_of(node.index), node.source)
+            for node in plan.graph.nodes[: self._model_nodes]
+        ]
+
+    # ---- scores
+
+    def attribute(
+        self,
+        x: Tensors,
+        references: Tensors,
+        target: Target = 0,
+        *,
+        per_reference: bool = False,
+        layer: str | None = None,
+    ) -> Attribution:
+        """Contribution scores of x against references.
+
+        Parameters
+        ----------
+        x : Tensor [N, ...] or tuple of Tensor
+            Inputs; a tuple for a model with several.
+        references : Tensor [N, R, ...] or [R, ...], or tuple of Tensor
+            R references for each input, or R that serve all.
+        target : int, tuple of int, callable, or (module name, index)
+            Element of the (explained) output; or a function of it that returns one value a row; or an
+            element of the output of any module.
+        per_reference : bool
+            Return the first three results for each reference, [N, R, ...], instead of their mean.
+        layer : str, optional
+            Score the output of this module instead of the inputs.
+
+        Returns
+        -------
+        Attribution
+
+        Raises
+        ------
+        TargetError
+            If the target names no scalar.
+        OptionError
+            If shapes do not fit.
+        """
+        inputs, given = self._as_inputs(x), self._as_inputs(references)
+        plan = self._plan or self._record(inputs)
+        shared = self._check_shapes(inputs, given)
+        task = self._task(target, layer)
+        with torch.no_grad():
+            batches = [
+                self._batch(task, rows, refs, shared, per_reference)
+                for rows, refs in _batches(inputs, given, plan.graph.batch_size, shared)
+            ]
+        joined = {
+            item.name: _join([getattr(batch, item.name) for batch in batches], inputs[0].shape[0])
+            for item in fields(Attribution)
+        }
+        if layer is not None or not isinstance(x, tuple):
+            for name in ("contributions", "hypothetical", "multipliers"):
+                joined[name] = joined[name][0]
+        return Attribution(**joined)
+
+    def _check_shapes(self, inputs: tuple[Tensor, ...], references: tuple[Tensor, ...]) -> bool:
+        """Whether the references are shared; refuses shapes that do not fit."""
+        graph = self._recorded().graph
+        if not len(inputs) == len(references) == len(graph.inputs):
+            raise OptionError(
+                f"the model has {len(graph.inputs)} inputs; got {len(inputs)} for x and {len(references)} for references"
+            )
+        shared = references[0].dim() == inputs[0].dim()
+        for x, reference, index in zip(inputs, references, graph.inputs, strict=True):
+            wanted = graph.nodes[index].shape[1:]
+            if x.shape[1:] != wanted or x.shape[0] != inputs[0].shape[0] or x.shape[0] == 0:
+                raise OptionError(f"x has shape {tuple(x.shape)}; recorded was [N, {', '.join(map(str, wanted))}]")
+            leading = reference.shape[: reference.dim() - len(wanted)]
+            fits = reference.shape[len(leading) :] == wanted and reference.numel() > 0
+            if not fits or len(leading) != (1 if shared else 2) or (not shared and leading[0] != x.shape[0]):
+                raise OptionError(
+                    f"references have shape {tuple(reference.shape)}; for x of shape {tuple(x.shape)} they must be "
+                    "[N, R, ...], or [R, ...] where all inputs share them"
+                )
+        return shared
+
+    def _task(self, target: Target, layer: str | None) -> _Task:
+        """Nodes for this target and layer, kept for later calls."""
+        if (target, layer) not in self._tasks:
+            plan = self._recorded()
+            graph = plan.graph
+            if isinstance(target, tuple) and target and isinstance(target[0], str):
+                name, index = target
+                node = prediction = targets.select(graph, targets.of_module(graph, name), index)
+            else:
+                node = targets.select(graph, self._explained, target)
+                same = self._explained == self._prediction
+                prediction = node if same else targets.select(graph, self._prediction, target)
+            layers = tuple(graph.inputs) if layer is None else (targets.of_module(graph, layer),)
+            if self._steps and layer is not None:
+                raise OptionError(f"layer= does not go with rule {self._rule!r}")
+            if layer is not None and layers[0] not in plan.reached(node):
+                raise TargetError(f"the target does not depend on the output of module {layer!r}")
+            keep = frozenset(graph.inputs) if self._steps else values_to_keep(plan, node, layers)
+            self._tasks[target, layer] = _Task(node, prediction, layers, keep)
+        return self._tasks[target, layer]
+
+    def _batch(
+        self, task: _Task, rows: list[Tensor], references: list[Tensor], shared: bool, per_reference: bool
+    ) -> Attribution:
+        """Scores of one batch of K rows, padding included."""
+        graph = self._recorded().graph
+        x = graph.run(rows, [task.target, task.prediction], task.keep)
+        pairs = []
+        for place in range(references[0].shape[1]):
+            reference = [tensor[:, place] for tensor in references]
+            pairs.append(self._pair(task, x, self._reference_values(task, reference, place if shared else None)))
+
+        def over_references(name: str) -> list[Tensor | None]:
+            columns = zip(*(getattr(pair, name) for pair in pairs), strict=True)
+            combine = _stack if per_reference else _mean
+            return [None if column[0] is None else combine(column) for column in columns]
+
+        return Attribution(
+            over_references("contributions"),
+            over_references("hypothetical"),
+            over_references("multipliers"),
+            x[task.target],
+            torch.stack([pair.reference_output for pair in pairs], 1),
+            x[task.prediction],
+            torch.stack([pair.completeness_error for pair in pairs], 1),
+        )
+
+    def _reference_values(self, task: _Task, reference: list[Tensor], place: int | None) -> dict[int, Any]:
+        """Forward values at one reference; those of a shared reference are kept for the next batch."""
+        graph = self._recorded().graph
+        if place is None:
+            return graph.run(reference, [task.target], task.keep)
+        key = (task.target, task.layers, place)
+        known = self._shared.get(key)
+        if known is not None and all(map(torch.equal, known[0], reference)):
+            return known[1]
+        values = graph.run(reference, [task.target], task.keep)
+        self._shared[key] = (tuple(reference), values)
+        if sum(_bytes(kept) for _, kept in self._shared.values()) > _SHARED_BYTES:
+            del self._shared[key]
+        return values
+
+    def _pair(self, task: _Task, x: dict[int, Any], reference: dict[int, Any]) -> _Pair:
+        """Contributions of one batch against one reference for each row."""
+        found = self._multipliers(task, x, reference)
+        contributions, hypothetical = [], []
+        for index in task.layers:
+            here, there, m = x[index], reference[index], found[index]
+            contributions.append(m * (here - there))
+            axis = _channel_axis(here, self._channel_axis) if index in self._recorded().graph.inputs else None
+            hypothetical.append(None if axis is None else _hypothetical(m, here, there, axis))
+        total = sum(item.flatten(1).sum(1) for item in contributions)
+        delta = x[task.target] - reference[task.target]
+        return _Pair(
+            contributions, hypothetical, [found[i] for i in task.layers], reference[task.target], total - delta
+        )
+
+    def _multipliers(self, task: _Task, x: dict[int, Any], reference: dict[int, Any]) -> dict[int, Tensor]:
+        plan = self._recorded()
+        if not self._steps:
+            return multipliers(plan, task.target, task.layers, x, reference)
+        at_x = [x[index] for index in task.layers]
+        at_reference = [reference[index] for index in task.layers]
+        fractions = [1.0] if self._rule == "gradient" else [(k + 0.5) / self._steps for k in range(self._steps)]
+        total: dict[int, Tensor] = {}
+        for fraction in fractions:
+            point = [there + fraction * (here - there) for here, there in zip(at_x, at_reference, strict=True)]
+            for index, gradient in gradients(plan.graph, task.target, point).items():
+                total[index] = total[index] + gradient if index in total else gradient
+        return {index: value / len(fractions) for index, value in total.items()}
+
+
+def _parse_rule(rule: str) -> tuple[str, int]:
+    """Name of the rule, and the number of gradients it takes (0 for DeepLIFT's own)."""
+    match = re.fullmatch(r"integrated-gradients(?::([1-9][0-9]*))?", rule)
+    if match:
+        return "integrated-gradients", int(match[1] or DEFAULT_STEPS)
+    return rule, int(rule == "gradient")
+
+
+def _channel_axis(value: Tensor, given: int | None) -> int | None:
+    if given is not None:
+        return given % value.dim()
+    axes = [1, value.dim() - 1, *range(2, value.dim() - 1)]
+    return next((axis for axis in axes if 0 < axis < value.dim() and value.shape[axis] == 4), None)
+
+
+def _hypothetical(m: Tensor, x: Tensor, reference: Tensor, axis: int) -> Tensor:
+    """m_b - sum_k ref_k m_k; 0 where neither the sequence nor the reference has a base."""
+    score = m - (reference * m).sum(axis, keepdim=True)
+    empty = ((x == 0) & (reference == 0)).all(axis, keepdim=True)
+    return score.masked_fill(empty, 0)
+
+
+def _batches(
+    inputs: tuple[Tensor, ...], references: tuple[Tensor, ...], size: int, shared: bool
+) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    """Batches of exactly ``size`` rows [K, ...] and their references [K, R, ...]; the last row fills up."""
+    total = inputs[0].shape[0]
+    for start in range(0, total, size):
+        places = torch.arange(start, start + size, device=inputs[0].device).clamp(max=total - 1)
+        rows = [tensor[places] for tensor in inputs]
+        if shared:
+            yield rows, [tensor.expand(size, *tensor.shape) for tensor in references]
+        else:
+            yield rows, [tensor[places] for tensor in references]
+
+
+def _mean(column: Sequence[Tensor]) -> Tensor:
+    return sum(column[1:], start=column[0]) / len(column)
+
+
+def _stack(column: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(column), 1)
+
+
+def _join(batches: list[Any], rows: int) -> Any:
+    """Batches one after the other, without the padding."""
+    if isinstance(batches[0], list):
+        return tuple(_join(list(column), rows) for column in zip(*batches, strict=True))
+    return None if batches[0] is None else torch.cat(batches)[:rows]
+
+
+def _bytes(values: Mapping[int, Any]) -> int:
+    tensors = [t for v in values.values() for t in (v if isinstance(v, (tuple, list)) else (v,))]
+    return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, Tensor))

@@ -1,0 +1,316 @@
+"""Record a model as a graph of ATen calls, by running it once.
+
+Recording under a dispatch mode sees functional calls, tensor methods, reused modules, TorchScript and
+converted ONNX alike. What does not depend on the input is just executed, so constants fold by
+themselves. Composite operations are decomposed until each has a rule, in-place writes are recorded as
+new values (:mod:`deeplift_core.inplace`), and everything is recorded on one batch of a fixed number of
+rows.
+"""
+
+import operator
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._decomp import core_aten_decompositions
+from torch._dispatch.python import enable_python_dispatcher
+from torch._ops import OpOverload
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+from deeplift_core.errors import CaptureError
+from deeplift_core.graph import Graph, Ref, op_name
+from deeplift_core.inplace import TensorTracker
+from deeplift_core.normal_forms import NORMAL_FORMS
+from deeplift_core.rules.elementwise import is_elementwise
+from deeplift_core.rules.registry import registered
+
+aten = torch.ops.aten
+
+# Reading a value computed from the input: Python would then take a branch that other sequences do not.
+_READS_VALUES = {"_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "_unique2", "item"}
+# Only the shape of the argument matters; what they make is constant.
+_READS_SHAPE = {
+    "empty_like", "zeros_like", "ones_like", "full_like", "new_empty", "new_zeros", "new_ones", "new_full",
+    "new_empty_strided",
+}  # fmt: skip
+_OWN_FOLDERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+
+
+class Recorder(TorchDispatchMode):
+    """Appends to ``graph`` every call that depends on a bound tensor."""
+
+    def __init__(self, graph: Graph, modules: nn.Module | None = None) -> None:
+        super().__init__()
+        self.graph = graph
+        self._tracker = TensorTracker(self._emit)
+        self._decompositions = core_aten_decompositions()
+        self._names = {module: name for name, module in modules.named_modules()} if modules else {}
+        self._running: list[str] = [""]
+
+    # ---- tensors and nodes
+
+    def bind(self, tensor: Tensor, ref: Ref) -> None:
+        """From now on, calls on ``tensor`` refer to this node."""
+        self._tracker.bind(tensor, ref)
+
+    def ref(self, tensor: Tensor) -> Ref | None:
+        """The node that holds ``tensor``'s value; None where it does not depend on the input."""
+        return self._tracker.lookup(tensor)
+
+    # ---- modules
+
+    def entered(self, module: nn.Module, _: Any) -> None:
+        """Global forward pre-hook: note which module runs."""
+        self._running.append(self._names.get(module, self._running[-1]))
+
+    def left(self, module: nn.Module, _: Any, output: Any) -> None:
+        """Global forward hook: note which node is the module's output."""
+        name = self._running.pop()
+        if isinstance(output, Tensor) and module in self._names:
+            ref = self.ref(output)
+            if ref is not None:
+                self.graph.module_outputs[name] = ref.index
+
+    # ---- calls
+
+    def __torch_dispatch__(
+        self, func: OpOverload, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Execute what is constant, record what is not."""
+        kwargs = dict(kwargs or {})
+        varying = any(self.ref(tensor) is not None for tensor in _tensors((args, kwargs)))
+        name = op_name(func)
+        if not varying or name in _READS_SHAPE:
+            return func(*args, **kwargs)
+        if name in _READS_VALUES:
+            raise CaptureError(
+                f"{self._where()} reads a value computed from the input ({func}); the calls a model makes "
+                "must not depend on the sequence: replace the branch with tensor operations"
+            )
+        if func._schema.is_mutable:
+            return self._write(func, args, kwargs)
+        if name in NORMAL_FORMS:
+            with self:
+                normal = NORMAL_FORMS[name](lambda t: self.ref(t) is not None, func, *args, **kwargs)
+            if normal is not NotImplemented:
+                return normal
+        if not (registered(name) or is_elementwise(func)):
+            if func in self._decompositions:
+                with self:
+                    return self._decompositions[func](*args, **kwargs)
+            with self:
+                composite = func.decompose(*args, **kwargs)
+            if composite is not NotImplemented:
+                return composite
+        return self._record(func, args, kwargs)
+
+    def _record(self, func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Run the call, append it, and bind its results."""
+        output = func(*args, **kwargs)
+        if not any(isinstance(value, Tensor) for value in tree_flatten(output)[0]):
+            return output
+        ref = self._emit(func, self._symbolic(args), self._symbolic(kwargs), output)
+        self._tracker.allocated(output, (args, kwargs))
+        if isinstance(output, Tensor):
+            self.bind(output, ref)
+        else:
+            for position, value in enumerate(output):
+                if isinstance(value, Tensor):
+                    self.bind(value, self._emit(operator.getitem, (ref, position), {}, value))
+        return output
+
+    def _emit(self, op: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], example: Any) -> Ref:
+        return self.graph.add(
+            op, args, dict(kwargs), example, module=self._running[-1], source=_source_line()
+        )
+
+    def _symbolic(self, value: Any) -> Any:
+        """Replace tensors in arguments by references, or by snapshots where they are constant."""
+
+        def convert(item: Any) -> Any:
+            if not isinstance(item, Tensor):
+                return item
+            return self.ref(item) or self._tracker.snapshot(item)
+
+        return tree_map(convert, value)
+
+    def _write(self, func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """An in-place call: record its functional form, then write the result where the model wants it."""
+        written = [
+            argument
+            for argument, declared in zip(args, func._schema.arguments, strict=False)
+            if declared.alias_info is not None and declared.alias_info.is_write
+        ]
+        target = written[0] if len(written) == 1 else None
+        if not isinstance(target, Tensor) or target is not args[0] or not func._schema.name.endswith("_"):
+            raise CaptureError(f"{self._where()} writes to a tensor in a way that cannot be recorded ({func})")
+        self._tracker.before_write(target)
+        with self:
+            value = _functional(func, args, kwargs)
+        ref = self.ref(value) or self._tracker.snapshot(value)
+        target.copy_(value)
+        self._tracker.after_write(target, ref)
+        return target
+
+    def _where(self) -> str:
+        source = _source_line()
+        name = self._running[-1]
+        return (f"module {name!r}" if name else "the model's forward") + (f" ({source})" if source else "")
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    return (item for item in tree_flatten(value)[0] if isinstance(item, Tensor))
+
+
+def _functional(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    """What an in-place call would leave in its first argument."""
+    name, target = op_name(func)[:-1], args[0]
+    if name == "zero":
+        return torch.zeros_like(target)
+    if name == "fill":
+        return torch.zeros_like(target) + args[1]
+    if name == "copy":
+        return args[1].to(target.dtype).expand(target.shape)
+    packet = getattr(aten, name, None)
+    overload = getattr(packet, func._overloadname, None)
+    if overload is None:
+        raise CaptureError(f"{func} has no form that is not in place")
+    result: Tensor = overload(*args, **kwargs)
+    return result.to(target.dtype).expand(target.shape)
+
+
+def _source_line() -> str:
+    """``file:line`` of the innermost frame outside torch and this package."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(_OWN_FOLDERS) and not file.startswith("<"):
+            return f"{file}:{frame.f_lineno}"
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return ""
+
+
+@contextmanager
+def recording(recorder: Recorder) -> Iterator[None]:
+    """Record what runs inside; fused inference kernels, which hide what is in them, are off."""
+    with ExitStack() as stack:
+        fast = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
+        for handle in (
+            register_module_forward_pre_hook(recorder.entered),
+            register_module_forward_hook(recorder.left),
+        ):
+            stack.callback(handle.remove)
+        stack.enter_context(torch.no_grad())
+        # Not torch.backends.mkldnn.flags: it warns about settings of other devices.
+        stack.callback(torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled())
+        torch._C._set_mkldnn_enabled(False)
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.enter_context(enable_python_dispatcher())
+        stack.enter_context(recorder)
+        yield
+
+
+@contextmanager
+def borrowed(model: nn.Module, dtype: torch.dtype | None, device: torch.device | None) -> Iterator[None]:
+    """The user's model in eval mode and in another dtype or device, for as long as it is recorded.
+
+    Everything is put back as it was, whatever happens. A copy would be simpler, but models with derived
+    parameters (weight norm) refuse to be copied.
+    """
+    modes = [(module, module.training) for module in model.modules() if hasattr(module, "training")]
+    tensors = [*model.parameters(), *model.buffers()]
+    data = [(tensor, tensor.data) for tensor in tensors]
+    try:
+        for module, mode in modes:
+            if mode:
+                module.training = False
+        for tensor, value in data:
+            tensor.data = value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+        yield
+    finally:
+        for module, mode in modes:
+            if module.training != mode:
+                module.training = mode
+        for tensor, value in data:
+            tensor.data = value
+
+
+def record_model(model: nn.Module, example: Sequence[Tensor]) -> tuple[Graph, list[int], Any]:
+    """Run ``model(*example)`` once and record it.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        In eval mode, on the example's device.
+    example : sequence of Tensor [K, ...]
+        One batch for each input.
+
+    Returns
+    -------
+    graph : Graph
+        With one input node for each example.
+    outputs : list of int
+        The nodes that hold the model's outputs, flattened.
+    structure
+        The model's own return value with each tensor replaced by its place in ``outputs``.
+
+    Raises
+    ------
+    CaptureError
+        If the model takes a branch on values, writes in place in a way that cannot be recorded, or
+        returns no tensor that depends on the input.
+    """
+    graph = Graph(device=example[0].device)
+    recorder = Recorder(graph, model)
+    inputs = [tensor.detach().clone() for tensor in example]
+    for tensor in inputs:
+        ref = graph.add(None, (), None, tensor)
+        graph.inputs.append(ref.index)
+        recorder.bind(tensor, ref)
+    with recording(recorder):
+        result = model(*inputs)
+    outputs: list[int] = []
+
+    def place(value: Any) -> Any:
+        ref = recorder.ref(value) if isinstance(value, Tensor) else None
+        if ref is None:
+            return None
+        outputs.append(ref.index)
+        return len(outputs) - 1
+
+    structure = tree_map(place, result)
+    if not outputs:
+        raise CaptureError(
+            f"the model returned {type(result).__name__} with no tensor that depends on its input"
+        )
+    return graph, outputs, structure
+
+
+def record_function(graph: Graph, at: int, example: Tensor, function: Callable[[Tensor], Any]) -> int:
+    """Append ``function`` of the value of node ``at`` to the graph and return the result's node.
+
+    Raises
+    ------
+    CaptureError
+        If the result is not a tensor that depends on the value.
+    """
+    recorder = Recorder(graph)
+    value = example.clone()
+    recorder.bind(value, Ref(at))
+    with recording(recorder):
+        result = function(value)
+    ref = recorder.ref(result) if isinstance(result, Tensor) else None
+    if ref is None:
+        raise CaptureError("the target function must return a tensor that depends on the output it is given")
+    return ref.index

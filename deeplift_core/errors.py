@@ -1,0 +1,33 @@
+"""What can go wrong in the core, each error saying where and what to do."""
+
+
+class DeepLiftError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class CaptureError(DeepLiftError):
+    """The model could not be recorded as a graph (value-dependent branch, no tensor output, ...)."""
+
+
+class UnsupportedOpsError(DeepLiftError):
+    """The model contains operations for which there is no rule.
+
+    Parameters
+    ----------
+    places : list of str
+        One line for each operation: its ATen name, the module that ran it and the source line.
+    """
+
+    def __init__(self, places: list[str]) -> None:
+        self.places = list(places)
+        lines = "\n".join(f"  {place}" for place in places)
+        count = f"{len(places)} operation{'s' if len(places) > 1 else ''}"
+        super().__init__(f"no DeepLIFT rule for {count} of this model:\n{lines}")
+
+
+class TargetError(DeepLiftError, ValueError):
+    """The target does not name a scalar of the model's output."""
+
+
+class OptionError(DeepLiftError, ValueError):
+    """An argument (rule, layer pattern, shape of a reference, ...) is not usable."""

@@ -1,0 +1,248 @@
+"""Which rule each recorded operation gets: activations found, presets and overrides applied."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import get_args
+
+from deeplift_core.errors import OptionError, UnsupportedOpsError
+from deeplift_core.graph import Graph, Node
+from deeplift_core.rules.activation import ACTIVATION_RULES, Activation, ActivationRule
+from deeplift_core.rules.base import NoRuleError, Rule, Walk
+from deeplift_core.rules.base import Multipliers, Parts, Sent
+from deeplift_core.rules.elementwise import Affine, Product, affine_terms, is_elementwise
+from deeplift_core.rules.linear import LinearRule
+from deeplift_core.rules.pooling import Maximum
+from deeplift_core.rules.registry import make_rule
+from deeplift_core.rules.structural import Structural
+
+PRESETS: tuple[str, ...] = ("genomics-default", *ACTIVATION_RULES)
+
+
+class Input(Rule):
+    """An input of the model: where multipliers arrive, and where P and Q begin."""
+
+    label = "input"
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """Nothing lies before an input."""
+        return ()
+
+
+class Elementwise:
+    """Elementwise dominators: for each node the nearest node of which it is an elementwise function.
+
+    Following parents from a node leads through everything that an activation ending there could take
+    as its single source.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._parent: list[int | None] = []
+        self._depth: list[int] = []
+        self._affine: list[bool] = []  # whether the node is an affine function of its parent
+
+    def _extend(self, until: int) -> None:
+        for node in self._graph.nodes[len(self._parent) : until + 1]:
+            parent = self._common(node.refs()) if is_elementwise(node.op) else None
+            self._parent.append(parent)
+            self._depth.append(0 if parent is None else self._depth[parent] + 1)
+            straight = parent is not None and affine_terms(node) is not None
+            self._affine.append(straight and all(self._affine_down(ref, parent) for ref in node.refs()))
+
+    def _common(self, refs: list[int]) -> int | None:
+        """Nearest node that all of ``refs`` are elementwise functions of (themselves included)."""
+        nearest: int | None = refs[0]
+        for ref in refs[1:]:
+            other: int | None = ref
+            while nearest != other and nearest is not None and other is not None:
+                if self._depth[nearest] >= self._depth[other]:
+                    nearest = self._parent[nearest]
+                else:
+                    other = self._parent[other]
+            if nearest is None or other is None:
+                return None
+        return nearest
+
+    def _affine_down(self, index: int, ancestor: int | None) -> bool:
+        while index != ancestor:
+            above = self._parent[index]
+            if above is None or not self._affine[index]:
+                return False
+            index = above
+        return True
+
+    def parent(self, index: int) -> int | None:
+        """Nearest node that this one is an elementwise function of."""
+        self._extend(index)
+        return self._parent[index]
+
+    def affine(self, index: int) -> bool:
+        """Whether the node is an affine function of its parent."""
+        self._extend(index)
+        return self._affine[index]
+
+    def source(self, index: int) -> int:
+        """Source of the activation that ends at ``index``: the farthest, less an affine beginning.
+
+        What is affine at its beginning (batch norm before ReLU) acts on P and Q by itself, with the same
+        result and less work.
+        """
+        path = [index]
+        while (above := self.parent(path[-1])) is not None:
+            path.append(above)
+        while len(path) > 2 and self.affine(path[-2]):
+            path.pop()
+        return path[-1]
+
+
+class Plan:
+    """The rule of every node, made when first asked for.
+
+    Parameters
+    ----------
+    graph : Graph
+        May grow; rules that were made stay.
+    preset : str
+        One of `PRESETS`.
+    layer_rules : mapping of str to str
+        fnmatch patterns of module names, each with an activation rule; the last match counts.
+
+    Raises
+    ------
+    OptionError
+        If the preset, a pattern or a rule is not known.
+    """
+
+    def __init__(self, graph: Graph, preset: str, layer_rules: Mapping[str, str] | None = None) -> None:
+        if preset not in PRESETS:
+            raise OptionError(f"unknown rule {preset!r}; choose from {', '.join(PRESETS)}")
+        for pattern, rule in (layer_rules or {}).items():
+            if rule not in get_args(ActivationRule):
+                raise OptionError(
+                    f"unknown rule {rule!r} for layers {pattern!r}; choose from {', '.join(ACTIVATION_RULES)}"
+                )
+        self.graph = graph
+        self.preset = preset
+        self.layer_rules = dict(layer_rules or {})
+        self.elementwise = Elementwise(graph)
+        self._rules: dict[int, Rule] = {}
+
+    def rule(self, index: int) -> Rule:
+        """The rule of one node.
+
+        Raises
+        ------
+        NoRuleError
+            If there is none.
+        """
+        if index not in self._rules:
+            self._rules[index] = self._make(self.graph.nodes[index])
+        return self._rules[index]
+
+    def _make(self, node: Node) -> Rule:
+        if node.op is None:
+            return Input(self.graph, node)
+        if is_elementwise(node.op):
+            return self._make_elementwise(node)
+        rule = make_rule(self.graph, node)
+        if rule is None:
+            raise NoRuleError("")
+        return rule
+
+    def _make_elementwise(self, node: Node) -> Rule:
+        parent = self.elementwise.parent(node.index)
+        affine = affine_terms(node) is not None
+        if affine and (parent is None or len(node.refs()) == 1 or self.elementwise.affine(node.index)):
+            return Affine(self.graph, node)
+        if parent is None:
+            return Product(self.graph, node)
+        if not node.dtype.is_floating_point:
+            raise NoRuleError("a mask or a count that depends on the input is used as a value")
+        source = self.elementwise.source(node.index)
+        body = self._between(source, node.index)
+        return Activation(self.graph, node, source, body, self._choose(source, body))
+
+    def _between(self, source: int, output: int) -> list[int]:
+        seen = {source}
+        stack, body = [output], []
+        while stack:
+            index = stack.pop()
+            if index not in seen:
+                seen.add(index)
+                body.append(index)
+                stack.extend(self.graph.nodes[index].refs())
+        return sorted(body)
+
+    def _choose(self, source: int, body: list[int]) -> ActivationRule:
+        modules = {self.graph.nodes[index].module for index in body}
+        for pattern, rule in reversed(self.layer_rules.items()):
+            if any(fnmatchcase(module, pattern) for module in modules):
+                return _checked(rule)
+        if self.preset != "genomics-default":
+            return _checked(self.preset)
+        return "revealcancel" if self._mixing_before(source) == {"dense"} else "rescale"
+
+    def _mixing_before(self, source: int) -> set[str]:
+        """Kinds of the nearest mixing layers before ``source``: "dense", "convolution", "other"."""
+        found: set[str] = set()
+        seen: set[int] = set()
+        stack = [source]
+        while stack:
+            index = stack.pop()
+            if index in seen:
+                continue
+            seen.add(index)
+            rule = self.rule(index)
+            if isinstance(rule, LinearRule):
+                found.add("dense" if rule.dense else "convolution")
+            elif isinstance(rule, (Affine, Structural, Maximum, Activation)):
+                stack.extend(rule.sources)
+            elif not isinstance(rule, Input):
+                found.add("other")
+        return found
+
+    def reached(self, *outputs: int) -> list[int]:
+        """Nodes that a reverse walk from ``outputs`` visits, last first; all have a rule.
+
+        Raises
+        ------
+        UnsupportedOpsError
+            Listing every node of the walk that has none.
+        """
+        pending, visited, places = set(outputs), [], []
+        while pending:
+            index = max(pending)
+            pending.remove(index)
+            visited.append(index)
+            try:
+                pending.update(self.rule(index).sources)
+            except NoRuleError as problem:
+                node = self.graph.nodes[index]
+                places.append(node.describe() + (f": {problem}" if str(problem) else ""))
+                pending.update(node.refs())
+        if places:
+            raise UnsupportedOpsError(list(dict.fromkeys(reversed(places))))
+        return visited
+
+    def check_patterns(self) -> None:
+        """Refuse a layer pattern that no activation's module matches.
+
+        Raises
+        ------
+        OptionError
+            Naming the pattern and the modules with activations.
+        """
+        for pattern in self.layer_rules:
+            if not any(fnmatchcase(module, pattern) for module in self._activation_modules):
+                known = ", ".join(sorted(repr(module) for module in self._activation_modules)) or "none"
+                raise OptionError(f"no activation is in a module that matches {pattern!r}; modules with activations: {known}")
+
+    @cached_property
+    def _activation_modules(self) -> set[str]:
+        rules = [rule for rule in self._rules.values() if isinstance(rule, Activation)]
+        return {self.graph.nodes[index].module for rule in rules for index in rule.body}
+
+
+def _checked(rule: str) -> ActivationRule:
+    return next(known for known in ACTIVATION_RULES if known == rule)

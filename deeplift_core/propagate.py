@@ -1,0 +1,63 @@
+"""One forward pass and one reverse walk, as functions of tensors."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deeplift_core.graph import Graph
+from deeplift_core.plan import Plan
+from deeplift_core.rules.base import Multipliers, Walk
+
+
+def values_to_keep(plan: Plan, target: int, layers: Collection[int]) -> frozenset[int]:
+    """Nodes whose forward values the reverse walk from ``target`` to ``layers`` may read."""
+    saved = (plan.rule(index).saved for index in plan.reached(target))
+    return frozenset().union(*saved, layers, plan.graph.inputs)
+
+
+def multipliers(
+    plan: Plan, target: int, layers: Collection[int], x: Mapping[int, Any], reference: Mapping[int, Any]
+) -> dict[int, Tensor]:
+    """Multipliers of ``layers`` (inputs, or any nodes) with respect to ``target``.
+
+    Parameters
+    ----------
+    plan : Plan
+        The rule of every node.
+    target : int
+        Node [K] of the explained scalar.
+    layers : collection of int
+        Where the walk ends.
+    x, reference : mapping of int to values
+        Forward values of the nodes in :func:`values_to_keep`, at the input and at the reference.
+
+    Returns
+    -------
+    dict of int to Tensor
+        For each of ``layers`` m+ where its Delta is > 0, m- where it is < 0, their mean where it is 0.
+    """
+    walk = Walk(x, reference, plan.rule)
+    pending = {target: Multipliers.same(torch.ones_like(x[target]))}
+    found = {}
+    for index in plan.reached(target):
+        m = pending.pop(index, None)
+        if m is None:
+            continue
+        if index in layers:
+            found[index] = m.by_sign(walk.delta(index))
+            continue
+        for source, sent in plan.rule(index).backward(walk, m):
+            pending[source] = pending[source] + sent if source in pending else sent
+    return {index: found.get(index, torch.zeros_like(x[index])) for index in layers}
+
+
+def gradients(graph: Graph, target: int, inputs: Sequence[Tensor]) -> dict[int, Tensor]:
+    """Gradients of ``target`` with respect to every input of the graph, at ``inputs``."""
+    with torch.enable_grad():
+        points = [tensor.detach().clone().requires_grad_() for tensor in inputs]
+        value = graph.run(points, [target], ())[target]
+        found = torch.autograd.grad(value.sum(), points, allow_unused=True)
+    pairs = zip(graph.inputs, inputs, found, strict=True)
+    return {index: torch.zeros_like(x) if grad is None else grad for index, x, grad in pairs}

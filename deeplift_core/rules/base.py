@@ -1,0 +1,196 @@
+"""What every rule works with: multipliers, parts, and the two sets of forward values.
+
+DeepLIFT splits each difference-from-reference into a positive and a negative part, Delta = P + Q,
+each with its own multiplier (paper, section 3.2). A rule says how multipliers go from the output of
+one recorded operation to its inputs and, where a RevealCancel activation further on asks for them,
+how the parts come from its inputs to its output.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from deeplift_core.graph import Graph, Node, Ref, substitute
+
+
+class NoRuleError(Exception):
+    """Internal: this operation, with these arguments, has no rule. Collected into one message."""
+
+
+class Multipliers(NamedTuple):
+    """Multipliers m+ and m- of one quantity; the same tensor object twice where they do not differ."""
+
+    positive: Tensor
+    negative: Tensor
+
+    @property
+    def split(self) -> bool:
+        """Whether m+ and m- may differ."""
+        return self.positive is not self.negative
+
+    @classmethod
+    def same(cls, value: Tensor) -> "Multipliers":
+        """One multiplier for both parts."""
+        return cls(value, value)
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Multipliers":
+        """Apply ``change`` to both, once where they are the same."""
+        positive = change(self.positive)
+        return Multipliers(positive, change(self.negative) if self.split else positive)
+
+    def __add__(self, other: object) -> "Multipliers":
+        """Sum over several paths to the same quantity."""
+        if not isinstance(other, Multipliers):
+            return NotImplemented
+        positive = self.positive + other.positive
+        if not (self.split or other.split):
+            return Multipliers.same(positive)
+        return Multipliers(positive, self.negative + other.negative)
+
+    def by_sign(self, delta: Tensor) -> Tensor:
+        """One multiplier: m+ where ``delta`` > 0, m- where it is < 0, their mean where it is 0."""
+        if not self.split:
+            return self.positive
+        mean = (self.positive + self.negative) / 2
+        return torch.where(delta > 0, self.positive, torch.where(delta < 0, self.negative, mean))
+
+
+class Parts(NamedTuple):
+    """Positive (P >= 0) and negative (Q <= 0) part of one difference-from-reference."""
+
+    positive: Tensor
+    negative: Tensor
+
+    @classmethod
+    def of(cls, delta: Tensor) -> "Parts":
+        """Parts by the sign of the whole difference."""
+        return cls(delta.clamp(min=0), delta.clamp(max=0))
+
+    def scaled(self, factor: Tensor | float) -> "Parts":
+        """Parts of ``factor * Delta``: a negative factor swaps P with Q."""
+        positive, negative = self.positive * factor, self.negative * factor
+        if isinstance(factor, Tensor):
+            keep = factor >= 0
+            return Parts(torch.where(keep, positive, negative), torch.where(keep, negative, positive))
+        return Parts(positive, negative) if factor >= 0 else Parts(negative, positive)
+
+
+def scaled_multipliers(m: Multipliers, factor: Tensor | float) -> Multipliers:
+    """Multipliers of x given those of ``factor * x``: a negative factor swaps m+ with m-."""
+    if not m.split:
+        return Multipliers.same(m.positive * factor)
+    positive, negative = m.positive * factor, m.negative * factor
+    if isinstance(factor, Tensor):
+        keep = factor >= 0
+        return Multipliers(
+            factor * torch.where(keep, m.positive, m.negative),
+            factor * torch.where(keep, m.negative, m.positive),
+        )
+    return Multipliers(positive, negative) if factor >= 0 else Multipliers(negative, positive)
+
+
+def resolution(*values: Tensor) -> Tensor:
+    """How small a difference of these values counts as 0: 8 eps times the largest magnitude."""
+    largest = values[0].abs()
+    for value in values[1:]:
+        largest = torch.maximum(largest, value.abs())
+    return largest * (8 * torch.finfo(largest.dtype).eps)
+
+
+def difference(x: Tensor, reference: Tensor) -> Tensor:
+    """Difference-from-reference, exactly 0 where it is no larger than rounding."""
+    delta = x - reference
+    return torch.where(delta.abs() <= resolution(x, reference), 0, delta)
+
+
+def sum_to_shape(value: Tensor, shape: torch.Size) -> Tensor:
+    """Sum over the axes along which ``shape`` was broadcast to ``value``'s shape."""
+    return value if value.shape == shape else value.sum_to_size(shape)
+
+
+class Walk:
+    """The forward values of one batch of inputs and one batch of references, and what follows from them."""
+
+    def __init__(self, x: Mapping[int, Any], reference: Mapping[int, Any], rule_of: Callable[[int], "Rule"]):
+        self.x = x
+        self.reference = reference
+        self._rule_of = rule_of
+        self._deltas: dict[int, Tensor] = {}
+        self._parts: dict[int, Parts] = {}
+
+    def delta(self, index: int) -> Tensor:
+        """Difference-from-reference of one node, cleaned of rounding."""
+        if index not in self._deltas:
+            self._deltas[index] = difference(self.x[index], self.reference[index])
+        return self._deltas[index]
+
+    def parts(self, index: int) -> Parts:
+        """P and Q of one node, computed when a RevealCancel activation needs them."""
+        if index not in self._parts:
+            self._parts[index] = self._rule_of(index).parts(self)
+        return self._parts[index]
+
+
+Sent = Iterable[tuple[int, Multipliers]]
+
+
+class Rule(ABC):
+    """The rule of one recorded operation.
+
+    Parameters
+    ----------
+    graph : Graph
+        The recorded graph.
+    node : Node
+        The operation whose output this rule explains.
+
+    Attributes
+    ----------
+    label : str
+        Shown to users as the rule that the operation got.
+    sources : tuple of int
+        The nodes that receive multipliers.
+    """
+
+    label: ClassVar[str]
+
+    def __init__(self, graph: Graph, node: Node) -> None:
+        self.graph = graph
+        self.node = node
+        self.sources: tuple[int, ...] = tuple(node.refs())
+
+    @property
+    def name(self) -> str:
+        """What `nodes` shows; a rule with variants says which."""
+        return self.label
+
+    @property
+    def saved(self) -> set[int]:
+        """Nodes whose forward values :meth:`backward` or :meth:`parts` may read."""
+        return {self.node.index, *self.sources}
+
+    @abstractmethod
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """Multipliers of the sources, given those of the output."""
+
+    def parts(self, walk: Walk) -> Parts:
+        """P and Q of the output; unless a rule says otherwise they start afresh from its sign."""
+        return Parts.of(walk.delta(self.node.index))
+
+    def evaluate(self, lookup: Callable[[int], Any]) -> Any:
+        """Run the recorded operation on other values of its sources."""
+        node = self.node
+        assert node.op is not None
+        args = substitute(node.args, lookup)
+        return node.op(*args, **{key: substitute(value, lookup) for key, value in node.kwargs.items()})
+
+
+def only_varying(node: Node, position: int) -> int:
+    """The node that argument ``position`` refers to, where no other argument depends on the input."""
+    value = node.args[position]
+    if not isinstance(value, Ref) or len(node.refs()) != 1 or node.kwargs:
+        raise NoRuleError("more than one argument, or an unusual one, depends on the input")
+    return value.index

@@ -1,0 +1,171 @@
+"""Operations that act on each element by itself: which they are, and which of them are affine.
+
+ATen tags its pointwise operations, so this list is torch's own. Affine ones (adding or multiplying by a
+constant, batch norm, sums and differences of two quantities) scale P and Q; the others belong to an
+activation (:mod:`deeplift_core.rules.activation`), or are products of two quantities.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from deeplift_core.graph import Graph, Node, Ref, op_name
+from deeplift_core.rules.base import (
+    Multipliers,
+    NoRuleError,
+    Parts,
+    Rule,
+    Sent,
+    Walk,
+    scaled_multipliers,
+    sum_to_shape,
+)
+
+Factor = Tensor | float
+Term = tuple[int, Factor]
+
+# Pointwise in effect, but not tagged so by torch.
+_UNTAGGED = {"_prelu_kernel", "_to_copy", "convert_element_type", "detach", "alias", "lift_fresh", "masked_fill"}
+
+
+def is_elementwise(op: Callable[..., Any] | None) -> bool:
+    """Whether an ATen operation acts on each element by itself and always alike."""
+    tags = getattr(op, "tags", ())
+    if op is None or torch.Tag.nondeterministic_seeded in tags:
+        return False
+    return torch.Tag.pointwise in tags or op_name(op) in _UNTAGGED
+
+
+def affine_terms(node: Node) -> list[Term] | None:
+    """The (source, factor) pairs that the node's Delta is the sum of; None where it is not affine."""
+    make = _AFFINE.get(node.op_name)
+    return make(node) if make and node.dtype.is_floating_point else None
+
+
+def _terms(*pairs: tuple[Any, Factor]) -> list[Term]:
+    return [(value.index, factor) for value, factor in pairs if isinstance(value, Ref)]
+
+
+def _alpha(node: Node) -> float:
+    return float(node.kwargs.get("alpha", 1))
+
+
+def _product(node: Node) -> list[Term] | None:
+    left, right = node.args
+    if isinstance(left, Ref) and isinstance(right, Ref):
+        return None
+    return _terms((left, right), (right, left))
+
+
+def _quotient(node: Node) -> list[Term] | None:
+    above, below = node.args[:2]
+    if isinstance(below, Ref) or node.kwargs.get("rounding_mode") is not None:
+        return None
+    return _terms((above, 1 / below))
+
+
+def _addcmul(node: Node) -> list[Term] | None:
+    shift, left, right = node.args
+    if isinstance(left, Ref) and isinstance(right, Ref):
+        return None
+    scale = node.kwargs.get("value", 1)
+    varying, constant = (left, right) if isinstance(left, Ref) else (right, left)
+    factor = constant * scale if not isinstance(constant, Ref) else scale
+    return _terms((shift, 1.0), (varying, factor))
+
+
+def _where(node: Node) -> list[Term] | None:
+    mask, chosen, other = node.args
+    if isinstance(mask, Ref):
+        return None
+    dtype = node.dtype
+    return _terms((chosen, mask.to(dtype)), (other, (~mask).to(dtype)))
+
+
+def _masked_fill(node: Node) -> list[Term] | None:
+    value, mask, filled = node.args
+    if isinstance(mask, Ref) or isinstance(filled, Ref):
+        return None
+    return _terms((value, (~mask).to(node.dtype)))
+
+
+def _conversion(node: Node) -> list[Term] | None:
+    return _terms((node.args[0], 1.0))
+
+
+def _reversed_difference(node: Node) -> list[Term]:
+    value, other = node.args[:2]
+    return _terms((value, -(float(node.args[2]) if len(node.args) > 2 else _alpha(node))), (other, 1.0))
+
+
+_AFFINE: dict[str, Callable[[Node], list[Term] | None]] = {
+    "add": lambda node: _terms((node.args[0], 1.0), (node.args[1], _alpha(node))),
+    "sub": lambda node: _terms((node.args[0], 1.0), (node.args[1], -_alpha(node))),
+    "rsub": _reversed_difference,
+    "neg": lambda node: _terms((node.args[0], -1.0)),
+    "mul": _product,
+    "div": _quotient,
+    "addcmul": _addcmul,
+    "where": _where,
+    "masked_fill": _masked_fill,
+    **dict.fromkeys(("_to_copy", "convert_element_type", "clone", "detach", "alias", "lift_fresh"), _conversion),
+}
+
+
+class Affine(Rule):
+    """Sum of scaled quantities: P and Q, m+ and m- are scaled, and swapped where a factor is negative."""
+
+    label: ClassVar[str] = "affine"
+
+    def __init__(self, graph: Graph, node: Node) -> None:
+        super().__init__(graph, node)
+        terms = affine_terms(node)
+        if terms is None:
+            raise NoRuleError("not affine")
+        if not all(graph.nodes[source].dtype.is_floating_point for source, _ in terms):
+            raise NoRuleError("a mask or a count that depends on the input is used as a value")
+        self._terms = terms
+
+    @property
+    def saved(self) -> set[int]:
+        """The factors are constant and the shapes known."""
+        return set()
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """Scale, and sum over broadcast axes."""
+        for source, factor in self._terms:
+            shape = self.graph.nodes[source].shape
+            scaled = m if isinstance(factor, float) and factor == 1 else scaled_multipliers(m, factor)
+            yield source, scaled.each(lambda value, shape=shape: sum_to_shape(value, shape))
+
+    def parts(self, walk: Walk) -> Parts:
+        """Sum of the scaled parts."""
+        scaled = [walk.parts(source).scaled(factor) for source, factor in self._terms]
+        shape = self.node.shape
+        total = [sum((p[side] for p in scaled[1:]), start=scaled[0][side]).expand(shape) for side in (0, 1)]
+        return Parts(total[0], total[1])
+
+
+class Product(Rule):
+    """Product of two quantities that both depend on the input (gates, squeeze-excite).
+
+    Shapley's value of the two-player game: Delta(ab) = Delta a (b + b0)/2 + Delta b (a + a0)/2. The paper
+    does not treat products; this is the only symmetric choice that keeps summation-to-delta.
+    """
+
+    label: ClassVar[str] = "product"
+
+    def __init__(self, graph: Graph, node: Node) -> None:
+        super().__init__(graph, node)
+        if node.op_name != "mul" or len(self.sources) != 2:
+            raise NoRuleError("combines several quantities that depend on the input")
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """Each factor's multiplier is the other's mean over input and reference."""
+        fresh = m.by_sign(walk.delta(self.node.index)) if m.split else m.positive
+        left, right = self.sources
+        for source, other in ((left, right), (right, left)):
+            mean = (walk.x[other] + walk.reference[other]) / 2
+            yield source, Multipliers.same(sum_to_shape(fresh * mean, self.graph.nodes[source].shape))

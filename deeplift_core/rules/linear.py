@@ -1,0 +1,135 @@
+"""Linear rule (paper, section 3.5.1): operations that mix inputs with constant weights.
+
+P of the output takes positive weights of positive differences and negative weights of negative ones,
+
+    P = W+ Delta+ + W- Delta-        Q = W- Delta+ + W+ Delta-
+
+split by the sign of each input's whole Delta. The multiplier of an input is therefore
+
+    Delta > 0: W+^T m+ + W-^T m-     Delta < 0: W-^T m+ + W+^T m-     Delta = 0: W^T (m+ + m-) / 2
+
+With a = (m+ + m-)/2 and d = (m+ - m-)/2 all three are W^T a + sign(Delta) |W|^T d, which is how it is
+computed here: two transposed products, and only one where m+ and m- do not differ.
+"""
+
+from abc import abstractmethod
+from functools import cached_property
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from deeplift_core.graph import Graph, Node, Ref
+from deeplift_core.rules.base import Multipliers, NoRuleError, Parts, Rule, Sent, Walk, only_varying
+from deeplift_core.rules.registry import rule_for
+
+
+class LinearRule(Rule):
+    """Any product of one varying input with constant weights.
+
+    Attributes
+    ----------
+    dense : bool
+        True for a matrix product with one row per example; False for convolutions, position-wise
+        dense layers included (convolutions of width 1). The `genomics-default` preset asks.
+    """
+
+    label: ClassVar[str] = "linear"
+    dense: bool
+    source: int
+    weight: Tensor
+
+    @property
+    def saved(self) -> set[int]:
+        """The sign of the input's Delta decides; the output's value does not matter."""
+        return {self.source}
+
+    @abstractmethod
+    def apply(self, weight: Tensor, value: Tensor) -> Tensor:
+        """The operation without its bias, with other weights or values."""
+
+    @abstractmethod
+    def transpose(self, weight: Tensor, m: Tensor) -> Tensor:
+        """The adjoint of :meth:`apply`."""
+
+    @cached_property
+    def _absolute(self) -> Tensor:
+        return self.weight.abs()
+
+    @cached_property
+    def _signed(self) -> tuple[Tensor, Tensor]:
+        return self.weight.clamp(min=0), self.weight.clamp(max=0)
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """See the module's docstring."""
+        if not m.split:
+            return [(self.source, Multipliers.same(self.transpose(self.weight, m.positive)))]
+        mean, half = (m.positive + m.negative) / 2, (m.positive - m.negative) / 2
+        sign = torch.sign(walk.delta(self.source))
+        total = self.transpose(self.weight, mean) + sign * self.transpose(self._absolute, half)
+        return [(self.source, Multipliers.same(total))]
+
+    def parts(self, walk: Walk) -> Parts:
+        """Sums of like-signed terms, so that a part with no term is exactly 0."""
+        rise, fall = Parts.of(walk.delta(self.source))
+        up, down = self._signed
+        return Parts(
+            self.apply(up, rise) + self.apply(down, fall), self.apply(down, rise) + self.apply(up, fall)
+        )
+
+
+@rule_for("convolution")
+class Convolution(LinearRule):
+    """Convolution of any dimension: stride, padding, dilation, groups, transposed."""
+
+    dense = False
+
+    def __init__(self, graph: Graph, node: Node) -> None:
+        super().__init__(graph, node)
+        self.source = only_varying(node, 0)
+        self.weight = node.args[1]
+        self._settings = node.args[3:]
+        self._shape = graph.nodes[self.source].shape
+
+    def apply(self, weight: Tensor, value: Tensor) -> Tensor:
+        """Convolve without the bias."""
+        return torch.ops.aten.convolution.default(value, weight, None, *self._settings)
+
+    def transpose(self, weight: Tensor, m: Tensor) -> Tensor:
+        """The gradient kernel of the convolution, which reads only the shape of its input."""
+        shape_only = m.new_zeros(()).expand(self._shape)
+        grads = torch.ops.aten.convolution_backward.default(
+            m, shape_only, weight, None, *self._settings, [True, False, False]
+        )
+        return grads[0]
+
+
+@rule_for("mm", "addmm", "bmm", "baddbmm")
+class MatrixProduct(LinearRule):
+    """(Batched) matrix product with one constant factor, and a constant bias where there is one.
+
+    A product is dense "on features" when it has one row for each example of the batch; position-wise
+    dense layers record as one product over batch x positions.
+    """
+
+    def __init__(self, graph: Graph, node: Node) -> None:
+        super().__init__(graph, node)
+        first = 1 if node.op_name in ("addmm", "baddbmm") else 0
+        left, right = node.args[first : first + 2]
+        if len(self.sources) != 1 or isinstance(left, Ref) == isinstance(right, Ref):
+            raise NoRuleError("both factors, or the bias, depend on the input")
+        self._on_left = isinstance(left, Ref)
+        self.source = self.sources[0]
+        weight = right if self._on_left else left
+        self.weight = weight * node.kwargs["alpha"] if node.kwargs.get("alpha", 1) != 1 else weight
+        shape = graph.nodes[self.source].shape
+        rows = shape.numel() // shape[-1 if self._on_left else -2]
+        self.dense = rows == graph.batch_size
+
+    def apply(self, weight: Tensor, value: Tensor) -> Tensor:
+        """Multiply on the side where the varying factor stands."""
+        return value @ weight if self._on_left else weight @ value
+
+    def transpose(self, weight: Tensor, m: Tensor) -> Tensor:
+        """Multiply with the transposed constant factor."""
+        return m @ weight.mT if self._on_left else weight.mT @ m

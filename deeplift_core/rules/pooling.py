@@ -1,0 +1,159 @@
+"""Maxima over a window or an axis.
+
+The paper leaves maxima open, and the original implementation sends the multiplier to the input's
+argmax only, which breaks summation-to-delta. Here a window whose maximum rose (Delta y > 0) explains it
+by the position that is the maximum of the input, and one whose maximum fell by the position that was
+the maximum of the reference; that position changed by at least Delta y and in the same direction, so
+the multiplier Delta y / Delta x lies in (0, 1] and the sum is exact. Where the reference ties at the
+input's argmax, that position counts as the reference's argmax too (a switch). A shared argmax that did
+not change passes its multiplier on unchanged; ties never count twice.
+"""
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from deeplift_core.graph import Graph, Node, Ref
+from deeplift_core.rules.base import Multipliers, NoRuleError, Rule, Sent, Walk, difference
+from deeplift_core.rules.registry import rule_for
+
+
+def route_maximum(x: Tensor, r: Tensor, at_x: Tensor, at_r: Tensor, m: Multipliers) -> Tensor:
+    """Multipliers of the positions [..., M] given those of the maxima [..., W].
+
+    Parameters
+    ----------
+    x, r : Tensor [..., M]
+        Values that the maxima choose from, at the input and at the reference.
+    at_x, at_r : int64 Tensor [..., W]
+        Positions of the maxima of the input and of the reference.
+    m : Multipliers [..., W]
+        Multipliers of the maxima.
+    """
+    top_x, old_x = x.gather(-1, at_x), r.gather(-1, at_x)
+    top_r = r.gather(-1, at_r)
+    at_r = torch.where(old_x == top_r, at_x, at_r)
+    new_r = x.gather(-1, at_r)
+    delta = difference(top_x, top_r)
+    total = m.by_sign(delta)
+    ones = torch.ones_like(delta)
+    rose = torch.where(delta > 0, delta / torch.where(delta > 0, top_x - old_x, ones), 0)
+    fell = torch.where(delta < 0, delta / torch.where(delta < 0, new_r - top_r, ones), 0)
+    stayed = ((delta == 0) & (at_x == at_r)).to(delta.dtype)
+    return torch.zeros_like(x).scatter_add(-1, at_x, (rose + stayed) * total).scatter_add(-1, at_r, fell * total)
+
+
+class Maximum(Rule):
+    """Base: brings values and argmax positions into the form that :func:`route_maximum` takes."""
+
+    label: ClassVar[str] = "maximum"
+    source: int
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """See the module's docstring."""
+        x, r = walk.x[self.source], walk.reference[self.source]
+        routed = route_maximum(
+            self.flatten(x), self.flatten(r), self.positions(walk.x), self.positions(walk.reference), m.each(self.flat_maxima)
+        )
+        return [(self.source, Multipliers.same(self.unflatten(routed, x.shape)))]
+
+    @abstractmethod
+    def flatten(self, value: Tensor) -> Tensor:
+        """Values with everything that one maximum may choose from on the last axis."""
+
+    @abstractmethod
+    def unflatten(self, value: Tensor, shape: torch.Size) -> Tensor:
+        """Undo :meth:`flatten`."""
+
+    @abstractmethod
+    def positions(self, values: Any) -> Tensor:
+        """Argmax positions on the last axis of :meth:`flatten`'s result."""
+
+    @abstractmethod
+    def flat_maxima(self, value: Tensor) -> Tensor:
+        """The maxima's own axes brought into the same form."""
+
+
+@rule_for("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d")
+class MaxPool(Maximum):
+    """Windowed maxima, overlapping, padded, dilated or adaptive; the kernel tells the argmax."""
+
+    def __init__(self, graph: Graph, node: Node) -> None:
+        super().__init__(graph, node)
+        self.source, self._indices = _values_of(graph, node)
+        self.sources = (self.source,)
+        self._axes = 3 if "3d" in graph.nodes[self._indices].op_name else 2
+
+    @property
+    def saved(self) -> set[int]:
+        """The kernel's indices are kept with its values."""
+        return {self.node.index, self.source, self._indices}
+
+    def flatten(self, value: Tensor) -> Tensor:
+        """Join the spatial axes, which is how the kernel counts positions."""
+        return value.flatten(-self._axes)
+
+    def unflatten(self, value: Tensor, shape: torch.Size) -> Tensor:
+        """Split the spatial axes again."""
+        return value.reshape(shape)
+
+    def positions(self, values: Any) -> Tensor:
+        """The kernel's second result."""
+        return self.flatten(values[self._indices][1])
+
+    def flat_maxima(self, value: Tensor) -> Tensor:
+        """Join the spatial axes."""
+        return self.flatten(value)
+
+
+@rule_for("max", "amax")
+class MaxOverAxes(Maximum):
+    """Maximum over whole axes: ``x.max(dim)``, ``x.amax(dims)``, global max pooling."""
+
+    def __init__(self, graph: Graph, node: Node) -> None:
+        super().__init__(graph, node)
+        operation = node
+        self.source = self.sources[0]
+        if node.op_name == "getitem":
+            self.source, index = _values_of(graph, node)
+            operation = graph.nodes[index]
+        elif len(self.sources) != 1:
+            raise NoRuleError("the maximum of two tensors that both depend on the input")
+        self.sources = (self.source,)
+        rank = len(graph.nodes[self.source].shape)
+        axes = operation.args[1] if len(operation.args) > 1 else ()
+        chosen = [axes] if isinstance(axes, int) else list(axes)
+        self._axes = sorted(axis % rank for axis in chosen) or list(range(rank))
+        self._others = [axis for axis in range(rank) if axis not in self._axes]
+
+    def flatten(self, value: Tensor) -> Tensor:
+        """Bring the reduced axes to the end and join them."""
+        return value.permute(*self._others, *self._axes).flatten(len(self._others))
+
+    def unflatten(self, value: Tensor, shape: torch.Size) -> Tensor:
+        """Undo the join and the permutation."""
+        order = [*self._others, *self._axes]
+        inverse = sorted(range(len(order)), key=order.__getitem__)
+        return value.reshape([shape[axis] for axis in order]).permute(inverse)
+
+    def positions(self, values: Any) -> Tensor:
+        """First of the largest."""
+        return self.flatten(values[self.source]).argmax(-1, keepdim=True)
+
+    def flat_maxima(self, value: Tensor) -> Tensor:
+        """Drop the reduced axes, where they were kept, for one axis at the end."""
+        shape = self.graph.nodes[self.source].shape
+        return value.reshape([shape[axis] for axis in self._others]).unsqueeze(-1)
+
+
+def _values_of(graph: Graph, node: Node) -> tuple[int, int]:
+    """Input and index of the kernel whose first result (the values, not the positions) ``node`` takes."""
+    if node.op_name != "getitem" or node.args[1] != 0:
+        raise NoRuleError("the position of a maximum is used as a value")
+    kernel = graph.nodes[node.args[0].index]
+    source = kernel.args[0]
+    if not isinstance(source, Ref):
+        raise NoRuleError("only the window of a maximum depends on the input")
+    return source.index, kernel.index

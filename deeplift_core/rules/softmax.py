@@ -1,0 +1,86 @@
+"""Softmax, log-softmax and logsumexp as one operation each, by logarithmic means.
+
+The paper does not treat softmax inside a network. For p = softmax(z), with
+L_k = (p_k - p0_k) / (log p_k - log p0_k) (limit sqrt(p_k p0_k)), the multiplier of p_i with respect to
+z_k is L_i (delta_ik - L_k / sum L). It is exact in sum, finite at any scale of the logits, and a common
+shift of all logits receives nothing; the chain exp / sum / reciprocal is none of these. Likewise
+log-softmax gets delta_ik - L_k / sum L, and logsumexp L_k / sum L.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from deeplift_core.graph import Graph, Node
+from deeplift_core.rules.base import Multipliers, Rule, Sent, Walk
+from deeplift_core.rules.registry import rule_for
+
+
+def logarithmic_mean(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """(p - q) / (log p - log q) without cancellation; p where they are equal."""
+    gap = (log_p - log_q).abs()
+    ratio = torch.where(gap == 0, 1, -torch.expm1(-gap) / torch.where(gap == 0, 1, gap))
+    return torch.maximum(log_p, log_q).exp() * ratio
+
+
+class _OverAxis(Rule):
+    def __init__(self, graph: Graph, node: Node) -> None:
+        super().__init__(graph, node)
+        axes = node.args[1]
+        self._axes = [axes] if isinstance(axes, int) else list(axes)
+        self._source = self.sources[0]
+
+    def _means(self, walk: Walk) -> tuple[Tensor, Tensor]:
+        """L_k, and L_k divided by their sum."""
+        logs = [
+            z - z.logsumexp(self._axes, keepdim=True)
+            for z in (walk.x[self._source], walk.reference[self._source])
+        ]
+        mean = logarithmic_mean(logs[0], logs[1])
+        return mean, mean / mean.sum(self._axes, keepdim=True)
+
+    def _fresh(self, walk: Walk, m: Multipliers) -> Tensor:
+        return m.by_sign(walk.delta(self.node.index)) if m.split else m.positive
+
+
+@rule_for("_softmax")
+class Softmax(_OverAxis):
+    """Probabilities over one axis."""
+
+    label: ClassVar[str] = "softmax"
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """L_k (m_k - sum_i m_i L_i / sum L)."""
+        mean, share = self._means(walk)
+        weighted = mean * self._fresh(walk, m)
+        common = weighted.sum(self._axes, keepdim=True)
+        return [(self._source, Multipliers.same(weighted - share * common))]
+
+
+@rule_for("_log_softmax")
+class LogSoftmax(_OverAxis):
+    """Logarithms of the probabilities over one axis."""
+
+    label: ClassVar[str] = "log-softmax"
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """m_k - (L_k / sum L) sum_i m_i."""
+        _, share = self._means(walk)
+        total = self._fresh(walk, m)
+        common = total.sum(self._axes, keepdim=True)
+        return [(self._source, Multipliers.same(total - share * common))]
+
+
+@rule_for("logsumexp")
+class LogSumExp(_OverAxis):
+    """Logarithm of the sum of exponentials."""
+
+    label: ClassVar[str] = "logsumexp"
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """(L_k / sum L) m."""
+        _, share = self._means(walk)
+        kept = share.sum(self._axes, keepdim=True).shape
+        total = self._fresh(walk, m).reshape(kept)
+        return [(self._source, Multipliers.same(share * total))]

@@ -1,0 +1,68 @@
+"""Operations that only move, copy, sum or average values: the linear map has no negative weight.
+
+They act on P, Q, m+ and m- separately. One rule serves all: the map is linear in its varying
+arguments, so its adjoint is what autograd gives at any point, and P goes through as f(P) - f(0).
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from deeplift_core.graph import Graph, Node
+from deeplift_core.rules.base import Multipliers, NoRuleError, Parts, Rule, Sent, Walk
+from deeplift_core.rules.registry import rule_for
+
+
+@rule_for(
+    # the same values in another shape or order
+    "view", "_unsafe_view", "reshape", "permute", "transpose", "t", "unsqueeze", "squeeze", "flip", "roll",
+    "unfold", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
+    # some of the values, or several copies of them
+    "slice", "select", "narrow", "index", "_unsafe_index", "index_select", "gather", "take", "diagonal", "tril", "triu",
+    "expand", "repeat", "cat", "stack", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d",
+    "replication_pad1d", "replication_pad2d", "upsample_nearest1d", "upsample_nearest2d",
+    "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "upsample_linear1d", "upsample_bilinear2d",
+    "index_put", "slice_scatter", "select_scatter",
+    # sums and means
+    "sum", "mean", "cumsum", "avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d",
+    "_adaptive_avg_pool3d",
+)  # fmt: skip
+class Structural(Rule):
+    """Any linear map with weights >= 0 and constant indices."""
+
+    label: ClassVar[str] = "structural"
+
+    def __init__(self, graph: Graph, node: Node) -> None:
+        super().__init__(graph, node)
+        varying = [graph.nodes[source] for source in self.sources]
+        if not all(item.dtype.is_floating_point for item in varying):
+            raise NoRuleError("an index or a mask depends on the input")
+
+    @property
+    def saved(self) -> set[int]:
+        """Neither direction reads a forward value; the shapes are known."""
+        return set()
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """The adjoint, for m+ and m- by itself."""
+        with torch.enable_grad():
+            points = {source: self._zeros(source, m.positive).requires_grad_() for source in self.sources}
+            output = self.evaluate(points.__getitem__)
+
+            def adjoint(value: Tensor) -> tuple[Tensor, ...]:
+                return torch.autograd.grad(output, list(points.values()), value, retain_graph=m.split)
+
+            positive = adjoint(m.positive)
+            negative = adjoint(m.negative) if m.split else positive
+        return [(s, Multipliers(p, q)) for s, p, q in zip(points, positive, negative, strict=True)]
+
+    def parts(self, walk: Walk) -> Parts:
+        """f(P) - f(0) and f(Q) - f(0): what constants among the arguments add drops out."""
+        parts = {source: walk.parts(source) for source in self.sources}
+        at_zero = self.evaluate(lambda s: torch.zeros_like(parts[s].positive))
+        positive = self.evaluate(lambda s: parts[s].positive) - at_zero
+        return Parts(positive, self.evaluate(lambda s: parts[s].negative) - at_zero)
+
+    def _zeros(self, source: int, like: Tensor) -> Tensor:
+        return like.new_zeros(self.graph.nodes[source].shape)

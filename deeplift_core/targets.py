@@ -1,0 +1,145 @@
+"""What is explained: a scalar of the model's output, as a node of the graph.
+
+A final sigmoid or softmax is left out and its logit explained instead; choosing an element, centring
+over classes and a user's own function are recorded as further nodes, so that they are explained and
+summed like everything else.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from deeplift_core.capture import record_function
+from deeplift_core.errors import CaptureError, TargetError
+from deeplift_core.graph import Graph, Node, call
+
+Index = int | tuple[int, ...]
+Target = Index | tuple[str, Index] | Callable[[Tensor], Tensor]
+
+# What may stand between a final sigmoid or softmax and the output: moves values, adds none together.
+_MOVES_VALUES = {
+    "view", "_unsafe_view", "reshape", "permute", "transpose", "t", "unsqueeze", "squeeze", "slice", "select",
+    "index", "index_select", "flip", "clone", "alias", "detach", "_to_copy",
+}  # fmt: skip
+
+
+def choose_output(outputs: Sequence[int], structure: Any, output: int | str) -> int:
+    """Node of one of several outputs.
+
+    Parameters
+    ----------
+    outputs, structure
+        As :func:`deeplift_core.capture.record_model` returns them.
+    output : int or str
+        Place among the outputs, or the name where the model returns a mapping.
+
+    Raises
+    ------
+    TargetError
+        If there is no such output, or it does not depend on the input.
+    """
+    if isinstance(output, str):
+        if not isinstance(structure, Mapping) or output not in structure:
+            names = ", ".join(map(str, structure)) if isinstance(structure, Mapping) else "none are named"
+            raise TargetError(f"the model has no output named {output!r} ({names})")
+        place = structure[output]
+    else:
+        places = tree_leaves(structure)
+        if not 0 <= output < len(places):
+            raise TargetError(f"the model has no output {output}: it has {len(places)} (0 to {len(places) - 1})")
+        place = places[output]
+    if not isinstance(place, int):
+        raise TargetError(f"output {output!r} is not a tensor that depends on the input")
+    return outputs[place]
+
+
+def logit(graph: Graph, output: int, *, centre: bool) -> int:
+    """Node of the logit where ``output`` ends in a sigmoid or softmax, else ``output`` itself.
+
+    Parameters
+    ----------
+    graph : Graph
+        Further nodes are added to it.
+    output : int
+        Node of the model's output.
+    centre : bool
+        Subtract from softmax's logits their mean over softmax's own axis (paper, equation 5).
+    """
+    moves: list[Node] = []
+    node = graph.nodes[output]
+    while node.op_name in _MOVES_VALUES and len(node.refs()) == 1:
+        moves.append(node)
+        node = graph.nodes[node.refs()[0]]
+    if node.op_name not in ("sigmoid", "_softmax"):
+        return output
+    axis = int(node.args[1]) if node.op_name == "_softmax" and centre else None
+
+    def explained(logits: Tensor) -> Tensor:
+        value = logits if axis is None else logits - logits.mean(axis, keepdim=True)
+        for move in reversed(moves):
+            value = call(move, lambda _, current=value: current)
+        return value
+
+    source = node.refs()[0]
+    return source if axis is None and not moves else record_function(graph, source, _example(graph, source), explained)
+
+
+def select(graph: Graph, output: int, target: Index | Callable[[Tensor], Tensor]) -> int:
+    """Node [K] of one scalar for each row of ``output`` [K, ...].
+
+    Raises
+    ------
+    TargetError
+        If the index does not name one element, or the function does not return one value for each row.
+    """
+    example = _example(graph, output)
+    if callable(target):
+        try:
+            node = record_function(graph, output, example, target)
+        except CaptureError as problem:
+            raise TargetError(str(problem)) from problem
+        if graph.nodes[node].shape != (graph.batch_size,):
+            shape = tuple(graph.nodes[node].shape)
+            raise TargetError(f"the target function returned shape {shape} for {graph.batch_size} rows, not one value a row")
+        return node
+    place = _full_index(target, tuple(example.shape[1:]))
+    return record_function(graph, output, example, lambda value: value[(slice(None), *place)]) if place else output
+
+
+def of_module(graph: Graph, name: str) -> int:
+    """Node of a module's output.
+
+    Raises
+    ------
+    TargetError
+        If no module of this name returned a tensor that depends on the input.
+    """
+    if name not in graph.module_outputs:
+        known = ", ".join(sorted(filter(None, graph.module_outputs))) or "none"
+        raise TargetError(f"no module {name!r} with an output that depends on the input; there are: {known}")
+    return graph.module_outputs[name]
+
+
+def _full_index(target: Index, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The index with zeros for further axes of length 1, checked against the output's shape."""
+    given = target if isinstance(target, tuple) else (target,)
+    if not shape and given == (0,):
+        return ()
+    index = (*given, *(0 for size in shape[len(given) :] if size == 1))
+    if len(index) != len(shape):
+        ranges = ", ".join(f"0 to {size - 1}" for size in shape) or "0"
+        raise TargetError(f"target {target} does not name one element of an output of shape {shape}: give ({ranges})")
+    for place, size in zip(index, shape, strict=True):
+        if not 0 <= place < size:
+            raise TargetError(f"target {target} is out of range: the output has shape {shape}, valid is 0 to {size - 1}")
+    return index
+
+
+def _example(graph: Graph, index: int) -> Tensor:
+    node = graph.nodes[index]
+    return torch.zeros(node.shape, dtype=node.dtype, device=graph.device)
+
+
