@@ -1,12 +1,12 @@
 """Time dinucleotide shuffles against tangermeme's, alternating in one run, one thread each.
 
     python benchmarks/shuffle.py [--sequences 500] [--references 20] [--length 2114] [--rounds 7]
-                                  [--batch 32]
+                                    [--batch 32]
 
 Both turn one-hot sequences into one-hot shuffles, ours float32 and tangermeme's int8 (it keeps the type of
-its input), four times less to write. Each is timed on all sequences in one call, and in batches as when scoring.
-Compiling comes before the clock starts. The last column is the number of different shuffles of ACAGATACCA,
-which has 24, in 2,000 draws.
+its input), four times less to write. Each is timed on all sequences in one call, and in batches as when
+scoring. Compiling comes before the clock starts. The last column is the number of different shuffles of
+ACAGATACCA, which has 24, in 2,000 draws.
 """
 
 import argparse
