@@ -282,20 +282,21 @@ class DeepLift:
         """Whether the references are shared; refuses shapes that do not fit."""
         graph = self._recorded().graph
         if not len(inputs) == len(references) == len(graph.inputs):
-            raise OptionError(
-                f"the model has {len(graph.inputs)} inputs; got {len(inputs)} for x and {len(references)} for references"
-            )
+            given = f"{len(inputs)} for x and {len(references)} for references"
+            raise OptionError(f"the model has {len(graph.inputs)} inputs; got {given}")
         shared = references[0].dim() == inputs[0].dim()
         for x, reference, index in zip(inputs, references, graph.inputs, strict=True):
             wanted = graph.nodes[index].shape[1:]
             if x.shape[1:] != wanted or x.shape[0] != inputs[0].shape[0] or x.shape[0] == 0:
-                raise OptionError(f"x has shape {tuple(x.shape)}; recorded was [N, {', '.join(map(str, wanted))}]")
+                raise OptionError(
+                    f"x has shape {tuple(x.shape)}; recorded was [N, {', '.join(map(str, wanted))}]"
+                )
             leading = reference.shape[: reference.dim() - len(wanted)]
             fits = reference.shape[len(leading) :] == wanted and reference.numel() > 0
             if not fits or len(leading) != (1 if shared else 2) or (not shared and leading[0] != x.shape[0]):
                 raise OptionError(
-                    f"references have shape {tuple(reference.shape)}; for x of shape {tuple(x.shape)} they must be "
-                    "[N, R, ...], or [R, ...] where all inputs share them"
+                    f"references have shape {tuple(reference.shape)}; for x of shape {tuple(x.shape)} they "
+                    "must be [N, R, ...], or [R, ...] where all inputs share them"
                 )
         return shared
 
@@ -329,7 +330,9 @@ class DeepLift:
         pairs = []
         for place in range(references[0].shape[1]):
             reference = [tensor[:, place] for tensor in references]
-            pairs.append(self._pair(task, x, self._reference_values(task, reference, place if shared else None)))
+            pairs.append(
+                self._pair(task, x, self._reference_values(task, reference, place if shared else None))
+            )
 
         def over_references(name: str) -> list[Tensor | None]:
             columns = zip(*(getattr(pair, name) for pair in pairs), strict=True)
@@ -373,7 +376,11 @@ class DeepLift:
         total = sum(item.flatten(1).sum(1) for item in contributions)
         delta = x[task.target] - reference[task.target]
         return _Pair(
-            contributions, hypothetical, [found[i] for i in task.layers], reference[task.target], total - delta
+            contributions,
+            hypothetical,
+            [found[i] for i in task.layers],
+            reference[task.target],
+            total - delta,
         )
 
     def _multipliers(self, task: _Task, x: dict[int, Any], reference: dict[int, Any]) -> dict[int, Tensor]:
@@ -382,10 +389,14 @@ class DeepLift:
             return multipliers(plan, task.target, task.layers, x, reference)
         at_x = [x[index] for index in task.layers]
         at_reference = [reference[index] for index in task.layers]
-        fractions = [1.0] if self._rule == "gradient" else [(k + 0.5) / self._steps for k in range(self._steps)]
+        fractions = (
+            [1.0] if self._rule == "gradient" else [(k + 0.5) / self._steps for k in range(self._steps)]
+        )
         total: dict[int, Tensor] = {}
         for fraction in fractions:
-            point = [there + fraction * (here - there) for here, there in zip(at_x, at_reference, strict=True)]
+            point = [
+                there + fraction * (here - there) for here, there in zip(at_x, at_reference, strict=True)
+            ]
             for index, gradient in gradients(plan.graph, task.target, point).items():
                 total[index] = total[index] + gradient if index in total else gradient
         return {index: value / len(fractions) for index, value in total.items()}

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -43,11 +44,11 @@ _READS_SHAPE = {
 _OWN_FOLDERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Appends to ``graph`` every call that depends on a bound tensor."""
 
     def __init__(self, graph: Graph, modules: nn.Module | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.graph = graph
         self._tracker = TensorTracker(self._emit)
         self._decompositions = core_aten_decompositions()
@@ -126,7 +127,9 @@ class Recorder(TorchDispatchMode):
                     self.bind(value, self._emit(operator.getitem, (ref, position), {}, value))
         return output
 
-    def _emit(self, op: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], example: Any) -> Ref:
+    def _emit(
+        self, op: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], example: Any
+    ) -> Ref:
         return self.graph.add(
             op, args, dict(kwargs), example, module=self._running[-1], source=_source_line()
         )
@@ -150,7 +153,9 @@ class Recorder(TorchDispatchMode):
         ]
         target = written[0] if len(written) == 1 else None
         if not isinstance(target, Tensor) or target is not args[0] or not func._schema.name.endswith("_"):
-            raise CaptureError(f"{self._where()} writes to a tensor in a way that cannot be recorded ({func})")
+            raise CaptureError(
+                f"{self._where()} writes to a tensor in a way that cannot be recorded ({func})"
+            )
         self._tracker.before_write(target)
         with self:
             value = _functional(func, args, kwargs)
@@ -171,13 +176,15 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 def _functional(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
     """What an in-place call would leave in its first argument."""
-    name, target = op_name(func)[:-1], args[0]
+    name = op_name(func)[:-1]
+    target: Tensor = args[0]
     if name == "zero":
         return torch.zeros_like(target)
     if name == "fill":
         return torch.zeros_like(target) + args[1]
     if name == "copy":
-        return args[1].to(target.dtype).expand(target.shape)
+        value: Tensor = args[1]
+        return value.to(target.dtype).expand(target.shape)
     packet = getattr(aten, name, None)
     overload = getattr(packet, func._overloadname, None)
     if overload is None:
@@ -188,13 +195,11 @@ def _functional(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]
 
 def _source_line() -> str:
     """``file:line`` of the innermost frame outside torch and this package."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith(_OWN_FOLDERS) and not file.startswith("<"):
             return f"{file}:{frame.f_lineno}"
-        if frame.f_back is None:
-            break
         frame = frame.f_back
     return ""
 

@@ -146,9 +146,7 @@ class Graph:
                 stack.extend(self.nodes[index].refs())
         return sorted(seen)
 
-    def run(
-        self, inputs: Sequence[Tensor], wanted: Sequence[int], keep: Collection[int]
-    ) -> dict[int, Value]:
+    def run(self, inputs: Sequence[Tensor], wanted: Sequence[int], keep: Collection[int]) -> dict[int, Value]:
         """Forward values of the nodes in ``keep`` and ``wanted``.
 
         Only what these need is computed, and a value is let go as soon as nothing later reads it.

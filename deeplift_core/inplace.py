@@ -32,7 +32,8 @@ class _Layout:
 
     @classmethod
     def of(cls, tensor: Tensor, holder: Holder) -> "_Layout":
-        return cls(holder, tuple(tensor.shape), tensor.stride(), tensor.storage_offset())
+        stride = tuple(int(step) for step in tensor.stride())
+        return cls(holder, tuple(tensor.shape), stride, int(tensor.storage_offset()))
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ Each function gets ``varies`` (does this tensor depend on the input?), the opera
 and returns the same result by other calls, or NotImplemented to leave the operation as it is.
 """
 
+# ruff: noqa: ARG001 - all forms take the same arguments
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,15 @@ Varies = Callable[[Tensor], bool]
 
 
 def _batch_norm(
-    varies: Varies, func: Any, x: Tensor, weight: Any, bias: Any, mean: Any, var: Any, *rest: Any, **kwargs: Any
+    varies: Varies,
+    func: Any,
+    x: Tensor,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    var: Any,
+    *rest: Any,
+    **kwargs: Any,
 ) -> Any:
     """Batch norm with constant statistics is one scale and one shift for each channel."""
     constants = [value for value in (weight, bias, mean, var) if value is not None]

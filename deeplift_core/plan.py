@@ -8,8 +8,7 @@ from typing import get_args
 from deeplift_core.errors import OptionError, UnsupportedOpsError
 from deeplift_core.graph import Graph, Node
 from deeplift_core.rules.activation import ACTIVATION_RULES, Activation, ActivationRule
-from deeplift_core.rules.base import NoRuleError, Rule, Walk
-from deeplift_core.rules.base import Multipliers, Parts, Sent
+from deeplift_core.rules.base import Multipliers, NoRuleError, Rule, Sent, Walk
 from deeplift_core.rules.elementwise import Affine, Product, affine_terms, is_elementwise
 from deeplift_core.rules.linear import LinearRule
 from deeplift_core.rules.pooling import Maximum
@@ -236,7 +235,9 @@ class Plan:
         for pattern in self.layer_rules:
             if not any(fnmatchcase(module, pattern) for module in self._activation_modules):
                 known = ", ".join(sorted(repr(module) for module in self._activation_modules)) or "none"
-                raise OptionError(f"no activation is in a module that matches {pattern!r}; modules with activations: {known}")
+                raise OptionError(
+                    f"no activation is in a module that matches {pattern!r}; activations are in: {known}"
+                )
 
     @cached_property
     def _activation_modules(self) -> set[str]:

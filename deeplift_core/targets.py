@@ -49,7 +49,9 @@ def choose_output(outputs: Sequence[int], structure: Any, output: int | str) -> 
     else:
         places = tree_leaves(structure)
         if not 0 <= output < len(places):
-            raise TargetError(f"the model has no output {output}: it has {len(places)} (0 to {len(places) - 1})")
+            raise TargetError(
+                f"the model has no output {output}: it has {len(places)} (0 to {len(places) - 1})"
+            )
         place = places[output]
     if not isinstance(place, int):
         raise TargetError(f"output {output!r} is not a tensor that depends on the input")
@@ -80,11 +82,15 @@ def logit(graph: Graph, output: int, *, centre: bool) -> int:
     def explained(logits: Tensor) -> Tensor:
         value = logits if axis is None else logits - logits.mean(axis, keepdim=True)
         for move in reversed(moves):
-            value = call(move, lambda _, current=value: current)
+            value = call(move, {move.refs()[0]: value}.__getitem__)
         return value
 
     source = node.refs()[0]
-    return source if axis is None and not moves else record_function(graph, source, _example(graph, source), explained)
+    return (
+        source
+        if axis is None and not moves
+        else record_function(graph, source, _example(graph, source), explained)
+    )
 
 
 def select(graph: Graph, output: int, target: Index | Callable[[Tensor], Tensor]) -> int:
@@ -103,10 +109,12 @@ def select(graph: Graph, output: int, target: Index | Callable[[Tensor], Tensor]
             raise TargetError(str(problem)) from problem
         if graph.nodes[node].shape != (graph.batch_size,):
             shape = tuple(graph.nodes[node].shape)
-            raise TargetError(f"the target function returned shape {shape} for {graph.batch_size} rows, not one value a row")
+            raise TargetError(
+                f"the target function returned shape {shape} for {graph.batch_size} rows, not one value a row"
+            )
         return node
     place = _full_index(target, tuple(example.shape[1:]))
-    return record_function(graph, output, example, lambda value: value[(slice(None), *place)]) if place else output
+    return record_function(graph, output, example, lambda value: _element(value, place)) if place else output
 
 
 def of_module(graph: Graph, name: str) -> int:
@@ -131,15 +139,24 @@ def _full_index(target: Index, shape: tuple[int, ...]) -> tuple[int, ...]:
     index = (*given, *(0 for size in shape[len(given) :] if size == 1))
     if len(index) != len(shape):
         ranges = ", ".join(f"0 to {size - 1}" for size in shape) or "0"
-        raise TargetError(f"target {target} does not name one element of an output of shape {shape}: give ({ranges})")
+        raise TargetError(
+            f"target {target} does not name one element of an output of shape {shape}: give ({ranges})"
+        )
     for place, size in zip(index, shape, strict=True):
         if not 0 <= place < size:
-            raise TargetError(f"target {target} is out of range: the output has shape {shape}, valid is 0 to {size - 1}")
+            raise TargetError(
+                f"target {target} is out of range: the output has shape {shape}, valid is 0 to {size - 1}"
+            )
     return index
+
+
+def _element(value: Tensor, place: tuple[int, ...]) -> Tensor:
+    """Column [K] of one element: a select for each axis."""
+    for position in place:
+        value = value.select(1, position)
+    return value
 
 
 def _example(graph: Graph, index: int) -> Tensor:
     node = graph.nodes[index]
     return torch.zeros(node.shape, dtype=node.dtype, device=graph.device)
-
-

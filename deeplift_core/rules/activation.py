@@ -98,7 +98,7 @@ class Formula:
         signs: dict[int, set[float]] = {}
 
         def watch(node: Node, argument: Tensor) -> None:
-            seen = torch.sign(argument.flatten()[:: max(1, argument.numel() // 4096)]).unique().tolist()
+            seen = {float(torch.sign(extreme)) for extreme in argument.aminmax()}
             signs.setdefault(node.index, set()).update(seen)
 
         large = [sign * 10.0**power for power in range(1, 7) for sign in (1, -1)]
@@ -135,7 +135,9 @@ class Activation(Rule):
 
     label: ClassVar[str] = "activation"
 
-    def __init__(self, graph: Graph, node: Node, source: int, body: Sequence[int], rule: ActivationRule) -> None:
+    def __init__(
+        self, graph: Graph, node: Node, source: int, body: Sequence[int], rule: ActivationRule
+    ) -> None:
         super().__init__(graph, node)
         self.source = source
         self.sources = (source,)
@@ -157,8 +159,12 @@ class Activation(Rule):
         else:
             to_rise, to_fall = self._revealcancel(walk)
             sent = Multipliers(
-                to_rise * torch.where(to_rise >= 0, m.positive, m.negative) if m.split else to_rise * m.positive,
-                to_fall * torch.where(to_fall >= 0, m.negative, m.positive) if m.split else to_fall * m.positive,
+                to_rise * torch.where(to_rise >= 0, m.positive, m.negative)
+                if m.split
+                else to_rise * m.positive,
+                to_fall * torch.where(to_fall >= 0, m.negative, m.positive)
+                if m.split
+                else to_fall * m.positive,
             )
         shape = self.graph.nodes[self.source].shape
         return [(self.source, sent.each(lambda value: sum_to_shape(value, shape)))]

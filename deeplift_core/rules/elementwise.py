@@ -6,6 +6,7 @@ activation (:mod:`deeplift_core.rules.activation`), or are products of two quant
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -27,7 +28,15 @@ Factor = Tensor | float
 Term = tuple[int, Factor]
 
 # Pointwise in effect, but not tagged so by torch.
-_UNTAGGED = {"_prelu_kernel", "_to_copy", "convert_element_type", "detach", "alias", "lift_fresh", "masked_fill"}
+_UNTAGGED = {
+    "_prelu_kernel",
+    "_to_copy",
+    "convert_element_type",
+    "detach",
+    "alias",
+    "lift_fresh",
+    "masked_fill",
+}
 
 
 def is_elementwise(op: Callable[..., Any] | None) -> bool:
@@ -110,7 +119,9 @@ _AFFINE: dict[str, Callable[[Node], list[Term] | None]] = {
     "addcmul": _addcmul,
     "where": _where,
     "masked_fill": _masked_fill,
-    **dict.fromkeys(("_to_copy", "convert_element_type", "clone", "detach", "alias", "lift_fresh"), _conversion),
+    **dict.fromkeys(
+        ("_to_copy", "convert_element_type", "clone", "detach", "alias", "lift_fresh"), _conversion
+    ),
 }
 
 
@@ -136,9 +147,8 @@ class Affine(Rule):
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """Scale, and sum over broadcast axes."""
         for source, factor in self._terms:
-            shape = self.graph.nodes[source].shape
             scaled = m if isinstance(factor, float) and factor == 1 else scaled_multipliers(m, factor)
-            yield source, scaled.each(lambda value, shape=shape: sum_to_shape(value, shape))
+            yield source, scaled.each(partial(sum_to_shape, shape=self.graph.nodes[source].shape))
 
     def parts(self, walk: Walk) -> Parts:
         """Sum of the scaled parts."""

@@ -93,12 +93,13 @@ class Convolution(LinearRule):
 
     def apply(self, weight: Tensor, value: Tensor) -> Tensor:
         """Convolve without the bias."""
-        return torch.ops.aten.convolution.default(value, weight, None, *self._settings)
+        result: Tensor = torch.ops.aten.convolution.default(value, weight, None, *self._settings)
+        return result
 
     def transpose(self, weight: Tensor, m: Tensor) -> Tensor:
         """The gradient kernel of the convolution, which reads only the shape of its input."""
         shape_only = m.new_zeros(()).expand(self._shape)
-        grads = torch.ops.aten.convolution_backward.default(
+        grads: tuple[Tensor, ...] = torch.ops.aten.convolution_backward.default(
             m, shape_only, weight, None, *self._settings, [True, False, False]
         )
         return grads[0]
@@ -128,7 +129,7 @@ class MatrixProduct(LinearRule):
 
     def apply(self, weight: Tensor, value: Tensor) -> Tensor:
         """Multiply on the side where the varying factor stands."""
-        return value @ weight if self._on_left else weight @ value
+        return torch.matmul(value, weight) if self._on_left else torch.matmul(weight, value)
 
     def transpose(self, weight: Tensor, m: Tensor) -> Tensor:
         """Multiply with the transposed constant factor."""

@@ -42,7 +42,9 @@ def route_maximum(x: Tensor, r: Tensor, at_x: Tensor, at_r: Tensor, m: Multiplie
     rose = torch.where(delta > 0, delta / torch.where(delta > 0, top_x - old_x, ones), 0)
     fell = torch.where(delta < 0, delta / torch.where(delta < 0, new_r - top_r, ones), 0)
     stayed = ((delta == 0) & (at_x == at_r)).to(delta.dtype)
-    return torch.zeros_like(x).scatter_add(-1, at_x, (rose + stayed) * total).scatter_add(-1, at_r, fell * total)
+    return (
+        torch.zeros_like(x).scatter_add(-1, at_x, (rose + stayed) * total).scatter_add(-1, at_r, fell * total)
+    )
 
 
 class Maximum(Rule):
@@ -55,7 +57,11 @@ class Maximum(Rule):
         """See the module's docstring."""
         x, r = walk.x[self.source], walk.reference[self.source]
         routed = route_maximum(
-            self.flatten(x), self.flatten(r), self.positions(walk.x), self.positions(walk.reference), m.each(self.flat_maxima)
+            self.flatten(x),
+            self.flatten(r),
+            self.positions(walk.x),
+            self.positions(walk.reference),
+            m.each(self.flat_maxima),
         )
         return [(self.source, Multipliers.same(self.unflatten(routed, x.shape)))]
 

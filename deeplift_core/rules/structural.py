@@ -19,7 +19,8 @@ from deeplift_core.rules.registry import rule_for
     "view", "_unsafe_view", "reshape", "permute", "transpose", "t", "unsqueeze", "squeeze", "flip", "roll",
     "unfold", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
     # some of the values, or several copies of them
-    "slice", "select", "narrow", "index", "_unsafe_index", "index_select", "gather", "take", "diagonal", "tril", "triu",
+    "slice", "select", "narrow", "index", "_unsafe_index", "index_select", "gather", "take", "diagonal",
+    "tril", "triu",
     "expand", "repeat", "cat", "stack", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d",
     "replication_pad1d", "replication_pad2d", "upsample_nearest1d", "upsample_nearest2d",
     "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "upsample_linear1d", "upsample_bilinear2d",
