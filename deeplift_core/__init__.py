@@ -1,6 +1,7 @@
 """DeepLIFT (Shrikumar, Greenside, Kundaje, ICML 2017) for any PyTorch model: tensors in, tensors out."""
 
-from deeplift_core.attribution import RULES, Attribution, DeepLift, NodeInfo
+from typing import TYPE_CHECKING, Any
+
 from deeplift_core.errors import (
     CaptureError,
     DeepLiftError,
@@ -8,7 +9,10 @@ from deeplift_core.errors import (
     TargetError,
     UnsupportedOpsError,
 )
-from deeplift_core.rules.activation import ACTIVATION_RULES
+from deeplift_core.rule_names import ACTIVATION_RULES, RULES
+
+if TYPE_CHECKING:
+    from deeplift_core.attribution import Attribution, DeepLift, NodeInfo
 
 __all__ = [
     "ACTIVATION_RULES",
@@ -22,3 +26,12 @@ __all__ = [
     "TargetError",
     "UnsupportedOpsError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch, which takes seconds, when it is first asked for."""
+    if name in ("Attribution", "DeepLift", "NodeInfo"):
+        from deeplift_core import attribution
+
+        return getattr(attribution, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

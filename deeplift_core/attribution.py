@@ -1,6 +1,5 @@
 """`DeepLift`: contribution scores of a model's inputs against references."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -11,12 +10,10 @@ from torch import Tensor, nn
 from deeplift_core import targets
 from deeplift_core.capture import borrowed, record_model
 from deeplift_core.errors import OptionError, TargetError
-from deeplift_core.plan import PRESETS, Plan
+from deeplift_core.plan import Plan
 from deeplift_core.propagate import gradients, multipliers, values_to_keep
+from deeplift_core.rule_names import parse_rule
 from deeplift_core.targets import Target
-
-RULES: tuple[str, ...] = (*PRESETS, "gradient", "integrated-gradients")
-DEFAULT_STEPS = 50
 
 Tensors = Tensor | tuple[Tensor, ...]
 
@@ -148,7 +145,7 @@ class DeepLift:
         device: torch.device | str | None = None,
     ) -> None:
         self._model = model
-        self._rule, self._steps = _parse_rule(rule)
+        self._rule, self._steps = parse_rule(rule)
         self._layer_rules = dict(layer_rules or {})
         if self._steps and self._layer_rules:
             raise OptionError(f"layer rules do not go with rule {rule!r}, which has no activation rules")
@@ -171,8 +168,6 @@ class DeepLift:
 
     def _record(self, example: tuple[Tensor, ...]) -> Plan:
         preset = "rescale" if self._steps else self._rule
-        if preset not in PRESETS:
-            raise OptionError(f"unknown rule {preset!r}; choose from {', '.join(RULES)}")
         with borrowed(self._model, self.dtype, self.device):
             graph, outputs, structure = record_model(self._model, example)
         plan = Plan(graph, preset, self._layer_rules)
@@ -400,14 +395,6 @@ class DeepLift:
             for index, gradient in gradients(plan.graph, task.target, point).items():
                 total[index] = total[index] + gradient if index in total else gradient
         return {index: value / len(fractions) for index, value in total.items()}
-
-
-def _parse_rule(rule: str) -> tuple[str, int]:
-    """Name of the rule, and the number of gradients it takes (0 for DeepLIFT's own)."""
-    match = re.fullmatch(r"integrated-gradients(?::([1-9][0-9]*))?", rule)
-    if match:
-        return "integrated-gradients", int(match[1] or DEFAULT_STEPS)
-    return rule, int(rule == "gradient")
 
 
 def _channel_axis(value: Tensor, given: int | None) -> int | None:

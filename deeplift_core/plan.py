@@ -3,19 +3,17 @@
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import get_args
 
 from deeplift_core.errors import OptionError, UnsupportedOpsError
 from deeplift_core.graph import Graph, Node
-from deeplift_core.rules.activation import ACTIVATION_RULES, Activation, ActivationRule
+from deeplift_core.rule_names import PRESETS, ActivationRule, check_activation_rule
+from deeplift_core.rules.activation import Activation
 from deeplift_core.rules.base import Multipliers, NoRuleError, Rule, Sent, Walk
 from deeplift_core.rules.elementwise import Affine, Product, affine_terms, is_elementwise
 from deeplift_core.rules.linear import LinearRule
 from deeplift_core.rules.pooling import Maximum
 from deeplift_core.rules.registry import make_rule
 from deeplift_core.rules.structural import Structural
-
-PRESETS: tuple[str, ...] = ("genomics-default", *ACTIVATION_RULES)
 
 
 class Input(Rule):
@@ -116,14 +114,9 @@ class Plan:
     def __init__(self, graph: Graph, preset: str, layer_rules: Mapping[str, str] | None = None) -> None:
         if preset not in PRESETS:
             raise OptionError(f"unknown rule {preset!r}; choose from {', '.join(PRESETS)}")
-        for pattern, rule in (layer_rules or {}).items():
-            if rule not in get_args(ActivationRule):
-                raise OptionError(
-                    f"unknown rule {rule!r} for layers {pattern!r}; choose from {', '.join(ACTIVATION_RULES)}"
-                )
         self.graph = graph
         self.preset = preset
-        self.layer_rules = dict(layer_rules or {})
+        self.layer_rules = {k: check_activation_rule(v) for k, v in (layer_rules or {}).items()}
         self.elementwise = Elementwise(graph)
         self._rules: dict[int, Rule] = {}
 
@@ -177,9 +170,9 @@ class Plan:
         modules = {self.graph.nodes[index].module for index in body}
         for pattern, rule in reversed(self.layer_rules.items()):
             if any(fnmatchcase(module, pattern) for module in modules):
-                return _checked(rule)
+                return rule
         if self.preset != "genomics-default":
-            return _checked(self.preset)
+            return check_activation_rule(self.preset)
         return "revealcancel" if self._mixing_before(source) == {"dense"} else "rescale"
 
     def _mixing_before(self, source: int) -> set[str]:
@@ -243,7 +236,3 @@ class Plan:
     def _activation_modules(self) -> set[str]:
         rules = [rule for rule in self._rules.values() if isinstance(rule, Activation)]
         return {self.graph.nodes[index].module for rule in rules for index in rule.body}
-
-
-def _checked(rule: str) -> ActivationRule:
-    return next(known for known in ACTIVATION_RULES if known == rule)

@@ -7,12 +7,13 @@ operations again on other values of the source.
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from deeplift_core.graph import Graph, Node, call
+from deeplift_core.rule_names import ActivationRule
 from deeplift_core.rules.base import (
     Multipliers,
     Parts,
@@ -23,9 +24,6 @@ from deeplift_core.rules.base import (
     scaled_multipliers,
     sum_to_shape,
 )
-
-ActivationRule = Literal["rescale", "revealcancel", "revealcancel-positive-first"]
-ACTIVATION_RULES: tuple[ActivationRule, ...] = ("rescale", "revealcancel", "revealcancel-positive-first")
 
 # Bounded slope on all reals whatever their constants: no need to look.
 _TAME = {
