@@ -1,0 +1,86 @@
+"""Whole modules saved by `torch.save`: read only where the user says so, as a pickle can run any code."""
+
+import inspect
+import pickle
+from pathlib import Path
+from typing import Any
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.models.model_file import ModelFile, TensorSpec, file_sha256
+from deeplift_cli.models.registry import Candidate, Format
+
+_ADVICE = "export the model to ONNX (torch.onnx.export), TorchScript (torch.jit.script) or torch.export"
+
+
+def recognises(candidate: Candidate) -> bool:
+    """Whether the file is a pickle, bare or in torch's archive, and no TorchScript or exported program."""
+    if candidate.members:
+        scripted = any(name.startswith("code/") for name in candidate.members)
+        return "data.pkl" in candidate.members and not scripted
+    return candidate.head[0] == 0x80 and candidate.head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+
+
+def read(path: Path, *, allow_pickle: bool) -> ModelFile:
+    """Load a pickled module.
+
+    Raises
+    ------
+    UserError
+        Where pickles are not allowed, the file holds weights without their network, its classes are not
+        installed, or it is damaged.
+    """
+    from torch import nn
+
+    loaded = _load(path, allow_pickle)
+    if isinstance(loaded, dict):
+        raise UserError(
+            f"{path} holds only weights (a state dict) without the network that they belong to: build the "
+            f"network in Python, load them with load_state_dict, and {_ADVICE}"
+        )
+    if not isinstance(loaded, nn.Module):
+        raise UserError(f"{path} holds a {type(loaded).__name__}, not a torch module: {_ADVICE}")
+    if isinstance(loaded, nn.DataParallel):
+        loaded = loaded.module
+    module = loaded.float().eval().requires_grad_(False)
+    return ModelFile(module, "pickled", path, file_sha256(path), _inputs(module))
+
+
+def _load(path: Path, allow_pickle: bool) -> Any:
+    """Load what needs no code; the rest only where `allow_pickle` says so."""
+    import torch
+
+    broken = (RuntimeError, EOFError, ValueError, KeyError, TypeError, OSError)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if not allow_pickle:
+            raise UserError(
+                f"{path} is a pickle with Python objects in it, and loading it can run any code that it "
+                f"contains: if you trust where it comes from, give --allow-pickle; else {_ADVICE}"
+            ) from error
+    except broken as error:
+        raise UserError(f"{path} is damaged or truncated: {_first_line(error)}") from error
+    try:
+        return torch.load(path, map_location="cpu", weights_only=False)
+    except (ImportError, AttributeError) as error:
+        raise UserError(
+            f"{path} needs Python code that is not installed here ({_first_line(error)}): put it on "
+            f"PYTHONPATH, or {_ADVICE} where it is"
+        ) from error
+    except (pickle.UnpicklingError, *broken) as error:
+        raise UserError(f"{path} is damaged or truncated: {_first_line(error)}") from error
+
+
+def _inputs(module: Any) -> tuple[TensorSpec, ...]:
+    """Return the parameters that ``forward`` cannot do without; none where it takes any number."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(module.forward).parameters.values()
+    needed = [item.name for item in parameters if item.kind in kinds and item.default is item.empty]
+    return tuple(TensorSpec(name, None, None) for name in needed)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+FORMAT = Format("pickled", "a whole torch module (torch.save, with --allow-pickle)", recognises, read)

@@ -1,0 +1,79 @@
+"""Checking a converted model against onnxruntime."""
+
+import importlib.util
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.models.probing import TOLERANCE, largest_difference, outputs_of
+
+# Loading stays quick: no check of larger files or inputs (a 32 kb sequence) against onnxruntime.
+LARGEST_FILE = 256 << 20
+LARGEST_INPUT = 4 * (1 << 15)
+
+
+def compare_with_onnxruntime(path: Path, size: int, module: nn.Module, x: Tensor) -> tuple[str, ...]:
+    """Compare a converted model with onnxruntime, where that is installed and the model is not too large.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    size : int
+        Bytes of the file and its external data.
+    module : nn.Module
+    x : Tensor
+        A batch of the size that the file declares.
+
+    Returns
+    -------
+    tuple of str
+        A note where onnxruntime cannot run the file.
+
+    Raises
+    ------
+    UserError
+        Where they differ.
+    """
+    if importlib.util.find_spec("onnxruntime") is None or size > LARGEST_FILE:
+        return ()
+    if x[0].numel() > LARGEST_INPUT:
+        return ()
+    expected = _run_onnxruntime(path, x)
+    if isinstance(expected, str):
+        return (f"not checked against onnxruntime, which cannot run it: {expected}",)
+    found = outputs_of(module, x)
+    if isinstance(found, str):
+        raise UserError(f"{path} was not converted rightly: {found.splitlines()[0]}")
+    difference = largest_difference([tensor.float() for tensor in found], expected)
+    if difference > TOLERANCE:
+        raise UserError(
+            f"{path} was not converted rightly: outputs differ from onnxruntime's by {difference:.1e} of the "
+            "largest; please report it, and export the model to TorchScript or torch.export meanwhile"
+        )
+    return ()
+
+
+def _run_onnxruntime(path: Path, x: Tensor) -> list[Tensor] | str:
+    # imported here: it is not among the dependencies
+    import onnxruntime  # type: ignore[import-untyped]
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped]
+
+    errors = [getattr(state, name) for name in dir(state) if isinstance(getattr(state, name), type)]
+    failures = tuple(kind for kind in errors if issubclass(kind, Exception))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # its warnings are about its own optimisations
+    types = {
+        "tensor(float16)": torch.float16,
+        "tensor(double)": torch.float64,
+        "tensor(float)": torch.float32,
+    }
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        (declared,) = session.get_inputs()
+        dtype = types.get(declared.type) or getattr(torch, declared.type[len("tensor(") : -1])
+        results = session.run(None, {declared.name: x.to(dtype).numpy()})
+    except failures as error:
+        return str(error).splitlines()[0][:160]
+    return [torch.from_numpy(result).float() for result in results]

@@ -1,0 +1,215 @@
+"""The passes that bring an ONNX model into the form that converts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import defs, helper
+
+from deeplift_cli.models.onnx_conversion.fold import fold_constants, fold_indexed_shapes
+from deeplift_cli.models.onnx_conversion.graph import FLOAT_TYPES, Graph, attributes, make_node
+from deeplift_cli.models.onnx_conversion.rewrites import rewrite_nodes
+
+# The newest operator set that onnx2torch knows well; newer ops are brought down to it.
+TARGET_OPSET = 17
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """An operator that nothing converts.
+
+    Attributes
+    ----------
+    operator : str
+        Its type, with its domain where that is not the default one.
+    node : str
+        Name of the node that uses it.
+    """
+
+    operator: str
+    node: str
+
+
+def normalise(model: Any, *, free_batch: int | None = None) -> tuple[Graph, list[Unsupported]]:
+    """Normalise a model's graph.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    free_batch : int, optional
+        Make the graph take any number of rows where it was made for this one. The caller checks the result: a
+        constant in the graph does not say whether it stands for the batch.
+
+    Returns
+    -------
+    graph : Graph
+    unsupported : list of Unsupported
+        Ops that were introduced after `TARGET_OPSET`, or have gained a meaning since, and were not rewritten.
+    """
+    if free_batch is not None:
+        model = _with_open_batch(model)
+    graph = Graph.from_model(model)
+    _take_float_inputs(graph)
+    fold_constants(graph)
+    fold_indexed_shapes(graph)
+    fold_constants(graph)
+    _remove_identities(graph)
+    rewrite_nodes(graph)
+    _remove_identities(graph)
+    _remove_unused(graph)
+    _separate_outputs(graph)
+    if free_batch is not None:
+        _free_reshapes(graph, free_batch)
+    _single_precision(graph)
+    return graph, list(_relabel(graph))
+
+
+def _take_float_inputs(graph: Graph) -> None:
+    """Declare as float an input of another type that the model turns into floats before all else."""
+    for value in graph.inputs:
+        users = [node for node in graph.nodes if value.name in node.input]
+        casts = [node for node in users if node.op_type == "Cast" and attributes(node)["to"] in FLOAT_TYPES]
+        if users and len(casts) == len(users):
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+            graph.infos[value.name] = value
+
+
+def _remove_identities(graph: Graph) -> None:
+    """Remove what does nothing at inference: `Identity`, `Dropout`, casts from float to float."""
+    outputs = {value.name for value in graph.outputs}
+    renamed: dict[str, str] = {}
+    kept = []
+    for node in graph.nodes:
+        for index, name in enumerate(node.input):
+            node.input[index] = renamed.get(name, name)
+        if not _does_nothing(node, graph):
+            kept.append(node)
+        elif node.output[0] in outputs:
+            kept.append(make_node(node, "Identity", node.input[:1], node.output[:1]))
+        else:
+            renamed[node.output[0]] = node.input[0]
+    graph.nodes = kept
+
+
+def _does_nothing(node: Any, graph: Graph) -> bool:
+    if node.domain or node.op_type not in ("Identity", "Dropout", "Cast"):
+        return False
+    if node.op_type == "Cast":
+        return graph.is_float(node.input[0]) and attributes(node)["to"] in FLOAT_TYPES
+    mask = node.output[1] if len(node.output) > 1 else None
+    return mask is None or not any(mask in other.input for other in graph.nodes)
+
+
+def _remove_unused(graph: Graph) -> None:
+    needed = {value.name for value in graph.outputs}
+    kept = []
+    for node in reversed(graph.nodes):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    graph.nodes = kept[::-1]
+
+
+def _separate_outputs(graph: Graph) -> None:
+    """Give each output of the model a node of its own: onnx2torch returns all that a node gives."""
+    makers = {name: node for node in graph.nodes for name in node.output}
+    for value in graph.outputs:
+        maker = makers.get(value.name)
+        if maker is not None and len(maker.output) == 1:
+            continue
+        inner = value.name
+        if maker is not None:
+            inner = f"{value.name}:inner"
+            _rename_value(graph, value.name, inner)
+        outer = value.name if maker is not None else f"{value.name}:output"
+        graph.nodes.append(helper.make_node("Identity", [inner], [outer], name=f"output/{value.name}"))
+        value.name = outer
+
+
+def _rename_value(graph: Graph, old: str, new: str) -> None:
+    for node in graph.nodes:
+        for names in (node.input, node.output):
+            for index, name in enumerate(names):
+                names[index] = new if name == old else name
+
+
+def _with_open_batch(model: Any) -> Any:
+    opened = onnx.ModelProto()
+    opened.CopyFrom(model)
+    constants = {tensor.name for tensor in opened.graph.initializer}
+    for value in opened.graph.input:
+        if value.name not in constants and value.type.tensor_type.shape.dim:
+            value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    for value in (*opened.graph.output, *opened.graph.value_info):
+        value.type.tensor_type.ClearField("shape")  # declared for the fixed batch: to be inferred anew
+    return opened
+
+
+def _free_reshapes(graph: Graph, batch: int) -> None:
+    """Let reshapes to a constant first axis take that axis from their input instead.
+
+    The axis is copied from the input where it is the batch there too, and worked out from the number of
+    elements where batch and positions are merged or parted.
+    """
+    for position, node in enumerate(graph.nodes):
+        if node.op_type != "StaticReshape":
+            continue
+        shape = list(attributes(node)["shape"])
+        source = graph.shape(node.input[0])
+        if not shape or shape[0] in (-1, 0):
+            continue
+        if shape[0] == batch and source and source[0] in (None, batch):
+            shape[0] = 0
+        elif -1 not in shape:
+            shape[0] = -1
+        graph.nodes[position] = make_node(node, "StaticReshape", node.input, shape=shape)
+
+
+def _single_precision(graph: Graph) -> None:
+    """Make all floating-point constants float32, so that one precision runs through the module."""
+    for name, value in graph.constants.items():
+        if value.dtype.kind == "f" or value.dtype.name == "bfloat16":
+            graph.constants[name] = value.astype(np.float32)
+    for value in graph.inputs:
+        if value.type.tensor_type.elem_type in FLOAT_TYPES:
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+
+
+def _relabel(graph: Graph) -> Iterator[Unsupported]:
+    """Label the graph with `TARGET_OPSET`, yielding the nodes for which that is not the same op."""
+    if graph.opset <= TARGET_OPSET:
+        return
+    for node in graph.nodes:
+        if not node.domain and not _same_at_target(node, graph.opset):
+            yield Unsupported(f"{node.op_type} (operator set {graph.opset})", node.name)
+    graph.opset = TARGET_OPSET
+
+
+def _same_at_target(node: Any, opset: int) -> bool:
+    """Whether a node means the same at `TARGET_OPSET`; attributes at their newer default are removed.
+
+    Newer versions of an op that have the same attributes and inputs have only learnt further types.
+    """
+    if node.op_type.startswith("Static") or node.op_type.startswith("Dynamic"):
+        return True
+    try:
+        newer = defs.get_schema(node.op_type, max_inclusive_version=opset)
+        older = defs.get_schema(node.op_type, max_inclusive_version=TARGET_OPSET)
+    except defs.SchemaError:
+        return False
+    if newer.since_version == older.since_version:
+        return True
+    for name, value in attributes(node).items():
+        if name in older.attributes:
+            continue
+        if value not in (_default(newer.attributes[name]), b""):
+            return False
+        node.attribute.remove(next(item for item in node.attribute if item.name == name))
+    return len(node.input) <= int(older.max_input)
+
+
+def _default(attribute: Any) -> Any:
+    value = helper.get_attribute_value(attribute.default_value) if attribute.default_value.name else None
+    return value.decode() if isinstance(value, bytes) else value

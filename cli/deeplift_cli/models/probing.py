@@ -1,0 +1,143 @@
+"""Running a model once to learn what its file does not say."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# What torch raises where shapes do not fit (exported programs: AssertionError), and what is not about shapes.
+SHAPE_ERRORS = (RuntimeError, ValueError, IndexError, AssertionError)
+_OTHER_ERRORS = (NotImplementedError, torch.OutOfMemoryError)
+
+TOLERANCE = 1e-4  # relative to the largest output
+# Lengths to try where the model takes any (its pooling may still ask for a multiple, or for a minimum).
+LENGTHS = (512, 2048, 16384)
+
+
+def one_hot(rows: int, length: int, seed: int = 0) -> Tensor:
+    """Return `rows` random sequences, one-hot: float32 [rows, 4, length], the same for the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    letters = torch.randint(4, (rows, length), generator=generator)
+    return torch.nn.functional.one_hot(letters, 4).transpose(1, 2).float()
+
+
+def outputs_of(module: nn.Module, x: Tensor) -> tuple[Tensor, ...] | str:
+    """Run a module without gradients.
+
+    Returns
+    -------
+    tuple of Tensor, or str
+        The outputs, or the message of the error where `x` does not fit the module: one that torch raises for
+        shapes, or an output without one row for each of x's.
+    """
+    try:
+        with torch.no_grad():
+            result = module(x)
+    except _OTHER_ERRORS:
+        raise
+    except SHAPE_ERRORS as error:
+        return str(error)
+    tensors = tuple(tensors_in(result))
+    wrong = [tuple(t.shape) for t in tensors if t.dim() == 0 or t.shape[0] != x.shape[0]]
+    return f"{x.shape[0]} rows gave an output of shape {wrong[0]}" if wrong else tensors
+
+
+def tensors_in(result: Any) -> list[Tensor]:
+    """Return the tensors in what a module returned: a tensor, or a sequence or mapping of such results."""
+    if isinstance(result, Tensor):
+        return [result]
+    if isinstance(result, dict):
+        result = list(result.values())
+    if isinstance(result, list | tuple):
+        return [tensor for item in result for tensor in tensors_in(item)]
+    return []
+
+
+def largest_difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """Return the largest difference between outputs, relative to each expected output's largest value.
+
+    Infinite where their numbers or shapes differ.
+    """
+    if len(found) != len(expected):
+        return float("inf")
+    worst = 0.0
+    for a, b in zip(found, expected, strict=True):
+        if a.shape != b.shape:
+            return float("inf")
+        if a.numel() == 0 or torch.equal(a, b):
+            continue
+        scale = max(float(b.abs().max()), 1e-6)
+        difference = float((a - b).abs().max()) / scale
+        worst = max(worst, difference if difference == difference else float("inf"))
+    return worst
+
+
+def in_batches(module: nn.Module, x: Tensor, rows: int) -> tuple[Tensor, ...] | str:
+    """Run a module on x [N, ...] in batches of `rows`; outputs as from one batch, or the error's message."""
+    parts = []
+    for batch in torch.split(x, rows):
+        part = outputs_of(module, batch)
+        if isinstance(part, str):
+            return part
+        parts.append(part)
+    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+
+
+def example_input(module: nn.Module, shape: tuple[int | None, ...], rows: int) -> Tensor | None:
+    """Return random one-hot sequences of the declared shape that the model takes, or None."""
+    free = [axis for axis, size in enumerate(shape) if size is None and axis > 0]
+    fours = [axis for axis, size in enumerate(shape) if size == 4 and axis > 0]
+    if not fours or len(free) > 1:
+        return None
+    for length in LENGTHS if free else LENGTHS[:1]:
+        sizes = [rows, *(length if size is None else size for size in shape[1:])]
+        positions = torch.Size(sizes).numel() // (rows * 4)
+        x = one_hot(rows, positions)
+        moved = x.reshape([rows, 4, *(n for axis, n in enumerate(sizes) if axis not in (0, fours[0]))])
+        candidate = moved.movedim(1, fours[0]).contiguous()
+        if not isinstance(in_batches(module, candidate, shape[0] or 1), str):
+            return candidate
+    return None
+
+
+def settle_batch(
+    module: nn.Module,
+    freed: Callable[[], nn.Module | None],
+    x: Tensor,
+    declared: int | None,
+) -> tuple[nn.Module, int | None]:
+    """Find out whether a model takes any number of rows, and make it if it can be.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The model as its file has it.
+    freed : callable
+        Makes the model anew with the batch size taken out of its graph; None where that does not convert.
+    x : Tensor
+        Two batches of the declared number of rows (of one row where none is declared).
+    declared : int or None
+
+    Returns
+    -------
+    module : nn.Module
+        The given one or the freed one.
+    batch_size : int or None
+        None where any number of rows gives the same rows.
+    """
+    rows = declared or 1
+    expected = in_batches(module, x, rows)
+    if isinstance(expected, str):
+        return module, declared
+    if declared is None and _agrees(module, x, expected):
+        return module, None
+    candidate = freed()
+    if candidate is not None and _agrees(candidate, x, expected):
+        return candidate, None
+    return module, rows
+
+
+def _agrees(module: nn.Module, x: Tensor, expected: tuple[Tensor, ...]) -> bool:
+    found = outputs_of(module, x)
+    return not isinstance(found, str) and largest_difference(found, expected) <= TOLERANCE
