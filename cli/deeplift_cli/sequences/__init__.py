@@ -1,0 +1,9 @@
+"""Sequences from files: FASTA records, or windows of a genome around regions."""
+
+from deeplift_cli.sequences.cache import cache_folder
+from deeplift_cli.sequences.encode import one_hot
+from deeplift_cli.sequences.fasta import FastaSource
+from deeplift_cli.sequences.genome import GenomeSource
+from deeplift_cli.sequences.records import Record, Region, Skipped
+
+__all__ = ["FastaSource", "GenomeSource", "Record", "Region", "Skipped", "cache_folder", "one_hot"]

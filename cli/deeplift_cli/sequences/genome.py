@@ -1,0 +1,200 @@
+"""Windows of a genome, cut around the regions of a BED or narrowPeak file."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyfaidx import Faidx, FetchError
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.sequences.bed import BedLine, read_bed
+from deeplift_cli.sequences.encode import count_bases
+from deeplift_cli.sequences.fasta import is_sequence, normalise
+from deeplift_cli.sequences.genome_files import GenomeFiles, Note, prepare_genome
+from deeplift_cli.sequences.names import ChromosomeNames
+from deeplift_cli.sequences.records import Record, Region, Skipped
+
+
+def _say_nothing(_: str) -> None:
+    """Drop a note."""
+
+
+class GenomeSource:
+    """Sequences of a genome at given regions.
+
+    Letters run along the genome's plus strand, whatever the regions' strands.
+
+    Parameters
+    ----------
+    genome : str or Path
+        FASTA: plain, bgzip, or gzip (unpacked to the cache).
+    regions : str or Path
+        BED3 to narrowPeak. It is read once here, so that a file that does not parse is refused before any
+        work.
+    note : callable, optional
+        Told in one line of work that takes a while and is done once (indexing, unpacking).
+
+    Attributes
+    ----------
+    n_records : int
+        Number of regions, those that will be skipped included.
+    orientation : str
+        "genome": letters run along the plus strand.
+
+    Raises
+    ------
+    UserError
+        When a file cannot be read or does not parse, or the genome has none of the regions' chromosomes.
+    """
+
+    orientation = "genome"
+
+    def __init__(self, genome: str | Path, regions: str | Path, note: Note = _say_nothing) -> None:
+        self.genome = Path(genome)
+        self.regions = Path(regions)
+        first = next(read_bed(self.regions))  # a regions file that is none is told before a genome is indexed
+        self._first_length = first.end - first.start
+        self._fasta = Genome(self.genome, note)
+        self._names = ChromosomeNames(self._fasta.sizes)
+        self.n_records = 0
+        any_known = False
+        for region in read_bed(self.regions):
+            self.n_records += 1
+            any_known = any_known or region.chrom in self._fasta.sizes
+        if not any_known:
+            raise UserError(
+                f"genome {self.genome} has no chromosome of the regions file {self.regions}: "
+                f"{self._names.compare(first.chrom, 'regions say', 'the genome has')}; make the names agree"
+            )
+
+    def chrom_sizes(self) -> dict[str, int]:
+        """Length of each chromosome in bp, in the genome's order."""
+        return dict(self._fasta.sizes)
+
+    def first_length(self) -> int:
+        """Length of the first region as it stands in the file, end - start."""
+        return self._first_length
+
+    def records(self, length: int | None) -> Iterator[Record | Skipped]:
+        """Go through the regions in the file's order; may be called again and again.
+
+        Parameters
+        ----------
+        length : int or None
+            Windows of this length are centred on each region's summit, or on its midpoint where it has none:
+            start = centre - length // 2. None takes each region as it stands, provided that it has the
+            length of the first.
+
+        Yields
+        ------
+        Record or Skipped
+            Skipped are windows that pass an end of their chromosome or have no base (A, C, G or T), regions
+            on unknown chromosomes, of another length than the first (length None), and with a summit outside
+            themselves.
+        """
+        for region in read_bed(self.regions):
+            start = region.start if length is None else _centre(region) - length // 2
+            end = start + (self._first_length if length is None else length)
+            reason = self._reason_to_skip(region, start, end, any_length=length is None)
+            if reason is None:
+                letters = self._fasta.fetch(region.chrom, start, end)
+                if count_bases(letters):
+                    place = Region(region.chrom, start, end, region.name, region.strand, region.index)
+                    yield Record(place, letters, True, region.line)
+                    continue
+                reason = f"has no base (A, C, G or T) in its window {region.chrom}:{start}-{end}"
+            yield Skipped(region.index, region.name, region.line, reason)
+
+    def _reason_to_skip(self, region: BedLine, start: int, end: int, *, any_length: bool) -> str | None:
+        own_length = region.end - region.start
+        size = self._fasta.sizes.get(region.chrom)
+        if size is None:
+            compared = self._names.compare(region.chrom, "its region says", "the genome has")
+            return f"is on a chromosome that the genome lacks: {compared}"
+        if any_length and own_length != self._first_length:
+            return f"is {own_length} bp long; the first region has {self._first_length} bp"
+        if not any_length and region.summit is not None and region.summit >= own_length:
+            return f"has its summit at {region.summit}, outside its own {own_length} bp"
+        window = f"has its window at {region.chrom}:{start}-{end}"
+        if start < 0:
+            return f"{window}, which begins before the chromosome ({size} bp)"
+        if end > size:
+            return f"{window}, which ends after the chromosome ({size} bp)"
+        return None
+
+
+def _centre(region: BedLine) -> int:
+    if region.summit is not None:
+        return region.start + region.summit
+    return (region.start + region.end) // 2
+
+
+class Genome:
+    """Random access to a FASTA.
+
+    Parameters
+    ----------
+    path : Path
+        FASTA: plain, bgzip or gzip.
+    note : callable
+        Told of work that is done once.
+
+    Attributes
+    ----------
+    sizes : dict of str to int
+        Length of each sequence in bp.
+
+    Raises
+    ------
+    UserError
+        When the file cannot be read.
+    """
+
+    def __init__(self, path: Path, note: Note = _say_nothing) -> None:
+        self._path = path
+        self._files = prepare_genome(path, note)
+        self._faidx = _open(self._files)
+        self.sizes: dict[str, int] = {name: entry.rlen for name, entry in self._faidx.index.items()}
+
+    def fetch(self, chrom: str, start: int, end: int) -> bytes:
+        """Letters of a window within its chromosome, upper case, U as T.
+
+        Raises
+        ------
+        UserError
+            When the index does not fit the file, or the file is damaged there.
+        """
+        try:
+            text = self._read(chrom, start, end)
+        except (FetchError, ValueError, RuntimeError, OSError, struct.error, zlib.error) as error:
+            raise UserError(
+                f"genome {self._path} cannot be read at {chrom}:{start}-{end}: {error}"
+            ) from error
+        if len(text) != end - start or not is_sequence(text):
+            raise UserError(
+                f"genome {self._path} and its index {self._files.fai} disagree at {chrom}:{start}-{end}; "
+                "delete the index, and it is made anew"
+            )
+        return normalise(text)
+
+    def _read(self, chrom: str, start: int, end: int) -> str:
+        try:
+            return str(self._faidx.fetch(chrom, start + 1, end))
+        except ValueError:
+            # pyfaidx 0.9.2.2 cannot begin at a block's first byte where the block before is full (65,536
+            # bytes, as Biopython writes them), so begin one letter earlier.
+            if self._files.gzi is None or start == 0:
+                raise
+            return str(self._faidx.fetch(chrom, start, end))[1:]
+
+
+def _open(files: GenomeFiles) -> Faidx:
+    return Faidx(
+        str(files.fasta),
+        indexname=str(files.fai),
+        gzi_indexname=None if files.gzi is None else str(files.gzi),
+        as_raw=True,
+        rebuild=False,
+        build_index=False,
+    )

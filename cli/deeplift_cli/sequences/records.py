@@ -1,0 +1,73 @@
+"""What a sequence source yields: records to score, and records that had to be skipped."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The window that a record covers.
+
+    Parameters
+    ----------
+    chrom : str
+        Chromosome, or the record's own name where it has no coordinates.
+    start, end : int
+        The scored window, 0-based and half-open.
+    name : str
+        The record's name in its file.
+    strand : str
+        "+", "-" or "." (none given).
+    index : int
+        0-based number of the record in its file, skipped ones counted.
+    """
+
+    chrom: str
+    start: int
+    end: int
+    name: str
+    strand: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One sequence to score.
+
+    Parameters
+    ----------
+    region : Region
+        Where it is.
+    letters : bytes
+        Upper case, with RNA's U as T; any other letter as it stands in the file.
+    has_coordinates : bool
+        Whether the region is a place on a chromosome rather than the record itself.
+    line : int
+        1-based line of the file where the record begins.
+    """
+
+    region: Region
+    letters: bytes
+    has_coordinates: bool
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A record that cannot be scored while the rest of its file can.
+
+    Parameters
+    ----------
+    index : int
+        0-based number of the record in its file.
+    name : str
+        Its name.
+    line : int
+        1-based line of the file where it begins.
+    reason : str
+        Why, with numbers, as the end of a sentence that begins with the record's name.
+    """
+
+    index: int
+    name: str
+    line: int
+    reason: str

@@ -1,0 +1,86 @@
+"""Opening text files, plain or gzip, with failures told in the user's words."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TextIO
+
+from deeplift_cli.errors import UserError
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def require_file(path: Path, what: str) -> None:
+    """Check that a file can be read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        What the user calls it, for the message ("FASTA file", "regions file").
+
+    Raises
+    ------
+    UserError
+        When it is missing, empty, not a regular file (a pipe can be read only once, and sources are read
+        several times) or not readable.
+    """
+    try:
+        if path.is_dir():
+            raise UserError(f"{what} {path} is a folder; give a file")
+        if not path.exists():
+            raise UserError(f"{what} {path} does not exist")
+        if not path.is_file():
+            raise UserError(f"{what} {path} is not a regular file (a pipe, perhaps); save it to a file first")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise UserError(f"{what} {path} is empty")
+    except OSError as error:
+        raise UserError(f"{what} {path} cannot be read: {error.strerror or error}") from error
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether the file's first bytes, not its name, say gzip (bgzip included)."""
+    with path.open("rb") as file:
+        return file.read(2) == _GZIP_MAGIC
+
+
+def is_bgzip(path: Path) -> bool:
+    """Whether the file is gzip in bgzip's blocks: its extra field begins with the subfield "BC"."""
+    with path.open("rb") as file:
+        head = file.read(14)
+    return head[:2] == _GZIP_MAGIC and len(head) == 14 and bool(head[3] & 4) and head[12:14] == b"BC"
+
+
+@contextmanager
+def open_text(path: Path, what: str) -> Iterator[TextIO]:
+    """Open a file for reading lines; any of the three line ends is one newline.
+
+    Bytes that are not UTF-8 become U+FFFD, so that an odd letter in a heading does no harm.
+
+    Raises
+    ------
+    UserError
+        When the file cannot be read, or while reading when its gzip stream is cut short or damaged.
+    """
+    require_file(path, what)
+    try:
+        with gzip.open(path, "rb") if is_gzip(path) else path.open("rb") as binary:
+            yield TextIOWrapper(binary, encoding="utf-8", errors="replace")
+    except EOFError as error:
+        raise UserError(
+            f"{what} {path} is cut short: its gzip stream ends too early; copy it again"
+        ) from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(f"{what} {path} is damaged: {error}; copy or compress it again") from error
+    except OSError as error:
+        raise UserError(f"{what} {path} cannot be read: {error.strerror or error}") from error
+
+
+def shorten(text: str, limit: int = 24) -> str:
+    """Quote the beginning of a text for a message, on one line."""
+    return repr(text if len(text) <= limit else text[:limit] + "...")
