@@ -150,8 +150,8 @@ def test_labels_are_both_gata_tal1():
 def test_the_model_file_is_small_and_stands_alone():
     assert MODEL.stat().st_size <= 300_000
     content = MODEL.read_bytes()
-    for path in (b"/home", b"/root", b"/tmp", b"/work", b"/usr", b".py"):
-        assert path not in content
+    for trace in (str(ROOT), str(Path.home()), sys.prefix, ".py", "site-packages"):
+        assert trace.encode() not in content
     model = onnx.load(MODEL, load_external_data=False)
     onnx.checker.check_model(model, full_check=True)
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 17)]
