@@ -1,0 +1,185 @@
+"""Per-base contributions as bigWig, from a finished score file."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pybigtools
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.chrom_sizes import Placement
+from deeplift_cli.outputs.overlap import RULES, Rule
+from deeplift_cli.outputs.publish import Publication, check_writable
+from deeplift_cli.sequences.records import Region
+
+_ROWS_AT_ONCE = 4096
+_BYTES_AT_ONCE = 64 * 1024 * 1024
+
+
+def write_bigwig(
+    path: str | Path,
+    score_file_path: str | Path,
+    chrom_sizes: Mapping[str, int],
+    overlap: str = "nearest-centre",
+    overwrite: bool = False,
+) -> None:
+    """Write the contributions of the observed bases, one value per base.
+
+    Positions with N, inside a window, have the value 0; positions in no window have none. Everything is
+    checked before the file is begun, and it takes its name only when complete.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to write.
+    score_file_path : str or Path
+        A score file. Where its attribute `orientation` is "strand", rows of minus-strand regions run along
+        that strand and are turned round.
+    chrom_sizes : mapping of str to int
+        Length of each chromosome in bp.
+    overlap : str, optional
+        What a position covered by several windows gets: a name of `overlap.RULES`.
+    overwrite : bool, optional
+        Whether a file that exists may be replaced.
+
+    Raises
+    ------
+    UserError
+        When the output cannot be written, a record has no coordinates, or a window has no place on the
+        chromosomes.
+    """
+    path, score_file_path = Path(path), Path(score_file_path)
+    rule = RULES[overlap]
+    check_writable([path], overwrite, [score_file_path])
+    with h5py.File(score_file_path) as scores, TemporaryFile(dir=path.parent) as scratch:
+        rows = _read_rows(scores, Placement(chrom_sizes))
+        values = _sorted_values(scores, rows, scratch)
+        intervals = _Intervals(rows, values, rule)
+        with Publication() as publication:
+            _write(
+                publication.temporary(path, ".part.bw"), dict(sorted(chrom_sizes.items())), intervals, path
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Where the score file's N rows lie, and their order along the genome."""
+
+    bounds: list[tuple[str, int, int]]  # chromosome, in the order of names: its slice of the sorted rows
+    start: npt.NDArray[np.int64]  # [N] sorted by chromosome, start and row
+    rank: npt.NDArray[np.int64]  # [N] place of each row of the score file in that order
+    turned: npt.NDArray[np.bool_]  # [N] rows of the score file that run right to left on the genome
+
+
+def _read_rows(scores: h5py.File, placement: Placement) -> _Rows:
+    n_rows = len(scores["regions/start"])
+    codes: dict[str, int] = {}
+    chrom = np.empty(n_rows, np.int64)
+    minus = np.zeros(n_rows, np.bool_)
+    for low in range(0, n_rows, _ROWS_AT_ONCE):
+        for row, region in enumerate(_regions(scores, low, low + _ROWS_AT_ONCE), start=low):
+            placement.check(region)
+            chrom[row] = codes.setdefault(region.chrom, len(codes))
+            minus[row] = region.strand == "-"
+    names = sorted(codes)
+    by_name = np.array([names.index(name) for name in codes], np.int64)
+    chrom, start = by_name[chrom], scores["regions/start"][:]
+    order = np.lexsort((start, chrom))  # stable: rows with the same place stay in the file's order
+    rank = np.empty(n_rows, np.int64)
+    rank[order] = np.arange(n_rows)
+    edges = np.searchsorted(chrom[order], np.arange(len(names) + 1)).tolist()
+    along_strand = scores.attrs.get("orientation", "genome") == "strand"
+    bounds = list(zip(names, edges[:-1], edges[1:], strict=True))
+    return _Rows(bounds, start[order], rank, minus & along_strand)
+
+
+def _regions(scores: h5py.File, low: int, high: int) -> Iterator[Region]:
+    text = [scores[f"regions/{key}"].asstr()[low:high] for key in ("chrom", "name", "strand")]
+    numbers = [scores[f"regions/{key}"][low:high].tolist() for key in ("start", "end", "index")]
+    for chrom, name, strand, start, end, index in zip(*text, *numbers, strict=True):
+        yield Region(chrom, start, end, name, strand, index)
+
+
+def _sorted_values(scores: h5py.File, rows: _Rows, scratch: IO[bytes]) -> npt.NDArray[np.float32]:
+    """Per-base contributions, [N, L], in the order along the genome, in a file rather than in memory.
+
+    One pass through the score file in its own order, whatever that is: going by chromosome would unpack
+    most chunks once for each.
+    """
+    projected = scores["projected_shap/seq"]
+    n_rows, _, length = projected.shape
+    if not n_rows:
+        raise UserError(f"score file {scores.filename} has no rows to write as bigWig")
+    values = np.memmap(scratch, np.float32, "w+", shape=(n_rows, length))
+    chunk = projected.chunks[0] if projected.chunks else 1
+    step = max(1, _BYTES_AT_ONCE // (16 * length) // chunk) * chunk
+    for low in range(0, n_rows, step):
+        here = slice(low, min(low + step, n_rows))
+        block = projected[here].sum(axis=1, dtype=np.float32)  # one channel of the four is not 0
+        unsound = np.flatnonzero(~np.isfinite(block).all(axis=1))
+        if unsound.size:
+            raise UserError(
+                f"score file {scores.filename}, row {low + unsound[0]}: a score is not a finite number"
+            )
+        turned = rows.turned[here]
+        block[turned] = block[turned, ::-1]
+        values[rows.rank[here]] = block
+    return values
+
+
+class _Intervals:
+    """Iterates over (chromosome, start, end, value), one base at a time; pybigtools swallows exceptions."""
+
+    def __init__(self, rows: _Rows, values: npt.NDArray[np.float32], rule: Rule) -> None:
+        self._rows, self._values, self._rule = rows, values, rule
+        self.error: BaseException | None = None
+        self.complete = False
+        self.n_bases = 0
+
+    def __iter__(self) -> Iterator[tuple[str, int, int, float]]:
+        try:
+            for chrom, low, high in self._rows.bounds:
+                last = 0
+                for start, values in self._rule(self._rows.start[low:high], self._values[low:high]):
+                    end = start + len(values)
+                    if start < last:
+                        raise ValueError(f"the overlap rule gave pieces that overlap at {chrom}:{start}")
+                    yield from zip(
+                        repeat(chrom),
+                        range(start, end),
+                        range(start + 1, end + 1),
+                        values.tolist(),
+                        strict=False,
+                    )
+                    last = end
+                    self.n_bases += len(values)
+            self.complete = True
+        except (Exception, KeyboardInterrupt) as error:
+            self.error = error
+            raise
+
+
+def _write(temporary: Path, chrom_sizes: dict[str, int], intervals: _Intervals, path: Path) -> None:
+    """Write, and look at the result: pybigtools 0.3.0 reports no failure, a full disc for one.
+
+    It also takes no name but one that ends in .bw.
+    """
+    pybigtools.open(str(temporary), "w").write(chrom_sizes, iter(intervals))
+    if intervals.error is not None:
+        raise intervals.error
+    if not intervals.complete or _bases_covered(temporary) != intervals.n_bases:
+        raise UserError(f"bigWig {path} could not be written whole; is the disc full?")
+
+
+def _bases_covered(path: Path) -> int | None:
+    try:
+        with pybigtools.open(str(path)) as file:
+            return int(file.info()["summary"]["basesCovered"])
+    except pybigtools.BBIReadError:
+        return None

@@ -1,0 +1,84 @@
+"""Chromosome sizes, and whether a window has its place on them."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.sequences.names import ChromosomeNames
+from deeplift_cli.sequences.records import Region
+from deeplift_cli.sequences.text import open_text, shorten
+
+_WHAT = "chromosome sizes file"
+_LARGEST = 2**32 - 1  # bigWig's coordinates have 32 bits
+_SIZE = re.compile(r"\d+", re.ASCII)
+
+
+def read_chrom_sizes(path: Path) -> dict[str, int]:
+    """Read names and lengths from the first two columns; further ones (those of a .fai) are ignored.
+
+    Raises
+    ------
+    UserError
+        When the file cannot be read, is without a chromosome, or a line has no positive integer in its second
+        column or repeats a chromosome (with the line's number).
+    """
+    sizes = dict[str, int]()
+    with open_text(path, _WHAT) as file:
+        for number, raw in enumerate(file, start=1):
+            text = raw.strip("\r\n\ufeff")
+            columns = [column.strip() for column in text.split("\t")] if "\t" in text else text.split()
+            if not any(columns) or text.startswith("#"):
+                continue
+            where = f"{_WHAT} {path}, line {number}"
+            if len(columns) < 2:
+                raise UserError(f"{where} has one column; it needs two: chromosome, length")
+            name, size = columns[:2]
+            if not _SIZE.fullmatch(size) or not 0 < int(size) <= _LARGEST:
+                raise UserError(f"{where} has {shorten(size)} where the length belongs, a positive integer")
+            if name in sizes:
+                raise UserError(f"{where} repeats {name!r}")
+            sizes[name] = int(size)
+    if not sizes:
+        raise UserError(f"{_WHAT} {path} holds no chromosomes")
+    return sizes
+
+
+class Placement:
+    """Checks that windows lie on known chromosomes.
+
+    Parameters
+    ----------
+    chrom_sizes : mapping of str to int
+        Length of each chromosome in bp.
+    """
+
+    def __init__(self, chrom_sizes: Mapping[str, int]) -> None:
+        self._sizes = chrom_sizes
+        self._names = ChromosomeNames(chrom_sizes)
+
+    def check(self, region: Region) -> None:
+        """Check one window; cheap enough to do for each record before it is scored.
+
+        A record without coordinates has its own name for chromosome, so it passes only where that is the
+        name of a chromosome that is long enough.
+
+        Raises
+        ------
+        UserError
+            When the window has no place, with what to do.
+        """
+        size = self._sizes.get(region.chrom)
+        if size is None and region.chrom == region.name and region.start == 0:
+            raise UserError(
+                f"record {region.name!r} has no coordinates, which bigWig needs: name records like "
+                "chr1:100-200, or give --genome with --regions"
+            )
+        if size is None:
+            compared = self._names.compare(region.chrom, "regions say", "the chromosome sizes have")
+            raise UserError(f"bigWig needs the size of every chromosome: {compared}; make the names agree")
+        if region.start < 0 or region.end > size:
+            raise UserError(
+                f"window {region.chrom}:{region.start}-{region.end} ({region.name}) lies outside its "
+                f"chromosome, which has {size} bp by the chromosome sizes; are they of the same genome?"
+            )

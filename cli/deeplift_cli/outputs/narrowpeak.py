@@ -1,0 +1,46 @@
+"""The scored windows as 10-column narrowPeak, in row order."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from deeplift_cli.sequences.records import Region
+
+
+class NarrowPeakFile:
+    """Writes one line per scored window; a context manager.
+
+    The summit is the middle, length // 2, so that tools which centre on the summit and tools which centre on
+    the midpoint cut the same window. Column 7 (signalValue) is the explained output; score is 0 and the P and
+    Q values are -1, narrowPeak's way to say that there is none.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("x", encoding="utf-8", newline="\n")
+
+    def append(self, regions: Iterable[Region], outputs: Iterable[float]) -> None:
+        """Write windows with the output explained in each."""
+        for region, output in zip(regions, outputs, strict=True):
+            start, end = region.start, region.end
+            name = one_column(region.name)
+            ending = f"{region.strand}\t{output:.6g}\t-1\t-1\t{(end - start) // 2}"
+            self._file.write(f"{one_column(region.chrom)}\t{start}\t{end}\t{name}\t0\t{ending}\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def one_column(text: str) -> str:
+    """A text that stays in one column: tabs and line ends become spaces, and nothing becomes a dot."""
+    return " ".join(text.split("\t")).replace("\n", " ").replace("\r", " ") or "."

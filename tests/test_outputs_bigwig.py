@@ -1,0 +1,290 @@
+"""bigWig: values at their places, overlaps against brute force, and refusals before anything is written."""
+
+import warnings
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pybigtools
+import pyBigWig
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.outputs import ScoredBatch, ScoreFile, read_chrom_sizes, write_bigwig
+from deeplift_cli.outputs import bigwig as bigwig_module
+from deeplift_cli.outputs.overlap import RULES
+from deeplift_cli.sequences import FastaSource, GenomeSource, Record, Region, one_hot
+
+Values = npt.NDArray[np.float32]
+Windows = list[tuple[str, int, str]]  # chromosome, start, strand
+
+
+def write_scores(
+    path: Path, regions: list[Region], letters: list[bytes], orientation: str | None = None
+) -> Path:
+    n, length = len(regions), len(letters[0]) if letters else 5
+    attrs = {} if orientation is None else {"orientation": orientation}
+    scores = np.random.default_rng(n).standard_normal((n, 4, length)).astype(np.float32)
+    zeros, table = np.zeros(n), np.zeros((n, 1))
+    with ScoreFile(path, length=length, n_references=1, attrs=attrs, overwrite=True) as file:
+        if n:
+            counts = np.zeros(n, int)
+            file.append(ScoredBatch(regions, one_hot(letters), scores, zeros, zeros, table, table, counts))
+    return path
+
+
+def scored_windows(path: Path, windows: Windows, length: int, orientation: str | None = None) -> Path:
+    regions = [Region(c, s, s + length, f"w{i}", strand, i) for i, (c, s, strand) in enumerate(windows)]
+    rng = np.random.default_rng(length)
+    letters = ["".join(rng.choice(list("ACGTN"), length)).encode() for _ in windows]
+    return write_scores(path, regions, letters, orientation)
+
+
+def contributions(path: Path) -> Values:
+    with h5py.File(path) as file:
+        projected: Values = file["projected_shap/seq"][:].sum(axis=1)
+    return projected
+
+
+def brute_force(
+    starts: list[int], values: npt.NDArray[np.float32], rule: str, size: int
+) -> npt.NDArray[np.float64]:
+    """Position by position; NaN where no window lies. Ties: further right, then the row that comes first."""
+    length = values.shape[1]
+    result = np.full(size, np.nan)
+    for position in range(size):
+        covering = [row for row, start in enumerate(starts) if start <= position < start + length]
+        if not covering:
+            continue
+        if rule == "mean":
+            result[position] = np.mean([float(values[row, position - starts[row]]) for row in covering])
+        else:
+            key = {row: (abs(position - starts[row] - length // 2), -starts[row], row) for row in covering}
+            best = min(covering, key=key.__getitem__)
+            result[position] = values[best, position - starts[best]]
+    return result
+
+
+def read_all(path: Path, chrom: str, size: int) -> npt.NDArray[np.float64]:
+    with pyBigWig.open(str(path)) as file:
+        if chrom not in file.chroms():
+            return np.full(size, np.nan)
+        values: npt.NDArray[np.float64] = np.array(file.values(chrom, 0, size), dtype=np.float64)
+    return values
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    starts=st.lists(st.integers(0, 60), min_size=1, max_size=12),
+    length=st.integers(1, 17),
+    rule=st.sampled_from(sorted(RULES)),
+)
+def test_overlap_rules_against_brute_force(starts: list[int], length: int, rule: str) -> None:
+    values = np.random.default_rng(0).standard_normal((len(starts), length)).astype(np.float32)
+    order = np.argsort(starts, kind="stable")
+    found = np.full(80, np.nan)
+    last = 0
+    for start, piece in RULES[rule](np.sort(np.array(starts, np.int64)), values[order]):
+        assert start >= last
+        assert piece.dtype == np.float32
+        assert len(piece) > 0
+        found[start : start + len(piece)] = piece
+        last = start + len(piece)
+    np.testing.assert_allclose(found, brute_force(starts, values, rule, 80), rtol=1e-6, atol=1e-6)
+    if rule == "nearest-centre":
+        np.testing.assert_array_equal(found, brute_force(starts, values, rule, 80))
+
+
+def test_boundaries_of_chrombpnet() -> None:
+    """Its writer cuts at (centre1 + centre2) // 2, which is the same where the sum is even."""
+    values = np.array([[1.0] * 10, [2.0] * 10], np.float32)
+    for second in (2, 4, 8):
+        (_, left), (cut, _) = RULES["nearest-centre"](np.array([0, second]), values)
+        assert cut == (5 + 5 + second) // 2 == len(left)
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    windows=st.lists(
+        st.tuples(st.sampled_from(["chr1", "chr10", "chr2"]), st.integers(0, 180), st.sampled_from("+-.")),
+        min_size=1,
+        max_size=15,
+    ),
+    rule=st.sampled_from(sorted(RULES)),
+    along_strand=st.booleans(),
+)
+def test_files_against_brute_force(
+    tmp_path_factory: pytest.TempPathFactory, windows: Windows, rule: str, along_strand: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("bw")
+    scores = scored_windows(folder / "s.h5", windows, 20, "strand" if along_strand else "genome")
+    values = contributions(scores)
+    if along_strand:
+        minus = [strand == "-" for _, _, strand in windows]
+        values[minus] = values[minus, ::-1]
+    write_bigwig(folder / "s.bw", scores, {"chr10": 200, "chr2": 200, "chr1": 200, "other": 7}, rule)
+    for chrom in ("chr1", "chr10", "chr2"):
+        rows = [row for row, window in enumerate(windows) if window[0] == chrom]
+        expected = brute_force([windows[row][1] for row in rows], values[rows], rule, 200)
+        found = read_all(folder / "s.bw", chrom, 200)
+        np.testing.assert_allclose(found, expected.astype(np.float32), rtol=1e-6)
+
+
+def test_both_libraries_and_the_summary_agree(tmp_path: Path) -> None:
+    scores = scored_windows(tmp_path / "s.h5", [("a", 50 * i, ".") for i in reversed(range(400))], 40)
+    write_bigwig(tmp_path / "s.bw", scores, {"a": 30_000})
+    values = contributions(scores)[::-1]
+    with pyBigWig.open(str(tmp_path / "s.bw")) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pybigtools announces a new default
+        other = pybigtools.open(str(tmp_path / "s.bw")).values("a", 0, 20_000)
+        np.testing.assert_array_equal(np.array(file.values("a", 0, 20_000)), other)
+        header = file.header()
+        assert header["nBasesCovered"] == 400 * 40
+        assert header["nLevels"] > 0  # zoom levels, which genome browsers need
+        assert file.stats("a", 0, 20_000, exact=True)[0] == pytest.approx(values.mean(), rel=1e-4)
+    np.testing.assert_array_equal(np.array(other).reshape(400, 50)[:, :40], values)
+    assert np.isnan(np.array(other).reshape(400, 50)[:, 40:]).all()
+
+
+def test_n_within_a_window_is_zero(tmp_path: Path) -> None:
+    scores = write_scores(tmp_path / "s.h5", [Region("a", 3, 8, "x", ".", 0)], [b"ANCNG"])
+    write_bigwig(tmp_path / "s.bw", scores, {"a": 10})
+    found = read_all(tmp_path / "s.bw", "a", 10)
+    assert (found == 0).tolist() == [False] * 4 + [True, False, True] + [False] * 3
+    assert np.isnan(found).tolist() == [True] * 3 + [False] * 5 + [True] * 2
+
+
+def test_the_last_base_of_a_chromosome(tmp_path: Path) -> None:
+    scores = scored_windows(tmp_path / "s.h5", [("a", 80, "."), ("b", 0, ".")], 20)
+    write_bigwig(tmp_path / "s.bw", scores, {"a": 100, "b": 20})
+    np.testing.assert_array_equal(read_all(tmp_path / "s.bw", "a", 100)[80:], contributions(scores)[0])
+
+
+REFUSALS = [
+    ([Region("a", 85, 105, "x", ".", 0)], {"a": 100}, "window a:85-105 .* has 100 bp"),
+    ([Region("a", -1, 19, "x", ".", 0)], {"a": 100}, "lies outside"),
+    ([Region("chr7", 5, 25, "x", ".", 0)], {"7": 100}, "regions say 'chr7', the chromosome sizes have '7'"),
+    ([Region("gene7", 0, 20, "gene7", ".", 0)], {"7": 100}, "'gene7' has no coordinates, .* chr1:100-200"),
+    ([], {"a": 100}, "has no rows"),
+]
+
+
+@pytest.mark.parametrize(("regions", "sizes", "words"), REFUSALS)
+def test_refusals_leave_nothing(
+    tmp_path: Path, regions: list[Region], sizes: dict[str, int], words: str
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    scores = write_scores(tmp_path / "s.h5", regions, [b"A" * 20] * len(regions))
+    (folder / "s.bw").write_text("old")
+    with pytest.raises(UserError, match=words):
+        write_bigwig(folder / "s.bw", scores, sizes, overwrite=True)
+    assert [path.name for path in folder.iterdir()] == ["s.bw"]
+    assert (folder / "s.bw").read_text() == "old"
+
+
+def test_a_score_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    scores = scored_windows(tmp_path / "s.h5", [("a", 0, "."), ("a", 30, ".")], 20)
+    with h5py.File(scores, "a") as file:
+        file["projected_shap/seq"][1, 2, 3] = np.nan
+    with pytest.raises(UserError, match="row 1: a score is not a finite number"):
+        write_bigwig(tmp_path / "s.bw", scores, {"a": 100})
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_exception_while_writing_is_not_swallowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """pybigtools prints what its source raises, and goes on as if the file were complete."""
+
+    def broken(starts: npt.NDArray[np.int64], values: npt.NDArray[np.float32]):
+        yield 0, values[0]
+        raise error("in the middle")
+
+    scores = scored_windows(tmp_path / "s.h5", [("a", 0, ".")], 20)
+    monkeypatch.setitem(bigwig_module.RULES, "mean", broken)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(error, match="in the middle"):
+        write_bigwig(tmp_path / "s.bw", scores, {"a": 100}, "mean")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_file_that_came_out_short_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = scored_windows(tmp_path / "s.h5", [("a", 0, ".")], 20)
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(bigwig_module, "_bases_covered", lambda path: 19)
+    with pytest.raises(UserError, match="could not be written whole"):
+        write_bigwig(tmp_path / "s.bw", scores, {"a": 100})
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_existing_file_needs_overwrite(tmp_path: Path) -> None:
+    scores = scored_windows(tmp_path / "s.h5", [("a", 0, ".")], 20)
+    write_bigwig(tmp_path / "s.bw", scores, {"a": 100})
+    with pytest.raises(UserError, match="--overwrite"):
+        write_bigwig(tmp_path / "s.bw", scores, {"a": 100})
+    write_bigwig(tmp_path / "s.bw", scores, {"a": 100}, overwrite=True)
+
+
+def test_chrom_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "sizes"
+    path.write_text("# comment\r\nchr1\t100\r\n\r\nchr 2\t7\r\nchr3\t9\t112\t70\t71")
+    assert read_chrom_sizes(path) == {"chr1": 100, "chr 2": 7, "chr3": 9}
+    for text, words in [
+        ("", "is empty"),
+        ("\n", "holds no chromosomes"),
+        ("chr1\t1\nchr2\n", "line 2 has one column"),
+        ("chr1\tlong\n", "line 1 has 'long' where the length belongs"),
+        ("chr1\t0\n", "positive integer"),
+        ("chr1\t-5\n", "positive integer"),
+        ("chr1\t4294967296\n", "positive integer"),
+        ("chr1\t1\nchr1\t2\n", "line 2 repeats 'chr1'"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(UserError, match=words):
+            read_chrom_sizes(path)
+
+
+def test_fasta_of_a_strand_and_genome_windows_give_one_track(tmp_path: Path) -> None:
+    """The same windows, scored as stranded FASTA records and as genome windows turned back."""
+    complement = bytes.maketrans(b"ACGT", b"TGCA")
+    text = "".join(np.random.default_rng(1).choice(list("ACGT"), 100))
+    (tmp_path / "g.fa").write_text(f">c\n{text}\n")
+    (tmp_path / "r.bed").write_text("c\t10\t30\tx\t0\t-\nc\t40\t60\ty\t0\t+\n")
+    windows = [
+        r for r in GenomeSource(tmp_path / "g.fa", tmp_path / "r.bed").records(20) if isinstance(r, Record)
+    ]
+    turned = windows[0].letters.translate(complement)[::-1].decode()
+    (tmp_path / "s.fa").write_text(f">c:10-30(-)\n{turned}\n>c:40-60(+)\n{text[40:60]}\n")
+    stranded = FastaSource(tmp_path / "s.fa")
+    records = [record for record in stranded.records(20) if isinstance(record, Record)]
+    scores = write_scores(
+        tmp_path / "s.h5", [r.region for r in records], [r.letters for r in records], stranded.orientation
+    )
+    write_bigwig(tmp_path / "s.bw", scores, {"c": 100})
+    found = read_all(tmp_path / "s.bw", "c", 100)
+    np.testing.assert_array_equal(found[10:30], contributions(scores)[0][::-1])
+    np.testing.assert_array_equal(found[40:60], contributions(scores)[1])
+
+
+def test_real_peaks_with_coordinates_in_their_names(shared: Path, tmp_path: Path) -> None:
+    folder = shared / "sequences"
+    source = FastaSource(folder / "Gm12878.CTCF.top500.w200.fa")
+    records = [record for record in source.records(200) if isinstance(record, Record)]
+    scores = write_scores(tmp_path / "s.h5", [r.region for r in records], [r.letters for r in records])
+    sizes = {f"chr{name}": 250_000_000 for name in [*range(1, 23), "X", "Y"]}
+    write_bigwig(tmp_path / "s.bw", scores, sizes)
+    values = contributions(scores)
+    regions = [record.region for record in records]
+    alone = 0
+    with pyBigWig.open(str(tmp_path / "s.bw")) as file:
+        for row, region in enumerate(regions):
+            others = [r for r in regions if r.chrom == region.chrom and abs(r.start - region.start) < 200]
+            if len(others) == 1:
+                found = np.array(file.values(region.chrom, region.start, region.end))
+                np.testing.assert_array_equal(found, values[row])
+                alone += 1
+    assert alone > 400

@@ -1,0 +1,298 @@
+"""SCORES.h5 and its companions: the layout, and that they appear whole or not at all."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.outputs import ScoredBatch, ScoreFile, check_writable, companions
+from deeplift_cli.sequences import Region, Skipped, one_hot
+
+LENGTH, REFERENCES = 21, 3
+
+
+def make_region(i: int, length: int) -> Region:
+    return Region(f"chr{i % 3}", 100 * i, 100 * i + length, f"peak é {i}", "+-."[i % 3], i + 5)
+
+
+def make_batch(n: int, first: int = 0, length: int = LENGTH) -> ScoredBatch:
+    rng = np.random.default_rng(first)
+    letters = ["".join(rng.choice(list("ACGTN"), length)).encode() for _ in range(n)]
+    return ScoredBatch(
+        regions=[make_region(i, length) for i in range(first, first + n)],
+        sequences=one_hot(letters) if n else np.zeros((0, 4, length), np.int8),
+        hypothetical=rng.standard_normal((n, 4, length)).astype(np.float32),
+        prediction=rng.random(n),
+        output=rng.standard_normal(n),
+        reference_output=rng.standard_normal((n, REFERENCES)),
+        completeness_error=rng.standard_normal((n, REFERENCES)),
+        identical_references=rng.integers(0, 3, n),
+    )
+
+
+def open_file(path: Path, **changes: Any) -> ScoreFile:
+    options: dict[str, Any] = {"length": LENGTH, "n_references": REFERENCES, "attrs": {}, "overwrite": False}
+    return ScoreFile(path, **(options | changes))
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> tuple[Path, list[ScoredBatch]]:
+    batches = [make_batch(7), make_batch(0, 7), make_batch(7, 7), make_batch(2, 14)]
+    path = tmp_path / "scores.h5"
+    with open_file(path) as file:
+        for batch in batches:
+            file.append(batch)
+        file.skip(Skipped(3, "bad\tname", 17, "is 5 bp long; the model takes 21 bp"))
+        assert file.n_rows == 16
+    return path, batches
+
+
+def test_everything_is_where_the_layout_says(written: tuple[Path, list[ScoredBatch]]) -> None:
+    path, batches = written
+    wide = {"raw/seq": np.int8, "shap/seq": np.float32, "projected_shap/seq": np.float32}
+    narrow = {
+        "qc/prediction": np.float64,
+        "qc/output": np.float64,
+        "qc/reference_output": np.float64,
+        "qc/completeness_error": np.float64,
+        "qc/identical_references": np.int32,
+        "regions/start": np.int64,
+        "regions/end": np.int64,
+        "regions/index": np.int64,
+    }
+    with h5py.File(path) as file:
+        names = list[str]()
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+        texts = {"regions/chrom", "regions/name", "regions/strand"}
+        assert set(names) == set(wide) | set(narrow) | texts
+        for name, dtype in (wide | narrow).items():
+            dataset = file[name]
+            assert (dataset.dtype, dataset.compression, dataset.shuffle) == (dtype, "gzip", True)
+            assert len(dataset) == 16
+        for name in texts:
+            info = h5py.check_string_dtype(file[name].dtype)
+            assert (info.encoding, info.length) == ("utf-8", None)
+        for name in narrow:
+            group, key = name.split("/")
+            if group == "qc":
+                expected = np.concatenate([getattr(batch, key) for batch in batches])
+            else:
+                expected = np.array([getattr(region, key) for batch in batches for region in batch.regions])
+            np.testing.assert_array_equal(file[name][:], expected)
+        for name in texts:
+            key = name.split("/")[1]
+            assert file[name].asstr()[:].tolist() == [
+                getattr(r, key) for batch in batches for r in batch.regions
+            ]
+        sequences = np.concatenate([batch.sequences for batch in batches])
+        hypothetical = np.concatenate([batch.hypothetical for batch in batches])
+        np.testing.assert_array_equal(file["raw/seq"][:], sequences)
+        np.testing.assert_array_equal(file["shap/seq"][:], hypothetical)
+        np.testing.assert_array_equal(file["projected_shap/seq"][:], hypothetical * sequences)
+        assert not np.signbit(file["projected_shap/seq"][:][sequences == 0]).any()
+
+
+def test_bed_and_skipped_table(written: tuple[Path, list[ScoredBatch]]) -> None:
+    path, batches = written
+    bed = [line.split("\t") for line in path.with_name("scores.bed").read_text("utf-8").splitlines()]
+    regions = [region for batch in batches for region in batch.regions]
+    outputs = np.concatenate([batch.output for batch in batches])
+    assert len(bed) == 16
+    for columns, region, output in zip(bed, regions, outputs, strict=True):
+        assert len(columns) == 10
+        assert columns[:4] == [region.chrom, str(region.start), str(region.end), region.name]
+        assert columns[5] == region.strand
+        assert float(columns[6]) == pytest.approx(output, rel=1e-5)
+        assert (columns[4], columns[7:9]) == ("0", ["-1", "-1"])
+        assert int(columns[1]) + int(columns[9]) - LENGTH // 2 == region.start
+    assert path.with_name("scores.skipped.tsv").read_text() == (
+        "index\tline\tname\treason\n3\t17\tbad name\tis 5 bp long; the model takes 21 bp\n"
+    )
+
+
+def test_attributes(tmp_path: Path) -> None:
+    options = {
+        "text": "é",
+        "number": 0.5,
+        "flag": True,
+        "none": None,
+        "nested": {"a": [1, Path("x")]},
+        "path": Path("p"),
+        "long": ["x" * 100] * 1000,
+        "seed": np.int64(3),
+    }
+    with open_file(tmp_path / "a.h5", attrs=options) as file:
+        file.set_attrs({"late": [1, 2]})
+    with h5py.File(tmp_path / "a.h5") as result:
+        attrs = dict(result.attrs)
+    assert (attrs["format"], attrs["format_version"]) == ("deeplift-scores", 1)
+    assert (attrs["text"], attrs["number"], attrs["flag"], attrs["path"]) == ("é", 0.5, True, "p")
+    assert json.loads(attrs["nested"]) == {"a": [1, "x"]}
+    assert json.loads(attrs["none"]) is None
+    assert json.loads(attrs["late"]) == [1, 2]
+    assert len(json.loads(attrs["long"])) == 1000
+    assert attrs["seed"] == 3
+
+
+def test_without_rows_the_file_is_still_valid(tmp_path: Path) -> None:
+    with open_file(tmp_path / "a.h5"):
+        pass
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["shap/seq"].shape == (0, 4, LENGTH)
+        assert file["qc/reference_output"].shape == (0, REFERENCES)
+        assert file["regions/name"].shape == (0,)
+    assert (tmp_path / "a.bed").read_text() == ""
+    assert (tmp_path / "a.skipped.tsv").read_text() == "index\tline\tname\treason\n"
+
+
+@pytest.mark.parametrize("length", [1, 18, 2114, 200_000])
+def test_chunks_are_of_a_sensible_size(tmp_path: Path, length: int) -> None:
+    with open_file(tmp_path / "a.h5", length=length) as file:
+        file.append(make_batch(3, length=length))
+    with h5py.File(tmp_path / "a.h5") as result:
+        rows, *rest = result["shap/seq"].chunks
+        assert rest == [4, length]
+        assert rows * 16 * length <= max(2**19, 16 * length)
+        assert rows == 1024 or (rows + 1) * 16 * length > 2**19
+
+
+def test_half_precision(tmp_path: Path) -> None:
+    batch = make_batch(3)
+    with open_file(tmp_path / "a.h5", dtype=np.float16) as file:
+        file.append(batch)
+    with h5py.File(tmp_path / "a.h5") as result:
+        assert result["shap/seq"].dtype == result["projected_shap/seq"].dtype == np.float16
+        np.testing.assert_array_equal(result["shap/seq"][:], batch.hypothetical.astype(np.float16))
+
+
+@pytest.mark.skipif(which("h5dump") is None, reason="h5dump is not installed")
+def test_h5dump_reads_it(written: tuple[Path, list[ScoredBatch]]) -> None:
+    path, batches = written
+    dumped = subprocess.run(["h5dump", str(path)], capture_output=True, text=True, check=True)
+    assert dumped.stderr == ""
+    for name in ("projected_shap", "identical_references", "deeplift-scores", "peak"):
+        assert name in dumped.stdout
+    column = subprocess.run(
+        ["h5dump", "-d", "/regions/start", "-y", "-w", "9999", str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    numbers = column.split("DATA {")[1].split("}")[0].replace("\n", " ")
+    assert [int(number) for number in numbers.split(",")] == [
+        r.start for batch in batches for r in batch.regions
+    ]
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, UserError])
+def test_an_exception_leaves_what_was_there(tmp_path: Path, before: bool, error: type[BaseException]) -> None:
+    path = tmp_path / "scores.h5"
+    names = ("scores.h5", "scores.bed", "scores.skipped.tsv") if before else ()
+    for name in names:
+        (tmp_path / name).write_text(f"old {name}")
+
+    def fail() -> None:
+        with open_file(path, overwrite=before) as file:
+            file.append(make_batch(5))
+            assert len(files_in(tmp_path)) == len(names) + 3  # so there are temporary files to be removed
+            raise error("in the middle")
+
+    with pytest.raises(error, match="in the middle"):
+        fail()
+    assert files_in(tmp_path) == sorted(names)
+    assert all((tmp_path / name).read_text() == f"old {name}" for name in names)
+
+
+def test_a_failure_of_the_writer_thread_is_raised_and_leaves_nothing(tmp_path: Path) -> None:
+    batch = make_batch(4)
+    batch.regions[2] = Region("a\0b", 0, LENGTH, "x", ".", 0)  # HDF5 strings cannot hold NUL
+    with pytest.raises(ValueError, match="NULL"), open_file(tmp_path / "a.h5") as file:
+        file.append(batch)
+    assert files_in(tmp_path) == []
+
+
+def test_a_batch_of_another_shape_is_refused(tmp_path: Path) -> None:
+    batch = make_batch(4)
+    batch.output = batch.output[:3]
+    with (
+        open_file(tmp_path / "a.h5") as file,
+        pytest.raises(ValueError, match=r"output .* \(3,\), not \(4,\)"),
+    ):
+        file.append(batch)
+    assert file.n_rows == 0
+
+
+def test_overwrite(written: tuple[Path, list[ScoredBatch]]) -> None:
+    path, _ = written
+    content = path.read_bytes()
+    with pytest.raises(UserError, match=r"scores\.h5 exists; give --overwrite"), open_file(path):
+        pass
+    assert path.read_bytes() == content
+    with open_file(path, overwrite=True) as file:
+        file.append(make_batch(1))
+    with h5py.File(path) as result:
+        assert len(result["raw/seq"]) == 1
+    assert len(path.with_name("scores.bed").read_text().splitlines()) == 1
+    assert files_in(path.parent) == ["scores.bed", "scores.h5", "scores.skipped.tsv"]
+
+
+def test_the_hdf5_appears_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = list[str]()
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: (order.append(Path(new).name), replace(old, new)))
+    with open_file(tmp_path / "a.h5"):
+        pass
+    assert order == ["a.bed", "a.skipped.tsv", "a.h5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "bed", "skipped"),
+    [
+        ("a.h5", "a.bed", "a.skipped.tsv"),
+        ("a.fold1.hdf5", "a.fold1.bed", "a.fold1.skipped.tsv"),
+        ("a.target1", "a.target1.bed", "a.target1.skipped.tsv"),
+    ],
+)
+def test_names_of_the_companions(name: str, bed: str, skipped: str) -> None:
+    assert companions(Path("x") / name) == (Path("x") / bed, Path("x") / skipped)
+
+
+def test_outputs_are_checked_before_any_work(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.write_text("x")
+    new = tmp_path / "new"
+    check_writable([new, tmp_path / "other"], overwrite=False)
+    check_writable([there], overwrite=True)
+    cases: list[tuple[list[Path], bool, list[Path], str]] = [
+        ([there], False, [], "there exists; give --overwrite"),
+        ([tmp_path / "none" / "a.h5"], True, [], "none does not exist"),
+        ([there / "a.h5"], True, [], "there is not a folder"),
+        ([tmp_path], True, [], "is not a regular file"),
+        ([Path("/dev/null")], True, [], "is not a regular file"),
+        ([new, tmp_path / "x" / ".." / "new"], True, [], "two outputs"),
+        ([there], True, [there], "is also an input"),
+    ]
+    (tmp_path / "x").mkdir()
+    for paths, overwrite, inputs, words in cases:
+        with pytest.raises(UserError, match=words):
+            check_writable(paths, overwrite, inputs)
+    assert files_in(tmp_path) == ["there", "x"]
+
+
+def test_a_bare_name_means_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open_file(Path("a.h5")):
+        pass
+    assert files_in(tmp_path) == ["a.bed", "a.h5", "a.skipped.tsv"]
