@@ -199,6 +199,14 @@ class DeepLift:
         return tuple(self._recorded().graph.nodes[self._explained].shape[1:])
 
     @property
+    def bytes_per_row(self) -> int:
+        """Forward values that one sequence keeps for the reverse walk, its reference's included."""
+        plan = self._recorded()
+        kept = plan.graph.inputs if self._steps else values_to_keep(plan, self._explained, ())
+        nodes = (plan.graph.nodes[index] for index in kept)
+        return 2 * sum(node.shape.numel() * node.dtype.itemsize for node in nodes) // plan.graph.batch_size
+
+    @property
     def nodes(self) -> list[NodeInfo]:
         """Every recorded operation of the model with the rule it got."""
         plan = self._recorded()
@@ -218,6 +226,17 @@ class DeepLift:
         ]
 
     # ---- scores
+
+    def check_target(self, target: Target) -> None:
+        """Check a target before there is anything to score.
+
+        Raises
+        ------
+        TargetError
+            If it names no scalar of the output.
+        """
+        self._recorded()
+        self._task(target, None)
 
     def attribute(
         self,

@@ -117,7 +117,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         output = func(*args, **kwargs)
         if not any(isinstance(value, Tensor) for value in tree_flatten(output)[0]):
             return output
-        ref = self._emit(func, self._symbolic(args), self._symbolic(kwargs), output)
+        # A batch may come with other strides than the example's, which view refuses.
+        op = aten.reshape.default if func in (aten.view.default, aten._unsafe_view.default) else func
+        ref = self._emit(op, self._symbolic(args), self._symbolic(kwargs), output)
         self._tracker.allocated(output, (args, kwargs))
         if isinstance(output, Tensor):
             self.bind(output, ref)

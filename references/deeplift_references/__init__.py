@@ -3,7 +3,16 @@
 from deeplift_references.base import Reference, SharedReference
 from deeplift_references.encoding import blank_missing, check_one_hot
 from deeplift_references.errors import ReferenceDataError, ReferenceSpecError
-from deeplift_references.registry import Factory, Kind, Settings, import_generators, kinds, make, register
+from deeplift_references.registry import (
+    Factory,
+    Kind,
+    Settings,
+    import_generators,
+    kinds,
+    make,
+    parse_spec,
+    register,
+)
 
 __all__ = [
     "Factory",
@@ -17,6 +26,7 @@ __all__ = [
     "check_one_hot",
     "kinds",
     "make",
+    "parse_spec",
     "register",
 ]
 

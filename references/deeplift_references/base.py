@@ -83,7 +83,7 @@ class SharedReference(Reference):
     def __call__(
         self,
         sequences: npt.ArrayLike,
-        rows: npt.NDArray[np.int64] | None = None,  # noqa: ARG002 - the same set for every row
+        rows: npt.NDArray[np.int64] | None = None,
     ) -> npt.NDArray[np.float32]:
         """Make the references of some sequences: see `Reference.__call__`."""
         array = check_one_hot(sequences)

@@ -57,6 +57,7 @@ class Kind:
     factory: Factory
     takes_argument: bool = False
     metavar: str = "ARGUMENT"
+    takes_count: bool = False
 
     @property
     def usage(self) -> str:
@@ -73,6 +74,7 @@ def register(
     help: str,  # noqa: A002 - reads as in click
     takes_argument: bool = False,
     metavar: str = "ARGUMENT",
+    takes_count: bool = False,
 ) -> Callable[[Factory], Factory]:
     """Decorate a factory ``(argument, settings) -> Reference`` to make it a kind.
 
@@ -87,6 +89,8 @@ def register(
         factory's first parameter is None.
     metavar : str
         What the argument is called in help, e.g. FASTA.
+    takes_count : bool
+        Whether the user decides how many references there are.
 
     Raises
     ------
@@ -99,7 +103,7 @@ def register(
         raise ValueError(f"a kind of reference cannot be called {name!r}")
 
     def add(factory: Factory) -> Factory:
-        _KINDS[name] = Kind(name, help, factory, takes_argument, metavar)
+        _KINDS[name] = Kind(name, help, factory, takes_argument, metavar, takes_count)
         return factory
 
     return add
@@ -116,7 +120,14 @@ def kinds() -> Mapping[str, Kind]:
     return MappingProxyType(_KINDS)
 
 
-def _find(spec: str) -> tuple[Kind, str | None]:
+def parse_spec(spec: str) -> tuple[Kind, str | None]:
+    """Split ``kind`` or ``kind:argument`` and look the kind up.
+
+    Raises
+    ------
+    ReferenceSpecError
+        If the kind is unknown, or its argument is missing or not wanted.
+    """
     name, colon, argument = spec.partition(":")
     kind = kinds().get(name)
     if kind is None:
@@ -157,7 +168,7 @@ def make(
     ReferenceSpecError
         If the kind is unknown, its argument is missing or not wanted, or a setting makes no sense.
     """
-    kind, argument = _find(spec)
+    kind, argument = parse_spec(spec)
     if operator.index(n_references) < 1:
         raise ReferenceSpecError(f"the number of references must be at least 1, not {n_references}")
     settings = Settings(

@@ -36,7 +36,7 @@ class Shuffle(Reference):
     def __call__(
         self,
         sequences: npt.ArrayLike,
-        rows: npt.NDArray[np.int64] | None = None,  # noqa: ARG002 - the row must not matter
+        rows: npt.NDArray[np.int64] | None = None,
     ) -> npt.NDArray[np.float32]:
         """Shuffle sequences: see `Reference.__call__`. Runs without the GIL."""
         # numba takes longer to import than most of this program: only where a shuffle is made.

@@ -5,7 +5,11 @@ from deeplift_references.registry import Settings, register
 from deeplift_references.shuffling import Shuffle
 
 
-@register("dinucleotide", help="shuffles that keep the count of each dinucleotide (drawn uniformly)")
+@register(
+    "dinucleotide",
+    help="shuffles that keep the count of each dinucleotide (drawn uniformly)",
+    takes_count=True,
+)
 def make_dinucleotide(argument: str | None, settings: Settings) -> Reference:  # noqa: ARG001 - takes none
     """Make dinucleotide shuffles.
 

@@ -1,0 +1,145 @@
+"""A model file made ready to explain: its layout, its length, the batch size, and what runs on it."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.models import Layout, ModelFile, find_layout, read
+from deeplift_cli.models.layout import find_batch_size
+from deeplift_cli.options import ScoreOptions
+from deeplift_cli.scoring import Scorer, Scores
+from deeplift_cli.screen import Screen
+from deeplift_core import DeepLift, DeepLiftError
+
+# `auto`: values kept for one batch stay near this size, where a CPU's caches and memory are at ease.
+_AUTO_BYTES = 128 << 20
+_AUTO_LARGEST = 64
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A model that is recorded and ready.
+
+    Attributes
+    ----------
+    model : ModelFile
+    length : int
+        L of the sequences that it scores.
+    batch_size : int
+        K, the number of rows of every batch.
+    """
+
+    model: ModelFile
+    length: int
+    batch_size: int
+    scorer: Scorer
+
+    def score(
+        self,
+        sequences: npt.NDArray[np.int8],
+        references: npt.NDArray[np.float32],
+        target: int | tuple[int, ...],
+    ) -> Scores:
+        """Score [N, 4, L] against [N, R, 4, L] or [R, 4, L]."""
+        return self.scorer.score(sequences, references, target)
+
+
+def explain(options: ScoreOptions, first_length: Callable[[], int], screen: Screen) -> Explained:
+    """Read the model and record it.
+
+    Parameters
+    ----------
+    options : ScoreOptions
+    first_length : callable
+        Length of the input's first sequence: what a model that takes any length is recorded with.
+    screen : Screen
+        Gets lines that the user should read.
+
+    Raises
+    ------
+    UserError
+        If the model cannot be read or recorded, has no rule for some operation, or the target does not fit.
+    """
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    model = read(options.model, allow_pickle=options.allow_pickle)
+    for line in model.notes:
+        screen.note(line)
+    layout, length = find_layout(
+        model, layout=options.layout, alphabet=options.alphabet, length=first_length()
+    )
+    length = length or first_length()
+    try:
+        explainer = _record(options, model, layout, length)
+        for spec in options.targets:
+            explainer.check_target(spec.index)
+    except DeepLiftError as error:
+        raise UserError(f"{options.model}: {error}") from error
+    _describe(screen, model, layout, length, explainer)
+    scorer = Scorer(explainer, layout, rc_average=options.rc_average)
+    return Explained(model, length, explainer.batch_size, scorer)
+
+
+def _describe(screen: Screen, model: ModelFile, layout: Layout, length: int, explainer: DeepLift) -> None:
+    rules = Counter(node.rule for node in explainer.nodes)
+    screen.detail(
+        f"{model.path}: {model.format}, layout {layout.name}, {length} bp, batches of {explainer.batch_size}, "
+        f"{explainer.device}, {explainer.dtype}"
+    )
+    screen.detail(
+        "recorded operations by rule: " + ", ".join(f"{rule} {n}" for rule, n in rules.most_common())
+    )
+
+
+def _record(options: ScoreOptions, model: ModelFile, layout: Layout, length: int) -> DeepLift:
+    """Record on a random batch of K rows; `auto` records once more to see what a row takes."""
+    fixed = find_batch_size(model, layout, length)
+    if fixed is not None and options.batch_size not in (None, fixed):
+        raise UserError(f"{options.model} takes batches of {fixed} only; leave out --batch-size")
+    rows = fixed or options.batch_size
+    if rows is None:
+        per_row = _explainer(options, model, layout, length, 2).bytes_per_row
+        rows = max(1, min(_AUTO_LARGEST, _AUTO_BYTES // max(1, per_row)))
+        rows = 1 << (rows.bit_length() - 1)
+    return _explainer(options, model, layout, length, rows)
+
+
+def _explainer(options: ScoreOptions, model: ModelFile, layout: Layout, length: int, rows: int) -> DeepLift:
+    letters = torch.randint(4, (rows, length), generator=torch.Generator().manual_seed(0))
+    one_hot = torch.nn.functional.one_hot(letters, 4).transpose(1, 2)
+    return DeepLift(
+        model.module,
+        layout.to_model(one_hot),
+        rule=options.rule,
+        layer_rules=dict(options.layer_rules),
+        output=_output(options, model),
+        logits=options.logits,
+        centre=options.centre,
+        channel_axis=layout.channel_axis,
+        dtype=getattr(torch, options.precision),
+        device=_device(options.device),
+    )
+
+
+def _output(options: ScoreOptions, model: ModelFile) -> int | str:
+    """An output's place; formats that name outputs return them in order."""
+    names = [spec.name for spec in model.outputs]
+    if isinstance(options.output, str) and names:
+        if options.output not in names:
+            raise UserError(f"{options.model} has no output {options.output!r}; it has {', '.join(names)}")
+        return names.index(options.output)
+    return options.output
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"there is no device {name}: torch sees {torch.cuda.device_count()} CUDA devices")
+    return device

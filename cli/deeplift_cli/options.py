@@ -1,0 +1,60 @@
+"""Everything that `deeplift score` can be told, checked and in one place."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from deeplift_cli.target_specs import TargetSpec
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """Options of one run; names are those of the command line.
+
+    Exactly one of `fasta`, and `genome` with `regions`, is given.
+    """
+
+    model: Path
+    out: Path
+    fasta: Path | None = None
+    genome: Path | None = None
+    regions: Path | None = None
+    bigwig: Path | None = None
+    chrom_sizes: Path | None = None
+    output: int | str = 0
+    targets: tuple[TargetSpec, ...] = (TargetSpec(0),)
+    rule: str = "genomics-default"
+    layer_rules: tuple[tuple[str, str], ...] = ()
+    reference: str = "dinucleotide"
+    save_references: Path | None = None
+    frequencies: tuple[float, ...] | None = None
+    n_references: int = 20
+    seed: int = 0
+    layout: str = "auto"
+    alphabet: str = "ACGT"
+    logits: bool = True
+    centre: bool = True
+    rc_average: bool = False
+    strand_aware: bool = False
+    overlap: str = "nearest-centre"
+    max_completeness_error: float | None = None
+    batch_size: int | None = None
+    device: str = "auto"
+    threads: int | None = None
+    precision: str = "float32"
+    overwrite: bool = False
+    allow_pickle: bool = False
+
+    def for_target(self, path: Path, target: TargetSpec) -> Path:
+        """``{target}`` in an output's name stands for the target."""
+        return path.with_name(path.name.replace("{target}", target.label))
+
+    def inputs(self) -> list[Path]:
+        """The files that the run reads."""
+        given = (self.model, self.fasta, self.genome, self.regions, self.chrom_sizes)
+        return [path for path in given if path is not None]
+
+    def as_attributes(self) -> dict[str, Any]:
+        """For the score file: plain values only."""
+        plain = asdict(self) | {"targets": [spec.index for spec in self.targets]}
+        return {key: str(value) if isinstance(value, Path) else value for key, value in plain.items()}

@@ -1,0 +1,330 @@
+"""The main job: sequences -> references -> scores -> outputs, in batches of a fixed number of rows."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import deeplift_references
+from deeplift_cli.errors import UserError
+from deeplift_cli.explaining import Explained, explain
+from deeplift_cli.options import ScoreOptions
+from deeplift_cli.outputs import (
+    Placement,
+    ScoredBatch,
+    ScoreFile,
+    check_writable,
+    companions,
+    read_chrom_sizes,
+    write_bigwig,
+)
+from deeplift_cli.outputs.publish import Publication
+from deeplift_cli.reference_kinds.saved import ReferenceFile
+from deeplift_cli.scoring import Scores, reverse_complement
+from deeplift_cli.screen import Screen
+from deeplift_cli.sequences import FastaSource, GenomeSource, Record, Region, Skipped, one_hot
+from deeplift_cli.summary import TOLERANCE, Completeness, Summary, relative_completeness_error
+from deeplift_cli.target_specs import TargetSpec
+from deeplift_references import Reference
+
+Source = FastaSource | GenomeSource
+Progress = Callable[[int], None]
+
+_EXEMPT = ("gradient", "integrated-gradients")
+# Rows of a first pass over the input, which runs no model.
+_OBSERVED_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Batch:
+    """At most K sequences.
+
+    Attributes
+    ----------
+    regions : list of Region
+    sequences : int8 array [N, 4, L]
+        As they are scored.
+    turned : bool array [N]
+        Whether they run against the genome's direction, so that scores are turned back.
+    """
+
+    regions: list[Region]
+    sequences: npt.NDArray[np.int8]
+    turned: npt.NDArray[np.bool_]
+
+
+def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Summary, list[Path]]:
+    """Run one job.
+
+    Parameters
+    ----------
+    options : ScoreOptions
+        What to do.
+    screen : Screen
+        Gets lines that the user should read.
+    progress : callable
+        Gets the number of sequences scored so far, after each batch.
+
+    Returns
+    -------
+    summary : Summary
+    written : list of Path
+        The files that were written.
+
+    Raises
+    ------
+    UserError
+        If a file, model, record or output cannot be used; nothing is then left under the outputs' names.
+    """
+    written = output_paths(options)
+    check_writable(written, options.overwrite, options.inputs())
+    source = _open_source(options, screen)
+    sizes = _chrom_sizes(options, source)
+    explained = explain(options, source.first_length, screen)
+    reference = _make_reference(options, source, explained.length)
+    summary = Summary(
+        {spec.label: _completeness(options) for spec in options.targets},
+        exempt=options.rule.partition(":")[0] in _EXEMPT,
+    )
+    with ExitStack() as stack:
+        job = _Job(options, explained, reference, sizes, summary, stack)
+        for batch in job.batches(source):
+            job.score(batch)
+            progress(summary.scored)
+        job.finish()
+    if sizes is not None:
+        _write_bigwigs(options, sizes)
+    summary.finish()
+    return summary, written
+
+
+def output_paths(options: ScoreOptions) -> list[Path]:
+    """Every file that a run with these options writes.
+
+    Raises
+    ------
+    UserError
+        If several targets would be written to one file.
+    """
+    paths = []
+    for out in (options.out, options.bigwig):
+        if out is not None and len(options.targets) > 1 and "{target}" not in out.name:
+            raise UserError(f"{out}: several targets need {{target}} in the output's name, one file for each")
+    for spec in options.targets:
+        scores = options.for_target(options.out, spec)
+        paths += [scores, *companions(scores)]
+        if options.bigwig is not None:
+            paths.append(options.for_target(options.bigwig, spec))
+    if options.save_references is not None:
+        paths.append(options.save_references)
+    return paths
+
+
+class _Job:
+    """One pass over the input, with its open outputs."""
+
+    def __init__(
+        self,
+        options: ScoreOptions,
+        explained: Explained,
+        reference: Reference,
+        sizes: dict[str, int] | None,
+        summary: Summary,
+        stack: ExitStack,
+    ) -> None:
+        self._options = options
+        self._explained = explained
+        self._reference = reference
+        self._placement = None if sizes is None else Placement(sizes)
+        self._summary = summary
+        self._saved = self._open_reference_file(stack)
+        self._files = {spec: stack.enter_context(self._score_file(spec)) for spec in options.targets}
+        self._first_skipped: Skipped | None = None
+
+    def _score_file(self, spec: TargetSpec) -> ScoreFile:
+        attributes = self._options.as_attributes() | {
+            "target": spec.index,
+            "model_sha256": self._explained.model.sha256,
+            "batch_size": self._explained.batch_size,
+            "versions": {name: version(name) for name in ("deeplift", "torch", "numpy")},
+        }
+        return ScoreFile(
+            self._options.for_target(self._options.out, spec),
+            length=self._explained.length,
+            n_references=self._reference.n_references,
+            attrs=attributes,
+            overwrite=self._options.overwrite,
+        )
+
+    def _open_reference_file(self, stack: ExitStack) -> ReferenceFile | None:
+        if self._options.save_references is None:
+            return None
+        publication = stack.enter_context(Publication())
+        return stack.enter_context(ReferenceFile(publication.temporary(self._options.save_references)))
+
+    def batches(self, source: Source) -> Iterator[Batch]:
+        """The input's usable records, K at a time; notes what is skipped."""
+        records = _usable(source, self._explained.length, self._skip)
+        for chunk in _chunks(records, self._explained.batch_size):
+            if self._placement is not None:
+                for record in chunk:
+                    self._placement.check(record.region)
+            yield _encode(chunk, source, self._options)
+
+    def _skip(self, record: Skipped) -> None:
+        self._first_skipped = self._first_skipped or record
+        self._summary.skip(record)
+        for file in self._files.values():
+            file.skip(record)
+
+    def score(self, batch: Batch) -> None:
+        """Score one batch for every target and hand it to the outputs."""
+        references = self._references(batch)
+        identical = (references == batch.sequences[:, None]).all(axis=(-1, -2)).sum(axis=1)
+        shared = self._reference.shared and bool(batch.sequences.any(axis=1).all())
+        for spec, file in self._files.items():
+            scores = self._explained.score(
+                batch.sequences, references[0] if shared else references, spec.index
+            )
+            self._summary.completeness[spec.label].add(relative_completeness_error(scores))
+            file.append(_scored(batch, scores, identical))
+        self._summary.scored += len(batch.regions)
+
+    def _references(self, batch: Batch) -> npt.NDArray[np.float32]:
+        rows = np.array([region.index for region in batch.regions])
+        try:
+            references = self._reference(batch.sequences, rows)
+        except ValueError as error:
+            raise UserError(f"references: {error}") from error
+        if self._saved is not None and self._reference.shared:
+            self._saved.shared(self._reference.common(self._explained.length))
+        elif self._saved is not None:
+            self._saved.append(references, batch.sequences)
+        return references
+
+    def finish(self) -> None:
+        """Refuse to publish outputs without a single score.
+
+        Raises
+        ------
+        UserError
+            Saying why the first record was skipped.
+        """
+        if self._summary.scored == 0:
+            why = self._first_skipped
+            example = f"; the first, {why.name} (line {why.line}), {why.reason}" if why else ""
+            raise UserError(f"no sequence is left to score: {self._summary.skipped:,} skipped{example}")
+        for spec, file in self._files.items():
+            done = self._summary.completeness[spec.label]
+            file.set_attrs(
+                {"worst_relative_completeness_error": done.worst, "n_skipped": self._summary.skipped}
+            )
+
+
+def _open_source(options: ScoreOptions, screen: Screen) -> Source:
+    if options.fasta is not None:
+        return FastaSource(options.fasta)
+    assert options.genome is not None
+    assert options.regions is not None
+    return GenomeSource(options.genome, options.regions, screen.note)
+
+
+def _chrom_sizes(options: ScoreOptions, source: Source) -> dict[str, int] | None:
+    """Lengths of the chromosomes, if a bigWig is wanted."""
+    if options.bigwig is None:
+        return None
+    if options.chrom_sizes is not None:
+        return read_chrom_sizes(options.chrom_sizes)
+    if isinstance(source, FastaSource):
+        raise UserError(
+            f"{options.bigwig}: with --fasta, bigWig needs --chrom-sizes (two columns: name, length)"
+        )
+    return source.chrom_sizes()
+
+
+def _make_reference(options: ScoreOptions, source: Source, length: int) -> Reference:
+    """The chosen references; where they depend on the whole input, after a first pass over it."""
+    try:
+        reference = deeplift_references.make(
+            options.reference,
+            n_references=options.n_references,
+            seed=options.seed,
+            frequencies=options.frequencies,
+            length=length,
+        )
+        if reference.needs_observation:
+            records = _usable(source, length, lambda _: None)
+            for chunk in _chunks(records, _OBSERVED_ROWS):
+                reference.observe(_encode(chunk, source, options).sequences)
+    except ValueError as error:
+        raise UserError(f"references: {error}") from error
+    return reference
+
+
+def _usable(source: Source, length: int, skip: Callable[[Skipped], None]) -> Iterator[Record]:
+    for record in source.records(length):
+        if isinstance(record, Skipped):
+            skip(record)
+        else:
+            yield record
+
+
+def _chunks(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
+    iterator = iter(records)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def _encode(records: list[Record], source: Source, options: ScoreOptions) -> Batch:
+    """Sequences as they are scored.
+
+    Windows of a genome run along it; with `--strand-aware` those on the minus strand are turned. A FASTA
+    record whose name says minus strand holds the reverse complement already (bedtools getfasta -s).
+    """
+    sequences = one_hot([record.letters for record in records])
+    minus = np.array([record.has_coordinates and record.region.strand == "-" for record in records])
+    if isinstance(source, FastaSource):
+        turned = minus
+    else:
+        turned = minus & options.strand_aware
+        sequences[turned] = reverse_complement(sequences[turned])
+    return Batch([record.region for record in records], sequences, turned)
+
+
+def _scored(batch: Batch, scores: Scores, identical: npt.NDArray[Any]) -> ScoredBatch:
+    """Rows in genome orientation, as they are stored."""
+    sequences, hypothetical = batch.sequences.copy(), scores.hypothetical.copy()
+    for array in (sequences, hypothetical):
+        array[batch.turned] = reverse_complement(array[batch.turned])
+    return ScoredBatch(
+        batch.regions,
+        sequences,
+        hypothetical,
+        scores.prediction,
+        scores.output,
+        scores.reference_output,
+        scores.completeness_error,
+        identical,
+    )
+
+
+def _completeness(options: ScoreOptions) -> Completeness:
+    return Completeness(TOLERANCE[options.precision], options.max_completeness_error)
+
+
+def _write_bigwigs(options: ScoreOptions, sizes: dict[str, int]) -> None:
+    assert options.bigwig is not None
+    for spec in options.targets:
+        write_bigwig(
+            options.for_target(options.bigwig, spec),
+            options.for_target(options.out, spec),
+            sizes,
+            options.overlap,
+            options.overwrite,
+        )

@@ -1,0 +1,8 @@
+"""The kinds of reference that read a file; importing this package registers them.
+
+One module per kind. Those that need no file are in `deeplift_references`.
+"""
+
+from deeplift_cli.reference_kinds import background, saved
+
+__all__ = ["background", "saved"]

@@ -1,0 +1,153 @@
+"""`file:REFS.h5`: references given in a file, such as `--save-references` writes.
+
+The file's dataset ``references`` is [R, 4, L], the same for every sequence, or [N, R, 4, L], one set for
+each. With ``sequence_digest`` [N] beside it, each sequence finds its set by its own letters, in whatever
+order it comes; without, sets belong to the input's records in order.
+"""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from deeplift_cli.errors import UserError
+from deeplift_references import Reference, Settings, SharedReference, blank_missing, register
+
+_DATASET, _DIGESTS = "references", "sequence_digest"
+
+
+def digest(sequence: npt.NDArray[Any]) -> bytes:
+    """32 hex digits that tell a one-hot sequence [4, L] from others."""
+    return blake2b(sequence.astype(np.int8).tobytes(), digest_size=16).hexdigest().encode()
+
+
+class SavedForAll(SharedReference):
+    """One set [R, 4, L] for every sequence."""
+
+    def __init__(self, references: npt.NDArray[np.float32]) -> None:
+        self._references = references
+        self.n_references = int(references.shape[0])
+
+    def common(self, length: int) -> npt.NDArray[np.float32]:
+        """The set itself."""
+        return self._references
+
+
+class SavedForEach(Reference):
+    """A set [R, 4, L] for each sequence, read when it is needed."""
+
+    def __init__(self, dataset: h5py.Dataset, rows: Mapping[bytes, int] | None, path: Path) -> None:
+        self._dataset = dataset
+        self._rows = rows
+        self._path = path
+        self.n_references = int(dataset.shape[1])
+
+    def __call__(
+        self, sequences: npt.ArrayLike, rows: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """References [N, R, 4, L] of these sequences.
+
+        Raises
+        ------
+        UserError
+            If the file has none for one of them.
+        """
+        one_hot = np.asarray(sequences)
+        places = [
+            self._place(sequence, None if rows is None else int(rows[i]))
+            for i, sequence in enumerate(one_hot)
+        ]
+        found = np.stack([self._dataset[place] for place in places]).astype(np.float32)
+        return blank_missing(found, one_hot)
+
+    def _place(self, sequence: npt.NDArray[Any], record: int | None) -> int:
+        if self._rows is not None:
+            place = self._rows.get(digest(sequence))
+            if place is None:
+                where = "a sequence" if record is None else f"record {record + 1}"
+                raise UserError(
+                    f"{self._path} has no references for {where}: it was saved for other sequences"
+                )
+            return place
+        if record is None or record >= self._dataset.shape[0]:
+            raise UserError(f"{self._path} has references for {self._dataset.shape[0]} records, not for more")
+        return record
+
+
+@register("file", help="references given in a file", takes_argument=True, metavar="REFS.h5")
+def open_saved(argument: str | None, settings: Settings) -> Reference:
+    """Open a file of references.
+
+    Raises
+    ------
+    UserError
+        If it is missing, not such a file, or made for another length.
+    """
+    path, length = Path(argument or ""), settings.context["length"]
+    if not path.is_file():
+        raise UserError(f"references {path} do not exist")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise UserError(f"references {path} are not an HDF5 file ({error})") from error
+    dataset = file.get(_DATASET)
+    if not isinstance(dataset, h5py.Dataset) or dataset.ndim not in (3, 4) or dataset.shape[-2] != 4:
+        raise UserError(f"references {path} have no dataset {_DATASET!r} of shape [R, 4, L] or [N, R, 4, L]")
+    if dataset.shape[-1] != length:
+        raise UserError(f"references {path} are {dataset.shape[-1]} bp long; the sequences are {length} bp")
+    if dataset.ndim == 3:
+        return SavedForAll(dataset[:].astype(np.float32))
+    rows = {key: place for place, key in enumerate(file[_DIGESTS][:])} if _DIGESTS in file else None
+    return SavedForEach(dataset, rows, path)
+
+
+class ReferenceFile:
+    """Writes references as they are used, for `file:` to read; a context manager.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write; a temporary name is the caller's business.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Self:
+        self._file = h5py.File(self._path, "w")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def shared(self, references: npt.NDArray[np.float32]) -> None:
+        """Write one set [R, 4, L] for all sequences; nothing where it was written before."""
+        if _DATASET not in self._file:
+            self._file.create_dataset(_DATASET, data=references, compression="gzip", shuffle=True)
+
+    def append(self, references: npt.NDArray[np.float32], sequences: npt.NDArray[np.int8]) -> None:
+        """Write one set [R, 4, L] for each sequence; whole numbers take one byte each."""
+        rows, *rest = references.shape
+        if _DATASET not in self._file:
+            kind = np.int8 if np.array_equal(references, references.astype(np.int8)) else np.float32
+            self._file.create_dataset(
+                _DATASET,
+                (0, *rest),
+                kind,
+                maxshape=(None, *rest),
+                chunks=(1, *rest),
+                compression="gzip",
+                shuffle=True,
+            )
+            self._file.create_dataset(_DIGESTS, (0,), "S32", maxshape=(None,), chunks=(1024,))
+        for name, values in ((_DATASET, references), (_DIGESTS, [digest(item) for item in sequences])):
+            dataset = self._file[name]
+            dataset.resize(dataset.shape[0] + rows, axis=0)
+            dataset[-rows:] = values

@@ -1,0 +1,94 @@
+"""Scores of one batch of sequences in the tool's own layout, [N, 4, L] in the order ACGT."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from deeplift_cli.models import Layout
+from deeplift_core import DeepLift
+
+Float = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the model says of N sequences, and why; R references each.
+
+    Attributes
+    ----------
+    hypothetical : array [N, 4, L]
+    prediction, output : array [N]
+    reference_output, completeness_error : array [N, R]
+    """
+
+    hypothetical: npt.NDArray[Any]
+    prediction: npt.NDArray[Any]
+    output: npt.NDArray[Any]
+    reference_output: npt.NDArray[Any]
+    completeness_error: npt.NDArray[Any]
+
+
+def reverse_complement(one_hot: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Reverse complement of [..., 4, L]: in the order ACGT both axes turn round."""
+    return one_hot[..., ::-1, ::-1]
+
+
+class Scorer:
+    """Runs `deeplift_core.DeepLift` on numpy arrays.
+
+    Parameters
+    ----------
+    explainer : DeepLift
+        Recorded on a batch in the model's layout.
+    layout : Layout
+        The model's layout.
+    rc_average : bool
+        Score the reverse complement against the reverse complements of the same references too, and
+        average everything over the two strands.
+    """
+
+    def __init__(self, explainer: DeepLift, layout: Layout, *, rc_average: bool) -> None:
+        self._explainer = explainer
+        self._layout = layout
+        self._rc_average = rc_average
+
+    def score(
+        self, sequences: npt.NDArray[np.int8], references: Float, target: int | tuple[int, ...]
+    ) -> Scores:
+        """Score sequences [N, 4, L] against references [N, R, 4, L], or [R, 4, L] for all."""
+        forward = self._one_strand(sequences, references, target)
+        if not self._rc_average:
+            return forward
+        turned = self._one_strand(reverse_complement(sequences), reverse_complement(references), target)
+        return Scores(
+            (forward.hypothetical + reverse_complement(turned.hypothetical)) / 2,
+            (forward.prediction + turned.prediction) / 2,
+            (forward.output + turned.output) / 2,
+            (forward.reference_output + turned.reference_output) / 2,
+            (forward.completeness_error + turned.completeness_error) / 2,
+        )
+
+    def _one_strand(
+        self, sequences: npt.NDArray[Any], references: npt.NDArray[Any], target: int | tuple[int, ...]
+    ) -> Scores:
+        result = self._explainer.attribute(self._to_model(sequences), self._to_model(references), target)
+        hypothetical = self._layout.from_model(result.hypothetical)
+        return Scores(
+            *(
+                tensor.cpu().numpy()
+                for tensor in (
+                    hypothetical,
+                    result.prediction,
+                    result.output,
+                    result.reference_output,
+                    result.completeness_error,
+                )
+            )
+        )
+
+    def _to_model(self, one_hot: npt.NDArray[Any]) -> torch.Tensor:
+        # numpy's reversed views have strides that torch does not take.
+        return self._layout.to_model(torch.from_numpy(np.ascontiguousarray(one_hot)))

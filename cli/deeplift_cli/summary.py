@@ -1,0 +1,110 @@
+"""What a run did, as numbers and as the table at its end."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from deeplift_cli.scoring import Scores
+from deeplift_cli.sequences import Skipped
+
+# Summation-to-delta, relative to max(|Delta|, 0.01 |f(x)|, 0.01 |f(reference)|).
+TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
+_SHOWN_REASONS = 3
+
+
+def relative_completeness_error(scores: Scores) -> npt.NDArray[np.float64]:
+    """Worst relative summation-to-delta error of each sequence [N] over its references."""
+    output = scores.output[:, None].astype(np.float64)
+    reference = scores.reference_output.astype(np.float64)
+    scale = np.maximum(np.abs(output - reference), 0.01 * np.maximum(np.abs(output), np.abs(reference)))
+    error = np.abs(scores.completeness_error.astype(np.float64))
+    relative = np.divide(error, scale, out=np.where(error > 0, np.inf, 0.0), where=scale > 0)
+    worst: npt.NDArray[np.float64] = relative.max(axis=1)
+    return worst
+
+
+@dataclass
+class Completeness:
+    """Summation-to-delta over a whole run, in constant memory.
+
+    Attributes
+    ----------
+    worst : float
+        Largest relative error.
+    beyond : int
+        Sequences beyond the precision's tolerance.
+    beyond_limit : int
+        Sequences beyond the user's own limit.
+    """
+
+    tolerance: float
+    limit: float | None
+    worst: float = 0.0
+    beyond: int = 0
+    beyond_limit: int = 0
+
+    def add(self, errors: npt.NDArray[np.float64]) -> None:
+        """Count the errors [N] of further sequences; NaN counts as beyond everything."""
+        self.worst = float(np.maximum(self.worst, errors.max(initial=0.0)))
+        self.beyond += int((~(errors <= self.tolerance)).sum())
+        if self.limit is not None:
+            self.beyond_limit += int((~(errors <= self.limit)).sum())
+
+
+@dataclass
+class Summary:
+    """Counts and times of one run."""
+
+    completeness: dict[str, Completeness]
+    exempt: bool
+    scored: int = 0
+    identical: int = 0
+    skipped: int = 0
+    examples: list[Skipped] = field(default_factory=list)
+    started: float = field(default_factory=time.perf_counter)
+    seconds: float = 0.0
+
+    def skip(self, record: Skipped) -> None:
+        """Count one record that was not scored."""
+        self.skipped += 1
+        if len(self.examples) < _SHOWN_REASONS:
+            self.examples.append(record)
+
+    def finish(self) -> None:
+        """Stop the clock."""
+        self.seconds = time.perf_counter() - self.started
+
+    @property
+    def worst(self) -> float:
+        """Largest relative summation-to-delta error over all targets."""
+        return max(part.worst for part in self.completeness.values())
+
+    def show(self, console: Console, written: list[Path]) -> None:
+        """Print the table."""
+        table = Table(show_header=False, box=None, pad_edge=False)
+        table.add_row("sequences scored", f"{self.scored:,}")
+        table.add_row("skipped", f"{self.skipped:,}" + (":" if self.examples else ""))
+        for record in self.examples:
+            table.add_row("", Text(f"{record.name} (line {record.line}) {record.reason}"))
+        if self.skipped > len(self.examples):
+            table.add_row("", f"and {self.skipped - len(self.examples):,} more: see the .skipped.tsv")
+        table.add_row("summation-to-delta", self._completeness_text())
+        rate = self.scored / self.seconds if self.seconds else 0.0
+        table.add_row("time", f"{self.seconds:.1f} s, {rate:,.1f} sequences per second")
+        for position, path in enumerate(written):
+            table.add_row("written" if position == 0 else "", Text(str(path)))
+        console.print(table)
+
+    def _completeness_text(self) -> str:
+        if self.exempt:
+            return f"worst relative error {self.worst:.1e} (this rule does not promise it)"
+        beyond = sum(part.beyond for part in self.completeness.values())
+        tolerance = next(iter(self.completeness.values())).tolerance
+        verdict = "all" if not beyond else f"all but {beyond:,}"
+        return f"worst relative error {self.worst:.1e}; {verdict} within {tolerance:.0e}"
