@@ -91,9 +91,8 @@ def _describe(screen: Screen, model: ModelFile, layout: Layout, length: int, exp
         f"{model.path}: {model.format}, layout {layout.name}, {length} bp, batches of {explainer.batch_size}, "
         f"{explainer.device}, {explainer.dtype}"
     )
-    screen.detail(
-        "recorded operations by rule: " + ", ".join(f"{rule} {n}" for rule, n in rules.most_common())
-    )
+    counts = ", ".join(f"{rule} {n}" for rule, n in rules.most_common())
+    screen.detail(f"recorded operations by rule: {counts}")
 
 
 def _record(options: ScoreOptions, model: ModelFile, layout: Layout, length: int) -> DeepLift:

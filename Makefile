@@ -1,0 +1,40 @@
+# `make demo`: set up and score the embedded example.  `make test`: set up and run every check.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RESULTS := demo-results
+
+.PHONY: demo test clean
+
+demo: $(VENV)/.installed
+	@mkdir -p $(RESULTS)
+	$(BIN)/deeplift score --model examples/tal1_gata.onnx --fasta examples/sequences.fa --out $(RESULTS)/scores.h5 --overwrite
+	@echo
+	$(BIN)/python examples/share.py $(RESULTS)/scores.h5 examples/planted_motifs.bed
+	@echo
+	$(BIN)/python examples/plot.py $(RESULTS)/scores.h5 --name seq001_both --planted examples/planted_motifs.bed --out $(RESULTS)/seq001_both.png
+	@echo "Results are in $(RESULTS)/: scores.h5 (contributions), scores.bed (windows), seq001_both.png (a picture)"
+
+test: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+# A stamp for each set of packages: a second run installs nothing.
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[plot]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "deeplift needs Python 3.11 or newer; give one: make PYTHON=python3.12"; exit 1; }
+	@echo "Setting up $(VENV) (PyTorch is a large download: some minutes)"
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) $(RESULTS)
