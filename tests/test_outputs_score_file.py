@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -19,7 +20,7 @@ LENGTH, REFERENCES = 21, 3
 
 
 def make_region(i: int, length: int) -> Region:
-    return Region(f"chr{i % 3}", 100 * i, 100 * i + length, f"peak é {i}", "+-."[i % 3], i + 5)
+    return Region(f"chr{i % 3}", 9000 * i, 9000 * i + length, f"peak é {i}", "+-."[i % 3], i + 5)
 
 
 def make_batch(n: int, first: int = 0, length: int = LENGTH) -> ScoredBatch:
@@ -221,6 +222,50 @@ def test_a_failure_of_the_writer_thread_is_raised_and_leaves_nothing(tmp_path: P
     with pytest.raises(ValueError, match="NULL"), open_file(tmp_path / "a.h5") as file:
         file.append(batch)
     assert files_in(tmp_path) == []
+
+
+_FULL_DISC = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_outputs_score_file import make_batch, open_file
+from deeplift_cli.errors import UserError
+from deeplift_cli.outputs import write_bigwig
+resource.setrlimit(resource.RLIMIT_FSIZE, ({h5_limit}, 10**9))
+try:
+    with open_file(Path({folder!r}, "a.h5"), length=2000) as file:
+        for number in range({batches}):
+            file.append(make_batch(40, 40 * number, length=2000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, ({bigwig_limit}, 10**9))
+    write_bigwig(Path({folder!r}, "a.bw"), Path({folder!r}, "a.h5"), {{f"chr{{i}}": 10**7 for i in range(3)}})
+    print("done")
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("h5_limit", "bigwig_limit", "batches", "words", "left"),
+    [
+        (500_000, 10**8, 5, "a.h5 cannot be written: File too large", []),  # found while batches come
+        (500_000, 10**8, 1, "a.h5 cannot be written: File too large", []),  # found when the file is closed
+        (10**8, 100_000, 1, "a.bw cannot be written", ["a.bed", "a.h5", "a.skipped.tsv"]),  # the scratch file
+        (10**8, 400_000, 1, "a.bw could not be written whole", ["a.bed", "a.h5", "a.skipped.tsv"]),
+        (10**8, 10**8, 1, "done", ["a.bed", "a.bw", "a.h5", "a.skipped.tsv"]),
+    ],
+)
+def test_a_full_disc_is_told_and_leaves_nothing(
+    tmp_path: Path, h5_limit: int, bigwig_limit: int, batches: int, words: str, left: list[str]
+) -> None:
+    """A limit on the size of files stands for the disc: HDF5 alone would crash the process at its end."""
+    tests = str(Path(__file__).parent)
+    script = _FULL_DISC.format(
+        tests=tests, h5_limit=h5_limit, bigwig_limit=bigwig_limit, folder=str(tmp_path), batches=batches
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert words in done.stdout
+    assert files_in(tmp_path) == left
 
 
 def test_a_batch_of_another_shape_is_refused(tmp_path: Path) -> None:

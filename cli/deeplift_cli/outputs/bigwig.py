@@ -1,5 +1,6 @@
 """Per-base contributions as bigWig, from a finished score file."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import repeat
@@ -57,14 +58,17 @@ def write_bigwig(
     path, score_file_path = Path(path), Path(score_file_path)
     rule = RULES[overlap]
     check_writable([path], overwrite, [score_file_path])
-    with h5py.File(score_file_path) as scores, TemporaryFile(dir=path.parent) as scratch:
-        rows = _read_rows(scores, Placement(chrom_sizes))
-        values = _sorted_values(scores, rows, scratch)
-        intervals = _Intervals(rows, values, rule)
-        with Publication() as publication:
-            _write(
-                publication.temporary(path, ".part.bw"), dict(sorted(chrom_sizes.items())), intervals, path
-            )
+    try:
+        with h5py.File(score_file_path) as scores, TemporaryFile(dir=path.parent) as scratch:
+            rows = _read_rows(scores, Placement(chrom_sizes))
+            _sort_values(scores, rows, scratch)
+            intervals = _Intervals(rows, scratch, rule)
+            sizes = dict(sorted(chrom_sizes.items()))
+            with Publication() as publication:
+                _write(publication.temporary(path, ".part.bw"), sizes, intervals, path)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
+        raise UserError(f"bigWig {path} cannot be written from {score_file_path}: {reason}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class _Rows:
     start: npt.NDArray[np.int64]  # [N] sorted by chromosome, start and row
     rank: npt.NDArray[np.int64]  # [N] place of each row of the score file in that order
     turned: npt.NDArray[np.bool_]  # [N] rows of the score file that run right to left on the genome
+    length: int  # L
 
 
 def _read_rows(scores: h5py.File, placement: Placement) -> _Rows:
@@ -96,7 +101,7 @@ def _read_rows(scores: h5py.File, placement: Placement) -> _Rows:
     edges = np.searchsorted(chrom[order], np.arange(len(names) + 1)).tolist()
     along_strand = scores.attrs.get("orientation", "genome") == "strand"
     bounds = list(zip(names, edges[:-1], edges[1:], strict=True))
-    return _Rows(bounds, start[order], rank, minus & along_strand)
+    return _Rows(bounds, start[order], rank, minus & along_strand, scores["projected_shap/seq"].shape[2])
 
 
 def _regions(scores: h5py.File, low: int, high: int) -> Iterator[Region]:
@@ -106,38 +111,37 @@ def _regions(scores: h5py.File, low: int, high: int) -> Iterator[Region]:
         yield Region(chrom, start, end, name, strand, index)
 
 
-def _sorted_values(scores: h5py.File, rows: _Rows, scratch: IO[bytes]) -> npt.NDArray[np.float32]:
-    """Per-base contributions, [N, L], in the order along the genome, in a file rather than in memory.
+def _sort_values(scores: h5py.File, rows: _Rows, scratch: IO[bytes]) -> None:
+    """Write per-base contributions, [N, L] of float32 in the order along the genome, to a scratch file.
 
     One pass through the score file in its own order, whatever that is: going by chromosome would unpack
     most chunks once for each.
     """
     projected = scores["projected_shap/seq"]
-    n_rows, _, length = projected.shape
-    if not n_rows:
+    if not len(projected):
         raise UserError(f"score file {scores.filename} has no rows to write as bigWig")
-    values = np.memmap(scratch, np.float32, "w+", shape=(n_rows, length))
-    chunk = projected.chunks[0] if projected.chunks else 1
-    step = max(1, _BYTES_AT_ONCE // (16 * length) // chunk) * chunk
-    for low in range(0, n_rows, step):
-        here = slice(low, min(low + step, n_rows))
-        block = projected[here].sum(axis=1, dtype=np.float32)  # one channel of the four is not 0
-        unsound = np.flatnonzero(~np.isfinite(block).all(axis=1))
+    step = max(1, _BYTES_AT_ONCE // (16 * rows.length) // projected.chunks[0]) * projected.chunks[0]
+    for low in range(0, len(projected), step):
+        here = slice(low, low + step)
+        values = projected[here].sum(axis=1, dtype=np.float32)  # one channel of the four is not 0
+        unsound = np.flatnonzero(~np.isfinite(values).all(axis=1))
         if unsound.size:
             raise UserError(
                 f"score file {scores.filename}, row {low + unsound[0]}: a score is not a finite number"
             )
         turned = rows.turned[here]
-        block[turned] = block[turned, ::-1]
-        values[rows.rank[here]] = block
-    return values
+        values[turned] = values[turned, ::-1]
+        for rank, row in zip(rows.rank[here].tolist(), values, strict=True):
+            scratch.seek(rank * row.nbytes)
+            scratch.write(row.tobytes())
+    scratch.flush()
 
 
 class _Intervals:
     """Iterates over (chromosome, start, end, value), one base at a time; pybigtools swallows exceptions."""
 
-    def __init__(self, rows: _Rows, values: npt.NDArray[np.float32], rule: Rule) -> None:
-        self._rows, self._values, self._rule = rows, values, rule
+    def __init__(self, rows: _Rows, scratch: IO[bytes], rule: Rule) -> None:
+        self._rows, self._scratch, self._rule = rows, scratch, rule
         self.error: BaseException | None = None
         self.complete = False
         self.n_bases = 0
@@ -146,17 +150,12 @@ class _Intervals:
         try:
             for chrom, low, high in self._rows.bounds:
                 last = 0
-                for start, values in self._rule(self._rows.start[low:high], self._values[low:high]):
+                for start, values in self._rule(self._rows.start[low:high], self._values(low, high)):
                     end = start + len(values)
                     if start < last:
                         raise ValueError(f"the overlap rule gave pieces that overlap at {chrom}:{start}")
-                    yield from zip(
-                        repeat(chrom),
-                        range(start, end),
-                        range(start + 1, end + 1),
-                        values.tolist(),
-                        strict=False,
-                    )
+                    starts, ends = range(start, end), range(start + 1, end + 1)
+                    yield from zip(repeat(chrom), starts, ends, values.tolist(), strict=False)
                     last = end
                     self.n_bases += len(values)
             self.complete = True
@@ -164,13 +163,25 @@ class _Intervals:
             self.error = error
             raise
 
+    def _values(self, low: int, high: int) -> npt.NDArray[np.float32]:
+        """One chromosome's windows."""
+        length = self._rows.length
+        self._scratch.seek(low * length * 4)
+        content = self._scratch.read((high - low) * length * 4)
+        return np.frombuffer(content, np.float32).reshape(high - low, length)
+
 
 def _write(temporary: Path, chrom_sizes: dict[str, int], intervals: _Intervals, path: Path) -> None:
-    """Write, and look at the result: pybigtools 0.3.0 reports no failure, a full disc for one.
+    """Write, and look at the result.
 
-    It also takes no name but one that ends in .bw.
+    pybigtools 0.3.0 takes no name but one that ends in .bw, and reports a failure by a line on stderr, by a
+    panic (a BaseException) where the disc is full, or not at all.
     """
-    pybigtools.open(str(temporary), "w").write(chrom_sizes, iter(intervals))
+    try:
+        pybigtools.open(str(temporary), "w").write(chrom_sizes, iter(intervals))
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
     if intervals.error is not None:
         raise intervals.error
     if not intervals.complete or _bases_covered(temporary) != intervals.n_bases:

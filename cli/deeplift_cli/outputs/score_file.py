@@ -1,6 +1,7 @@
 """SCORES.h5, layout version 1, with SCORES.bed and SCORES.skipped.tsv beside it."""
 
 import json
+import os
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.guarded_file import GuardedFile
 from deeplift_cli.outputs.narrowpeak import NarrowPeakFile
 from deeplift_cli.outputs.publish import Publication, check_writable
 from deeplift_cli.outputs.skipped import SkippedFile
@@ -88,7 +91,7 @@ class ScoreFile:
     Raises
     ------
     UserError
-        On entry, see `publish.check_writable`.
+        On entry, see `publish.check_writable`; later, when the disc is full.
     """
 
     def __init__(
@@ -118,11 +121,13 @@ class ScoreFile:
             publication = stack.enter_context(Publication())
             self._bed = stack.enter_context(NarrowPeakFile(publication.temporary(bed)))
             self._skipped = stack.enter_context(SkippedFile(publication.temporary(skipped)))
-            self._file = stack.enter_context(h5py.File(publication.temporary(self.path), "x"))
+            self._guarded = stack.enter_context(GuardedFile(publication.temporary(self.path)))
+            stack.push(self._check)
+            self._file = stack.enter_context(h5py.File(self._guarded, "w"))
             self._datasets = _create_datasets(self._file, self._length, self._n_references, self._dtype)
             self.set_attrs(self._attrs | {"format": FORMAT, "format_version": FORMAT_VERSION})
             self._thread = stack.enter_context(ThreadPoolExecutor(1, "deeplift-writer"))
-            stack.push(self._drain)
+            stack.push(self._finish)
             self._stack = stack.pop_all()
         return self
 
@@ -135,8 +140,7 @@ class ScoreFile:
             When an array's shape does not fit the file.
         """
         self._check_shapes(batch)
-        while len(self._pending) >= _BATCHES_AHEAD:
-            self._pending.popleft().result()
+        self._wait(until=_BATCHES_AHEAD - 1)
         self._pending.append(self._thread.submit(self._write, batch, self.n_rows))
         self.n_rows += len(batch.regions)
 
@@ -146,25 +150,37 @@ class ScoreFile:
 
     def set_attrs(self, attrs: Mapping[str, Any]) -> None:
         """Add or replace attributes, for what is known at the end only."""
-        self._finish_pending()
+        self._wait()
         for key, value in attrs.items():
             self._file.attrs[key] = _attribute(value)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        return self._stack.__exit__(kind, error, trace)
+        try:
+            return self._stack.__exit__(kind, error, trace)
+        except OSError as failure:
+            raise _not_written(self.path, failure) from failure
 
-    def _drain(self, kind: type[BaseException] | None, *_: object) -> None:
+    def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
         """On leaving: write what is pending, or drop it where the file is going to be dropped."""
         if kind is None:
-            self._finish_pending()
+            self._wait()
         for future in self._pending:
             future.cancel()
 
-    def _finish_pending(self) -> None:
-        while self._pending:
-            self._pending.popleft().result()
+    def _check(self, kind: type[BaseException] | None, *_: object) -> None:
+        """After HDF5 has closed its file: find out whether all of it was written."""
+        if kind is None:
+            self._guarded.raise_error()
+
+    def _wait(self, until: int = 0) -> None:
+        """Wait until so many batches are pending, and raise what went wrong with the others."""
+        while len(self._pending) > until:
+            try:
+                self._pending.popleft().result()
+            except OSError as error:
+                raise _not_written(self.path, error) from error
 
     def _check_shapes(self, batch: ScoredBatch) -> None:
         n, length, references = len(batch.regions), self._length, self._n_references
@@ -202,7 +218,13 @@ class ScoreFile:
             dataset = self._datasets[name]
             dataset.resize(row + len(batch.regions), axis=0)
             dataset[row:] = values
+            self._guarded.raise_error()
         self._bed.append(batch.regions, batch.output.tolist())
+
+
+def _not_written(path: Path, error: OSError) -> UserError:
+    reason = os.strerror(error.errno) if error.errno else error  # h5py's own text runs over several lines
+    return UserError(f"output {path} cannot be written: {reason}")
 
 
 def _create_datasets(

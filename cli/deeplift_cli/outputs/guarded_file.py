@@ -1,0 +1,60 @@
+"""A file that HDF5 can write to without ever seeing a failure."""
+
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+
+class GuardedFile(FileIO):
+    """A new file that keeps the first error of writing for later instead of raising it.
+
+    HDF5 (1.14 and 2.0 alike) crashes the process some time after a write failed, on a full disc or past a
+    quota, because a file can then be closed no more. Here it never learns of the failure; whoever writes
+    through HDF5 calls `raise_error` after each step, and drops the file.
+
+    Parameters
+    ----------
+    path : Path
+        A file that does not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "x+")
+        self._error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        """Write all of the content, or nothing more once an error has come up."""
+        view = memoryview(content).cast("B")
+        done = 0
+        try:
+            while self._error is None and done < len(view):
+                done += super().write(view[done:]) or 0
+        except OSError as error:
+            self._error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the file's size, as far as that is possible."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+            return size or 0
+
+    def readinto(self, buffer: Any) -> int:
+        """Read; what was never written, because of an error, is zeros."""
+        view = memoryview(buffer).cast("B")
+        done = super().readinto(view) or 0
+        view[done:] = bytes(len(view) - done)
+        return len(view)
+
+    def raise_error(self) -> None:
+        """Raise the error that was kept, if any.
+
+        Raises
+        ------
+        OSError
+            The first error of writing.
+        """
+        if self._error is not None:
+            raise self._error
