@@ -59,16 +59,19 @@ def write_bigwig(
     rule = RULES[overlap]
     check_writable([path], overwrite, [score_file_path])
     try:
-        with h5py.File(score_file_path) as scores, TemporaryFile(dir=path.parent) as scratch:
-            rows = _read_rows(scores, Placement(chrom_sizes))
-            _sort_values(scores, rows, scratch)
-            intervals = _Intervals(rows, scratch, rule)
-            sizes = dict(sorted(chrom_sizes.items()))
-            with Publication() as publication:
-                _write(publication.temporary(path, ".part.bw"), sizes, intervals, path)
+        _convert(score_file_path, path, dict(sorted(chrom_sizes.items())), rule)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise UserError(f"bigWig {path} cannot be written from {score_file_path}: {reason}") from error
+
+
+def _convert(score_file: Path, path: Path, chrom_sizes: dict[str, int], rule: Rule) -> None:
+    with h5py.File(score_file) as scores, TemporaryFile(dir=path.parent) as scratch:
+        rows = _read_rows(scores, Placement(chrom_sizes))
+        _sort_values(scores, rows, scratch)
+        with Publication() as publication:
+            temporary = publication.temporary(path, ".part.bw")
+            _write(temporary, chrom_sizes, _Intervals(rows, scratch, rule), path)
 
 
 @dataclass(frozen=True, slots=True)
