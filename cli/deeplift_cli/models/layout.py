@@ -158,10 +158,10 @@ def _only_input(model: ModelFile) -> TensorSpec | None:
 
 
 def _fitting(model: ModelFile, spec: TensorSpec, wanted: list[Layout], name: str) -> list[Layout]:
-    """Return the layouts that fit a declared shape; where some have their 4 declared, only those."""
+    """Return the layouts that fit a declared shape; where it declares some's 4 (and 1), only those."""
     shape = spec.shape or ()
     fitting = [layout for layout in wanted if _fits(shape, layout)]
-    exact = [layout for layout in fitting if shape[layout.channel_axis] == 4]
+    exact = [layout for layout in fitting if _fits(shape, layout, exactly=True)]
     if fitting:
         return exact or fitting
     if name != "auto":
@@ -174,11 +174,12 @@ def _fitting(model: ModelFile, spec: TensorSpec, wanted: list[Layout], name: str
     )
 
 
-def _fits(shape: tuple[int | None, ...], layout: Layout) -> bool:
+def _fits(shape: tuple[int | None, ...], layout: Layout, *, exactly: bool = False) -> bool:
     unit = _UNIT_AXIS[layout.name]
     if len(shape) != (3 if unit is None else 4):
         return False
-    return shape[layout.channel_axis] in (4, None) and (unit is None or shape[unit] in (1, None))
+    fours, ones = ((4,), (1,)) if exactly else ((4, None), (1, None))
+    return shape[layout.channel_axis] in fours and (unit is None or shape[unit] in ones)
 
 
 def _declared_length(shape: tuple[int | None, ...], layout: Layout) -> int | None:

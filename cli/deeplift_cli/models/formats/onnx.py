@@ -32,13 +32,19 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:  # noqa: ARG001
     UserError
         Where the file is damaged, uses operators without a converter, or is not converted rightly.
     """
+    from onnx.checker import ValidationError
+    from onnx.shape_inference import InferenceError
+
     from deeplift_cli.models.onnx_conversion.graph import Graph
     from deeplift_cli.models.onnx_conversion.normalise import normalise
 
     model, external = _load(path)
-    plain = Graph.from_model(model)
-    inputs, outputs = _specs(plain.inputs), _specs(plain.outputs)
-    graph, newer = normalise(model)
+    try:
+        plain = Graph.from_model(model)
+        inputs, outputs = _specs(plain.inputs), _specs(plain.outputs)
+        graph, newer = normalise(model)
+    except (InferenceError, ValidationError) as error:
+        raise UserError(f"{path} is not a valid ONNX model: {_first_line(error)}") from error
     module = _converted(path, graph, newer)
     size = sum(part.stat().st_size for part in (path, *external))
     notes: tuple[str, ...] = ()
@@ -115,7 +121,7 @@ def _settled(
 
     def freed() -> "nn.Module | None":
         try:
-            return _converted(path, *normalise(model, free_batch=rows))
+            return _converted(path, *normalise(model, free_batch=True))
         except UserError:
             return None
 

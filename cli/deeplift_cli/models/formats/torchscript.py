@@ -1,5 +1,6 @@
 """TorchScript archives, scripted, traced or frozen."""
 
+import warnings
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
@@ -23,7 +24,9 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:  # noqa: ARG001
     import torch
 
     try:
-        module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():  # torch deprecates TorchScript; users' archives stay
+            warnings.simplefilter("ignore", FutureWarning)
+            module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
         arguments = module.forward.schema.arguments[1:]
     except (RuntimeError, ValueError, OSError) as error:
         raise UserError(f"TorchScript file {path} cannot be loaded: {_last_line(error)}") from error

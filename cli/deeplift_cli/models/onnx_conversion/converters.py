@@ -124,7 +124,7 @@ def without_converter(graph: Graph) -> list[Unsupported]:
     missing = []
     for node in graph.nodes:
         try:
-            get_converter(node.op_type, graph.opset if not node.domain else 1, node.domain)
+            get_converter(node.op_type, graph.domains.get(node.domain, graph.opset), node.domain)
         except NotImplementedError:
             operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
             missing.append(Unsupported(operator, node.name))

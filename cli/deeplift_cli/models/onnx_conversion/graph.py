@@ -12,6 +12,7 @@ from onnx import helper, inliner, numpy_helper, shape_inference
 
 Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
+_SMALL = 64  # elements: constants up to this size may be the arguments of shape ops
 
 FLOAT_TYPES = (
     onnx.TensorProto.FLOAT,
@@ -37,6 +38,8 @@ class Graph:
         Declared or inferred type and shape of each value that has one.
     opset : int
         Version of the default operator set.
+    domains : dict
+        Version of each other operator set.
     """
 
     nodes: list[Any]
@@ -45,6 +48,7 @@ class Graph:
     outputs: list[Any]
     infos: dict[str, Any]
     opset: int
+    domains: dict[str, int]
 
     @classmethod
     def from_model(cls, model: Any) -> "Graph":
@@ -55,7 +59,8 @@ class Graph:
         constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.initializer}
         inputs = [value for value in proto.input if value.name not in constants]
         infos = {value.name: value for value in (*proto.value_info, *proto.input, *proto.output)}
-        graph = cls([], constants, inputs, list(proto.output), infos, opset_of(model))
+        domains = {entry.domain: entry.version for entry in model.opset_import if entry.domain != ""}
+        graph = cls([], constants, inputs, list(proto.output), infos, opset_of(model), domains)
         for node in _uniquely_named(proto.node):
             value = _constant_value(node)
             if value is None:
@@ -73,9 +78,27 @@ class Graph:
         proto = helper.make_graph(
             self.nodes, "normalised", self.inputs, self.outputs, tensors, value_info=infos
         )
-        domains = {node.domain for node in self.nodes} - {""}
-        opsets = [helper.make_opsetid("", self.opset), *(helper.make_opsetid(d, 1) for d in sorted(domains))]
-        return helper.make_model(proto, opset_imports=opsets, ir_version=8)
+        return helper.make_model(proto, opset_imports=self._opsets(), ir_version=8)
+
+    def infer_shapes(self) -> None:
+        """Infer the shapes anew: constants that were folded since may tell more of them."""
+        names = {name for node in self.nodes for name in node.input}
+        used = {name: value for name, value in self.constants.items() if name in names}
+        small = [numpy_helper.from_array(v, k) for k, v in used.items() if v.size <= _SMALL]
+        large = [
+            helper.make_tensor_value_info(k, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape)
+            for k, v in used.items()
+            if v.size > _SMALL
+        ]  # of weights, only the shapes matter: they need not be copied
+        proto = helper.make_graph(self.nodes, "to infer", [*self.inputs, *large], self.outputs, small)
+        inferred = shape_inference.infer_shapes(
+            helper.make_model(proto, opset_imports=self._opsets()), data_prop=True
+        )
+        self.infos.update((value.name, value) for value in inferred.graph.value_info)
+
+    def _opsets(self) -> list[Any]:
+        domains = {"": self.opset, **self.domains}
+        return [helper.make_opsetid(domain, version) for domain, version in domains.items()]
 
     def constant(self, node: Any, index: int) -> Array | None:
         """Return the constant value of a node's input, or None where it is absent or not constant."""

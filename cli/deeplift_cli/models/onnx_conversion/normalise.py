@@ -9,7 +9,7 @@ import onnx
 from onnx import defs, helper
 
 from deeplift_cli.models.onnx_conversion.fold import fold_constants, fold_indexed_shapes
-from deeplift_cli.models.onnx_conversion.graph import FLOAT_TYPES, Graph, attributes, make_node
+from deeplift_cli.models.onnx_conversion.graph import FLOAT_TYPES, Graph, Shape, attributes, make_node
 from deeplift_cli.models.onnx_conversion.rewrites import rewrite_nodes
 
 # The newest operator set that onnx2torch knows well; newer ops are brought down to it.
@@ -32,14 +32,14 @@ class Unsupported:
     node: str
 
 
-def normalise(model: Any, *, free_batch: int | None = None) -> tuple[Graph, list[Unsupported]]:
+def normalise(model: Any, *, free_batch: bool = False) -> tuple[Graph, list[Unsupported]]:
     """Normalise a model's graph.
 
     Parameters
     ----------
     model : onnx.ModelProto
-    free_batch : int, optional
-        Make the graph take any number of rows where it was made for this one. The caller checks the result: a
+    free_batch : bool
+        Make the graph take any number of rows where it was made for one. The caller checks the result: a
         constant in the graph does not say whether it stands for the batch.
 
     Returns
@@ -48,22 +48,29 @@ def normalise(model: Any, *, free_batch: int | None = None) -> tuple[Graph, list
     unsupported : list of Unsupported
         Ops that were introduced after `TARGET_OPSET`, or have gained a meaning since, and were not rewritten.
     """
-    if free_batch is not None:
-        model = _with_open_batch(model)
-    graph = Graph.from_model(model)
-    _take_float_inputs(graph)
-    fold_constants(graph)
-    fold_indexed_shapes(graph)
-    fold_constants(graph)
+    graph = _folded(_with_open_batch(model) if free_batch else model)
     _remove_identities(graph)
     rewrite_nodes(graph)
     _remove_identities(graph)
     _remove_unused(graph)
     _separate_outputs(graph)
-    if free_batch is not None:
-        _free_reshapes(graph, free_batch)
+    if free_batch:
+        made_for = _folded(model)
+        _free_reshapes(graph, {name: made_for.shape(name) for name in made_for.infos})
     _single_precision(graph)
     return graph, list(_relabel(graph))
+
+
+def _folded(model: Any) -> Graph:
+    """Take a model apart and fold what is constant, twice: folded constants tell more of the shapes."""
+    graph = Graph.from_model(model)
+    _take_float_inputs(graph)
+    fold_constants(graph)
+    graph.infer_shapes()
+    fold_indexed_shapes(graph)
+    fold_constants(graph)
+    graph.infer_shapes()
+    return graph
 
 
 def _take_float_inputs(graph: Graph) -> None:
@@ -147,20 +154,21 @@ def _with_open_batch(model: Any) -> Any:
     return opened
 
 
-def _free_reshapes(graph: Graph, batch: int) -> None:
-    """Let reshapes to a constant first axis take that axis from their input instead.
+def _free_reshapes(graph: Graph, fixed: dict[str, Shape | None]) -> None:
+    """Let reshapes to a constant first axis work that axis out, from the other axes of the `fixed` shapes.
 
-    The axis is copied from the input where it is the batch there too, and worked out from the number of
-    elements where batch and positions are merged or parted.
+    Where another axis is not known, the first is copied from the input if it is the same there.
     """
     for position, node in enumerate(graph.nodes):
         if node.op_type != "StaticReshape":
             continue
         shape = list(attributes(node)["shape"])
-        source = graph.shape(node.input[0])
+        source, result = fixed.get(node.input[0]), fixed.get(node.output[0])
         if not shape or shape[0] in (-1, 0):
             continue
-        if shape[0] == batch and source and source[0] in (None, batch):
+        if result is not None and None not in result[1:]:
+            shape = [-1, *(n for n in result[1:] if n is not None)]
+        elif source and source[0] == shape[0]:
             shape[0] = 0
         elif -1 not in shape:
             shape[0] = -1

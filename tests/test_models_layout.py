@@ -1,0 +1,222 @@
+"""Layouts and alphabets of models' inputs."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.models import ModelFile, TensorSpec
+from deeplift_cli.models.layout import LAYOUTS, Layout, find_batch_size, find_layout
+
+
+def one_hot(rows: int, length: int) -> Tensor:
+    letters = torch.randint(4, (rows, length), generator=torch.Generator().manual_seed(0))
+    return F.one_hot(letters, 4).transpose(1, 2).float()
+
+
+def model(module: nn.Module | None = None, *shapes, dtype: str | None = "float32") -> ModelFile:
+    """A model file that declares inputs a, b, ... of these shapes."""
+    specs = tuple(TensorSpec(chr(ord("a") + i), shape, dtype) for i, shape in enumerate(shapes))
+    return ModelFile(module or nn.Identity(), "test", Path("net.pt"), "", specs)
+
+
+def message(*args, **kwargs) -> str:
+    with pytest.raises(UserError) as caught:
+        find_layout(*args, **kwargs)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert "net.pt" in text
+    return text
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("alphabet", ["ACGT", "AGCT", "TGCA", "acgu"])
+@pytest.mark.parametrize("leading", [(3,), (3, 2)])
+def test_there_and_back(name: str, alphabet: str, leading: tuple[int, ...]) -> None:
+    layout = Layout(name, alphabet)
+    x = torch.randn(*leading, 4, 7)
+    there = layout.to_model(x)
+    assert torch.equal(layout.from_model(there), x)
+    axis = layout.channel_axis + len(leading) - 1
+    assert there.shape[axis] == 4
+    for channel, letter in enumerate(alphabet.upper().replace("U", "T")):
+        base = x[..., "ACGT".index(letter), :]
+        assert torch.equal(there.select(axis, channel).reshape(base.shape), base)
+
+
+def test_shapes_in_the_models_layout() -> None:
+    x = one_hot(2, 9)
+    shapes = {name: tuple(Layout(name).to_model(x).shape) for name in LAYOUTS}
+    assert shapes == {"ncl": (2, 4, 9), "nlc": (2, 9, 4), "nc1l": (2, 4, 1, 9), "ncl1": (2, 4, 9, 1)}
+
+
+@pytest.mark.parametrize("alphabet", ["ACG", "AACG", "ACGN", ""])
+def test_bad_alphabet(alphabet: str) -> None:
+    with pytest.raises(UserError, match="alphabet"):
+        Layout("ncl", alphabet)
+
+
+def test_unknown_layout() -> None:
+    with pytest.raises(UserError, match="--layout takes auto, ncl, nlc, nc1l, ncl1"):
+        find_layout(model(None, (None, 4, 9)), layout="lcn", length=None)
+
+
+@pytest.mark.parametrize(
+    ("shape", "name", "length"),
+    [
+        ((None, 4, 200), "ncl", 200),
+        ((1, 4, None), "ncl", None),
+        ((None, 200, 4), "nlc", 200),
+        ((None, None, 4), "nlc", None),
+        ((None, 4, 1, 50), "nc1l", 50),
+        ((None, 4, 50, 1), "ncl1", 50),
+        ((None, 4, 1, None), "nc1l", None),
+    ],
+)
+def test_declared_shapes(shape, name: str, length: int | None) -> None:
+    assert find_layout(model(None, shape), length=None) == (Layout(name), length)
+
+
+def test_length_four_is_settled_by_running() -> None:
+    conv = nn.Conv2d(4, 2, (1, 3))
+    assert find_layout(model(conv, (None, 4, None, None)), length=9)[0].name == "nc1l"
+    both = model(nn.Conv1d(4, 2, 1), (None, 4, 4))
+    assert "--layout (ncl or nlc)" in message(both, length=4)
+    assert find_layout(both, layout="nlc", length=4) == (Layout("nlc"), 4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"),
+    [
+        ((None, 5, 200), "input a (?, 5, 200) of net.pt has no axis of 4"),
+        ((None, 800), "input a (?, 800) of net.pt has no axis of 4"),
+        ((None, 1, 4, 200), "input a (?, 1, 4, 200) of net.pt has a layout that deeplift does not know"),
+    ],
+)
+def test_declared_shapes_that_are_no_sequence(shape, text: str) -> None:
+    assert text in message(model(None, shape), length=200)
+
+
+def test_layout_that_contradicts_the_file() -> None:
+    assert "--layout nlc does not fit input a (?, 4, 200)" in message(
+        model(None, (None, 4, 200)), layout="nlc", length=200
+    )
+
+
+def test_several_inputs() -> None:
+    text = message(model(None, (None, 4, 200), (None, 3)), length=200)
+    assert "has 2 inputs (a, b); deeplift scores models with one sequence input" in text
+
+
+def test_integer_input() -> None:
+    assert "holds int64 values" in message(model(None, (None, 4, 200), dtype="int64"), length=200)
+
+
+class LastAxis(nn.Module):
+    """Channels last: a dense layer on each position."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x).mean(1)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (nn.Conv1d(4, 2, 5), "ncl"),
+        (LastAxis(), "nlc"),
+        (nn.Conv2d(4, 2, (1, 5)), "nc1l"),
+        (nn.Conv2d(4, 2, (5, 1)), "ncl1"),
+    ],
+)
+@pytest.mark.parametrize("length", [31, 60])
+def test_undeclared_layout_is_found_by_running(module: nn.Module, name: str, length: int) -> None:
+    assert find_layout(model(module, None), length=length) == (Layout(name), None)
+    assert find_layout(model(module), length=length) == (Layout(name), None)
+
+
+def fixed_length(positions: int) -> nn.Module:
+    return nn.Sequential(nn.Conv1d(4, 3, 5), nn.MaxPool1d(2), nn.Flatten(), nn.Linear(3 * positions, 1))
+
+
+def test_fixed_length_is_found_by_running() -> None:
+    assert find_layout(model(fixed_length(18), None), length=40) == (Layout("ncl"), 40)
+
+
+@pytest.mark.parametrize("length", [20, 39, 57, 1000])
+def test_wrong_length_names_the_right_one(length: int) -> None:
+    text = message(model(fixed_length(18), None), length=length)
+    assert f"does not take sequences of {length} bp" in text
+    assert text.endswith(("takes 40 bp", "takes 41 bp"))
+
+
+def test_nothing_fits() -> None:
+    text = message(model(nn.Conv1d(7, 2, 5), None), length=40)
+    assert "40 bp in any layout tried" in text
+    for name in LAYOUTS:
+        assert f"{name}:" in text
+
+
+def test_ambiguous_layout_and_none_to_try() -> None:
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(160, 2))
+    assert "say which with --layout" in message(model(flat, None), length=40)
+    assert find_layout(model(flat, None), layout="nlc", length=40) == (Layout("nlc"), 40)
+    assert "give --layout" in message(model(flat, None), length=None)
+
+
+def test_errors_that_are_not_about_shapes_are_not_swallowed() -> None:
+    class Broken(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        find_layout(model(Broken(), None), length=40)
+
+
+class Rows(nn.Module):
+    """Takes batches of one size only."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.rows = rows
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv1d(x, torch.ones(1, 4, 3)).view(self.rows, -1)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 16])
+def test_baked_in_batch_size_is_found(rows: int) -> None:
+    found = model(Rows(rows), None)
+    layout, _ = find_layout(found, length=30)
+    assert layout.name == "ncl"
+    assert find_batch_size(found, layout, 30) == rows
+
+
+def test_free_batch_size() -> None:
+    assert find_batch_size(model(nn.Conv1d(4, 2, 5), None), Layout("ncl"), 30) is None
+    assert find_batch_size(model(None, (8, 4, 30)), Layout("ncl"), 30) == 8
+
+
+class AcrossRows(nn.Module):
+    """Each row's result depends on the others: no batch but of one row is right."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum((1, 2)) + x.mean()
+
+
+def test_rows_that_depend_on_each_other() -> None:
+    mixed = nn.Sequential(nn.Conv1d(4, 2, 3), AcrossRows())
+    assert find_batch_size(model(mixed, None), Layout("ncl"), 30) == 1
+
+
+def test_alphabet_reaches_the_layout() -> None:
+    for letters in itertools.islice(itertools.permutations("ACGT"), 5):
+        alphabet = "".join(letters)
+        assert find_layout(model(None, (None, 4, 9)), alphabet=alphabet, length=None)[0].alphabet == alphabet
