@@ -16,31 +16,28 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.outputs import ScoredBatch, ScoreFile, read_chrom_sizes, write_bigwig
 from deeplift_cli.outputs import bigwig as bigwig_module
 from deeplift_cli.outputs.overlap import RULES
-from deeplift_cli.sequences import FastaSource, GenomeSource, Record, Region, one_hot
+from deeplift_cli.sequences import FastaSource, Record, Region, one_hot
 
 Values = npt.NDArray[np.float32]
 Windows = list[tuple[str, int, str]]  # chromosome, start, strand
 
 
-def write_scores(
-    path: Path, regions: list[Region], letters: list[bytes], orientation: str | None = None
-) -> Path:
+def write_scores(path: Path, regions: list[Region], letters: list[bytes]) -> Path:
     n, length = len(regions), len(letters[0]) if letters else 5
-    attrs = {} if orientation is None else {"orientation": orientation}
     scores = np.random.default_rng(n).standard_normal((n, 4, length)).astype(np.float32)
     zeros, table = np.zeros(n), np.zeros((n, 1))
-    with ScoreFile(path, length=length, n_references=1, attrs=attrs, overwrite=True) as file:
+    with ScoreFile(path, length=length, n_references=1, attrs={}, overwrite=True) as file:
         if n:
             counts = np.zeros(n, int)
             file.append(ScoredBatch(regions, one_hot(letters), scores, zeros, zeros, table, table, counts))
     return path
 
 
-def scored_windows(path: Path, windows: Windows, length: int, orientation: str | None = None) -> Path:
+def scored_windows(path: Path, windows: Windows, length: int) -> Path:
     regions = [Region(c, s, s + length, f"w{i}", strand, i) for i, (c, s, strand) in enumerate(windows)]
     rng = np.random.default_rng(length)
     letters = ["".join(rng.choice(list("ACGTN"), length)).encode() for _ in windows]
-    return write_scores(path, regions, letters, orientation)
+    return write_scores(path, regions, letters)
 
 
 def contributions(path: Path) -> Values:
@@ -114,17 +111,13 @@ def test_boundaries_of_chrombpnet() -> None:
         max_size=15,
     ),
     rule=st.sampled_from(sorted(RULES)),
-    along_strand=st.booleans(),
 )
 def test_files_against_brute_force(
-    tmp_path_factory: pytest.TempPathFactory, windows: Windows, rule: str, along_strand: bool
+    tmp_path_factory: pytest.TempPathFactory, windows: Windows, rule: str
 ) -> None:
     folder = tmp_path_factory.mktemp("bw")
-    scores = scored_windows(folder / "s.h5", windows, 20, "strand" if along_strand else "genome")
+    scores = scored_windows(folder / "s.h5", windows, 20)
     values = contributions(scores)
-    if along_strand:
-        minus = [strand == "-" for _, _, strand in windows]
-        values[minus] = values[minus, ::-1]
     write_bigwig(folder / "s.bw", scores, {"chr10": 200, "chr2": 200, "chr1": 200, "other": 7}, rule)
     for chrom in ("chr1", "chr10", "chr2"):
         rows = [row for row, window in enumerate(windows) if window[0] == chrom]
@@ -246,28 +239,6 @@ def test_chrom_sizes(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(UserError, match=words):
             read_chrom_sizes(path)
-
-
-def test_fasta_of_a_strand_and_genome_windows_give_one_track(tmp_path: Path) -> None:
-    """The same windows, scored as stranded FASTA records and as genome windows turned back."""
-    complement = bytes.maketrans(b"ACGT", b"TGCA")
-    text = "".join(np.random.default_rng(1).choice(list("ACGT"), 100))
-    (tmp_path / "g.fa").write_text(f">c\n{text}\n")
-    (tmp_path / "r.bed").write_text("c\t10\t30\tx\t0\t-\nc\t40\t60\ty\t0\t+\n")
-    windows = [
-        r for r in GenomeSource(tmp_path / "g.fa", tmp_path / "r.bed").records(20) if isinstance(r, Record)
-    ]
-    turned = windows[0].letters.translate(complement)[::-1].decode()
-    (tmp_path / "s.fa").write_text(f">c:10-30(-)\n{turned}\n>c:40-60(+)\n{text[40:60]}\n")
-    stranded = FastaSource(tmp_path / "s.fa")
-    records = [record for record in stranded.records(20) if isinstance(record, Record)]
-    scores = write_scores(
-        tmp_path / "s.h5", [r.region for r in records], [r.letters for r in records], stranded.orientation
-    )
-    write_bigwig(tmp_path / "s.bw", scores, {"c": 100})
-    found = read_all(tmp_path / "s.bw", "c", 100)
-    np.testing.assert_array_equal(found[10:30], contributions(scores)[0][::-1])
-    np.testing.assert_array_equal(found[40:60], contributions(scores)[1])
 
 
 def test_real_peaks_with_coordinates_in_their_names(shared: Path, tmp_path: Path) -> None:

@@ -289,7 +289,7 @@ def _encode(records: list[Record], source: Source, options: ScoreOptions) -> Bat
     """
     sequences = one_hot([record.letters for record in records])
     minus = np.array([record.has_coordinates and record.region.strand == "-" for record in records])
-    if isinstance(source, FastaSource):
+    if source.orientation == "strand":
         turned = minus
     else:
         turned = minus & options.strand_aware

@@ -40,8 +40,7 @@ def write_bigwig(
     path : str or Path
         Where to write.
     score_file_path : str or Path
-        A score file. Where its attribute `orientation` is "strand", rows of minus-strand regions run along
-        that strand and are turned round.
+        A score file.
     chrom_sizes : mapping of str to int
         Length of each chromosome in bp.
     overlap : str, optional
@@ -81,7 +80,6 @@ class _Rows:
     bounds: list[tuple[str, int, int]]  # chromosome, in the order of names: its slice of the sorted rows
     start: npt.NDArray[np.int64]  # [N] sorted by chromosome, start and row
     rank: npt.NDArray[np.int64]  # [N] place of each row of the score file in that order
-    turned: npt.NDArray[np.bool_]  # [N] rows of the score file that run right to left on the genome
     length: int  # L
 
 
@@ -89,12 +87,10 @@ def _read_rows(scores: h5py.File, placement: Placement) -> _Rows:
     n_rows = len(scores["regions/start"])
     codes: dict[str, int] = {}
     chrom = np.empty(n_rows, np.int64)
-    minus = np.zeros(n_rows, np.bool_)
     for low in range(0, n_rows, _ROWS_AT_ONCE):
         for row, region in enumerate(_regions(scores, low, low + _ROWS_AT_ONCE), start=low):
             placement.check(region)
             chrom[row] = codes.setdefault(region.chrom, len(codes))
-            minus[row] = region.strand == "-"
     names = sorted(codes)
     by_name = np.array([names.index(name) for name in codes], np.int64)
     chrom, start = by_name[chrom], scores["regions/start"][:]
@@ -102,9 +98,8 @@ def _read_rows(scores: h5py.File, placement: Placement) -> _Rows:
     rank = np.empty(n_rows, np.int64)
     rank[order] = np.arange(n_rows)
     edges = np.searchsorted(chrom[order], np.arange(len(names) + 1)).tolist()
-    along_strand = scores.attrs.get("orientation", "genome") == "strand"
     bounds = list(zip(names, edges[:-1], edges[1:], strict=True))
-    return _Rows(bounds, start[order], rank, minus & along_strand, scores["projected_shap/seq"].shape[2])
+    return _Rows(bounds, start[order], rank, scores["projected_shap/seq"].shape[2])
 
 
 def _regions(scores: h5py.File, low: int, high: int) -> Iterator[Region]:
@@ -132,8 +127,6 @@ def _sort_values(scores: h5py.File, rows: _Rows, scratch: IO[bytes]) -> None:
             raise UserError(
                 f"score file {scores.filename}, row {low + unsound[0]}: a score is not a finite number"
             )
-        turned = rows.turned[here]
-        values[turned] = values[turned, ::-1]
         for rank, row in zip(rows.rank[here].tolist(), values, strict=True):
             scratch.seek(rank * row.nbytes)
             scratch.write(row.tobytes())
