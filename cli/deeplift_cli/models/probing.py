@@ -22,23 +22,22 @@ def one_hot(rows: int, length: int, seed: int = 0) -> Tensor:
     return torch.nn.functional.one_hot(letters, 4).transpose(1, 2).float()
 
 
-def outputs_of(module: nn.Module, x: Tensor) -> tuple[Tensor, ...] | str:
-    """Run a module without gradients.
-
-    Returns
-    -------
-    tuple of Tensor, or str
-        The outputs, or the message of the error where `x` does not fit the module: one that torch raises for
-        shapes, or an output without one row for each of x's.
-    """
+def run(module: nn.Module, x: Tensor) -> tuple[Tensor, ...] | str:
+    """Run a module without gradients; return its outputs, or what torch says where `x` does not fit it."""
     try:
         with torch.no_grad():
-            result = module(x)
+            return tuple(tensors_in(module(x)))
     except _OTHER_ERRORS:
         raise
     except SHAPE_ERRORS as error:
-        return str(error)
-    tensors = tuple(tensors_in(result))
+        return str(error) or type(error).__name__
+
+
+def outputs_of(module: nn.Module, x: Tensor) -> tuple[Tensor, ...] | str:
+    """Run a module as `run` does; an output without one row for each of x's is a misfit, too."""
+    tensors = run(module, x)
+    if isinstance(tensors, str):
+        return tensors
     wrong = [tuple(t.shape) for t in tensors if t.dim() == 0 or t.shape[0] != x.shape[0]]
     return f"{x.shape[0]} rows gave an output of shape {wrong[0]}" if wrong else tensors
 
@@ -85,7 +84,11 @@ def in_batches(module: nn.Module, x: Tensor, rows: int) -> tuple[Tensor, ...] | 
 
 
 def example_input(module: nn.Module, shape: tuple[int | None, ...], rows: int) -> Tensor | None:
-    """Return random one-hot sequences of the declared shape that the model takes, or None."""
+    """Return random one-hot sequences of the declared shape.
+
+    Where the length is free, of one that the model runs on. None where none is found, or the input is no
+    sequence.
+    """
     free = [axis for axis, size in enumerate(shape) if size is None and axis > 0]
     fours = [axis for axis, size in enumerate(shape) if size == 4 and axis > 0]
     if not fours or len(free) > 1:
@@ -96,7 +99,7 @@ def example_input(module: nn.Module, shape: tuple[int | None, ...], rows: int) -
         x = one_hot(rows, positions)
         moved = x.reshape([rows, 4, *(n for axis, n in enumerate(sizes) if axis not in (0, fours[0]))])
         candidate = moved.movedim(1, fours[0]).contiguous()
-        if not isinstance(in_batches(module, candidate, shape[0] or 1), str):
+        if not free or not isinstance(in_batches(module, candidate, shape[0] or 1), str):
             return candidate
     return None
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.probing import TOLERANCE, largest_difference, outputs_of
+from deeplift_cli.models.probing import TOLERANCE, largest_difference, run
 
 # Loading stays quick: no check of larger files or inputs (a 32 kb sequence) against onnxruntime.
 LARGEST_FILE = 256 << 20
@@ -43,7 +43,7 @@ def compare_with_onnxruntime(path: Path, size: int, module: nn.Module, x: Tensor
     expected = _run_onnxruntime(path, x)
     if isinstance(expected, str):
         return (f"not checked against onnxruntime, which cannot run it: {expected}",)
-    found = outputs_of(module, x)
+    found = run(module, x)
     if isinstance(found, str):
         raise UserError(f"{path} was not converted rightly: {found.splitlines()[0]}")
     difference = largest_difference([tensor.float() for tensor in found], expected)

@@ -166,8 +166,12 @@ class Split(nn.Module):
         self.axis, self.parts, self.sizes = axis, parts, None if sizes is None else list(sizes)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        even = -(-x.shape[self.axis] // self.parts)
-        pieces = torch.split(x, even if self.sizes is None else self.sizes, dim=self.axis)
+        sizes = self.sizes
+        if sizes is None:
+            length = x.shape[self.axis]
+            even = -(-length // self.parts)
+            sizes = [even] * (self.parts - 1) + [length - even * (self.parts - 1)]
+        pieces = torch.split(x, sizes, dim=self.axis)
         # onnx2torch takes an element of what a node returns only where the node has several outputs
         return pieces if self.parts > 1 else pieces[0]
 
