@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any
 
 import torch
@@ -11,8 +12,9 @@ from deeplift_core import targets
 from deeplift_core.capture import borrowed, record_model
 from deeplift_core.errors import OptionError, TargetError
 from deeplift_core.plan import Plan
-from deeplift_core.propagate import gradients, multipliers, values_to_keep
+from deeplift_core.propagate import Score, gradients, scores, values_to_keep
 from deeplift_core.rule_names import parse_rule
+from deeplift_core.rules.base import NoRuleError
 from deeplift_core.targets import Target
 
 Tensors = Tensor | tuple[Tensor, ...]
@@ -79,6 +81,7 @@ class _Pair:
 class _Task:
     """What one call explains: target and prediction nodes, and the layers that get scores."""
 
+    plan: Plan
     target: int
     prediction: int
     layers: tuple[int, ...]
@@ -115,7 +118,7 @@ class DeepLift:
         Axis of x (the batch is axis 0) along which a one-hot base lies; by default axis 1, the last, or
         any other of size 4, in this order.
     dtype : torch.dtype, optional
-        To compute in; the model's own by default.
+        To compute in; the model's own by default, the first input's where the model has none.
     device : torch.device or str, optional
         To compute on; the model's own by default.
 
@@ -151,9 +154,10 @@ class DeepLift:
             raise OptionError(f"layer rules do not go with rule {rule!r}, which has no activation rules")
         self._output, self._logits, self._centre = output, logits, centre
         self._channel_axis = channel_axis
-        parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
-        self.dtype = dtype or (parameter.dtype if parameter is not None else torch.get_default_dtype())
-        self.device = torch.device(device or (parameter.device if parameter is not None else "cpu"))
+        tensors = chain(model.parameters(), model.buffers())
+        own = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
+        self._dtype = dtype or (None if own is None else own.dtype)
+        self.device = torch.device(device or ("cpu" if own is None else own.device))
         self._plan: Plan | None = None
         self._tasks: dict[Any, _Task] = {}
         self._shared: dict[Any, tuple[tuple[Tensor, ...], dict[int, Any]]] = {}
@@ -162,8 +166,15 @@ class DeepLift:
 
     # ---- recording
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What is computed in: as asked for, else the model's own, else that of the first input."""
+        return self._dtype or torch.get_default_dtype()
+
     def _as_inputs(self, value: Tensors) -> tuple[Tensor, ...]:
         tensors = value if isinstance(value, tuple) else (value,)
+        if self._dtype is None and tensors[0].is_floating_point():
+            self._dtype = tensors[0].dtype
         return tuple(tensor.to(device=self.device, dtype=self.dtype) for tensor in tensors)
 
     def _record(self, example: tuple[Tensor, ...]) -> Plan:
@@ -316,6 +327,7 @@ class DeepLift:
 
     def _task(self, target: Target, layer: str | None) -> _Task:
         """Nodes for this target and layer, kept for later calls."""
+        target = targets.checked(target)
         if (target, layer) not in self._tasks:
             plan = self._recorded()
             graph = plan.graph
@@ -326,14 +338,26 @@ class DeepLift:
                 node = targets.select(graph, self._explained, target)
                 same = self._explained == self._prediction
                 prediction = node if same else targets.select(graph, self._prediction, target)
-            layers = tuple(graph.inputs) if layer is None else (targets.of_module(graph, layer),)
-            if self._steps and layer is not None:
-                raise OptionError(f"layer= does not go with rule {self._rule!r}")
-            if layer is not None and layers[0] not in plan.reached(node):
-                raise TargetError(f"the target does not depend on the output of module {layer!r}")
+            layers = tuple(graph.inputs)
+            if layer is not None:
+                plan, at = self._plan_of_layer(node, layer)
+                layers = (at,)
             keep = frozenset(graph.inputs) if self._steps else values_to_keep(plan, node, layers)
-            self._tasks[target, layer] = _Task(node, prediction, layers, keep)
+            self._tasks[target, layer] = _Task(plan, node, prediction, layers, keep)
         return self._tasks[target, layer]
+
+    def _plan_of_layer(self, target: int, layer: str) -> tuple[Plan, int]:
+        """Plan and node for the scores of a module's output."""
+        if self._steps:
+            raise OptionError(f"layer= does not go with rule {self._rule!r}")
+        at = targets.of_module(self._recorded().graph, layer)
+        try:
+            plan = self._recorded().scoring(at)
+        except NoRuleError as problem:
+            raise TargetError(f"the output of module {layer!r} cannot be scored: {problem}") from problem
+        if at not in plan.reached(target):
+            raise TargetError(f"the target does not depend on the output of module {layer!r}")
+        return plan, at
 
     def _batch(
         self, task: _Task, rows: list[Tensor], references: list[Tensor], shared: bool, per_reference: bool
@@ -343,7 +367,7 @@ class DeepLift:
         x = graph.run(rows, [task.target, task.prediction], task.keep)
         pairs = []
         for place in range(references[0].shape[1]):
-            reference = [tensor[:, place] for tensor in references]
+            reference = [tensor[:, place].contiguous() for tensor in references]
             pairs.append(
                 self._pair(task, x, self._reference_values(task, reference, place if shared else None))
             )
@@ -370,21 +394,22 @@ class DeepLift:
             return graph.run(reference, [task.target], task.keep)
         key = (task.target, task.layers, place)
         known = self._shared.get(key)
-        if known is not None and all(map(torch.equal, known[0], reference)):
+        rows = tuple(tensor[:1] for tensor in reference)
+        if known is not None and all(map(torch.equal, known[0], rows)):
             return known[1]
         values = graph.run(reference, [task.target], task.keep)
-        self._shared[key] = (tuple(reference), values)
+        self._shared[key] = (tuple(row.clone() for row in rows), values)
         if sum(_bytes(kept) for _, kept in self._shared.values()) > _SHARED_BYTES:
             del self._shared[key]
         return values
 
     def _pair(self, task: _Task, x: dict[int, Any], reference: dict[int, Any]) -> _Pair:
         """Contributions of one batch against one reference for each row."""
-        found = self._multipliers(task, x, reference)
-        contributions, hypothetical = [], []
+        found = self._scores(task, x, reference)
+        contributions = [found[index].contribution for index in task.layers]
+        hypothetical = []
         for index in task.layers:
-            here, there, m = x[index], reference[index], found[index]
-            contributions.append(m * (here - there))
+            here, there, m = x[index], reference[index], found[index].multiplier
             axis = _channel_axis(here, self._channel_axis) if index in self._recorded().graph.inputs else None
             hypothetical.append(None if axis is None else _hypothetical(m, here, there, axis))
         total = sum(item.flatten(1).sum(1) for item in contributions)
@@ -392,15 +417,15 @@ class DeepLift:
         return _Pair(
             contributions,
             hypothetical,
-            [found[i] for i in task.layers],
+            [found[index].multiplier for index in task.layers],
             reference[task.target],
             total - delta,
         )
 
-    def _multipliers(self, task: _Task, x: dict[int, Any], reference: dict[int, Any]) -> dict[int, Tensor]:
-        plan = self._recorded()
+    def _scores(self, task: _Task, x: dict[int, Any], reference: dict[int, Any]) -> dict[int, Score]:
+        plan = task.plan
         if not self._steps:
-            return multipliers(plan, task.target, task.layers, x, reference)
+            return scores(plan, task.target, task.layers, x, reference)
         at_x = [x[index] for index in task.layers]
         at_reference = [reference[index] for index in task.layers]
         fractions = (
@@ -413,7 +438,8 @@ class DeepLift:
             ]
             for index, gradient in gradients(plan.graph, task.target, point).items():
                 total[index] = total[index] + gradient if index in total else gradient
-        return {index: value / len(fractions) for index, value in total.items()}
+        means = {index: value / len(fractions) for index, value in total.items()}
+        return {index: Score(mean, mean * (x[index] - reference[index])) for index, mean in means.items()}
 
 
 def _channel_axis(value: Tensor, given: int | None) -> int | None:
@@ -437,7 +463,7 @@ def _batches(
     total = inputs[0].shape[0]
     for start in range(0, total, size):
         places = torch.arange(start, start + size, device=inputs[0].device).clamp(max=total - 1)
-        rows = [tensor[places] for tensor in inputs]
+        rows = [tensor[places].contiguous() for tensor in inputs]
         if shared:
             yield rows, [tensor.expand(size, *tensor.shape) for tensor in references]
         else:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from torch._dispatch.python import enable_python_dispatcher
 from torch._ops import OpOverload
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
@@ -41,6 +42,10 @@ _READS_SHAPE = {
     "empty_like", "zeros_like", "ones_like", "full_like", "new_empty", "new_zeros", "new_ones", "new_full",
     "new_empty_strided",
 }  # fmt: skip
+# In place, these change only how a tensor lies in its memory.
+_CHANGES_SHAPE = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_", "as_strided_"}
+# These hand values to Python or numpy without a call that a dispatch mode would see.
+_LEAVES_TORCH = {Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__}
 _OWN_FOLDERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
 
@@ -54,6 +59,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._decompositions = core_aten_decompositions()
         self._names = {module: name for name, module in modules.named_modules()} if modules else {}
         self._running: list[str] = [""]
+        self.refusal: CaptureError | None = None
 
     # ---- tensors and nodes
 
@@ -91,10 +97,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not varying or name in _READS_SHAPE:
             return func(*args, **kwargs)
         if name in _READS_VALUES:
-            raise CaptureError(
-                f"{self._where()} reads a value computed from the input ({func}); the calls a model makes "
-                "must not depend on the sequence: replace the branch with tensor operations"
-            )
+            self.refuse_reading(str(func))
         if func._schema.is_mutable:
             return self._write(func, args, kwargs)
         if name in NORMAL_FORMS:
@@ -111,6 +114,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if composite is not NotImplemented:
                 return composite
         return self._record(func, args, kwargs)
+
+    def refuse_reading(self, call: str) -> NoReturn:
+        """Refuse a call that takes values out of the recording; TorchScript hides the error's type.
+
+        Raises
+        ------
+        CaptureError
+            Always.
+        """
+        self.refusal = CaptureError(
+            f"{self._where()} reads a value computed from the input ({call}); the calls a model makes "
+            "must not depend on the sequence: replace the branch with tensor operations"
+        )
+        raise self.refusal
 
     def _record(self, func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Run the call, append it, and bind its results."""
@@ -158,6 +175,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise CaptureError(
                 f"{self._where()} writes to a tensor in a way that cannot be recorded ({func})"
             )
+        if op_name(func) in _CHANGES_SHAPE:
+            with self:
+                moved = self.ref(_functional(func, args, kwargs))
+            func(*args, **kwargs)
+            self._tracker.bind(target, moved or self._tracker.snapshot(target))
+            return target
         self._tracker.before_write(target)
         with self:
             value = _functional(func, args, kwargs)
@@ -183,16 +206,34 @@ def _functional(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]
     if name == "zero":
         return torch.zeros_like(target)
     if name == "fill":
-        return torch.zeros_like(target) + args[1]
+        filled: Tensor = torch.zeros_like(target) + args[1]
+        return filled
     if name == "copy":
         value: Tensor = args[1]
         return value.to(target.dtype).expand(target.shape)
     packet = getattr(aten, name, None)
-    overload = getattr(packet, func._overloadname, None)
-    if overload is None:
+    if packet is None:
         raise CaptureError(f"{func} has no form that is not in place")
-    result: Tensor = overload(*args, **kwargs)
-    return result.to(target.dtype).expand(target.shape)
+    result: Tensor = packet(*args, **kwargs)
+    if op_name(func) not in _CHANGES_SHAPE:
+        result = result.to(target.dtype).expand(target.shape)
+    return result
+
+
+class _Exits(TorchFunctionMode):
+    """Refuses to hand over values computed from the input: what numpy made of them would be constant."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Look at calls that leave torch, pass all others on."""
+        if func in _LEAVES_TORCH and self._recorder.ref(args[0]) is not None:
+            self._recorder.refuse_reading(f"Tensor.{func.__name__}")
+        return func(*args, **(kwargs or {}))
 
 
 def _source_line() -> str:
@@ -224,8 +265,14 @@ def recording(recorder: Recorder) -> Iterator[None]:
         torch._C._set_mkldnn_enabled(False)
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(enable_python_dispatcher())
+        stack.enter_context(_Exits(recorder))
         stack.enter_context(recorder)
-        yield
+        try:
+            yield
+        except RuntimeError:
+            if recorder.refusal is None:
+                raise
+            raise recorder.refusal from None
 
 
 @contextmanager
@@ -280,7 +327,7 @@ def record_model(model: nn.Module, example: Sequence[Tensor]) -> tuple[Graph, li
     """
     graph = Graph(device=example[0].device)
     recorder = Recorder(graph, model)
-    inputs = [tensor.detach().clone() for tensor in example]
+    inputs = [tensor.detach().clone(memory_format=torch.contiguous_format) for tensor in example]
     for tensor in inputs:
         ref = graph.add(None, (), None, tensor)
         graph.inputs.append(ref.index)

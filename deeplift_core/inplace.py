@@ -67,7 +67,8 @@ class TensorTracker:
         written = self._written.get(key)
         self._entries[tensor] = (ref, written.version if written else 0)
         known = self._origins.get(key)
-        if written is None and (known is None or tensor.numel() >= _count(known)):
+        whole = known is None or (tensor.numel() >= _count(known) and _dense(tensor))
+        if written is None and whole:
             self._origins[key] = _Layout.of(tensor, ref)
 
     def allocated(self, output: Any, arguments: Any) -> None:

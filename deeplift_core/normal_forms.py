@@ -61,7 +61,24 @@ def _unbind(varies: Varies, func: Any, x: Tensor, dim: int = 0) -> list[Tensor]:
 
 
 def _log_sigmoid(varies: Varies, func: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-    return aten.neg.default(aten.softplus.default(aten.neg.default(x))), x.new_empty(0)
+    """x - log(1 + exp(x)): a function of x itself, whose positive part stays the positive one."""
+    return aten.sub.Tensor(x, aten.logaddexp.default(x, x.new_zeros(()))), x.new_empty(0)
+
+
+def _traced_convolution(varies: Varies, func: Any, *args: Any) -> Any:
+    """What a traced model calls; the arguments left out choose among kernels."""
+    return aten.convolution.default(*args[:9])
+
+
+def _matrix_vector(varies: Varies, func: Any, matrix: Tensor, vector: Tensor) -> Any:
+    """A matrix product with one column: a dense layer, not a scaling and a sum."""
+    return aten.mm.default(matrix, vector.unsqueeze(1)).squeeze(1)
+
+
+def _matrix_vector_sum(
+    varies: Varies, func: Any, bias: Tensor, matrix: Tensor, vector: Tensor, beta: float = 1, alpha: float = 1
+) -> Any:
+    return bias * beta + _matrix_vector(varies, func, matrix, vector) * alpha
 
 
 NORMAL_FORMS: dict[str, Callable[..., Any]] = {
@@ -73,4 +90,7 @@ NORMAL_FORMS: dict[str, Callable[..., Any]] = {
     "split_with_sizes": _split,
     "unbind": _unbind,
     "log_sigmoid_forward": _log_sigmoid,
+    "_convolution": _traced_convolution,
+    "mv": _matrix_vector,
+    "addmv": _matrix_vector_sum,
 }

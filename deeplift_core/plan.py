@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
 
+import torch
+
 from deeplift_core.errors import OptionError, UnsupportedOpsError
 from deeplift_core.graph import Graph, Node
 from deeplift_core.rule_names import PRESETS, ActivationRule, check_activation_rule
-from deeplift_core.rules.activation import Activation
+from deeplift_core.rules.activation import Activation, Formula
 from deeplift_core.rules.base import Multipliers, NoRuleError, Rule, Sent, Walk
 from deeplift_core.rules.elementwise import Affine, Product, affine_terms, is_elementwise
 from deeplift_core.rules.linear import LinearRule
@@ -30,18 +32,20 @@ class Elementwise:
     """Elementwise dominators: for each node the nearest node of which it is an elementwise function.
 
     Following parents from a node leads through everything that an activation ending there could take
-    as its single source.
+    as its single source. None leads past ``root``, a node that is itself to be scored.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, root: int | None = None) -> None:
         self._graph = graph
+        self._root = root
         self._parent: list[int | None] = []
         self._depth: list[int] = []
         self._affine: list[bool] = []  # whether the node is an affine function of its parent
 
     def _extend(self, until: int) -> None:
         for node in self._graph.nodes[len(self._parent) : until + 1]:
-            parent = self._common(node.refs()) if is_elementwise(node.op) else None
+            inner = is_elementwise(node.op) and node.index != self._root
+            parent = self._common(node.refs()) if inner else None
             self._parent.append(parent)
             self._depth.append(0 if parent is None else self._depth[parent] + 1)
             straight = parent is not None and affine_terms(node) is not None
@@ -120,6 +124,22 @@ class Plan:
         self.elementwise = Elementwise(graph)
         self._rules: dict[int, Rule] = {}
 
+    def scoring(self, layer: int) -> "Plan":
+        """The same plan for scores of a layer inside: no activation reaches back past it.
+
+        Raises
+        ------
+        NoRuleError
+            If the layer's own operation has no rule.
+        """
+        plan = Plan(self.graph, self.preset, self.layer_rules)
+        plan.elementwise = Elementwise(self.graph, root=layer)
+        plan._rules = {
+            i: rule for i, rule in self._rules.items() if not isinstance(rule, (Affine, Activation))
+        }
+        plan._rules[layer] = self.rule(layer)
+        return plan
+
     def rule(self, index: int) -> Rule:
         """The rule of one node.
 
@@ -144,9 +164,14 @@ class Plan:
 
     def _make_elementwise(self, node: Node) -> Rule:
         parent = self.elementwise.parent(node.index)
-        affine = affine_terms(node) is not None
-        if affine and (parent is None or len(node.refs()) == 1 or self.elementwise.affine(node.index)):
+        terms = affine_terms(node)
+        if terms is not None and (parent is None or len(terms) == 1):
             return Affine(self.graph, node)
+        if parent is not None and self.elementwise.affine(node.index):
+            # x - x / 2 is x / 2: with a term for each x, parts that cancel would be kept.
+            formula = Formula(self.graph, parent, node.index, self._between(parent, node.index))
+            zeros = torch.zeros(self.graph.nodes[parent].shape, dtype=node.dtype, device=self.graph.device)
+            return Affine(self.graph, node, [(parent, formula.derivative(zeros))])
         if parent is None:
             return Product(self.graph, node)
         if not node.dtype.is_floating_point:
@@ -185,7 +210,11 @@ class Plan:
             if index in seen:
                 continue
             seen.add(index)
-            rule = self.rule(index)
+            try:
+                rule = self.rule(index)
+            except NoRuleError:  # listed with the other operations that have none, not blamed on this one
+                found.add("other")
+                continue
             if isinstance(rule, LinearRule):
                 found.add("dense" if rule.dense else "convolution")
             elif isinstance(rule, (Affine, Structural, Maximum, Activation)):

@@ -1,7 +1,7 @@
 """One forward pass and one reverse walk, as functions of tensors."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,10 +17,17 @@ def values_to_keep(plan: Plan, target: int, layers: Collection[int]) -> frozense
     return frozenset().union(*saved, layers, plan.graph.inputs)
 
 
-def multipliers(
+class Score(NamedTuple):
+    """Of one layer: one multiplier for each element, and what the element contributes."""
+
+    multiplier: Tensor
+    contribution: Tensor
+
+
+def scores(
     plan: Plan, target: int, layers: Collection[int], x: Mapping[int, Any], reference: Mapping[int, Any]
-) -> dict[int, Tensor]:
-    """Multipliers of ``layers`` (inputs, or any nodes) with respect to ``target``.
+) -> dict[int, Score]:
+    """Multipliers and contributions of ``layers`` (inputs, or any nodes) with respect to ``target``.
 
     Parameters
     ----------
@@ -35,8 +42,10 @@ def multipliers(
 
     Returns
     -------
-    dict of int to Tensor
-        For each of ``layers`` m+ where its Delta is > 0, m- where it is < 0, their mean where it is 0.
+    dict of int to Score
+        For each of ``layers`` the multiplier is m+ where its Delta is > 0, m- where it is < 0, their mean
+        where it is 0; the contribution is m+ P + m- Q, which is multiplier x Delta for an input, but not
+        for a layer inside whose Delta has parts of both signs.
     """
     walk = Walk(x, reference, plan.rule)
     pending = {target: Multipliers.same(torch.ones_like(x[target]))}
@@ -46,11 +55,20 @@ def multipliers(
         if m is None:
             continue
         if index in layers:
-            found[index] = m.by_sign(walk.delta(index))
+            found[index] = _score(walk, index, m)
             continue
         for source, sent in plan.rule(index).backward(walk, m):
             pending[source] = pending[source] + sent if source in pending else sent
-    return {index: found.get(index, torch.zeros_like(x[index])) for index in layers}
+    nothing = {index: torch.zeros_like(x[index]) for index in layers if index not in found}
+    return found | {index: Score(zeros, zeros) for index, zeros in nothing.items()}
+
+
+def _score(walk: Walk, index: int, m: Multipliers) -> Score:
+    multiplier = m.by_sign(walk.delta(index))
+    if not m.split:
+        return Score(multiplier, multiplier * (walk.x[index] - walk.reference[index]))
+    parts = walk.parts(index)
+    return Score(multiplier, m.positive * parts.positive + m.negative * parts.negative)
 
 
 def gradients(graph: Graph, target: int, inputs: Sequence[Tensor]) -> dict[int, Tensor]:

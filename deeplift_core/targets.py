@@ -5,6 +5,7 @@ over classes and a user's own function are recorded as further nodes, so that th
 summed like everything else.
 """
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -93,6 +94,34 @@ def logit(graph: Graph, output: int, *, centre: bool) -> int:
     )
 
 
+def checked(target: Target) -> Target:
+    """The target with plain integers, fit to be looked up.
+
+    Raises
+    ------
+    TargetError
+        If it is of none of the kinds there are.
+    """
+    if callable(target):
+        return target
+    if isinstance(target, tuple) and target and isinstance(target[0], str):
+        if len(target) != 2:
+            raise TargetError(f"target {target!r} must be (module name, index)")
+        return target[0], _plain(target[1])
+    return _plain(target)
+
+
+def _plain(index: Any) -> Index:
+    try:
+        if isinstance(index, tuple):
+            return tuple(operator.index(place) for place in index)
+        return operator.index(index)
+    except TypeError:
+        raise TargetError(
+            f"target {index!r} is neither an index, a tuple of indices, (module name, index) nor a function"
+        ) from None
+
+
 def select(graph: Graph, output: int, target: Index | Callable[[Tensor], Tensor]) -> int:
     """Node [K] of one scalar for each row of ``output`` [K, ...].
 
@@ -102,6 +131,11 @@ def select(graph: Graph, output: int, target: Index | Callable[[Tensor], Tensor]
         If the index does not name one element, or the function does not return one value for each row.
     """
     example = _example(graph, output)
+    if example.shape[:1] != (graph.batch_size,):
+        shape = tuple(example.shape)
+        raise TargetError(
+            f"the output has shape {shape}, not one row for each of the {graph.batch_size} inputs"
+        )
     if callable(target):
         try:
             node = record_function(graph, output, example, target)

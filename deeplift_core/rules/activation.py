@@ -7,7 +7,7 @@ operations again on other values of the source.
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,10 +32,33 @@ _TAME = {
 }  # fmt: skip
 
 
+# Dense enough below 1e3 to see what an exponential does before it overflows.
+_FAR = tuple(10.0 * 2**step for step in range(7)) + tuple(10.0**power for power in range(3, 7))
+_PROBES = (*(step / 4 for step in range(-40, 41)), *(sign * far for far in _FAR for sign in (1, -1)))
+
+
 def _has_pole(node: Node) -> bool:
     """Whether the operation divides by its argument; quotients are recorded through the reciprocal."""
     exponent = node.args[1] if node.op_name == "pow" else 0
     return node.op_name in ("reciprocal", "rsqrt") or (isinstance(exponent, (int, float)) and exponent < 0)
+
+
+class _Traits(NamedTuple):
+    """What a formula does far from where it was recorded.
+
+    Attributes
+    ----------
+    linear_growth : bool
+        Whether it is defined on all reals and bounded by a multiple of abs(x).
+    overflows : bool
+        Whether the way it is written overflows far out, although the function itself may not.
+    derivative_breaks : bool
+        Whether autograd gives no finite derivative somewhere where the value is finite.
+    """
+
+    linear_growth: bool
+    overflows: bool
+    derivative_breaks: bool
 
 
 class Formula:
@@ -55,25 +78,32 @@ class Formula:
         self._nodes = [graph.nodes[index] for index in body]
         self._source = source
         self._output = output
-        self._shape = graph.nodes[source].shape
+        self._rank = len(graph.nodes[source].shape)
         self._output_shape = graph.nodes[output].shape
         self._dtype = graph.nodes[source].dtype
 
-    def __call__(self, value: Tensor, watch: Callable[[Node, Tensor], None] | None = None) -> Tensor:
-        """f, elementwise; ``watch`` sees every argument of an operation that may have a pole."""
+    def __call__(self, value: Tensor, watch: Callable[[Node, Tensor, Tensor], None] | None = None) -> Tensor:
+        """f, elementwise; ``watch`` sees the first argument and the result of every operation."""
         values = {self._source: value}
         for node in self._nodes:
-            if watch and _has_pole(node):
-                watch(node, values[node.refs()[0]])
             values[node.index] = call(node, values.__getitem__)
+            if watch:
+                watch(node, values[node.refs()[0]], values[node.index])
         return values[self._output]
 
     def derivative(self, value: Tensor) -> Tensor:
         """f' at ``value``; at a kink what autograd takes (0 for ReLU at 0)."""
         if len(self._nodes) == 1 and self._nodes[0].op_name == "relu":
             return (value > 0).to(value.dtype)
+        slope = self._autograd(value.expand(self._output_shape))
+        if not self._traits.derivative_breaks:
+            return slope
+        step = value.abs().clamp(min=1) * torch.finfo(value.dtype).eps ** (1 / 3)
+        return torch.where(slope.isfinite(), slope, (self(value + step) - self(value - step)) / (2 * step))
+
+    def _autograd(self, value: Tensor) -> Tensor:
         with torch.enable_grad():
-            point = value.detach().expand(self._output_shape).clone().requires_grad_()
+            point = value.detach().clone().requires_grad_()
             output = self(point)
             if not output.requires_grad:  # piecewise constant, such as a comparison
                 return torch.zeros_like(output)
@@ -84,30 +114,60 @@ class Formula:
         info = torch.finfo(value.dtype)
         return self.derivative(value + (value.abs() * info.eps).clamp(min=info.tiny))
 
-    @cached_property
+    @property
     def grows_at_most_linearly(self) -> bool:
         """Whether f is defined on all reals with |f(x)| / |x| bounded, tried up to 1e6.
 
         RevealCancel evaluates f outside the interval between reference and input, so exp, log, powers
-        and reciprocals must not get it. Poles are found by a change of sign of what they divide by.
+        and reciprocals must not get it.
         """
+        return self._traits.linear_growth
+
+    @property
+    def overflows(self) -> bool:
+        """Whether f as it is written may be infinite where the function is not: log(1 + exp(x))."""
+        return self._traits.overflows
+
+    @cached_property
+    def _traits(self) -> _Traits:
         if len(self._nodes) == 1 and self._nodes[0].op_name in _TAME:
-            return True
+            return _Traits(linear_growth=True, overflows=False, derivative_breaks=False)
+        grows, overflows, breaks = False, False, False
+        largest: dict[float, float] = {}
         signs: dict[int, set[float]] = {}
+        for probe in _PROBES:
+            value, undefined = self._probe(probe, signs)
+            if value.isfinite().all():
+                largest[probe] = float(value.abs().max())
+                breaks = breaks or not bool(
+                    self._autograd(self._point(probe).expand(value.shape)).isfinite().all()
+                )
+            else:
+                overflows = True
+                grows = grows or undefined or abs(probe) <= 10
+        from_where = 10 if overflows else 1e3
+        grows = grows or any(y > 1e3 * abs(x) for x, y in largest.items() if abs(x) >= from_where)
+        pole = any({-1.0, 1.0} <= found or 0.0 in found for found in signs.values())
+        return _Traits(not (grows or pole), overflows, breaks)
 
-        def watch(node: Node, argument: Tensor) -> None:
-            seen = {float(torch.sign(extreme)) for extreme in argument.aminmax()}
-            signs.setdefault(node.index, set()).update(seen)
+    def _probe(self, probe: float, signs: dict[int, set[float]]) -> tuple[Tensor, bool]:
+        """f(probe), and whether it is undefined there rather than too large on the way.
 
-        large = [sign * 10.0**power for power in range(1, 7) for sign in (1, -1)]
-        for probe in [*(step / 4 for step in range(-40, 41)), *large]:
-            point = torch.full(self._shape, probe, dtype=self._dtype, device=self._device)
-            value = self(point, watch)
-            if not bool(torch.isfinite(value).all()):
-                return False
-            if abs(probe) >= 1e3 and float(value.abs().max()) > 1e3 * abs(probe):
-                return False
-        return all(not ({-1.0, 1.0} <= found or 0.0 in found) for found in signs.values())
+        Adds to ``signs`` those of what operations with a pole divide by: both signs, or 0, are a pole.
+        """
+        first: list[bool] = []
+
+        def watch(node: Node, argument: Tensor, result: Tensor) -> None:
+            if _has_pole(node):
+                signs.setdefault(node.index, set()).update(float(x.sign()) for x in argument.aminmax())
+            if result.is_floating_point() and not result.isfinite().all():
+                first.append(bool(result.isnan().any()))
+
+        value = self(self._point(probe), watch)
+        return value, bool(first and first[0])
+
+    def _point(self, probe: float) -> Tensor:
+        return torch.full((1,) * self._rank, probe, dtype=self._dtype, device=self._device)
 
     @property
     def _device(self) -> torch.device:
@@ -205,7 +265,9 @@ class Activation(Rule):
         else:
             gained, lost = f_rise - y0, y - f_rise
             limit_rise, limit_fall = above(r), above(with_rise)
-        return (
-            torch.where(no_rise, limit_rise, gained / torch.where(no_rise, 1, rise)),
-            torch.where(no_fall, limit_fall, lost / torch.where(no_fall, 1, fall)),
-        )
+        to_rise = torch.where(no_rise, limit_rise, gained / torch.where(no_rise, 1, rise))
+        to_fall = torch.where(no_fall, limit_fall, lost / torch.where(no_fall, 1, fall))
+        if f.overflows:  # beyond what can be evaluated: Rescale, which stays between reference and input
+            finite, slope = to_rise.isfinite() & to_fall.isfinite(), self._rescale(walk)
+            return torch.where(finite, to_rise, slope), torch.where(finite, to_fall, slope)
+        return to_rise, to_fall

@@ -126,15 +126,24 @@ _AFFINE: dict[str, Callable[[Node], list[Term] | None]] = {
 
 
 class Affine(Rule):
-    """Sum of scaled quantities: P and Q, m+ and m- are scaled, and swapped where a factor is negative."""
+    """Sum of scaled quantities: P and Q, m+ and m- are scaled, and swapped where a factor is negative.
+
+    Parameters
+    ----------
+    graph, node
+        As for every rule.
+    terms : list of (source, factor), optional
+        By default those of the node's own operation.
+    """
 
     label: ClassVar[str] = "affine"
 
-    def __init__(self, graph: Graph, node: Node) -> None:
+    def __init__(self, graph: Graph, node: Node, terms: list[Term] | None = None) -> None:
         super().__init__(graph, node)
-        terms = affine_terms(node)
+        terms = affine_terms(node) if terms is None else terms
         if terms is None:
             raise NoRuleError("not affine")
+        self.sources = tuple(dict.fromkeys(source for source, _ in terms))
         if not all(graph.nodes[source].dtype.is_floating_point for source, _ in terms):
             raise NoRuleError("a mask or a count that depends on the input is used as a value")
         self._terms = terms

@@ -1,0 +1,218 @@
+"""The golden vectors: contributions computed by the original implementation, and where it is wrong."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import slow_rules
+import torch
+from slow_rules import Layer
+
+from deeplift_core import Attribution, DeepLift
+
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-5}
+PRESETS = {"rescale": "rescale", "revealcancel": "revealcancel", "genomics_default": "genomics-default"}
+
+
+def _cases(role: str) -> list[dict[str, Any]]:
+    """Entries of the manifest, for the tests' ids; none where the shared data are absent."""
+    here = Path(__file__).resolve().parents[2] / "shared"
+    manifest = Path(os.environ.get("DEEPLIFT_SHARED", here)) / "oracle" / "manifest.json"
+    if not manifest.is_file():
+        return []
+    return [case for case in json.loads(manifest.read_text())["cases"] if case["role"] == role]
+
+
+GOLDEN, CONVENTION, QUIRK = (
+    [case["name"] for case in _cases(role)] for role in ("golden", "convention", "quirk")
+)
+IN_A_ROW = [
+    case["name"] for case in _cases("golden") if all(len(node["inputs"]) == 1 for node in case["nodes"])
+]
+
+
+@pytest.fixture(scope="session")
+def oracle(shared: Path) -> ModuleType:
+    """The oracle's own `rebuild` module, imported from its path."""
+    spec = importlib.util.spec_from_file_location("rebuild", shared / "oracle" / "rebuild.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def explain(case: Any, item: dict[str, Any], **options: Any) -> tuple[DeepLift, Attribution]:
+    """Every (input, reference) pair of a case, in the dtype of its model."""
+    preset = item["rule"]["preset"]
+    rule = (
+        {"rule": PRESETS[preset]}
+        if preset in PRESETS
+        else {"rule": "rescale", "layer_rules": item["rule"]["layers"]}
+    )
+    explainer = DeepLift(case.model, **rule)
+    return explainer, explainer.attribute(case.x, case.ref, case.target, per_reference=True, **options)
+
+
+def assert_close(found: torch.Tensor, expected: np.ndarray, tolerance: float) -> None:
+    np.testing.assert_allclose(found.double().numpy(), expected, rtol=0, atol=tolerance)
+
+
+def test_there_are_nineteen_golden_cases(oracle: ModuleType) -> None:
+    assert len(GOLDEN) == 19
+    assert len(CONVENTION) == 1
+    assert len(QUIRK) == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden(oracle: ModuleType, name: str, dtype: torch.dtype) -> None:
+    case, item, stored = oracle.load(name, dtype=dtype), oracle.entry(name), oracle.arrays(name)
+    _, result = explain(case, item)
+    tolerance = TOLERANCE[dtype]
+    assert_close(result.contributions, stored["contributions"], tolerance)
+    mean = DeepLift(case.model, rule="rescale", layer_rules=item["rule"]["layers"]).attribute(
+        case.x, case.ref, case.target
+    )
+    assert_close(mean.contributions, stored["contributions_mean"], tolerance)
+    assert_close(result.contributions.mean(1), stored["contributions_mean"], tolerance)
+    index = case.target[1]
+    assert_close(result.output, stored["target_x"][:, index], tolerance)
+    assert_close(result.reference_output, stored["target_ref"][:, :, index], tolerance)
+    assert result.completeness_error.abs().max() < (1e-9 if dtype == torch.float64 else 1e-5)
+    # with the limit for parts that are 0, all multipliers match in float64
+    if dtype == torch.float64 or item["multipliers_insensitive_to_zero_part_convention"]:
+        assert_close(result.multipliers, stored["multipliers"], tolerance)
+        if "hypothetical" in stored:
+            assert_close(result.hypothetical, stored["hypothetical"], tolerance)
+            assert_close(mean.hypothetical, stored["hypothetical_mean"], tolerance)
+    assert (result.hypothetical is not None) == (4 in case.x.shape[1:])
+
+
+@pytest.mark.parametrize("name", CONVENTION)
+def test_convention(oracle: ModuleType, name: str) -> None:
+    """The limit of a part that is exactly 0, in float64 (the original's float32 is noise there)."""
+    case, item, stored = oracle.load(name), oracle.entry(name), oracle.arrays(name)
+    _, result = explain(case, item)
+    assert_close(result.contributions, stored["contributions"], 1e-6)
+    assert_close(result.multipliers, stored["multipliers"], 1e-6)
+    assert result.completeness_error.abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("name", GOLDEN + CONVENTION + QUIRK)
+def test_each_activation_gets_the_rule_of_the_manifest(oracle: ModuleType, name: str) -> None:
+    case, item = oracle.load(name), oracle.entry(name)
+    explainer, _ = explain(case, item)
+    found = {node.module: node.rule for node in explainer.nodes}
+    given = item["rule"]["layers"]
+    assert {layer: found[layer] for layer in given} == given
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_default_path_leaves_the_last_sigmoid_or_softmax_out(oracle: ModuleType, name: str) -> None:
+    """Without naming the layer: a plain index, and for softmax no centring."""
+    case, item, stored = oracle.load(name), oracle.entry(name), oracle.arrays(name)
+    last = item["nodes"][-1]
+    preset = item["rule"]["preset"]
+    explainer = DeepLift(
+        case.model,
+        rule=PRESETS.get(preset, "rescale"),
+        layer_rules=None if preset in PRESETS else item["rule"]["layers"],
+        centre=False,
+    )
+    result = explainer.attribute(case.x, case.ref, case.target[1], per_reference=True)
+    assert_close(result.contributions, stored["contributions"], 1e-6)
+    assert_close(result.prediction, stored["output_x"][:, case.target[1]], 1e-6)
+    if last["type"] in ("Sigmoid", "Softmax"):
+        assert not torch.allclose(result.prediction, result.output)
+
+
+@pytest.mark.parametrize("name", [name for name in GOLDEN if "3out" in name])
+def test_centring_subtracts_the_mean_over_the_classes(oracle: ModuleType, name: str) -> None:
+    case, item = oracle.load(name), oracle.entry(name)
+    classes = case.model(case.x).shape[1]
+    plain = DeepLift(case.model, rule=PRESETS[item["rule"]["preset"]], centre=False)
+    each = [plain.attribute(case.x, case.ref, k) for k in range(classes)]
+    mean = sum(result.contributions for result in each) / classes
+    centred = DeepLift(case.model, rule=PRESETS[item["rule"]["preset"]])
+    for k in range(classes):
+        found = centred.attribute(case.x, case.ref, k).contributions
+        torch.testing.assert_close(found, each[k].contributions - mean, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", IN_A_ROW)
+def test_scores_of_a_layer_inside_are_those_of_the_model_cut_there(oracle: ModuleType, name: str) -> None:
+    """The layer after the first activation, for nets in a row."""
+    case, item = oracle.load(name), oracle.entry(name)
+    names = [node["name"] for node in item["nodes"]]
+    activation = next(iter(item["rule"]["layers"]))
+    place = names.index(activation) + 1
+    rules = {layer: rule for layer, rule in item["rule"]["layers"].items() if layer != activation}
+    _, inner = explain(case, item, layer=activation)
+    first, second = case.model[:place], case.model[place:]
+    with torch.no_grad():
+        n, r = case.ref.shape[:2]
+        hidden = first(case.x)
+        references = first(case.ref.flatten(0, 1)).unflatten(0, (n, r))
+    cut = DeepLift(second, rule="rescale", layer_rules=rules, dtype=torch.float64).attribute(
+        hidden, references, case.target, per_reference=True
+    )
+    torch.testing.assert_close(inner.contributions, cut.contributions, rtol=0, atol=1e-9)
+    torch.testing.assert_close(inner.multipliers, cut.multipliers, rtol=0, atol=1e-9)
+    assert inner.hypothetical is None
+    assert inner.completeness_error.abs().max() < 1e-9
+
+
+# ---- where the original is wrong
+
+
+def test_quirk_the_fallback_derivative_is_at_the_reference_input(oracle: ModuleType) -> None:
+    case, item = oracle.load("quirk_tanh_zero_delta"), oracle.entry("quirk_tanh_zero_delta")
+    _, result = explain(case, item)
+    weight, bias = case.model.fc1.weight[0], case.model.fc1.bias[0]
+    slope = (1 - torch.tanh(bias + case.ref[0, 0] @ weight) ** 2).detach()
+    assert float(slope) == pytest.approx(0.7864, abs=1e-4)
+    for row in (0, 1):
+        difference = case.x[row] - case.ref[row, 0]
+        expected = slope * weight * difference * case.model.fc2.weight[0, 0]
+        torch.testing.assert_close(result.contributions[row, 0], expected.detach(), rtol=0, atol=1e-9)
+        assert result.contributions[row, 0].abs().max() > 0.1
+    assert result.completeness_error.abs().max() < 1e-9
+
+
+def test_quirk_a_maximum_that_moves_keeps_the_sum(oracle: ModuleType) -> None:
+    """The original sends everything to the input's argmax; right is what the slow re-implementation says."""
+    name = "conv_maxpool_dense_genomics_shufref"
+    case, item, stored = oracle.load(name), oracle.entry(name), oracle.arrays(name)
+    _, result = explain(case, item)
+    assert oracle.check(name)[1] > 1
+    assert result.completeness_error.abs().max() < 1e-9
+    layers, source = [], "input"
+    for node in item["nodes"]:
+        kind = {"Conv1d": "conv", "Linear": "dense", "ReLU": "act", "MaxPool1d": "max_pool"}.get(node["type"])
+        constants = {key: stored[array] for key, array in node["params"].items()}
+        settings = {
+            "f": "relu",
+            "kernel": node["args"].get("kernel_size"),
+            "padding": node["args"].get("padding", 0),
+        }
+        layers.append(Layer(node["name"], kind or "flatten", [source], settings | constants))
+        source = node["name"]
+    for n, k in np.ndindex(*case.ref.shape[:2]):
+        x, r = case.x[n].numpy(), case.ref[n, k].numpy()
+        _, expected = slow_rules.scores(layers, x, r, case.target[1], item["rule"]["layers"])
+        assert_close(result.contributions[n, k], expected, 1e-9)
+
+
+def test_quirk_ties_of_a_global_maximum_count_once(oracle: ModuleType) -> None:
+    case, item = oracle.load("quirk_global_maxpool_ties"), oracle.entry("quirk_global_maxpool_ties")
+    assert oracle.check("quirk_global_maxpool_ties")[1] > 1  # the original misses summation-to-delta
+    _, result = explain(case, item)
+    assert result.completeness_error.abs().max() < 1e-9
+    ones = (result.contributions != 0).flatten(2).sum(2)
+    assert ones.max() == 1
