@@ -16,6 +16,15 @@ LENGTH = 48
 pytestmark = pytest.mark.filterwarnings("ignore")  # the exporters' own
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Many tiny ops: on a busy machine, threads would wait for each other most of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class Call(nn.Module):
     """A module from a function of its submodules and the input."""
 

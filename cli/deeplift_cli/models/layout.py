@@ -88,9 +88,8 @@ def find_layout(
 
     Returns
     -------
-    layout : Layout
-    length : int or None
-        The only length that the model takes, or None where it takes others too.
+    tuple of Layout, and int or None
+        The layout, and the only length that the model takes, or None where it takes others too.
 
     Raises
     ------
@@ -109,8 +108,9 @@ def find_layout(
             return wanted[0], None
         raise UserError(f"the layout of {model.path} cannot be told from the file; give --layout")
     found = _by_trial(model, wanted, length)
-    fixed = None if declared is None else _declared_length(declared, found)
-    return found, fixed if declared is not None else _length_by_trial(model, found, length)
+    return found, _length_by_trial(model, found, length) if declared is None else _declared_length(
+        declared, found
+    )
 
 
 def find_batch_size(model: ModelFile, layout: Layout, length: int) -> int | None:

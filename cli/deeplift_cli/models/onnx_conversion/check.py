@@ -64,6 +64,10 @@ def _run_onnxruntime(path: Path, x: Tensor) -> list[Tensor] | str:
     failures = tuple(kind for kind in errors if issubclass(kind, Exception))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # its warnings are about its own optimisations
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # idle threads would hold up torch's
     types = {
         "tensor(float16)": torch.float16,
         "tensor(double)": torch.float64,

@@ -13,7 +13,9 @@ from onnx2torch.node_converters.registry import add_converter
 from onnx2torch.utils.common import OnnxMapping, OperationConverterResult
 from torch import Tensor, nn
 
-from deeplift_cli.models.onnx_conversion import modules
+from deeplift_cli.models.onnx_conversion import math_modules as math
+from deeplift_cli.models.onnx_conversion import shape_modules as shape
+from deeplift_cli.models.onnx_conversion import window_modules as window
 from deeplift_cli.models.onnx_conversion.graph import Graph
 from deeplift_cli.models.onnx_conversion.normalise import TARGET_OPSET, Unsupported
 
@@ -35,22 +37,22 @@ def _register(op_type: str, build: Build) -> None:
         add_converter(operation_type=op_type, version=version)(converter)
 
 
-def _window(attrs: dict[str, Any]) -> modules.Window:
+def _window(attrs: dict[str, Any]) -> window.Window:
     names = ("kernel_shape", "strides", "dilations", "pads", "auto_pad", "ceil_mode")
-    return modules.Window(**{name: attrs[name] for name in names if name in attrs})
+    return window.Window(**{name: attrs[name] for name in names if name in attrs})
 
 
 def _layer_norm(attrs: dict[str, Any], constants: list[Tensor]) -> nn.Module:
-    return modules.LayerNorm(constants[0], constants[1] if len(constants) > 1 else None, attrs["epsilon"])
+    return math.LayerNorm(constants[0], constants[1] if len(constants) > 1 else None, attrs["epsilon"])
 
 
 def _group_norm(attrs: dict[str, Any], constants: list[Tensor]) -> nn.Module:
     scale, bias = constants
-    return modules.GroupNorm(attrs["num_groups"], scale, bias, attrs["epsilon"])
+    return math.GroupNorm(attrs["num_groups"], scale, bias, attrs["epsilon"])
 
 
 def _cast(attrs: dict[str, Any], _: list[Tensor]) -> nn.Module:
-    return modules.Cast(_TORCH_TYPES[attrs["to"]])
+    return math.Cast(_TORCH_TYPES[attrs["to"]])
 
 
 # By the numbers of onnx.TensorProto; all floating-point types mean the module's own precision.
@@ -71,36 +73,36 @@ _TAKING_CONSTANTS = {
 }
 
 _BUILDERS: dict[str, Build] = {
-    "DynamicExpand": lambda attrs, _: modules.DynamicExpand(),
-    "DynamicReshape": lambda attrs, _: modules.DynamicReshape(),
-    "DynamicSlice": lambda attrs, _: modules.DynamicSlice(),
-    "StaticActivation": lambda attrs, _: modules.Activation(**attrs),
-    "StaticAveragePool": lambda attrs, _: modules.AveragePool(
+    "DynamicExpand": lambda attrs, _: shape.DynamicExpand(),
+    "DynamicReshape": lambda attrs, _: shape.DynamicReshape(),
+    "DynamicSlice": lambda attrs, _: shape.DynamicSlice(),
+    "StaticActivation": lambda attrs, _: math.Activation(**attrs),
+    "StaticAveragePool": lambda attrs, _: window.AveragePool(
         _window(attrs), bool(attrs.get("count_include_pad", 0))
     ),
-    "StaticBatchNorm": lambda attrs, given: modules.BatchNorm(attrs.get("epsilon", 1e-5), *given),
+    "StaticBatchNorm": lambda attrs, given: math.BatchNorm(attrs.get("epsilon", 1e-5), *given),
     "StaticCast": _cast,
-    "StaticClip": lambda attrs, _: modules.Clip(attrs.get("min"), attrs.get("max")),
-    "StaticExpand": lambda attrs, _: modules.Expand(**attrs),
-    "StaticGather": lambda attrs, _: modules.Gather(**attrs),
-    "StaticGlobalAveragePool": lambda attrs, _: modules.GlobalPool(maximum=False),
-    "StaticGlobalMaxPool": lambda attrs, _: modules.GlobalPool(maximum=True),
+    "StaticClip": lambda attrs, _: math.Clip(attrs.get("min"), attrs.get("max")),
+    "StaticExpand": lambda attrs, _: shape.Expand(**attrs),
+    "StaticGather": lambda attrs, _: shape.Gather(**attrs),
+    "StaticGlobalAveragePool": lambda attrs, _: math.GlobalPool(maximum=False),
+    "StaticGlobalMaxPool": lambda attrs, _: math.GlobalPool(maximum=True),
     "StaticGroupNorm": lambda attrs, given: _group_norm(attrs, given),
     "StaticLayerNorm": _layer_norm,
-    "StaticMax": lambda attrs, _: modules.Pairwise(torch.maximum),
-    "StaticMaxPool": lambda attrs, _: modules.MaxPool(_window(attrs)),
-    "StaticMin": lambda attrs, _: modules.Pairwise(torch.minimum),
-    "StaticPad": lambda attrs, _: modules.Pad(**attrs),
-    "StaticPrelu": lambda attrs, given: modules.Prelu(given[0]),
-    "StaticReduce": lambda attrs, _: modules.Reduce(**attrs),
-    "StaticReshape": lambda attrs, _: modules.Reshape(**attrs),
-    "StaticSamePad": lambda attrs, _: modules.SamePad(**attrs),
-    "StaticSlice": lambda attrs, _: modules.Slice(**attrs),
-    "StaticSplit": lambda attrs, _: modules.Split(**attrs),
-    "StaticSqueeze": lambda attrs, _: modules.Squeeze(**attrs),
-    "StaticSum": lambda attrs, _: modules.Pairwise(torch.add),
-    "StaticTile": lambda attrs, _: modules.Tile(**attrs),
-    "StaticUnsqueeze": lambda attrs, _: modules.Unsqueeze(**attrs),
+    "StaticMax": lambda attrs, _: math.Pairwise(torch.maximum),
+    "StaticMaxPool": lambda attrs, _: window.MaxPool(_window(attrs)),
+    "StaticMin": lambda attrs, _: math.Pairwise(torch.minimum),
+    "StaticPad": lambda attrs, _: shape.Pad(**attrs),
+    "StaticPrelu": lambda attrs, given: math.Prelu(given[0]),
+    "StaticReduce": lambda attrs, _: math.Reduce(**attrs),
+    "StaticReshape": lambda attrs, _: window.Reshape(**attrs),
+    "StaticSamePad": lambda attrs, _: window.SamePad(**attrs),
+    "StaticSlice": lambda attrs, _: shape.Slice(**attrs),
+    "StaticSplit": lambda attrs, _: shape.Split(**attrs),
+    "StaticSqueeze": lambda attrs, _: shape.Squeeze(**attrs),
+    "StaticSum": lambda attrs, _: math.Pairwise(torch.add),
+    "StaticTile": lambda attrs, _: shape.Tile(**attrs),
+    "StaticUnsqueeze": lambda attrs, _: shape.Unsqueeze(**attrs),
 }
 
 for _op_type, _builder in _BUILDERS.items():
