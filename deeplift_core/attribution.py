@@ -173,8 +173,9 @@ class DeepLift:
 
     def _as_inputs(self, value: Tensors) -> tuple[Tensor, ...]:
         tensors = value if isinstance(value, tuple) else (value,)
-        if self._dtype is None and tensors[0].is_floating_point():
-            self._dtype = tensors[0].dtype
+        if self._dtype is None:
+            first = tensors[0].dtype
+            self._dtype = first if first.is_floating_point else torch.get_default_dtype()
         return tuple(tensor.to(device=self.device, dtype=self.dtype) for tensor in tensors)
 
     def _record(self, example: tuple[Tensor, ...]) -> Plan:

@@ -1,0 +1,550 @@
+"""Recording: what models may be made of, what is refused, and that the user's model stays as it was."""
+
+import copy
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils import parametrizations
+
+from deeplift_core import CaptureError, DeepLift, OptionError, TargetError, UnsupportedOpsError
+
+D = torch.float64
+L = 10
+
+
+class Net(nn.Module):
+    """Modules by keyword, and what to do with them."""
+
+    def __init__(self, run: Callable[..., Any], **parts: Any) -> None:
+        super().__init__()
+        self.run = run
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, *x: torch.Tensor) -> Any:
+        return self.run(self, *x)
+
+
+def small() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv1d(4, 6, 3, padding=1), nn.BatchNorm1d(6), nn.ReLU(inplace=True), nn.MaxPool1d(2),
+        nn.Dropout(0.5), nn.Flatten(), nn.Linear(30, 8), nn.ELU(), nn.Linear(8, 2),
+    )  # fmt: skip
+
+
+def batch(n: int = 3, r: int = 2, dtype: torch.dtype = D) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    return (
+        torch.randn(n, 4, L, generator=generator, dtype=dtype),
+        torch.randn(n, r, 4, L, generator=generator, dtype=dtype),
+    )
+
+
+def assert_replays(model: nn.Module, tolerance: float = 1e-12, **options: Any) -> None:
+    """Recorded on one batch, the graph gives the model's own output on another, and sums to it."""
+    x, references = batch()
+    explainer = DeepLift(model, x.flip(0) * 3, rule="rescale", logits=False, **options)
+    result = explainer.attribute(x, references)
+    with torch.no_grad():
+        for module in model.modules():
+            module.training = False
+        expected = model(x.clone())
+    torch.testing.assert_close(result.prediction, expected.flatten(1)[:, 0], rtol=0, atol=tolerance)
+    assert result.completeness_error.abs().max() < 1e-9
+
+
+# ---- the user's model
+
+
+def state(model: nn.Module) -> dict[str, Any]:
+    """Everything that recording might change, with the tensors' own storage and bits."""
+    return {
+        name: (
+            module.training,
+            sorted(vars(module)),
+            dict(module._forward_hooks),
+            dict(module._forward_pre_hooks),
+            {
+                key: (
+                    id(p),
+                    p.dtype,
+                    p.device,
+                    p.requires_grad,
+                    p.data_ptr(),
+                    p.detach().clone().numpy().tobytes(),
+                )
+                for key, p in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+            },
+        )
+        for name, module in model.named_modules()
+    }
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("training", [False, True])
+def test_the_model_is_left_as_it_was(training: bool, dtype: torch.dtype | None) -> None:
+    model = small().train(training)
+    model[4].eval()  # modes of single modules come back, too
+    model[0].register_forward_hook(lambda *_: None)
+    for parameter in model[6].parameters():
+        parameter.requires_grad_(False)
+    before = state(model)
+    x, references = batch(dtype=torch.float32)
+    explainer = DeepLift(model, dtype=dtype)
+    explainer.attribute(x, references, 1)
+    assert state(model) == before
+    assert not nn.modules.module._global_forward_hooks
+    assert not nn.modules.module._global_forward_pre_hooks
+    assert torch.is_grad_enabled()
+    assert torch._C._get_mkldnn_enabled()
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_the_model_is_left_as_it_was_after_an_error() -> None:
+    for run in (lambda s, x: s.body(x) * float(x.sum()), lambda s, x: s.body(x.sort().values), _fails):
+        model = Net(run, body=small()).train()
+        before = state(model)
+        with pytest.raises((CaptureError, UnsupportedOpsError, ZeroDivisionError)):
+            DeepLift(model, batch()[0], dtype=D)
+        assert state(model) == before
+        assert not nn.modules.module._global_forward_hooks
+        assert torch._C._get_mkldnn_enabled()
+
+
+def _fails(s: Net, x: torch.Tensor) -> torch.Tensor:
+    s.body(x)
+    raise ZeroDivisionError
+
+
+def test_a_model_in_training_mode_is_explained_in_eval_mode() -> None:
+    x, references = batch(dtype=torch.float32)
+    model = small()
+    expected = DeepLift(model.eval()).attribute(x, references)
+    found = DeepLift(model.train()).attribute(x, references)
+    assert model.training
+    torch.testing.assert_close(found.contributions, expected.contributions, rtol=0, atol=0)
+
+
+def test_parameters_changed_later_do_not_change_scores() -> None:
+    """What was recorded is a snapshot, of parameters, buffers and constants alike."""
+    x, references = batch()
+    model = Net(lambda s, x: s.body(x) * s.factor, body=small(), factor=torch.ones(2, dtype=D)).double()
+    explainer = DeepLift(model, x)
+    before = explainer.attribute(x, references).contributions
+    with torch.no_grad():
+        for tensor in (*model.parameters(), *model.buffers(), model.factor):
+            if tensor.is_floating_point():
+                tensor.mul_(-3)
+    after = explainer.attribute(x, references).contributions
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+def test_a_shared_reference_changed_in_place_is_not_taken_for_the_old_one() -> None:
+    x, references = batch()
+    shared = references[0].clone()
+    explainer = DeepLift(small().double(), x, rule="rescale")
+    explainer.attribute(x, shared)
+    shared.mul_(2)
+    found = explainer.attribute(x, shared)
+    expected = DeepLift(small().double(), x, rule="rescale").attribute(x, shared)
+    torch.testing.assert_close(found.contributions, expected.contributions, rtol=0, atol=0)
+
+
+def test_the_inputs_are_left_as_they_were() -> None:
+    x, references = batch()
+    before = x.clone(), references.clone()
+    assert_replays(Net(lambda s, x: x.mul_(2).add_(1).flatten(1).sum(1, keepdim=True)))
+    DeepLift(Net(lambda s, x: x.mul_(0.5).flatten(1)[:, :1]), x, logits=False)
+    assert torch.equal(x, before[0])
+    assert torch.equal(references, before[1])
+
+
+# ---- what is refused
+
+
+class Gate(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.mean() > 0:
+            return x * 2
+        return x
+
+
+def test_a_branch_on_values_names_the_module() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(40, 3), nn.Sequential(nn.ReLU(), Gate()))
+    with pytest.raises(CaptureError, match=r"module '2\.1'.*test_core_capture\.py:\d+.*must not depend"):
+        DeepLift(model, batch(dtype=torch.float32)[0])
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        lambda x: float(x.sum()),
+        lambda x: x.sum().item(),
+        lambda x: sum(x.flatten().tolist()),
+        lambda x: torch.from_numpy(x.numpy()).sum(),
+        lambda x: torch.as_tensor(x.detach().cpu().numpy().max()),
+        lambda x: len(x.nonzero()),
+        lambda x: int(x.argmax()),
+        lambda x: x.masked_select(x > 0).sum(),
+        lambda x: 1.0 if torch.equal(x, x * 2) else 2.0,
+        lambda x: 1.0 if (x > 0).all() else 2.0,
+        lambda x: torch.unique(x).sum(),
+    ],
+)
+def test_values_do_not_leave_the_recording(leak: Callable[[torch.Tensor], Any]) -> None:
+    """A number read from the input would be a constant of the graph, and its share silently lost."""
+    model = Net(lambda s, x: x.flatten(1).sum(1, keepdim=True) * leak(x))
+    with pytest.raises(CaptureError, match="reads a value computed from the input"):
+        DeepLift(model, batch()[0], logits=False)
+
+
+def test_a_branch_in_torchscript_is_refused_alike() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = nn.Sequential(nn.Flatten(), torch.jit.script(Gate()))
+    with pytest.raises(CaptureError, match="reads a value"):
+        DeepLift(model, batch(dtype=torch.float32)[0])
+
+
+def test_all_operations_without_a_rule_are_listed() -> None:
+    sorter = Net(lambda s, x: torch.sort(x, 2).values)
+    model = Net(
+        lambda s, x: torch.relu(torch.cumprod(torch.relu(s.sorter(s.conv(x))), 2)).flatten(1),
+        conv=nn.Conv1d(4, 3, 3), sorter=sorter,
+    )  # fmt: skip
+    with pytest.raises(UnsupportedOpsError) as raised:
+        DeepLift(model, batch(dtype=torch.float32)[0])
+    message = str(raised.value)
+    assert "aten.sort" in message
+    assert "module 'sorter'" in message
+    assert "aten.cumprod" in message
+    assert "model's own forward" in message
+    assert "test_core_capture.py:" in message
+    assert "relu" not in message  # what comes after is not to blame
+    assert len(raised.value.places) == len(set(raised.value.places)) >= 2
+
+
+def test_operations_that_do_not_matter_need_no_rule() -> None:
+    """Another output's operations, and constant ones."""
+    model = Net(lambda s, x: (x.flatten(1) @ torch.arange(40.0).sort().values, x.sort().values))
+    assert DeepLift(model, batch(dtype=torch.float32)[0]).output_shape == ()
+    with pytest.raises(UnsupportedOpsError, match="sort"):
+        DeepLift(model, batch(dtype=torch.float32)[0], output=1)
+
+
+@pytest.mark.parametrize("result", [lambda x: torch.ones(3), lambda x: None, lambda x: x.shape[0]])
+def test_an_output_that_does_not_depend_on_the_input(result: Callable[[torch.Tensor], Any]) -> None:
+    with pytest.raises(CaptureError, match="no tensor that depends on its input"):
+        DeepLift(Net(lambda s, x: result(x)), batch()[0])
+
+
+def test_products_of_more_than_weights_are_refused_not_guessed() -> None:
+    for run in (
+        lambda s, x: torch.relu(x) * (x.mean(2, keepdim=True) > 0),
+        lambda s, x: torch.where(x.mean(2, keepdim=True) > 0, x, -x),
+        lambda s, x: torch.maximum(x, x.flip(2)),
+        lambda s, x: x.max(2).indices.double(),
+        lambda s, x: (x > 0).sum(2),
+        lambda s, x: x * x[x > 0].sum(),
+    ):
+        with pytest.raises(UnsupportedOpsError):
+            DeepLift(Net(lambda s, x, run=run: run(s, x).flatten(1)), batch()[0], logits=False)
+
+
+# ---- in-place code and views
+
+
+def _slices(s: Net, x: torch.Tensor) -> torch.Tensor:
+    h = s.c(x)
+    h += 1
+    h[:, 0].mul_(2)
+    h[:, 1] = h[:, 2] * 3
+    return F.relu_(h)
+
+
+def _filled_row_by_row(s: Net, x: torch.Tensor) -> torch.Tensor:
+    h = s.c(x)
+    out = torch.zeros(x.shape[0], 5, dtype=x.dtype)
+    for i in range(5):
+        out[:, i] = h[:, i % 3, i] * (i + 1)
+    return out
+
+
+def _a_view_made_before_the_write(s: Net, x: torch.Tensor) -> torch.Tensor:
+    h = s.c(x)
+    left, turned = h[:, :, :4], h.transpose(1, 2)
+    left.sigmoid_()
+    turned[:, 5] += 5
+    h.view(-1)[::3] = 0
+    return turned
+
+
+def _an_expanded_view_sees_the_write(s: Net, x: torch.Tensor) -> torch.Tensor:
+    h = s.c(x)
+    wide = h.unsqueeze(1).expand(-1, 2, -1, -1)
+    h.mul_(2)
+    return wide
+
+
+def _rewritten(s: Net, x: torch.Tensor) -> torch.Tensor:
+    h = s.c(x)
+    kept = h.clone()
+    h.zero_()
+    h.add_(kept[:, :, :1])
+    return h * kept
+
+
+def _pieces(s: Net, x: torch.Tensor) -> torch.Tensor:
+    h = s.c(x)
+    h.chunk(2, 2)[0].add_(1)
+    h.unbind(1)[1].neg_()
+    return h.permute(2, 0, 1).mul_(2).permute(1, 2, 0)
+
+
+def _shape_in_place(s: Net, x: torch.Tensor) -> torch.Tensor:
+    h = s.c(x)
+    h.unsqueeze_(1).squeeze_(1)
+    h.transpose_(1, 2)
+    return h.mul_(2)
+
+
+def _arithmetic_in_place(s: Net, x: torch.Tensor) -> torch.Tensor:
+    h = s.c(x).clamp_(-1, 1).pow_(2).sub_(0.5).div_(3)
+    h.addcmul_(h, torch.full_like(h, 2)).lerp_(torch.ones_like(h), 0.3)
+    return F.hardtanh_(F.elu_(F.leaky_relu_(h, 0.2)), -2, 2)
+
+
+def _copied(s: Net, x: torch.Tensor) -> torch.Tensor:
+    h = torch.empty_like(x)
+    h.copy_(x)
+    h[..., 0].fill_(2)
+    h[:, :, 3:5] = 0
+    h[torch.arange(3), 1] = 7
+    return h
+
+
+def _masked(s: Net, x: torch.Tensor) -> torch.Tensor:
+    h = s.c(x)
+    h[h < 0] = 0.1
+    return h.masked_fill_(h > 1, 1)
+
+
+def _a_constant_changed_between_two_uses(s: Net, x: torch.Tensor) -> torch.Tensor:
+    weight = torch.ones(L, dtype=x.dtype)
+    weight[3] = 5
+    first = x * weight
+    weight[3] = 7
+    return first + x * weight
+
+
+def _a_buffer_of_other_strides(s: Net, x: torch.Tensor) -> torch.Tensor:
+    buffer = torch.empty(3, L, 4, dtype=x.dtype).transpose(1, 2)
+    buffer.copy_(x)
+    buffer[:, 1:3, ::2] *= 3
+    return buffer.contiguous()
+
+
+def _padded_circularly(s: Net, x: torch.Tensor) -> torch.Tensor:
+    return F.pad(F.pad(s.c(x), (2, 3), mode="circular"), (1, 1), mode="replicate")
+
+
+IN_PLACE = [
+    _slices, _filled_row_by_row, _a_view_made_before_the_write, _an_expanded_view_sees_the_write, _rewritten,
+    _pieces, _shape_in_place, _arithmetic_in_place, _copied, _masked, _a_constant_changed_between_two_uses,
+    _a_buffer_of_other_strides, _padded_circularly,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("run", IN_PLACE, ids=lambda run: run.__name__.strip("_"))
+def test_in_place_code_and_views(run: Callable[[Net, torch.Tensor], torch.Tensor]) -> None:
+    torch.manual_seed(3)
+
+    def whole(s: Net, x: torch.Tensor) -> torch.Tensor:
+        out = run(s, x).flatten(1)
+        return (out * torch.linspace(-1, 2, out.shape[1], dtype=out.dtype)).sum(1, keepdim=True)
+
+    assert_replays(Net(whole, c=nn.Conv1d(4, 3, 3)).double())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.transpose(1, 2).contiguous().transpose(1, 2),
+        lambda t: t.flip(0).contiguous().flip(0),
+        lambda t: t,
+    ],
+)
+def test_views_in_the_model_do_not_mind_the_strides_of_a_batch(change: Callable[..., torch.Tensor]) -> None:
+    model = Net(lambda s, x: s.d(x.view(-1, L)).view(-1, 12).sum(1, keepdim=True), d=nn.Linear(L, 3)).double()
+    x, references = batch()
+    expected = DeepLift(model, x).attribute(x, references).contributions
+    for given in (references, references.transpose(1, 2).contiguous().transpose(1, 2)):
+        found = DeepLift(model, change(x)).attribute(change(x), given).contributions
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert DeepLift(model, x).attribute(x, references[0]).completeness_error.abs().max() < 1e-9
+
+
+def test_equal_values_in_other_strides_differ_nowhere() -> None:
+    """x against itself laid out otherwise: the same kernels on the same shapes, so exactly nothing."""
+    model = Net(lambda s, x: s.b(x).flatten(1).sum(1, keepdim=True), b=small()[:3])
+    x, _ = batch(dtype=torch.float32)
+    same = x.transpose(1, 2).contiguous().transpose(1, 2)
+    result = DeepLift(model, x).attribute(x, same[:, None])
+    assert torch.equal(result.contributions, torch.zeros_like(x))
+    assert torch.equal(result.output, result.reference_output[:, 0])
+
+
+# ---- where models come from
+
+
+def _exported(model: nn.Module, x: torch.Tensor) -> nn.Module:
+    return torch.export.export(model, (x,)).module()
+
+
+SOURCES: dict[str, Callable[[nn.Module, torch.Tensor], nn.Module]] = {
+    "traced": torch.jit.trace,
+    "scripted": lambda model, x: torch.jit.script(model),
+    "scripted in training mode": lambda model, x: torch.jit.script(model.train()),
+    "frozen": lambda model, x: torch.jit.freeze(torch.jit.script(model)),
+    "traced and frozen": lambda model, x: torch.jit.freeze(torch.jit.trace(model, x)),
+    "exported": _exported,
+    "fx": lambda model, x: torch.fx.symbolic_trace(model),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("source", SOURCES)
+def test_models_from_elsewhere_replay_and_score_alike(source: str) -> None:
+    x, references = batch()
+    model = small().double().eval()
+    other = SOURCES[source](copy.deepcopy(model), x)
+    expected = DeepLift(model, x).attribute(x, references, 1)
+    found = DeepLift(other, x).attribute(x, references, 1)
+    torch.testing.assert_close(found.output, expected.output, rtol=0, atol=1e-12)
+    torch.testing.assert_close(found.contributions, expected.contributions, rtol=0, atol=1e-12)
+    assert_replays(other)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_recurrent_layers_replay(kind: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    model = Net(
+        lambda s, x: s.d(s.n(x.transpose(1, 2))[0][:, -1]), n=kind(4, 5, batch_first=True), d=nn.Linear(5, 1)
+    )
+    assert_replays(model.double())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "normalise",
+    [
+        nn.utils.weight_norm,
+        nn.utils.spectral_norm,
+        parametrizations.weight_norm,
+        parametrizations.spectral_norm,
+    ],
+)
+def test_weight_and_spectral_norm(normalise: Callable[[nn.Module], nn.Module]) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(normalise(nn.Conv1d(4, 3, 3)), nn.ReLU(), nn.Flatten(), normalise(nn.Linear(24, 1)))
+    model = model.double().train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    x, references = batch()
+    assert DeepLift(model).attribute(x, references).completeness_error.abs().max() < 1e-9
+    assert model.training
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert_replays(model.eval())
+
+
+def test_a_reused_module() -> None:
+    """Every use has its own node; the module's rule holds for all, its output is that of the last use."""
+    torch.manual_seed(0)
+    model = Net(
+        lambda s, x: s.out(s.act(s.d(s.act(s.d(x.flatten(1)))))),
+        d=nn.Linear(40, 40), act=nn.Softplus(), out=nn.Linear(40, 1),
+    ).double()  # fmt: skip
+    assert_replays(model)
+    x, references = batch()
+    explainer = DeepLift(model, x, rule="rescale", layer_rules={"act": "revealcancel"})
+    assert [node.rule for node in explainer.nodes if node.module == "act"] == ["revealcancel"] * 2
+    inner = explainer.attribute(x, references, layer="act")
+    assert inner.contributions.shape == (3, 40)
+    assert inner.completeness_error.abs().max() < 1e-9
+
+
+class Both(NamedTuple):
+    first: torch.Tensor
+    second: torch.Tensor
+
+
+def test_models_with_several_outputs() -> None:
+    x, references = batch()
+    parts = {"a": nn.Linear(40, 3).double(), "b": nn.Linear(40, 2).double()}
+    expected = {
+        name: DeepLift(nn.Sequential(nn.Flatten(), part), x).attribute(x, references, 1).contributions
+        for name, part in parts.items()
+    }
+
+    def check(run: Callable[..., Any], which: dict[int | str, str]) -> None:
+        model = Net(lambda s, x: run(s.a(x.flatten(1)), s.b(x.flatten(1))), **parts)
+        for output, part in which.items():
+            found = DeepLift(model, x, output=output).attribute(x, references, 1).contributions
+            torch.testing.assert_close(found, expected[part], rtol=0, atol=0)
+
+    check(lambda a, b: (a, b), {0: "a", 1: "b"})
+    check(lambda a, b: [a, {"deep": b}], {0: "a", 1: "b"})
+    check(lambda a, b: Both(a, b), {0: "a", 1: "b"})
+    check(lambda a, b: {"profile": a, "counts": b}, {"profile": "a", "counts": "b", 0: "a", 1: "b"})
+    check(lambda a, b: {"profile": a, "constant": torch.ones(3), "counts": b}, {"counts": "b"})
+    model = Net(lambda s, x: {"y": s.a(x.flatten(1)), "c": torch.ones(3)}, **parts)
+    with pytest.raises(TargetError, match=r"no output named 'z' \(y, c\)"):
+        DeepLift(model, x, output="z")
+    with pytest.raises(TargetError, match="not a tensor that depends on the input"):
+        DeepLift(model, x, output="c")
+    with pytest.raises(TargetError, match=r"no output 2: it has 2 \(0 to 1\)"):
+        DeepLift(model, x, output=2)
+    with pytest.raises(TargetError, match="none are named"):
+        DeepLift(parts["a"], x.flatten(1), output="y")
+
+
+# ---- dtypes
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("rule", ["rescale", "revealcancel", "genomics-default"])
+def test_half_precision(dtype: torch.dtype, rule: str) -> None:
+    """Scores in 16 bits stay near those in 32, for models and for inputs in them."""
+    x, references = batch(dtype=torch.float32)
+    expected = DeepLift(small(), rule=rule).attribute(x, references).contributions
+    for model in (small().to(dtype), small()):
+        found = DeepLift(model, rule=rule, dtype=dtype).attribute(x.to(dtype), references.to(dtype))
+        assert found.contributions.dtype == dtype
+        assert found.contributions.isfinite().all()
+        assert found.completeness_error.abs().max() < 0.1 * found.output.abs().max()
+        both = torch.stack([found.contributions.float().flatten(), expected.flatten()])
+        assert torch.corrcoef(both)[0, 1] > 0.95
+
+
+def test_inputs_of_any_dtype_are_computed_in_the_models() -> None:
+    x = F.one_hot(torch.randint(4, (3, L)), 4).transpose(1, 2)
+    references = torch.full((1, 4, L), 0.25, dtype=D)
+    for given in (x, x.to(torch.int8), x.bool(), x.half(), x.double()):
+        found = DeepLift(small()).attribute(given, references)
+        assert found.contributions.dtype == torch.float32
+    assert DeepLift(small(), dtype=D).attribute(x, references).contributions.dtype == D
+    plain = Net(lambda s, x: x.flatten(1).sum(1))
+    assert DeepLift(plain).attribute(x.double(), references).contributions.dtype == D
+    assert DeepLift(plain).attribute(x, references).contributions.dtype == torch.float32
+
+
+def test_nothing_is_recorded_before_an_example() -> None:
+    for ask in ("nodes", "batch_size", "output_shape"):
+        with pytest.raises(OptionError, match="nothing is recorded yet"):
+            getattr(DeepLift(small()), ask)
