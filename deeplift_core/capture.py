@@ -237,9 +237,10 @@ class _Exits(TorchFunctionMode):
 
 
 def _source_line() -> str:
-    """``file:line`` of the innermost frame outside torch and this package."""
+    """``file:line`` of the innermost frame of the model's own code; "" where all of it is torch's."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    callers = (record_model.__code__, record_function.__code__)
+    while frame is not None and frame.f_code not in callers:
         file = frame.f_code.co_filename
         if not file.startswith(_OWN_FOLDERS) and not file.startswith("<"):
             return f"{file}:{frame.f_lineno}"

@@ -1,0 +1,125 @@
+"""What scoring costs: forward passes and reverse walks are counted, not assumed."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from deeplift_core import DeepLift
+
+FORWARD, BACKWARD = "convolution", "convolution_backward"
+CONVOLUTIONS = 3
+K = 4
+
+
+class Count(TorchDispatchMode):
+    """Counts ATen calls by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls[func._schema.name.removeprefix("aten::")] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv1d(4, 3, 3, padding=1), nn.ReLU(), nn.Conv1d(3, 3, 3, padding=1), nn.BatchNorm1d(3), nn.ReLU(),
+        nn.Conv1d(3, 2, 3), nn.AvgPool1d(2), nn.Flatten(), nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 2),
+    )  # fmt: skip
+
+
+def data(n: int, r: int, shared: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    shape = (r, 4, 10) if shared else (n, r, 4, 10)
+    return torch.randn(n, 4, 10, generator=generator), torch.randn(*shape, generator=generator)
+
+
+def counted(work: Callable[[], Any]) -> tuple[float, float]:
+    """Forward passes and reverse walks through all convolutions."""
+    with Count() as count:
+        work()
+    return count.calls[FORWARD] / CONVOLUTIONS, count.calls[BACKWARD] / CONVOLUTIONS
+
+
+@pytest.mark.parametrize("rule", ["rescale", "genomics-default"])
+@pytest.mark.parametrize("references", [1, 2, 5])
+def test_one_forward_pass_more_than_references_and_a_walk_for_each(references: int, rule: str) -> None:
+    x, refs = data(K, references)
+    explainer = DeepLift(model(), x, rule=rule)
+    for target in (0, 1, 0):
+        assert counted(lambda t=target: explainer.attribute(x, refs, t)) == (1 + references, references)
+    result = counted(lambda: explainer.attribute(x, refs, per_reference=True))
+    assert result == (1 + references, references)
+
+
+@pytest.mark.parametrize(("rows", "batches"), [(1, 1), (K, 1), (K + 1, 2), (3 * K - 1, 3)])
+def test_batches_are_counted_whole(rows: int, batches: int) -> None:
+    """The last batch is padded to K rows."""
+    x, refs = data(rows, 3)
+    explainer = DeepLift(model(), x[:1].expand(K, -1, -1))
+    assert explainer.batch_size == K
+    assert counted(lambda: explainer.attribute(x, refs)) == (4 * batches, 3 * batches)
+
+
+def test_shared_references_run_once_over_all_batches_and_calls() -> None:
+    x, refs = data(3 * K, 2, shared=True)
+    explainer = DeepLift(model(), x[:K])
+    assert counted(lambda: explainer.attribute(x, refs)) == (3 + 2, 3 * 2)
+    assert counted(lambda: explainer.attribute(x.flip(0), refs)) == (3, 3 * 2)
+    assert counted(lambda: explainer.attribute(x, refs.clone())) == (3, 3 * 2)
+    assert counted(lambda: explainer.attribute(x, refs * 2)) == (3 + 2, 3 * 2)
+
+
+def test_two_products_for_a_convolution_before_a_revealcancel_activation() -> None:
+    """Where m+ and m- differ a convolution is walked through twice, and only there."""
+    x, refs = data(K, 1)
+    explainer = DeepLift(model(), x, rule="revealcancel")
+    with Count() as count:
+        explainer.attribute(x, refs)
+    # two of the three stand before an activation whose m+ and m- differ
+    assert count.calls[BACKWARD] == 2 + 2 + 1
+    # and their parts take four products with signed weights each
+    assert count.calls[FORWARD] == 2 * CONVOLUTIONS + 2 * 4
+
+
+def test_an_activation_costs_one_call_in_each_pass() -> None:
+    """Rescale divides kept values; it does not run the activation again."""
+    x, refs = data(K, 3)
+    explainer = DeepLift(model(), x, rule="rescale")
+    with Count() as count:
+        explainer.attribute(x, refs)
+    assert count.calls["relu"] == 3 * (1 + 3)
+
+
+def test_every_call_has_the_rows_of_the_example() -> None:
+    class Rows(Count):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func._schema.name == "aten::convolution":
+                seen.add(args[0].shape[0])
+            return super().__torch_dispatch__(func, types, args, kwargs)
+
+    seen: set[int] = set()
+    x, refs = data(2 * K + 1, 2)
+    explainer = DeepLift(model(), x[:K])
+    with Rows():
+        explainer.attribute(x, refs)
+    assert seen == {K}
+
+
+def test_padding_changes_no_score() -> None:
+    x, refs = data(2 * K + 1, 2)
+    whole = DeepLift(model(), x).attribute(x, refs)
+    split = DeepLift(model(), x[:K]).attribute(x, refs)
+    assert split.contributions.shape == whole.contributions.shape
+    assert split.completeness_error.shape == (2 * K + 1, 2)
+    torch.testing.assert_close(split.contributions, whole.contributions, rtol=1e-4, atol=1e-6)
+    again = DeepLift(model(), x[:K]).attribute(x[2 * K :], refs[2 * K :])
+    assert torch.equal(again.contributions[0], split.contributions[-1])
