@@ -413,14 +413,15 @@ class DeepLift:
             here, there, m = x[index], reference[index], found[index].multiplier
             axis = _channel_axis(here, self._channel_axis) if index in self._recorded().graph.inputs else None
             hypothetical.append(None if axis is None else _hypothetical(m, here, there, axis))
-        total = sum(item.flatten(1).sum(1) for item in contributions)
-        delta = x[task.target] - reference[task.target]
+        # In float64, so that what is reported is the scores' error and not that of adding them up.
+        total = sum(item.flatten(1).sum(1, dtype=torch.float64) for item in contributions)
+        error = total - (x[task.target].double() - reference[task.target].double())
         return _Pair(
             contributions,
             hypothetical,
             [found[index].multiplier for index in task.layers],
             reference[task.target],
-            total - delta,
+            error.to(x[task.target].dtype),
         )
 
     def _scores(self, task: _Task, x: dict[int, Any], reference: dict[int, Any]) -> dict[int, Score]:
