@@ -11,6 +11,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -56,7 +57,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = graph
         self._tracker = TensorTracker(self._emit)
-        self._decompositions = core_aten_decompositions()
+        self._decompositions = _decompositions()
         self._names = {module: name for name, module in modules.named_modules()} if modules else {}
         self._running: list[str] = [""]
         self.refusal: CaptureError | None = None
@@ -195,6 +196,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return (f"module {name!r}" if name else "the model's forward") + (f" ({source})" if source else "")
 
 
+@cache
+def _decompositions() -> Mapping[Any, Callable[..., Any]]:
+    return core_aten_decompositions()
+
+
 def _tensors(value: Any) -> Iterator[Tensor]:
     return (item for item in tree_flatten(value)[0] if isinstance(item, Tensor))
 
@@ -209,15 +215,18 @@ def _functional(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]
         filled: Tensor = torch.zeros_like(target) + args[1]
         return filled
     if name == "copy":
-        value: Tensor = args[1]
-        return value.to(target.dtype).expand(target.shape)
+        return _fitted(args[1], target)
     packet = getattr(aten, name, None)
     if packet is None:
         raise CaptureError(f"{func} has no form that is not in place")
     result: Tensor = packet(*args, **kwargs)
-    if op_name(func) not in _CHANGES_SHAPE:
-        result = result.to(target.dtype).expand(target.shape)
-    return result
+    return result if op_name(func) in _CHANGES_SHAPE else _fitted(result, target)
+
+
+def _fitted(value: Tensor, target: Tensor) -> Tensor:
+    """The value as ``target`` can hold it, without a call where it is so already."""
+    value = value.to(target.dtype)
+    return value if value.shape == target.shape else value.expand(target.shape)
 
 
 class _Exits(TorchFunctionMode):

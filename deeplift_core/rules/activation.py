@@ -34,7 +34,7 @@ _TAME = {
 
 # Dense enough below 1e3 to see what an exponential does before it overflows.
 _FAR = tuple(10.0 * 2**step for step in range(7)) + tuple(10.0**power for power in range(3, 7))
-_PROBES = (*(step / 4 for step in range(-40, 41)), *(sign * far for far in _FAR for sign in (1, -1)))
+_PROBES = (*(step / 2 for step in range(-20, 21)), *(sign * far for far in _FAR for sign in (1, -1)))
 
 
 def _has_pole(node: Node) -> bool:
@@ -139,9 +139,7 @@ class Formula:
             value, undefined = self._probe(probe, signs)
             if value.isfinite().all():
                 largest[probe] = float(value.abs().max())
-                breaks = breaks or not bool(
-                    self._autograd(self._point(probe).expand(value.shape)).isfinite().all()
-                )
+                breaks = breaks or ((probe == 0 or abs(probe) > 10) and self._breaks(probe, value.shape))
             else:
                 overflows = True
                 grows = grows or undefined or abs(probe) <= 10
@@ -165,6 +163,9 @@ class Formula:
 
         value = self(self._point(probe), watch)
         return value, bool(first and first[0])
+
+    def _breaks(self, probe: float, shape: torch.Size) -> bool:
+        return not bool(self._autograd(self._point(probe).expand(shape)).isfinite().all())
 
     def _point(self, probe: float) -> Tensor:
         return torch.full((1,) * self._rank, probe, dtype=self._dtype, device=self._device)
