@@ -1,7 +1,8 @@
 """A model file made ready to explain: its layout, its length, the batch size, and what runs on it."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,14 +31,18 @@ class Explained:
     model : ModelFile
     length : int
         L of the sequences that it scores.
+    takes_any_length : bool
+        Whether that is the input's choice rather than the model's.
     batch_size : int
         K, the number of rows of every batch.
     """
 
     model: ModelFile
     length: int
+    takes_any_length: bool
     batch_size: int
     scorer: Scorer
+    options: ScoreOptions
 
     def score(
         self,
@@ -46,7 +51,8 @@ class Explained:
         target: int | tuple[int, ...],
     ) -> Scores:
         """Score [N, 4, L] against [N, R, 4, L] or [R, 4, L]."""
-        return self.scorer.score(sequences, references, target)
+        with _told(self.options):
+            return self.scorer.score(sequences, references, target)
 
 
 def explain(options: ScoreOptions, first_length: Callable[[], int], screen: Screen) -> Explained:
@@ -70,26 +76,55 @@ def explain(options: ScoreOptions, first_length: Callable[[], int], screen: Scre
     model = read(options.model, allow_pickle=options.allow_pickle)
     for line in model.notes:
         screen.note(line)
-    layout, length = find_layout(
-        model, layout=options.layout, alphabet=options.alphabet, length=first_length()
-    )
-    length = length or first_length()
-    try:
+    with _told(options):
+        layout, only_length = find_layout(
+            model, layout=options.layout, alphabet=options.alphabet, length=first_length()
+        )
+        length = only_length or first_length()
         explainer = _record(options, model, layout, length)
         for spec in options.targets:
             explainer.check_target(spec.index)
-    except DeepLiftError as error:
-        raise UserError(f"{options.model}: {error}") from error
     _describe(screen, model, layout, length, explainer)
     scorer = Scorer(explainer, layout, rc_average=options.rc_average)
-    return Explained(model, length, explainer.batch_size, scorer)
+    return Explained(model, length, only_length is None, explainer.batch_size, scorer, options)
+
+
+@contextmanager
+def _told(options: ScoreOptions) -> Iterator[None]:
+    """What goes wrong inside the model, told in the user's words.
+
+    Raises
+    ------
+    UserError
+    """
+    try:
+        yield
+    except DeepLiftError as error:
+        raise UserError(f"{options.model}: {error}") from error
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise UserError(
+                f"{options.model}: not enough memory; give a smaller --batch-size or shorter sequences"
+            ) from error
+        # find_layout has run the model in float32 and on few rows, so what fails now is what the user chose.
+        lines = str(error).strip().splitlines() or ["RuntimeError"]
+        reason = lines[-1].removeprefix("RuntimeError: ")
+        if options.precision != "float32":
+            raise UserError(
+                f"{options.model} cannot be computed in {options.precision}: {reason}; leave out --precision"
+            ) from error
+        if options.batch_size is not None:
+            raise UserError(
+                f"{options.model} cannot be run with --batch-size {options.batch_size}: {reason}"
+            ) from error
+        raise
 
 
 def _describe(screen: Screen, model: ModelFile, layout: Layout, length: int, explainer: DeepLift) -> None:
     rules = Counter(node.rule for node in explainer.nodes)
     screen.detail(
-        f"{model.path}: {model.format}, layout {layout.name}, {length} bp, batches of {explainer.batch_size}, "
-        f"{explainer.device}, {explainer.dtype}"
+        f"{model.path}: {model.format}, layout {layout.name}, {length} bp, "
+        f"batches of {explainer.batch_size}, {explainer.device}, {explainer.dtype}"
     )
     counts = ", ".join(f"{rule} {n}" for rule, n in rules.most_common())
     screen.detail(f"recorded operations by rule: {counts}")
@@ -138,7 +173,7 @@ def _output(options: ScoreOptions, model: ModelFile) -> int | str:
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    kind, _, place = name.partition(":")
+    if kind == "cuda" and int(place or 0) >= torch.cuda.device_count():
         raise UserError(f"there is no device {name}: torch sees {torch.cuda.device_count()} CUDA devices")
-    return device
+    return torch.device(name)

@@ -1,21 +1,19 @@
 """The `deeplift` command: finds the subcommand and turns errors into one line and an exit code."""
 
 import importlib
-import signal
+import os
 import sys
-from types import FrameType
+import warnings
+from io import TextIOWrapper
 from typing import NoReturn
 
 import click
 
+from deeplift_cli import stopping
 from deeplift_cli.errors import UserError
 
 # One file per subcommand, imported when it is called: `deeplift --help` must be quick.
 COMMANDS = {"score": "Score sequences: which bases made the model say this?"}
-
-
-class Terminated(BaseException):
-    """SIGTERM, so that everything unfinished is cleaned up on the way out."""
 
 
 class _Commands(click.Group):
@@ -54,27 +52,47 @@ def run(arguments: list[str] | None = None) -> int:
         beyond ``--max-completeness-error``; 130 and 143 stopped by a signal.
     """
     try:
-        code = cli.main(args=arguments, prog_name="deeplift", standalone_mode=False)
-    except UserError as error:
-        click.echo(f"deeplift: {error}", err=True)
-        return error.exit_code
+        with warnings.catch_warnings():
+            # Libraries' warnings are for those who write programs; `python -W` still shows them.
+            if not sys.warnoptions:
+                warnings.simplefilter("ignore")
+            code = cli.main(args=arguments, prog_name="deeplift", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except stopping.Stopped as stopped:
+        return _say_stopped(stopped)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("deeplift: interrupted; nothing was written", err=True)
+        click.echo("deeplift: interrupted; what was unfinished is removed", err=True)
         return 130
-    except Terminated:
-        click.echo("deeplift: terminated; nothing was written", err=True)
-        return 143
+    except (UserError, OSError, MemoryError) as error:
+        stopped_before = stopping.received()
+        if stopped_before is not None:
+            return _say_stopped(stopped_before)
+        click.echo(f"deeplift: {_one_line(error)}", err=True)
+        return 1
     return code if isinstance(code, int) else 0
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise Terminated
+def _say_stopped(stopped: stopping.Stopped) -> int:
+    click.echo(f"deeplift: stopped by {stopped}; what was unfinished is removed", err=True)
+    return stopped.exit_code
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({error}); give a smaller --batch-size or fewer --n-references"
+    if isinstance(error, OSError) and error.errno is not None:
+        place = "" if error.filename is None else f"{error.filename}: "
+        return f"{place}{os.strerror(error.errno)}"
+    head, *rest = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
+    return " ".join([head, "; ".join(filter(None, rest))]).strip()
 
 
 def main() -> NoReturn:
     """Entry point of the console script."""
-    signal.signal(signal.SIGTERM, _terminate)
+    stopping.stop_on_signals()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files can be any bytes
     sys.exit(run())

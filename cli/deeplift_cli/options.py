@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import deeplift_references
 from deeplift_cli.target_specs import TargetSpec
 
 
@@ -52,9 +53,16 @@ class ScoreOptions:
     def inputs(self) -> list[Path]:
         """The files that the run reads."""
         given = (self.model, self.fasta, self.genome, self.regions, self.chrom_sizes)
-        return [path for path in given if path is not None]
+        kind, argument = deeplift_references.parse_spec(self.reference)
+        named = [Path(argument)] if kind.takes_argument and argument else []  # background:FASTA, file:REFS.h5
+        return [path for path in given if path is not None] + named
 
     def as_attributes(self) -> dict[str, Any]:
         """For the score file: plain values only."""
         plain = asdict(self) | {"targets": [spec.index for spec in self.targets]}
-        return {key: str(value) if isinstance(value, Path) else value for key, value in plain.items()}
+        return {key: _text(value) if isinstance(value, str | Path) else value for key, value in plain.items()}
+
+
+def _text(value: str | Path) -> str:
+    """Names of files can be any bytes, attributes are UTF-8."""
+    return str(value).encode("utf-8", "backslashreplace").decode()

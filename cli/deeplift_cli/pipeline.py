@@ -1,10 +1,8 @@
 """The main job: sequences -> references -> scores -> outputs, in batches of a fixed number of rows."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 import deeplift_references
+from deeplift_cli.batches import Batch, Records, Source
 from deeplift_cli.errors import UserError
 from deeplift_cli.explaining import Explained, explain
 from deeplift_cli.options import ScoreOptions
 from deeplift_cli.outputs import (
-    Placement,
     ScoredBatch,
     ScoreFile,
     check_writable,
@@ -28,35 +26,17 @@ from deeplift_cli.outputs.publish import Publication
 from deeplift_cli.reference_kinds.saved import ReferenceFile
 from deeplift_cli.scoring import Scores, reverse_complement
 from deeplift_cli.screen import Screen
-from deeplift_cli.sequences import FastaSource, GenomeSource, Record, Region, Skipped, one_hot
+from deeplift_cli.sequences import FastaSource, GenomeSource, Skipped
+from deeplift_cli.stopping import check_stopped
 from deeplift_cli.summary import TOLERANCE, Completeness, Summary, relative_completeness_error
 from deeplift_cli.target_specs import TargetSpec
 from deeplift_references import Reference
 
-Source = FastaSource | GenomeSource
 Progress = Callable[[int], None]
 
 _EXEMPT = ("gradient", "integrated-gradients")
 # Rows of a first pass over the input, which runs no model.
 _OBSERVED_ROWS = 256
-
-
-@dataclass(frozen=True)
-class Batch:
-    """At most K sequences.
-
-    Attributes
-    ----------
-    regions : list of Region
-    sequences : int8 array [N, 4, L]
-        As they are scored.
-    turned : bool array [N]
-        Whether they run against the genome's direction, so that scores are turned back.
-    """
-
-    regions: list[Region]
-    sequences: npt.NDArray[np.int8]
-    turned: npt.NDArray[np.bool_]
 
 
 def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Summary, list[Path]]:
@@ -83,23 +63,28 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
         If a file, model, record or output cannot be used; nothing is then left under the outputs' names.
     """
     written = output_paths(options)
-    check_writable(written, options.overwrite, options.inputs())
+    _check_outputs(written, options)
     source = _open_source(options, screen)
     sizes = _chrom_sizes(options, source)
     explained = explain(options, source.first_length, screen)
-    reference = _make_reference(options, source, explained.length)
+    records = Records(options, source, explained)
+    if sizes is not None:
+        records.check_places(sizes)
+    reference = _make_reference(options, records, explained.length)
     summary = Summary(
         {spec.label: _completeness(options) for spec in options.targets},
         exempt=options.rule.partition(":")[0] in _EXEMPT,
     )
     with ExitStack() as stack:
-        job = _Job(options, explained, reference, sizes, summary, stack)
-        for batch in job.batches(source):
+        job = _Job(options, explained, reference, summary, stack)
+        for batch in records.batches(explained.batch_size, job.skip):
             job.score(batch)
             progress(summary.scored)
+            check_stopped()
         job.finish()
     if sizes is not None:
         _write_bigwigs(options, sizes)
+        check_stopped()
     summary.finish()
     return summary, written
 
@@ -126,6 +111,13 @@ def output_paths(options: ScoreOptions) -> list[Path]:
     return paths
 
 
+def _check_outputs(paths: list[Path], options: ScoreOptions) -> None:
+    try:
+        check_writable(paths, options.overwrite, options.inputs())
+    except (OSError, RuntimeError) as error:  # a name that is too long, links that go round in a circle
+        raise UserError(f"output {options.out} cannot be written: {error}; give another name") from error
+
+
 class _Job:
     """One pass over the input, with its open outputs."""
 
@@ -134,14 +126,12 @@ class _Job:
         options: ScoreOptions,
         explained: Explained,
         reference: Reference,
-        sizes: dict[str, int] | None,
         summary: Summary,
         stack: ExitStack,
     ) -> None:
         self._options = options
         self._explained = explained
         self._reference = reference
-        self._placement = None if sizes is None else Placement(sizes)
         self._summary = summary
         self._saved = self._open_reference_file(stack)
         self._files = {spec: stack.enter_context(self._score_file(spec)) for spec in options.targets}
@@ -168,16 +158,8 @@ class _Job:
         publication = stack.enter_context(Publication())
         return stack.enter_context(ReferenceFile(publication.temporary(self._options.save_references)))
 
-    def batches(self, source: Source) -> Iterator[Batch]:
-        """The input's usable records, K at a time; notes what is skipped."""
-        records = _usable(source, self._explained.length, self._skip)
-        for chunk in _chunks(records, self._explained.batch_size):
-            if self._placement is not None:
-                for record in chunk:
-                    self._placement.check(record.region)
-            yield _encode(chunk, source, self._options)
-
-    def _skip(self, record: Skipped) -> None:
+    def skip(self, record: Skipped) -> None:
+        """Note a record that is not scored."""
         self._first_skipped = self._first_skipped or record
         self._summary.skip(record)
         for file in self._files.values():
@@ -192,9 +174,11 @@ class _Job:
             scores = self._explained.score(
                 batch.sequences, references[0] if shared else references, spec.index
             )
+            _check_finite(self._options.model, batch, scores)
             self._summary.completeness[spec.label].add(relative_completeness_error(scores))
             file.append(_scored(batch, scores, identical))
         self._summary.scored += len(batch.regions)
+        self._summary.identical += int((identical > 0).sum())
 
     def _references(self, batch: Batch) -> npt.NDArray[np.float32]:
         rows = np.array([region.index for region in batch.regions])
@@ -248,7 +232,7 @@ def _chrom_sizes(options: ScoreOptions, source: Source) -> dict[str, int] | None
     return source.chrom_sizes()
 
 
-def _make_reference(options: ScoreOptions, source: Source, length: int) -> Reference:
+def _make_reference(options: ScoreOptions, records: Records, length: int) -> Reference:
     """The chosen references; where they depend on the whole input, after a first pass over it."""
     try:
         reference = deeplift_references.make(
@@ -259,42 +243,11 @@ def _make_reference(options: ScoreOptions, source: Source, length: int) -> Refer
             length=length,
         )
         if reference.needs_observation:
-            records = _usable(source, length, lambda _: None)
-            for chunk in _chunks(records, _OBSERVED_ROWS):
-                reference.observe(_encode(chunk, source, options).sequences)
+            for batch in records.batches(_OBSERVED_ROWS):
+                reference.observe(batch.sequences)
     except ValueError as error:
         raise UserError(f"references: {error}") from error
     return reference
-
-
-def _usable(source: Source, length: int, skip: Callable[[Skipped], None]) -> Iterator[Record]:
-    for record in source.records(length):
-        if isinstance(record, Skipped):
-            skip(record)
-        else:
-            yield record
-
-
-def _chunks(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
-    iterator = iter(records)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
-
-
-def _encode(records: list[Record], source: Source, options: ScoreOptions) -> Batch:
-    """Sequences as they are scored.
-
-    Windows of a genome run along it; with `--strand-aware` those on the minus strand are turned. A FASTA
-    record whose name says minus strand holds the reverse complement already (bedtools getfasta -s).
-    """
-    sequences = one_hot([record.letters for record in records])
-    minus = np.array([record.has_coordinates and record.region.strand == "-" for record in records])
-    if source.orientation == "strand":
-        turned = minus
-    else:
-        turned = minus & options.strand_aware
-        sequences[turned] = reverse_complement(sequences[turned])
-    return Batch([record.region for record in records], sequences, turned)
 
 
 def _scored(batch: Batch, scores: Scores, identical: npt.NDArray[Any]) -> ScoredBatch:
@@ -312,6 +265,23 @@ def _scored(batch: Batch, scores: Scores, identical: npt.NDArray[Any]) -> Scored
         scores.completeness_error,
         identical,
     )
+
+
+def _check_finite(model: Path, batch: Batch, scores: Scores) -> None:
+    """Refuse scores that no file of scores should hold: NaN, infinity, or beyond float32."""
+    largest = np.finfo(np.float32).max
+    for row, region in enumerate(batch.regions):
+        values = (scores.output[row], scores.reference_output[row], scores.hypothetical[row])
+        if not all((np.abs(value) <= largest).all() for value in values):
+            at_reference = np.asarray(scores.reference_output[row]).ravel()
+            odd = next(
+                (value for value in (scores.output[row], *at_reference) if not np.isfinite(value)), None
+            )
+            why = "its contributions overflow" if odd is None else f"the model's output is {odd}"
+            raise UserError(
+                f"{model} cannot be explained at record {region.index + 1} ({region.name}): {why} for it or "
+                "a reference of it; check the model, or leave the record out"
+            )
 
 
 def _completeness(options: ScoreOptions) -> Completeness:

@@ -1,14 +1,12 @@
 """What the user sees: notes and a progress bar on stderr, the summary on stdout."""
 
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-from deeplift_cli.summary import Summary
 
 
 class Screen:
@@ -17,7 +15,7 @@ class Screen:
     Parameters
     ----------
     quiet : bool
-        Print nothing.
+        Print nothing but `problem`.
     verbose : bool
         Print details too.
     """
@@ -25,18 +23,31 @@ class Screen:
     def __init__(self, *, quiet: bool, verbose: bool = False) -> None:
         self._quiet = quiet
         self._verbose = verbose and not quiet
-        self._errors = Console(stderr=True, soft_wrap=True, highlight=False)
-        self._output = Console(soft_wrap=True, highlight=False)
+        self._errors = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+
+    def problem(self, line: str) -> None:
+        """One line that says why the exit code is not 0."""
+        self._errors.print(f"deeplift: {line}", markup=False)
 
     def note(self, line: str) -> None:
         """One line that the user should read."""
         if not self._quiet:
-            self._errors.print(f"deeplift: {line}", markup=False)
+            self.problem(line)
 
     def detail(self, line: str) -> None:
         """One line for those who asked for more."""
         if self._verbose:
             self.note(line)
+
+    def show(self, lines: Iterable[str]) -> None:
+        """Results, to stdout; a reader that has gone (`| head`) is no failure, for the files are written."""
+        if self._quiet:
+            return
+        try:
+            print(*lines, sep="\n", flush=True)
+        except BrokenPipeError:
+            # Python flushes stdout once more on leaving.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[int], None]]:
@@ -47,7 +58,8 @@ class Screen:
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
         )
-        shown = sys.stderr.isatty() and not self._quiet
+        # By the stream itself: rich takes FORCE_COLOR for a terminal.
+        shown = sys.stderr is not None and sys.stderr.isatty() and not self._quiet
         with Progress(*columns, console=self._errors, disable=not shown, transient=True) as bar:
             task = bar.add_task("", total=None, rate="")
 
@@ -56,14 +68,3 @@ class Screen:
                 bar.update(task, completed=done, rate=f"{done / seconds:,.1f} per second" if seconds else "")
 
             yield update
-
-    def finish(self, summary: Summary, written: list[Path]) -> None:
-        """The summary, and a warning where summation-to-delta was missed."""
-        if not self._quiet:
-            summary.show(self._output, written)
-        missed = 0 if summary.exempt else sum(part.beyond for part in summary.completeness.values())
-        if missed:
-            self.note(
-                f"warning: summation-to-delta is off by more than the tolerance in {missed:,} of "
-                f"{summary.scored:,} sequences; see qc/completeness_error"
-            )

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from deeplift_cli.scoring import Scores
 from deeplift_cli.sequences import Skipped
@@ -19,12 +16,13 @@ _SHOWN_REASONS = 3
 
 
 def relative_completeness_error(scores: Scores) -> npt.NDArray[np.float64]:
-    """Worst relative summation-to-delta error of each sequence [N] over its references."""
+    """Worst relative summation-to-delta error of each sequence [N] over its references; NaN where one is."""
     output = scores.output[:, None].astype(np.float64)
     reference = scores.reference_output.astype(np.float64)
     scale = np.maximum(np.abs(output - reference), 0.01 * np.maximum(np.abs(output), np.abs(reference)))
     error = np.abs(scores.completeness_error.astype(np.float64))
-    relative = np.divide(error, scale, out=np.where(error > 0, np.inf, 0.0), where=scale > 0)
+    # Where there is no difference to explain, any contribution is wrong. NaN fails the comparison and stays.
+    relative = np.divide(error, scale, out=np.where(error == 0, 0.0, np.inf), where=~(scale == 0))
     worst: npt.NDArray[np.float64] = relative.max(axis=1)
     return worst
 
@@ -85,21 +83,38 @@ class Summary:
         """Largest relative summation-to-delta error over all targets."""
         return max(part.worst for part in self.completeness.values())
 
-    def show(self, console: Console, written: list[Path]) -> None:
-        """Print the table."""
-        table = Table(show_header=False, box=None, pad_edge=False)
-        table.add_row("sequences scored", f"{self.scored:,}")
-        table.add_row("skipped", f"{self.skipped:,}" + (":" if self.examples else ""))
-        for record in self.examples:
-            table.add_row("", Text(f"{record.name} (line {record.line}) {record.reason}"))
+    def warnings(self) -> list[str]:
+        """A line where summation-to-delta was missed."""
+        missed = 0 if self.exempt else sum(part.beyond for part in self.completeness.values())
+        return [self._missed("the tolerance", missed)] if missed else []
+
+    def beyond_limit(self) -> str | None:
+        """A line where it was missed by more than the user's own limit."""
+        missed = sum(part.beyond_limit for part in self.completeness.values())
+        return self._missed("--max-completeness-error", missed) if missed else None
+
+    def _missed(self, limit: str, missed: int) -> str:
+        scores = self.scored * len(self.completeness)
+        return (
+            f"summation-to-delta is off by more than {limit} in {missed:,} of {scores:,} sequences "
+            f"(worst relative error {self.worst:.1e}); see qc/completeness_error"
+        )
+
+    def lines(self, written: list[Path]) -> list[str]:
+        """The table, as lines of text."""
+        rows = [("sequences scored", f"{self.scored:,}"), ("skipped", f"{self.skipped:,}")]
+        rows += [("", f"{item.name} (line {item.line}) {item.reason}") for item in self.examples]
         if self.skipped > len(self.examples):
-            table.add_row("", f"and {self.skipped - len(self.examples):,} more: see the .skipped.tsv")
-        table.add_row("summation-to-delta", self._completeness_text())
+            rows.append(("", f"and {self.skipped - len(self.examples):,} more: see the .skipped.tsv"))
+        if self.identical:
+            rows.append(
+                ("identical", f"{self.identical:,} with references equal to themselves, which add nothing")
+            )
+        rows.append(("summation-to-delta", self._completeness_text()))
         rate = self.scored / self.seconds if self.seconds else 0.0
-        table.add_row("time", f"{self.seconds:.1f} s, {rate:,.1f} sequences per second")
-        for position, path in enumerate(written):
-            table.add_row("written" if position == 0 else "", Text(str(path)))
-        console.print(table)
+        rows.append(("time", f"{self.seconds:.1f} s, {rate:,.1f} sequences per second"))
+        rows += [("written" if place == 0 else "", str(path)) for place, path in enumerate(written)]
+        return [f"{label:<18}  {printable(text)}" for label, text in rows]
 
     def _completeness_text(self) -> str:
         if self.exempt:
@@ -108,3 +123,9 @@ class Summary:
         tolerance = next(iter(self.completeness.values())).tolerance
         verdict = "all" if not beyond else f"all but {beyond:,}"
         return f"worst relative error {self.worst:.1e}; {verdict} within {tolerance:.0e}"
+
+
+def printable(text: str) -> str:
+    """Names from files can hold anything; a terminal must not obey what they hold."""
+    shown = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return text if text.isprintable() else "".join(shown)

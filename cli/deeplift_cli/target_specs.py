@@ -39,8 +39,8 @@ def parse_targets(text: str) -> tuple[TargetSpec, ...]:
         if not found:
             raise ValueError(f"{text!r} is not an index (3), several (0,3,5) or an element ((50,1))")
         single, several = found.groups()
-        index = int(single) if single else tuple(int(part) for part in several.split(","))
-        targets.append(TargetSpec(index))
+        index = (int(single),) if single else tuple(int(part) for part in several.split(","))
+        targets.append(TargetSpec(index if len(index) > 1 else index[0]))
         place = found.end()
     if not targets or text.rstrip().endswith(","):
         raise ValueError(f"{text!r} does not name a target")

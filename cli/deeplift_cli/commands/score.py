@@ -1,6 +1,7 @@
 """`deeplift score`: contribution scores of every sequence of a file."""
 
 from collections.abc import Callable
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from click.core import ParameterSource
 
 import deeplift_references
 from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
-from deeplift_cli.models.layout import LAYOUTS
+from deeplift_cli.errors import UserError
+from deeplift_cli.models.layout import LAYOUTS, Layout
 from deeplift_cli.options import ScoreOptions
 from deeplift_cli.outputs.overlap import RULES as OVERLAPS
 from deeplift_cli.target_specs import parse_targets
@@ -17,9 +19,12 @@ from deeplift_core import ACTIVATION_RULES, RULES, OptionError
 from deeplift_core.rule_names import check_activation_rule, parse_rule
 
 _FILE = click.Path(path_type=Path)
+_SEED = click.IntRange(-(2**63), 2**63 - 1)  # what the score file's attributes hold
+_LARGEST_BATCH = 2**24
+_MOST_THREADS = 1024  # beyond some thousands OpenMP ends the process
 
 
-def _parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+def _parsed(parse: Callable[[Any], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """A click callback: what ``parse`` refuses with ValueError is an unusable option (exit code 2)."""
 
     def callback(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -61,9 +66,28 @@ def _frequencies(text: str) -> tuple[float, ...] | None:
 def _batch_size(text: str) -> int | None:
     if text == "auto":
         return None
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"{text!r} is neither auto nor a number of sequences")
+    if not text.isdecimal() or not 1 <= int(text) <= _LARGEST_BATCH:
+        raise ValueError(f"{text!r} is neither auto nor a number of sequences from 1 to {_LARGEST_BATCH:,}")
     return int(text)
+
+
+def _new_file(text: str) -> Path:
+    if text.endswith(("/", "/.")) or Path(text).name in ("", ".", ".."):
+        raise ValueError(f"{text!r} is a folder; give the name of a file")
+    return Path(text)
+
+
+def _alphabet(text: str) -> str:
+    try:
+        return Layout("ncl", text).alphabet
+    except UserError as error:
+        raise ValueError(str(error)) from error
+
+
+def _limit(value: float) -> float:
+    if isnan(value):
+        raise ValueError("nan is no limit")
+    return value
 
 
 def _device(text: str) -> str:
@@ -86,8 +110,10 @@ _OPTIONS = (
         "-r", "--regions", "--peaks", type=_FILE,
         help="BED or narrowPeak: windows around the summits, or else the midpoints.",
     ),
-    click.option("-o", "--out", type=_FILE, required=True, help="HDF5 file of scores to write."),
-    click.option("--bigwig", type=_FILE, help="Also write a bigWig of the observed bases' contributions."),
+    click.option("-o", "--out", required=True, callback=_parsed(_new_file), metavar="PATH",
+                 help="HDF5 file of scores to write."),
+    click.option("--bigwig", callback=_parsed(_new_file), metavar="PATH",
+                 help="Also write a bigWig of the observed bases' contributions."),
     click.option(
         "-c", "--chrom-sizes", type=_FILE, help="For --bigwig with --fasta: two columns, name and length."
     ),
@@ -102,15 +128,18 @@ _OPTIONS = (
                  help=f"Another rule for modules whose name fits; RULE is {', '.join(ACTIVATION_RULES)}."),
     click.option("--reference", default="dinucleotide", callback=_parsed(_reference), show_default=True,
                  metavar=_REFERENCES, help="What sequences are compared with."),
-    click.option("--save-references", type=_FILE, help="Write the references used, for --reference file:."),
+    click.option("--save-references", callback=_parsed(_new_file), metavar="PATH",
+                 help="Write the references used, for --reference file:."),
     click.option("--frequencies", default="auto", callback=_parsed(_frequencies), metavar="A,C,G,T|auto",
                  help="For --reference frequency; auto counts the bases of the input.  [default: auto]"),
     click.option("--n-references", "--n-shuffles", type=click.IntRange(min=1), default=20, show_default=True,
                  help="Shuffles, or background sequences, for each sequence."),
-    click.option("--seed", type=int, default=0, show_default=True, help="For shuffles and draws."),
+    click.option("--seed", type=_SEED, default=0, show_default=True, metavar="INTEGER",
+                 help="For shuffles and draws."),
     click.option("--layout", type=click.Choice(["auto", *LAYOUTS]), default="auto", show_default=True,
                  help="Axes of the model's input: n batch, c bases, l positions."),
-    click.option("--alphabet", default="ACGT", show_default=True, help="The model's order of bases."),
+    click.option("--alphabet", default="ACGT", callback=_parsed(_alphabet), show_default=True,
+                 metavar="LETTERS", help="The model's order of bases."),
     click.option("--logits/--no-logits", default=True, show_default=True,
                  help="Explain the logit before a final sigmoid or softmax."),
     click.option("--centre/--no-centre", default=True, show_default=True,
@@ -120,12 +149,14 @@ _OPTIONS = (
     click.option("--overlap", type=click.Choice(list(OVERLAPS)), default="nearest-centre", show_default=True,
                  help="bigWig: which window counts where several overlap."),
     click.option("--max-completeness-error", type=click.FloatRange(min=0), metavar="E",
+                 callback=_parsed(_limit),
                  help="Exit with 3 if summation-to-delta is off by more (relative)."),
     click.option("--batch-size", default="auto", callback=_parsed(_batch_size), metavar="auto|K",
                  help="Sequences at a time.  [default: auto]"),
     click.option("--device", default="auto", callback=_parsed(_device), metavar="auto|cpu|cuda[:i]",
                  help="Where to compute.  [default: auto]"),
-    click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: torch's]"),
+    click.option("--threads", type=click.IntRange(1, _MOST_THREADS), metavar="N",
+                 help="CPU threads.  [default: torch's]"),
     click.option("--precision", type=click.Choice(["float32", "float64"]), default="float32",
                  show_default=True, help="To compute in."),
     click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
@@ -162,8 +193,14 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
     options = ScoreOptions(**given)
     with screen.progress() as progress:
         summary, written = score(options, screen, progress)
-    screen.finish(summary, written)
-    return 3 if any(part.beyond_limit for part in summary.completeness.values()) else 0
+    screen.show(summary.lines(written))
+    for line in summary.warnings():
+        screen.note(f"warning: {line}")
+    beyond = summary.beyond_limit()
+    if beyond is None:
+        return 0
+    screen.problem(beyond)
+    return 3
 
 
 def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> None:

@@ -63,7 +63,7 @@ class SavedForEach(Reference):
             for i, sequence in enumerate(one_hot)
         ]
         found = np.stack([self._dataset[place] for place in places]).astype(np.float32)
-        return blank_missing(found, one_hot)
+        return blank_missing(_finite(found, self._path), one_hot)
 
     def _place(self, sequence: npt.NDArray[Any], record: int | None) -> int:
         if self._rows is not None:
@@ -96,14 +96,32 @@ def open_saved(argument: str | None, settings: Settings) -> Reference:
     except OSError as error:
         raise UserError(f"references {path} are not an HDF5 file ({error})") from error
     dataset = file.get(_DATASET)
-    if not isinstance(dataset, h5py.Dataset) or dataset.ndim not in (3, 4) or dataset.shape[-2] != 4:
-        raise UserError(f"references {path} have no dataset {_DATASET!r} of shape [R, 4, L] or [N, R, 4, L]")
+    if not _is_set_of_references(dataset):
+        raise UserError(
+            f"references {path} have no dataset {_DATASET!r} of numbers with shape [R, 4, L] or [N, R, 4, L]"
+        )
     if dataset.shape[-1] != length:
         raise UserError(f"references {path} are {dataset.shape[-1]} bp long; the sequences are {length} bp")
     if dataset.ndim == 3:
-        return SavedForAll(dataset[:].astype(np.float32))
+        return SavedForAll(_finite(dataset[:].astype(np.float32), path))
     rows = {key: place for place, key in enumerate(file[_DIGESTS][:])} if _DIGESTS in file else None
     return SavedForEach(dataset, rows, path)
+
+
+def _is_set_of_references(dataset: Any) -> bool:
+    if (
+        not isinstance(dataset, h5py.Dataset)
+        or dataset.ndim not in (3, 4)
+        or dataset.dtype.kind not in "biuf"
+    ):
+        return False
+    return dataset.shape[-2] == 4 and 0 not in dataset.shape
+
+
+def _finite(references: npt.NDArray[np.float32], path: Path) -> npt.NDArray[np.float32]:
+    if not np.isfinite(references).all():
+        raise UserError(f"references {path} hold values that are not finite numbers")
+    return references
 
 
 class ReferenceFile:

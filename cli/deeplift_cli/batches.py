@@ -1,0 +1,94 @@
+"""The input's records as one-hot batches."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from deeplift_cli.explaining import Explained
+from deeplift_cli.options import ScoreOptions
+from deeplift_cli.outputs import Placement
+from deeplift_cli.scoring import reverse_complement
+from deeplift_cli.sequences import FastaSource, GenomeSource, Record, Region, Skipped, one_hot
+
+Source = FastaSource | GenomeSource
+
+
+@dataclass(frozen=True)
+class Batch:
+    """At most K sequences.
+
+    Attributes
+    ----------
+    regions : list of Region
+    sequences : int8 array [N, 4, L]
+        As they are scored.
+    turned : bool array [N]
+        Whether they run against the genome's direction, so that scores are turned back.
+    """
+
+    regions: list[Region]
+    sequences: npt.NDArray[np.int8]
+    turned: npt.NDArray[np.bool_]
+
+
+class Records:
+    """The input's records, which may be gone through several times.
+
+    Parameters
+    ----------
+    options : ScoreOptions
+    source : Source
+    explained : Explained
+    """
+
+    def __init__(self, options: ScoreOptions, source: Source, explained: Explained) -> None:
+        self._options = options
+        self._source = source
+        # With None a FASTA source says "the first record has", not "the model takes", of other lengths.
+        any_length = explained.takes_any_length and isinstance(source, FastaSource)
+        self._length = None if any_length else explained.length
+
+    def usable(self, skip: Callable[[Skipped], None] = lambda _: None) -> Iterator[Record]:
+        """Records that can be scored; ``skip`` gets the others."""
+        for record in self._source.records(self._length):
+            if isinstance(record, Skipped):
+                skip(record)
+            else:
+                yield record
+
+    def batches(self, rows: int, skip: Callable[[Skipped], None] = lambda _: None) -> Iterator[Batch]:
+        """Records that can be scored, so many at a time."""
+        records = self.usable(skip)
+        while chunk := list(islice(records, rows)):
+            yield _encode(chunk, self._source, self._options)
+
+    def check_places(self, sizes: dict[str, int]) -> None:
+        """Refuse, before any work, what has no place in a bigWig.
+
+        Raises
+        ------
+        UserError
+            Naming the first such record.
+        """
+        placement = Placement(sizes)
+        for record in self.usable():
+            placement.check(record.region)
+
+
+def _encode(records: list[Record], source: Source, options: ScoreOptions) -> Batch:
+    """Sequences as they are scored.
+
+    Windows of a genome run along it; with `--strand-aware` those on the minus strand are turned. A FASTA
+    record whose name says minus strand holds the reverse complement already (bedtools getfasta -s).
+    """
+    sequences = one_hot([record.letters for record in records])
+    minus = np.array([record.has_coordinates and record.region.strand == "-" for record in records])
+    if source.orientation == "strand":
+        turned = minus
+    else:
+        turned = minus & options.strand_aware
+        sequences[turned] = reverse_complement(sequences[turned])
+    return Batch([record.region for record in records], sequences, turned)

@@ -1,0 +1,56 @@
+"""Stopping on a signal: everything unfinished is cleaned up on the way out."""
+
+import signal
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_received: signal.Signals | None = None
+
+
+class Stopped(BaseException):
+    """A signal asked the program to stop.
+
+    Parameters
+    ----------
+    number : signal.Signals
+    """
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number.name)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """As a shell reports it: 130 for SIGINT, 143 for SIGTERM."""
+        return 128 + self.number
+
+
+def stop_on_signals() -> None:
+    """From now on raise `Stopped` in the main thread; a signal that was ignored (nohup) stays so."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+
+
+def check_stopped() -> None:
+    """Raise `Stopped` if a signal came and some library swallowed the exception.
+
+    Raises
+    ------
+    Stopped
+    """
+    if _received is not None:
+        raise Stopped(_received)
+
+
+def received() -> Stopped | None:
+    """The signal that came, whatever became of the exception; None if there was none."""
+    return None if _received is None else Stopped(_received)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    global _received
+    # Impatient users and schedulers send several: a second one must not cut the removal of files short.
+    if _received is None:
+        _received = signal.Signals(number)
+        raise Stopped(_received)
