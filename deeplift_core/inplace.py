@@ -83,7 +83,7 @@ class TensorTracker:
         written = self._written.get(_address(tensor))
         holder, version = self._entries.get(tensor, (None, -1))
         if written is not None and version != written.version:
-            holder = self._read(tensor, written)
+            holder = self._read(tensor, written.layout)
             self._entries[tensor] = (holder, written.version)
         return holder if isinstance(holder, Ref) else None
 
@@ -119,11 +119,19 @@ class TensorTracker:
         written.version += 1
         self._entries[tensor] = (holder, written.version)
 
-    def _read(self, tensor: Tensor, written: _Written) -> Holder:
-        layout = written.layout
+    def bound_view(self, tensor: Tensor, source: Tensor) -> Tensor:
+        """``tensor``, which shows memory of ``source`` by strides of its own, bound to its values."""
+        ref = self.lookup(source)
+        assert ref is not None
+        self.bind(tensor, self._read(tensor, _Layout.of(source, ref)))
+        return tensor
+
+    def _read(self, tensor: Tensor, layout: _Layout) -> Holder:
         if layout == _Layout.of(tensor, layout.holder):
             return layout.holder
         places = _places(tensor, layout)
+        if tensor.shape == layout.size and torch.equal(places.flatten().cpu(), torch.arange(places.numel())):
+            return layout.holder
         if isinstance(layout.holder, Tensor):
             return layout.holder.reshape(-1)[places]
         return self._emit(aten.index.Tensor, (self._flat(layout), [places]), {}, tensor)

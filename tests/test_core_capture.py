@@ -390,6 +390,45 @@ def test_views_in_the_model_do_not_mind_the_strides_of_a_batch(change: Callable[
     assert DeepLift(model, x).attribute(x, references[0]).completeness_error.abs().max() < 1e-9
 
 
+def test_channels_last_models() -> None:
+    """Their global pooling restrides its result in place."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Unflatten(2, (1, L)), nn.Conv2d(4, 3, (1, 3)), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(3, 1),
+    )  # fmt: skip
+    assert_replays(model.double().to(memory_format=torch.channels_last))
+    strided = Net(
+        lambda s, x: torch.as_strided(s.c(x), (3, 8, 3), (24, 1, 8)).flatten(1)[:, :5], c=nn.Conv1d(4, 3, 3)
+    )
+    assert_replays(strided.double())
+    pooled = Net(
+        lambda s, x: F.adaptive_avg_pool1d(s.c(x).transpose(1, 2).contiguous().transpose(1, 2), 1),
+        c=nn.Conv1d(4, 3, 3),
+    )
+    assert_replays(pooled.double())
+
+
+def test_calls_in_place_belong_to_an_activation_like_others() -> None:
+    """exp in place, then SiLU: one activation, however it is written."""
+    x, references = batch()
+    scores = []
+    for run in (
+        lambda h: F.silu(torch.exp(h)),
+        lambda h: F.silu(h.exp_()),
+        lambda h: F.silu(h.exp_(), inplace=True),
+    ):
+        torch.manual_seed(0)
+        model = Net(
+            lambda s, x, run=run: s.e(run(s.d(x.flatten(1)))), d=nn.Linear(40, 3), e=nn.Linear(3, 1)
+        ).double()
+        explainer = DeepLift(model, x, rule="revealcancel")
+        assert [node.rule for node in explainer.nodes].count("rescale") == 1
+        scores.append(explainer.attribute(x, references).contributions)
+    for found in scores[1:]:
+        torch.testing.assert_close(found, scores[0], rtol=0, atol=1e-12)
+
+
 def test_equal_values_in_other_strides_differ_nowhere() -> None:
     """x against itself laid out otherwise: the same kernels on the same shapes, so exactly nothing."""
     model = Net(lambda s, x: s.b(x).flatten(1).sum(1, keepdim=True), b=small()[:3])

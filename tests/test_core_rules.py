@@ -348,6 +348,23 @@ def test_softmax_is_finite_and_exact_at_large_logits(dtype: torch.dtype) -> None
     assert shift.contributions.sum().abs() < 1e-4
 
 
+@pytest.mark.parametrize(
+    ("kind", "scale"),
+    [(nn.Softmax, 1e3), (nn.Softmax, 1e8), (nn.Softmax, 1e20), (nn.LogSoftmax, 1e3), (nn.LogSoftmax, 1e7)],
+)
+def test_softmax_sums_where_one_class_outweighs_the_others(kind: type[nn.Module], scale: float) -> None:
+    """Logits that move by very different amounts, so that L_k / sum L is 1 to all digits."""
+    x = torch.tensor([[1.5e-5 * scale, 0, 1, 0], [3, scale, 0, 1]], dtype=torch.float64)
+    r = torch.tensor(
+        [[[2.0, 0, 1, scale], [0, 0, 0, 0]], [[4, 5, 6, 7], [scale, 0, 1, 0]]], dtype=torch.float64
+    )
+    explainer = DeepLift(kind(1), logits=False)
+    for target in range(4):
+        result = explainer.attribute(x, r, target, per_reference=True)
+        delta = (result.output[:, None] - result.reference_output).abs().clamp(min=1)
+        assert (result.completeness_error.abs() / delta).max() < 1e-9
+
+
 # ---- which rule each activation gets under genomics-default
 
 

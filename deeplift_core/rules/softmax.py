@@ -51,9 +51,14 @@ class Softmax(_OverAxis):
     label: ClassVar[str] = "softmax"
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
-        """L_k (m_k - sum_i m_i L_i / sum L)."""
+        """L_k (m_k - sum_i m_i L_i / sum L).
+
+        What all m_k share changes nothing, so that of the largest L is taken off: the difference would
+        lose its digits where one L outweighs the others.
+        """
         mean, share = self._means(walk)
-        weighted = mean * self._fresh(walk, m)
+        fresh = self._fresh(walk, m)
+        weighted = mean * (fresh - fresh.gather(self._axes[0], share.argmax(self._axes[0], keepdim=True)))
         common = weighted.sum(self._axes, keepdim=True)
         return [(self._source, Multipliers.same(weighted - share * common))]
 
@@ -65,11 +70,16 @@ class LogSoftmax(_OverAxis):
     label: ClassVar[str] = "log-softmax"
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
-        """m_k - (L_k / sum L) sum_i m_i."""
+        """m_k - (L_k / sum L) sum_i m_i; for the largest L_k, which may be all of sum L, from the others."""
         _, share = self._means(walk)
         total = self._fresh(walk, m)
+        largest = torch.zeros_like(share, dtype=torch.bool)
+        largest.scatter_(self._axes[0], share.argmax(self._axes[0], keepdim=True), True)
         common = total.sum(self._axes, keepdim=True)
-        return [(self._source, Multipliers.same(total - share * common))]
+        others = share.masked_fill(largest, 0).sum(self._axes, keepdim=True)
+        rest = total.masked_fill(largest, 0).sum(self._axes, keepdim=True)
+        sent = torch.where(largest, total * others - share * rest, total - share * common)
+        return [(self._source, Multipliers.same(sent))]
 
 
 @rule_for("logsumexp")
