@@ -290,7 +290,7 @@ class DeepLift:
         plan = self._plan or self._record(inputs)
         shared = self._check_shapes(inputs, given)
         task = self._task(target, layer)
-        with torch.no_grad():
+        with torch.inference_mode(mode=False), torch.no_grad():  # adjoints are taken by autograd
             batches = [
                 self._batch(task, rows, refs, shared, per_reference)
                 for rows, refs in _batches(inputs, given, plan.graph.batch_size, shared)

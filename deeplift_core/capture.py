@@ -271,6 +271,7 @@ def recording(recorder: Recorder) -> Iterator[None]:
             register_module_forward_hook(recorder.left),
         ):
             stack.callback(handle.remove)
+        stack.enter_context(torch.inference_mode(mode=False))  # snapshots made in it fit no gradient
         stack.enter_context(torch.no_grad())
         # Not torch.backends.mkldnn.flags: it warns about settings of other devices.
         stack.callback(torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled())

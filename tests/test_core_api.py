@@ -483,7 +483,19 @@ def test_gradients_run_on_operations_without_a_rule() -> None:
     assert not result.multipliers.requires_grad
 
 
-# ---- dtype, and what imports what
+# ---- dtype, gradient modes, and what imports what
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_scores_do_not_depend_on_the_callers_gradient_mode(rule: str) -> None:
+    x, references = data()
+    expected = DeepLift(smooth(), x, rule=rule).attribute(x, references).contributions
+    for mode in (torch.inference_mode(), torch.no_grad(), torch.enable_grad()):
+        with mode:
+            model, own_x = smooth(), x.clone().requires_grad_(not torch.is_inference_mode_enabled())
+            found = DeepLift(model, own_x, rule=rule).attribute(own_x, references.clone()).contributions
+        assert torch.equal(found, expected)
+        assert not found.requires_grad
 
 
 def test_float64_on_a_float32_model() -> None:

@@ -365,6 +365,19 @@ def test_softmax_sums_where_one_class_outweighs_the_others(kind: type[nn.Module]
         assert (result.completeness_error.abs() / delta).max() < 1e-9
 
 
+def test_a_masked_softmax_is_the_softmax_of_the_rest() -> None:
+    """Logits of -inf by a constant mask, as in attention, get exactly nothing."""
+    torch.manual_seed(0)
+    x, r = torch.randn(3, 6, dtype=torch.float64), torch.randn(3, 2, 6, dtype=torch.float64)
+    mask = torch.tensor([False, True, False, False, True, False])
+    for kind, index in ((nn.Softmax(1), 2), (nn.LogSoftmax(1), 2)):
+        masked = Net(lambda s, v, kind=kind: kind(v.masked_fill(mask, -torch.inf)))
+        found = DeepLift(masked, logits=False).attribute(x, r, index).contributions
+        rest = DeepLift(kind, logits=False).attribute(x[:, ~mask], r[:, :, ~mask], 1).contributions
+        torch.testing.assert_close(found[:, ~mask], rest, rtol=0, atol=1e-12)
+        assert found[:, mask].count_nonzero() == 0
+
+
 # ---- which rule each activation gets under genomics-default
 
 

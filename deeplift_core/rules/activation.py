@@ -142,8 +142,8 @@ class Formula:
                 breaks = breaks or ((probe == 0 or abs(probe) > 10) and self._breaks(probe, value.shape))
             else:
                 overflows = True
-                grows = grows or undefined or abs(probe) <= 10
-        from_where = 10 if overflows else 1e3
+                grows = grows or undefined or abs(probe) <= 4
+        from_where = 1 if overflows else 1e3  # where it overflows, only nearer by can be seen how it grows
         grows = grows or any(y > 1e3 * abs(x) for x, y in largest.items() if abs(x) >= from_where)
         pole = any({-1.0, 1.0} <= found or 0.0 in found for found in signs.values())
         return _Traits(not (grows or pole), overflows, breaks)

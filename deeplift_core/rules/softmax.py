@@ -19,7 +19,7 @@ from deeplift_core.rules.registry import rule_for
 
 def logarithmic_mean(log_p: Tensor, log_q: Tensor) -> Tensor:
     """(p - q) / (log p - log q) without cancellation; p where they are equal."""
-    gap = (log_p - log_q).abs()
+    gap = torch.where(log_p == log_q, 0, (log_p - log_q).abs())  # both -inf where a mask says so
     ratio = torch.where(gap == 0, 1, -torch.expm1(-gap) / torch.where(gap == 0, 1, gap))
     return torch.maximum(log_p, log_q).exp() * ratio
 
