@@ -1,7 +1,7 @@
 """`DeepLift`: contribution scores of a model's inputs against references."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Any
 
@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from deeplift_core import targets
 from deeplift_core.capture import borrowed, record_model
+from deeplift_core.completeness import TOLERANCE, relative_error
 from deeplift_core.errors import OptionError, TargetError
+from deeplift_core.graph import Graph
 from deeplift_core.plan import Plan
 from deeplift_core.propagate import Score, gradients, scores, values_to_keep
 from deeplift_core.rule_names import parse_rule
@@ -54,7 +56,9 @@ class Attribution:
     prediction : Tensor [N]
         The same element of the model's own output.
     completeness_error : Tensor [N, R]
-        Sum of the pair's contributions - (output - reference_output): summation-to-delta says 0.
+        Sum of the pair's contributions - (output - reference_output): summation-to-delta says 0. In
+        float32, rows that rounding carries beyond 1e-4 (relative, see `deeplift_core.completeness`) are
+        computed again in float64.
     """
 
     contributions: Any
@@ -77,7 +81,7 @@ class _Pair:
     completeness_error: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Task:
     """What one call explains: target and prediction nodes, and the layers that get scores."""
 
@@ -160,6 +164,8 @@ class DeepLift:
         self.device = torch.device(device or ("cpu" if own is None else own.device))
         self._plan: Plan | None = None
         self._tasks: dict[Any, _Task] = {}
+        self._float64_plan: Plan | None = None
+        self._float64: dict[_Task, _Task] = {}
         self._shared: dict[Any, tuple[tuple[Tensor, ...], dict[int, Any]]] = {}
         if example is not None:
             self._record(self._as_inputs(example))
@@ -292,7 +298,7 @@ class DeepLift:
         task = self._task(target, layer)
         with torch.inference_mode(mode=False), torch.no_grad():  # adjoints are taken by autograd
             batches = [
-                self._batch(task, rows, refs, shared, per_reference)
+                self._batch_within_tolerance(task, rows, refs, shared, per_reference)
                 for rows, refs in _batches(inputs, given, plan.graph.batch_size, shared)
             ]
         joined = {
@@ -360,12 +366,53 @@ class DeepLift:
             raise TargetError(f"the target does not depend on the output of module {layer!r}")
         return plan, at
 
+    def _batch_within_tolerance(
+        self, task: _Task, rows: list[Tensor], references: list[Tensor], shared: bool, per_reference: bool
+    ) -> Attribution:
+        """Scores of one batch; rows that float32 rounds beyond the tolerance come from float64.
+
+        That takes contributions that cancel to less than a thousandth of their size, and is rare.
+        """
+        result = self._batch(task, rows, references, shared, per_reference)
+        if self._steps or self.dtype != torch.float32 or self.device.type == "mps":
+            return result
+        error = relative_error(result.completeness_error, result.output, result.reference_output)
+        beyond = (error > TOLERANCE[torch.float32]).any(1)
+        if not bool(beyond.any()):
+            return result
+        exact = self._batch(
+            self._in_float64(task),
+            [tensor.double() for tensor in rows],
+            [tensor.double() for tensor in references],
+            False,
+            per_reference,
+        )
+        return Attribution(
+            *(
+                _choose(beyond, getattr(exact, item.name), getattr(result, item.name))
+                for item in fields(Attribution)
+            )
+        )
+
+    def _in_float64(self, task: _Task) -> _Task:
+        """The same task on a copy of the recording in float64: its nodes are at the same places."""
+        if task not in self._float64:
+            graph = self._recorded().graph
+            if self._float64_plan is None:
+                twin = Graph(inputs=graph.inputs, module_outputs=graph.module_outputs, device=graph.device)
+                self._float64_plan = Plan(twin, self._rule, self._layer_rules)
+            plan = self._float64_plan
+            plan.graph.follow(graph, torch.float64)
+            if task.layers != tuple(graph.inputs):
+                plan = plan.scoring(task.layers[0])
+            self._float64[task] = replace(task, plan=plan)
+        return self._float64[task]
+
     def _batch(
         self, task: _Task, rows: list[Tensor], references: list[Tensor], shared: bool, per_reference: bool
     ) -> Attribution:
         """Scores of one batch of K rows, padding included."""
-        graph = self._recorded().graph
-        x = graph.run(rows, [task.target, task.prediction], task.keep)
+        x = task.plan.graph.run(rows, [task.target, task.prediction], task.keep)
         pairs = []
         for place in range(references[0].shape[1]):
             reference = [tensor[:, place].contiguous() for tensor in references]
@@ -390,7 +437,7 @@ class DeepLift:
 
     def _reference_values(self, task: _Task, reference: list[Tensor], place: int | None) -> dict[int, Any]:
         """Forward values at one reference; those of a shared reference are kept for the next batch."""
-        graph = self._recorded().graph
+        graph = task.plan.graph
         if place is None:
             return graph.run(reference, [task.target], task.keep)
         key = (task.target, task.layers, place)
@@ -411,7 +458,7 @@ class DeepLift:
         hypothetical = []
         for index in task.layers:
             here, there, m = x[index], reference[index], found[index].multiplier
-            axis = _channel_axis(here, self._channel_axis) if index in self._recorded().graph.inputs else None
+            axis = _channel_axis(here, self._channel_axis) if index in task.plan.graph.inputs else None
             hypothetical.append(None if axis is None else _hypothetical(m, here, there, axis))
         # In float64, so that what is reported is the scores' error and not that of adding them up.
         total = sum(item.flatten(1).sum(1, dtype=torch.float64) for item in contributions)
@@ -470,6 +517,15 @@ def _batches(
             yield rows, [tensor.expand(size, *tensor.shape) for tensor in references]
         else:
             yield rows, [tensor[places] for tensor in references]
+
+
+def _choose(rows: Tensor, chosen: Any, other: Any) -> Any:
+    """``chosen`` in these rows [K], ``other`` elsewhere and in its precision."""
+    if isinstance(other, list):
+        return [_choose(rows, *pair) for pair in zip(chosen, other, strict=True)]
+    if other is None:
+        return None
+    return torch.where(rows.reshape(-1, *(1 for _ in other.shape[1:])), chosen.to(other.dtype), other)
 
 
 def _mean(column: Sequence[Tensor]) -> Tensor:

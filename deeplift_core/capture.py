@@ -95,12 +95,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = dict(kwargs or {})
         varying = any(self.ref(tensor) is not None for tensor in _tensors((args, kwargs)))
         name = op_name(func)
+        if func._schema.is_mutable and (varying or any(map(self._tracker.was_written, args[:1]))):
+            return self._write(func, args, kwargs)
         if not varying or name in _READS_SHAPE:
             return func(*args, **kwargs)
         if name in _READS_VALUES:
             self.refuse_reading(str(func))
-        if func._schema.is_mutable:
-            return self._write(func, args, kwargs)
         if func is aten.as_strided.default:
             return self._tracker.bound_view(func(*args, **kwargs), args[0])
         if name in NORMAL_FORMS:

@@ -5,7 +5,7 @@ contributions is :mod:`deeplift_core.rules`.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -100,6 +100,17 @@ def call(node: Node, lookup: Callable[[int], Any]) -> Any:
     return node.op(*args, **kwargs)
 
 
+def converted(value: Any, dtype: torch.dtype) -> Any:
+    """Give floating tensors and dtypes in nested arguments another precision."""
+    if isinstance(value, Tensor) and value.is_floating_point():
+        return value.to(dtype)
+    if isinstance(value, torch.dtype) and value.is_floating_point:
+        return dtype
+    if isinstance(value, (tuple, list)):
+        return type(value)(converted(item, dtype) for item in value)
+    return value
+
+
 Value = Any  # a tensor, or a tuple of tensors for an op with several results
 
 
@@ -134,6 +145,19 @@ class Graph:
         )
         self.nodes.append(node)
         return Ref(node.index)
+
+    def follow(self, other: "Graph", dtype: torch.dtype) -> None:
+        """Append the nodes by which ``other`` is longer, at the same places but in another precision."""
+        for node in other.nodes[len(self.nodes) :]:
+            arguments = converted(node.args, dtype), converted(tuple(node.kwargs.values()), dtype)
+            self.nodes.append(
+                replace(
+                    node,
+                    args=arguments[0],
+                    kwargs=dict(zip(node.kwargs, arguments[1], strict=True)),
+                    dtype=converted(node.dtype, dtype),
+                )
+            )
 
     def ancestors(self, *indices: int) -> list[int]:
         """The nodes that ``indices`` depend on, themselves included, in graph order."""

@@ -97,6 +97,10 @@ class TensorTracker:
             self._snapshots[key] = ((tensor.untyped_storage(), version), copy)
         return copy
 
+    def was_written(self, target: Any) -> bool:
+        """Whether the storage of a tensor was written to, so that constants written there count, too."""
+        return isinstance(target, Tensor) and _address(target) in self._written
+
     def before_write(self, tensor: Tensor) -> None:
         """Note what the storage holds before the first write to it."""
         key = _address(tensor)

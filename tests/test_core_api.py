@@ -460,16 +460,18 @@ def test_integrated_gradients_by_the_midpoint_rule(rule: str, steps: int) -> Non
 
 
 def test_integrated_gradients_converge_to_the_difference() -> None:
-    x, references = data(2, 2)
+    """The midpoint rule's error falls with the square of the number of steps."""
+    x, references = data(1, 1)
     errors = [
-        DeepLift(smooth(), x, rule=f"integrated-gradients:{n}")
-        .attribute(x, references)
-        .completeness_error.abs()
-        .max()
-        for n in (5, 50, 500)
+        float(
+            DeepLift(smooth(), x, rule=f"integrated-gradients:{n}")
+            .attribute(x, references)
+            .completeness_error.abs()
+        )
+        for n in (4, 40, 160)
     ]
-    assert errors[0] > 20 * errors[1] > 400 * errors[2]
-    assert errors[2] < 1e-5
+    assert errors[0] > 20 * errors[1] > 160 * errors[2]
+    assert errors[2] < 1e-4
 
 
 def test_gradients_run_on_operations_without_a_rule() -> None:

@@ -292,6 +292,16 @@ def _an_expanded_view_sees_the_write(s: Net, x: torch.Tensor) -> torch.Tensor:
     return wide
 
 
+def _constants_into_a_view(s: Net, x: torch.Tensor) -> torch.Tensor:
+    h = s.c(x)
+    every_other = h[:, ::2]
+    every_other.zero_()
+    every_other.add_(1.5)
+    h[:, 1].fill_(2)
+    h[:, 1, 3:].neg_()
+    return torch.tanh_(h)
+
+
 def _rewritten(s: Net, x: torch.Tensor) -> torch.Tensor:
     h = s.c(x)
     kept = h.clone()
@@ -355,7 +365,8 @@ def _padded_circularly(s: Net, x: torch.Tensor) -> torch.Tensor:
 
 
 IN_PLACE = [
-    _slices, _filled_row_by_row, _a_view_made_before_the_write, _an_expanded_view_sees_the_write, _rewritten,
+    _slices, _filled_row_by_row, _constants_into_a_view, _a_view_made_before_the_write,
+    _an_expanded_view_sees_the_write, _rewritten,
     _pieces, _shape_in_place, _arithmetic_in_place, _copied, _masked, _a_constant_changed_between_two_uses,
     _a_buffer_of_other_strides, _padded_circularly,
 ]  # fmt: skip
@@ -388,6 +399,27 @@ def test_views_in_the_model_do_not_mind_the_strides_of_a_batch(change: Callable[
         found = DeepLift(model, change(x)).attribute(change(x), given).contributions
         torch.testing.assert_close(found, expected, rtol=0, atol=0)
     assert DeepLift(model, x).attribute(x, references[0]).completeness_error.abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("rule", ["rescale", "revealcancel"])
+def test_what_is_cut_off_from_training_counts(rule: str) -> None:
+    """Detached terms are a part of the function, in affine pieces and in derivatives alike."""
+    x, references = batch()
+    references[0, 0] = x[0]
+    scores = []
+    for cut in (torch.Tensor.detach, torch.Tensor.clone, lambda t: t.data):
+        torch.manual_seed(0)
+
+        def run(s: Net, x: torch.Tensor, cut: Callable[..., Any] = cut) -> torch.Tensor:
+            h = s.d(x.flatten(1))
+            h = h + 0.5 * cut(h)
+            return s.e(torch.tanh(torch.stack([h, h], 1).mean(1)) * cut(h))
+
+        model = Net(run, d=nn.Linear(40, 3), e=nn.Linear(3, 1)).double()
+        scores.append(DeepLift(model, x, rule=rule).attribute(x, references, per_reference=True))
+        assert scores[-1].completeness_error.abs().max() < 1e-9
+    for found in scores[1:]:
+        torch.testing.assert_close(found.multipliers, scores[0].multipliers, rtol=0, atol=1e-12)
 
 
 def test_channels_last_models() -> None:

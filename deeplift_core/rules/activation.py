@@ -6,6 +6,7 @@ operations again on other values of the source.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import ClassVar, NamedTuple
 
@@ -24,6 +25,8 @@ from deeplift_core.rules.base import (
     scaled_multipliers,
     sum_to_shape,
 )
+
+aten = torch.ops.aten
 
 # Bounded slope on all reals whatever their constants: no need to look.
 _TAME = {
@@ -75,7 +78,9 @@ class Formula:
     """
 
     def __init__(self, graph: Graph, source: int, output: int, body: Sequence[int]) -> None:
-        self._nodes = [graph.nodes[index] for index in body]
+        nodes = [graph.nodes[index] for index in body]
+        # What a model cuts off from its training is a part of the function all the same.
+        self._nodes = [replace(n, op=aten.alias.default) if n.op is aten.detach.default else n for n in nodes]
         self._source = source
         self._output = output
         self._rank = len(graph.nodes[source].shape)
