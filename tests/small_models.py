@@ -172,7 +172,7 @@ class BatchOfOne(Net):
 
 class DependsOnBatch(Net):
     def forward(self, x: Tensor) -> Tensor:
-        return self.logits(x) + x.mean(0).sum()
+        return self.logits(x - 0.5 * x.mean(0, keepdim=True))
 
 
 class GivesNan(Net):

@@ -12,6 +12,7 @@ from deeplift_cli.options import ScoreOptions
 from deeplift_cli.outputs import Placement
 from deeplift_cli.scoring import reverse_complement
 from deeplift_cli.sequences import FastaSource, GenomeSource, Record, Region, Skipped, one_hot
+from deeplift_cli.stopping import check_stopped
 
 Source = FastaSource | GenomeSource
 
@@ -63,6 +64,7 @@ class Records:
         """Records that can be scored, so many at a time."""
         records = self.usable(skip)
         while chunk := list(islice(records, rows)):
+            check_stopped()
             yield _encode(chunk, self._source, self._options)
 
     def check_places(self, sizes: dict[str, int]) -> None:

@@ -1,6 +1,7 @@
 """Stopping on a signal: everything unfinished is cleaned up on the way out."""
 
 import signal
+import sys
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -30,6 +31,7 @@ def stop_on_signals() -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
+    sys.unraisablehook = _say_unraisable
 
 
 def check_stopped() -> None:
@@ -46,6 +48,12 @@ def check_stopped() -> None:
 def received() -> Stopped | None:
     """The signal that came, whatever became of the exception; None if there was none."""
     return None if _received is None else Stopped(_received)
+
+
+def _say_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Python's own, but for a `Stopped` that came in a destructor: `check_stopped` raises it again."""
+    if unraisable.exc_type is not Stopped:
+        sys.__unraisablehook__(unraisable)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

@@ -1,0 +1,162 @@
+"""The command as a process: exit codes, streams, signals and memory."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small_models import deeplift, random_letters, torchscript, write_fasta
+
+from deeplift_cli import stopping
+
+START = [sys.executable, "-c", "from deeplift_cli.main import main; main()"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    write_fasta(Path("in.fa"), [random_letters(seed) for seed in range(3)])
+    return tmp_path
+
+
+def command(*arguments: object) -> list[str]:
+    return [*START, *map(str, arguments)]
+
+
+def score_command(fasta: str = "in.fa", *options: object) -> list[str]:
+    return command("score", "-m", torchscript("Net"), "-f", fasta, "-o", "results/out.h5", *options)
+
+
+def test_streams_and_exit_code_of_a_run_that_works() -> None:
+    Path("results").mkdir()
+    done = subprocess.run(score_command(), capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr == ""  # no warnings of libraries, no progress bar without a terminal
+    assert "sequences scored    3\n" in done.stdout
+    assert sorted(os.listdir("results")) == ["out.bed", "out.h5", "out.skipped.tsv"]
+
+
+def test_exit_code_of_options_that_make_no_sense() -> None:
+    done = subprocess.run(command("score", "-m", "model.onnx"), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--out" in done.stderr
+
+
+def test_a_reader_that_has_gone_is_no_failure() -> None:
+    """`deeplift score ... | head -1`: the files are written by then."""
+    show = "from deeplift_cli.screen import Screen; Screen(quiet=False).show(['a line'] * 9)"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", show], stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["--version"]])
+def test_help_does_not_wait_for_torch(arguments: list[str]) -> None:
+    check = (
+        "import sys; from deeplift_cli.main import run; code = run(sys.argv[1:]);"
+        "sys.exit(code or ('torch' in sys.modules) * 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", check, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "deeplift" in done.stdout
+
+
+# ---- signals
+
+
+def while_writing(_: subprocess.Popen[str]) -> bool:
+    return any(Path("results").glob(".*.part"))
+
+
+def while_importing_torch(process: subprocess.Popen[str]) -> bool:
+    try:
+        return "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()
+    except ProcessLookupError:
+        return False
+
+
+def stopped(
+    numbers: list[signal.Signals], moment: Callable[[subprocess.Popen[str]], bool]
+) -> tuple[int, str]:
+    """Start a long run, send it signals at the moment given, and return its exit code and stderr."""
+    write_fasta(Path("many.fa"), [random_letters(seed) for seed in range(100)] * 200)
+    Path("results").mkdir()
+    process = subprocess.Popen(
+        score_command("many.fa"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not moment(process):
+        assert process.poll() is None, "ended too early"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    for number in numbers:
+        process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert out == ""
+    return process.returncode, err
+
+
+@pytest.mark.parametrize(
+    ("numbers", "moment", "code"),
+    [
+        ([signal.SIGTERM], while_writing, 143),
+        ([signal.SIGINT, signal.SIGTERM, signal.SIGINT], while_writing, 130),  # an impatient user
+        pytest.param([signal.SIGTERM], while_importing_torch, 143,
+                     marks=pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")),
+    ],
+    ids=["SIGTERM", "SIGINT and more", "during import"],
+)  # fmt: skip
+def test_a_signal_ends_the_run_and_leaves_nothing(
+    numbers: list[signal.Signals], moment: Callable[[subprocess.Popen[str]], bool], code: int
+) -> None:
+    found, err = stopped(numbers, moment)
+    assert found == code
+    assert err == f"deeplift: stopped by {numbers[0].name}; what was unfinished is removed\n"
+    assert os.listdir("results") == []
+
+
+def test_a_stop_that_a_library_swallowed_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some call Python code from C and turn its exceptions into their own, or into nothing."""
+    Path("results").mkdir()
+    monkeypatch.setattr(stopping, "_received", signal.SIGTERM)
+    outcome = deeplift("score", "-m", torchscript("Net"), "-f", "in.fa", "-o", "results/out.h5")
+    assert outcome.code == 143
+    assert os.listdir("results") == []
+    outcome = deeplift("score", "-m", torchscript("Net"), "-f", "none.fa", "-o", "results/out.h5")
+    assert outcome.code == 143
+
+
+# ---- memory
+
+PEAKS = """
+import resource, sys
+from deeplift_cli.main import run
+def peak(fasta):
+    assert run(["score", "-q", "-m", sys.argv[1], "-f", fasta, "-o", fasta + ".h5", "--n-references", "2",
+                "--threads", "1", "--batch-size", "32"]) == 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+first = peak("few.fa")
+print((peak("many.fa") - first) / (1024 if sys.platform == "linux" else 1024**2))
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_sequences() -> None:
+    """Five times as many: kept, their scores alone would be 26 MB, and with their references 100 MB.
+
+    HDF5's caches for chunks, which are bounded, fill up in the meantime (about 20 MB).
+    """
+    letters = [random_letters(seed, 1000) for seed in range(400)]
+    write_fasta(Path("few.fa"), letters)
+    write_fasta(Path("many.fa"), letters * 5)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAKS, str(torchscript("AnyLength"))], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 40  # MB
