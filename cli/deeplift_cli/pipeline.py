@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 import deeplift_references
 from deeplift_cli.batches import Batch, Records, Source
@@ -28,8 +29,9 @@ from deeplift_cli.scoring import Scores, reverse_complement
 from deeplift_cli.screen import Screen
 from deeplift_cli.sequences import FastaSource, GenomeSource, Skipped
 from deeplift_cli.stopping import check_stopped
-from deeplift_cli.summary import TOLERANCE, Completeness, Summary, relative_completeness_error
+from deeplift_cli.summary import Completeness, Summary, relative_completeness_error
 from deeplift_cli.target_specs import TargetSpec
+from deeplift_core.completeness import TOLERANCE
 from deeplift_references import Reference
 
 Progress = Callable[[int], None]
@@ -285,7 +287,7 @@ def _check_finite(model: Path, batch: Batch, scores: Scores) -> None:
 
 
 def _completeness(options: ScoreOptions) -> Completeness:
-    return Completeness(TOLERANCE[options.precision], options.max_completeness_error)
+    return Completeness(TOLERANCE[getattr(torch, options.precision)], options.max_completeness_error)
 
 
 def _write_bigwigs(options: ScoreOptions, sizes: dict[str, int]) -> None:

@@ -6,24 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from deeplift_cli.scoring import Scores
 from deeplift_cli.sequences import Skipped
+from deeplift_core.completeness import relative_error
 
-# Summation-to-delta, relative to max(|Delta|, 0.01 |f(x)|, 0.01 |f(reference)|).
-TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
 _SHOWN_REASONS = 3
 
 
 def relative_completeness_error(scores: Scores) -> npt.NDArray[np.float64]:
     """Worst relative summation-to-delta error of each sequence [N] over its references; NaN where one is."""
-    output = scores.output[:, None].astype(np.float64)
-    reference = scores.reference_output.astype(np.float64)
-    scale = np.maximum(np.abs(output - reference), 0.01 * np.maximum(np.abs(output), np.abs(reference)))
-    error = np.abs(scores.completeness_error.astype(np.float64))
-    # Where there is no difference to explain, any contribution is wrong. NaN fails the comparison and stays.
-    relative = np.divide(error, scale, out=np.where(error == 0, 0.0, np.inf), where=~(scale == 0))
-    worst: npt.NDArray[np.float64] = relative.max(axis=1)
+    parts = (scores.completeness_error, scores.output, scores.reference_output)
+    worst: npt.NDArray[np.float64] = relative_error(*map(torch.from_numpy, parts)).amax(1).numpy()
     return worst
 
 
