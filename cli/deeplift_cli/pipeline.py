@@ -1,5 +1,6 @@
 """The main job: sequences -> references -> scores -> outputs, in batches of a fixed number of rows."""
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.metadata import version
@@ -34,7 +35,7 @@ from deeplift_cli.target_specs import TargetSpec
 from deeplift_core.completeness import TOLERANCE
 from deeplift_references import Reference
 
-Progress = Callable[[int], None]
+Progress = Callable[[int, int], None]
 
 _EXEMPT = ("gradient", "integrated-gradients")
 # Rows of a first pass over the input, which runs no model.
@@ -51,7 +52,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     screen : Screen
         Gets lines that the user should read.
     progress : callable
-        Gets the number of sequences scored so far, after each batch.
+        Gets the number of records done, and of all, after each batch.
 
     Returns
     -------
@@ -64,6 +65,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     UserError
         If a file, model, record or output cannot be used; nothing is then left under the outputs' names.
     """
+    started = time.perf_counter()
     written = output_paths(options)
     _check_outputs(written, options)
     source = _open_source(options, screen)
@@ -76,12 +78,14 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     summary = Summary(
         {spec.label: _completeness(options) for spec in options.targets},
         exempt=options.rule.partition(":")[0] in _EXEMPT,
+        started=started,
     )
     with ExitStack() as stack:
         job = _Job(options, explained, reference, summary, stack)
+        summary.start_scoring()
         for batch in records.batches(explained.batch_size, job.skip):
             job.score(batch)
-            progress(summary.scored)
+            progress(summary.scored + summary.skipped, source.n_records)
             check_stopped()
         job.finish()
     if sizes is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
 class Screen:
@@ -50,21 +50,22 @@ class Screen:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     @contextmanager
-    def progress(self) -> Iterator[Callable[[int], None]]:
-        """A function to call with the number of sequences scored so far; a bar on a terminal only."""
+    def progress(self) -> Iterator[Callable[[int, int], None]]:
+        """A function to call with the numbers of records done and of all; a bar on a terminal only."""
         columns = (
-            SpinnerColumn(),
-            TextColumn("{task.completed:,} sequences scored"),
-            TextColumn("{task.fields[rate]}"),
+            BarColumn(),
+            TextColumn("{task.completed:,} of {task.fields[records]} sequences"),
             TimeElapsedColumn(),
+            TextColumn("elapsed,"),
+            TimeRemainingColumn(),
+            TextColumn("to go"),
         )
         # By the stream itself: rich takes FORCE_COLOR for a terminal.
         shown = sys.stderr is not None and sys.stderr.isatty() and not self._quiet
         with Progress(*columns, console=self._errors, disable=not shown, transient=True) as bar:
-            task = bar.add_task("", total=None, rate="")
+            task = bar.add_task("", total=None, records="?")
 
-            def update(done: int) -> None:
-                seconds = bar.tasks[task].elapsed or 0
-                bar.update(task, completed=done, rate=f"{done / seconds:,.1f} per second" if seconds else "")
+            def update(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total, records=f"{total:,}")
 
             yield update

@@ -56,12 +56,14 @@ class Summary:
 
     completeness: dict[str, Completeness]
     exempt: bool
+    started: float
     scored: int = 0
     identical: int = 0
     skipped: int = 0
     examples: list[Skipped] = field(default_factory=list)
-    started: float = field(default_factory=time.perf_counter)
+    scoring_since: float = 0.0
     seconds: float = 0.0
+    scoring_seconds: float = 0.0
 
     def skip(self, record: Skipped) -> None:
         """Count one record that was not scored."""
@@ -69,9 +71,14 @@ class Summary:
         if len(self.examples) < _SHOWN_REASONS:
             self.examples.append(record)
 
+    def start_scoring(self) -> None:
+        """From now on time counts towards sequences per second; loading a model does not."""
+        self.scoring_since = time.perf_counter()
+
     def finish(self) -> None:
         """Stop the clock."""
-        self.seconds = time.perf_counter() - self.started
+        now = time.perf_counter()
+        self.seconds, self.scoring_seconds = now - self.started, now - self.scoring_since
 
     @property
     def worst(self) -> float:
@@ -106,8 +113,8 @@ class Summary:
                 ("identical", f"{self.identical:,} with references equal to themselves, which add nothing")
             )
         rows.append(("summation-to-delta", self._completeness_text()))
-        rate = self.scored / self.seconds if self.seconds else 0.0
-        rows.append(("time", f"{self.seconds:.1f} s, {rate:,.1f} sequences per second"))
+        rate = self.scored / self.scoring_seconds if self.scoring_seconds else 0.0
+        rows.append(("time", f"{self.seconds:.1f} s; {rate:,.1f} sequences per second while scoring"))
         rows += [("written" if place == 0 else "", str(path)) for place, path in enumerate(written)]
         return [f"{label:<18}  {printable(text)}" for label, text in rows]
 

@@ -151,14 +151,13 @@ class ReferenceFile:
             self._file.create_dataset(_DATASET, data=references, compression="gzip", shuffle=True)
 
     def append(self, references: npt.NDArray[np.float32], sequences: npt.NDArray[np.int8]) -> None:
-        """Write one set [R, 4, L] for each sequence; whole numbers take one byte each."""
+        """Write one set [R, 4, L] for each sequence."""
         rows, *rest = references.shape
         if _DATASET not in self._file:
-            kind = np.int8 if np.array_equal(references, references.astype(np.int8)) else np.float32
             self._file.create_dataset(
                 _DATASET,
                 (0, *rest),
-                kind,
+                np.float32,
                 maxshape=(None, *rest),
                 chunks=(1, *rest),
                 compression="gzip",
