@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import pytest
 from small_models import deeplift, random_letters, torchscript, write_fasta
 
@@ -131,6 +132,26 @@ def test_a_stop_that_a_library_swallowed_is_not_forgotten(monkeypatch: pytest.Mo
     assert os.listdir("results") == []
     outcome = deeplift("score", "-m", torchscript("Net"), "-f", "none.fa", "-o", "results/out.h5")
     assert outcome.code == 143
+
+
+# ---- a full disc
+
+
+def test_a_full_disc_under_the_references_is_told_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    flush = h5py.File.flush
+
+    def full(file: h5py.File) -> None:
+        if "refs.h5" in file.filename:
+            raise OSError(28, "Unable to flush (file write failed: time = now\n, error message = 'No space')")
+        flush(file)
+
+    Path("results").mkdir()
+    monkeypatch.setattr(h5py.File, "flush", full)
+    outcome = deeplift("score", "-m", torchscript("Net"), "-f", "in.fa", "-o", "results/out.h5",
+                       "--save-references", "results/refs.h5")  # fmt: skip
+    assert outcome.code == 1
+    assert outcome.err == "deeplift: references cannot be written to results: No space\n"
+    assert os.listdir("results") == []
 
 
 # ---- memory
