@@ -12,7 +12,8 @@ from deeplift_core.errors import (
 from deeplift_core.rule_names import ACTIVATION_RULES, RULES
 
 if TYPE_CHECKING:
-    from deeplift_core.attribution import Attribution, DeepLift, NodeInfo
+    from deeplift_core.attribution import DeepLift
+    from deeplift_core.results import Attribution, NodeInfo
 
 __all__ = [
     "ACTIVATION_RULES",

@@ -1,7 +1,7 @@
 """`DeepLift`: contribution scores of a model's inputs against references."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from itertools import chain
 from typing import Any
 
@@ -9,87 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from deeplift_core import targets
+from deeplift_core.batch import BatchScorer, Task
 from deeplift_core.capture import borrowed, record_model
-from deeplift_core.completeness import TOLERANCE, relative_error
 from deeplift_core.errors import OptionError, TargetError
-from deeplift_core.graph import Graph
 from deeplift_core.plan import Plan
-from deeplift_core.propagate import Score, gradients, scores, values_to_keep
+from deeplift_core.propagate import values_to_keep
+from deeplift_core.results import Attribution, NodeInfo
 from deeplift_core.rule_names import parse_rule
 from deeplift_core.rules.base import NoRuleError
 from deeplift_core.targets import Target
 
 Tensors = Tensor | tuple[Tensor, ...]
-
-# Values of references that all sequences share are kept between calls, up to this many bytes.
-_SHARED_BYTES = 2 << 30
-
-
-@dataclass(frozen=True)
-class NodeInfo:
-    """One recorded operation, as `DeepLift.nodes` shows it."""
-
-    name: str
-    op: str
-    module: str
-    rule: str
-    source: str
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """What :meth:`DeepLift.attribute` returns; N sequences, R references each.
-
-    With several inputs the first three are tuples, one entry for each input.
-
-    Attributes
-    ----------
-    contributions : Tensor [N, ...]
-        Mean over references of multiplier x difference-from-reference, in units of the output.
-    hypothetical : Tensor [N, ...] or None
-        Contribution that each base would have had: mean over references of m_b - sum_k ref_k m_k; 0
-        where the sequence has no base. None where the input has no channel axis.
-    multipliers : Tensor [N, ...]
-        Mean over references.
-    output, reference_output : Tensor [N], [N, R]
-        The explained scalar: a logit where a final sigmoid or softmax was left out.
-    prediction : Tensor [N]
-        The same element of the model's own output.
-    completeness_error : Tensor [N, R]
-        Sum of the pair's contributions - (output - reference_output): summation-to-delta says 0. In
-        float32, rows that rounding carries beyond 1e-4 (relative, see `deeplift_core.completeness`) are
-        computed again in float64.
-    """
-
-    contributions: Any
-    hypothetical: Any
-    multipliers: Any
-    output: Tensor
-    reference_output: Tensor
-    prediction: Tensor
-    completeness_error: Tensor
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """One batch against one reference for each row; tensors [K, ...], one for each layer."""
-
-    contributions: list[Tensor]
-    hypothetical: list[Tensor | None]
-    multipliers: list[Tensor]
-    reference_output: Tensor
-    completeness_error: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class _Task:
-    """What one call explains: target and prediction nodes, and the layers that get scores."""
-
-    plan: Plan
-    target: int
-    prediction: int
-    layers: tuple[int, ...]
-    keep: frozenset[int]
 
 
 class DeepLift:
@@ -163,10 +93,8 @@ class DeepLift:
         self._dtype = dtype or (None if own is None else own.dtype)
         self.device = torch.device(device or ("cpu" if own is None else own.device))
         self._plan: Plan | None = None
-        self._tasks: dict[Any, _Task] = {}
-        self._float64_plan: Plan | None = None
-        self._float64: dict[_Task, _Task] = {}
-        self._shared: dict[Any, tuple[tuple[Tensor, ...], dict[int, Any]]] = {}
+        self._tasks: dict[Any, Task] = {}
+        self._scorer: BatchScorer | None = None
         if example is not None:
             self._record(self._as_inputs(example))
 
@@ -184,7 +112,7 @@ class DeepLift:
             self._dtype = first if first.is_floating_point else torch.get_default_dtype()
         return tuple(tensor.to(device=self.device, dtype=self.dtype) for tensor in tensors)
 
-    def _record(self, example: tuple[Tensor, ...]) -> Plan:
+    def _record(self, example: tuple[Tensor, ...]) -> BatchScorer:
         preset = "rescale" if self._steps else self._rule
         with borrowed(self._model, self.dtype, self.device):
             graph, outputs, structure = record_model(self._model, example)
@@ -199,7 +127,8 @@ class DeepLift:
             plan.reached(explained)
             plan.check_patterns()
         self._plan = plan
-        return plan
+        self._scorer = BatchScorer(plan, self._rule, self._steps, self._channel_axis)
+        return self._scorer
 
     def _recorded(self) -> Plan:
         if self._plan is None:
@@ -293,13 +222,13 @@ class DeepLift:
             If shapes do not fit.
         """
         inputs, given = self._as_inputs(x), self._as_inputs(references)
-        plan = self._plan or self._record(inputs)
+        scorer = self._scorer or self._record(inputs)
         shared = self._check_shapes(inputs, given)
         task = self._task(target, layer)
         with torch.inference_mode(mode=False), torch.no_grad():  # adjoints are taken by autograd
             batches = [
-                self._batch_within_tolerance(task, rows, refs, shared, per_reference)
-                for rows, refs in _batches(inputs, given, plan.graph.batch_size, shared)
+                scorer.score(task, rows, refs, shared, per_reference)
+                for rows, refs in _batches(inputs, given, self.batch_size, shared)
             ]
         joined = {
             item.name: _join([getattr(batch, item.name) for batch in batches], inputs[0].shape[0])
@@ -332,7 +261,7 @@ class DeepLift:
                 )
         return shared
 
-    def _task(self, target: Target, layer: str | None) -> _Task:
+    def _task(self, target: Target, layer: str | None) -> Task:
         """Nodes for this target and layer, kept for later calls."""
         target = targets.checked(target)
         if (target, layer) not in self._tasks:
@@ -350,7 +279,7 @@ class DeepLift:
                 plan, at = self._plan_of_layer(node, layer)
                 layers = (at,)
             keep = frozenset(graph.inputs) if self._steps else values_to_keep(plan, node, layers)
-            self._tasks[target, layer] = _Task(plan, node, prediction, layers, keep)
+            self._tasks[target, layer] = Task(plan, node, prediction, layers, keep)
         return self._tasks[target, layer]
 
     def _plan_of_layer(self, target: int, layer: str) -> tuple[Plan, int]:
@@ -365,144 +294,6 @@ class DeepLift:
         if at not in plan.reached(target):
             raise TargetError(f"the target does not depend on the output of module {layer!r}")
         return plan, at
-
-    def _batch_within_tolerance(
-        self, task: _Task, rows: list[Tensor], references: list[Tensor], shared: bool, per_reference: bool
-    ) -> Attribution:
-        """Scores of one batch; rows that float32 rounds beyond the tolerance come from float64.
-
-        That takes contributions that cancel to less than a thousandth of their size, and is rare.
-        """
-        result = self._batch(task, rows, references, shared, per_reference)
-        if self._steps or self.dtype != torch.float32 or self.device.type == "mps":
-            return result
-        error = relative_error(result.completeness_error, result.output, result.reference_output)
-        beyond = (error > TOLERANCE[torch.float32]).any(1)
-        if not bool(beyond.any()):
-            return result
-        exact = self._batch(
-            self._in_float64(task),
-            [tensor.double() for tensor in rows],
-            [tensor.double() for tensor in references],
-            False,
-            per_reference,
-        )
-        return Attribution(
-            *(
-                _choose(beyond, getattr(exact, item.name), getattr(result, item.name))
-                for item in fields(Attribution)
-            )
-        )
-
-    def _in_float64(self, task: _Task) -> _Task:
-        """The same task on a copy of the recording in float64: its nodes are at the same places."""
-        if task not in self._float64:
-            graph = self._recorded().graph
-            if self._float64_plan is None:
-                twin = Graph(inputs=graph.inputs, module_outputs=graph.module_outputs, device=graph.device)
-                self._float64_plan = Plan(twin, self._rule, self._layer_rules)
-            plan = self._float64_plan
-            plan.graph.follow(graph, torch.float64)
-            if task.layers != tuple(graph.inputs):
-                plan = plan.scoring(task.layers[0])
-            self._float64[task] = replace(task, plan=plan)
-        return self._float64[task]
-
-    def _batch(
-        self, task: _Task, rows: list[Tensor], references: list[Tensor], shared: bool, per_reference: bool
-    ) -> Attribution:
-        """Scores of one batch of K rows, padding included."""
-        x = task.plan.graph.run(rows, [task.target, task.prediction], task.keep)
-        pairs = []
-        for place in range(references[0].shape[1]):
-            reference = [tensor[:, place].contiguous() for tensor in references]
-            pairs.append(
-                self._pair(task, x, self._reference_values(task, reference, place if shared else None))
-            )
-
-        def over_references(name: str) -> list[Tensor | None]:
-            columns = zip(*(getattr(pair, name) for pair in pairs), strict=True)
-            combine = _stack if per_reference else _mean
-            return [None if column[0] is None else combine(column) for column in columns]
-
-        return Attribution(
-            over_references("contributions"),
-            over_references("hypothetical"),
-            over_references("multipliers"),
-            x[task.target],
-            torch.stack([pair.reference_output for pair in pairs], 1),
-            x[task.prediction],
-            torch.stack([pair.completeness_error for pair in pairs], 1),
-        )
-
-    def _reference_values(self, task: _Task, reference: list[Tensor], place: int | None) -> dict[int, Any]:
-        """Forward values at one reference; those of a shared reference are kept for the next batch."""
-        graph = task.plan.graph
-        if place is None:
-            return graph.run(reference, [task.target], task.keep)
-        key = (task.target, task.layers, place)
-        known = self._shared.get(key)
-        rows = tuple(tensor[:1] for tensor in reference)
-        if known is not None and all(map(torch.equal, known[0], rows)):
-            return known[1]
-        values = graph.run(reference, [task.target], task.keep)
-        self._shared[key] = (tuple(row.clone() for row in rows), values)
-        if sum(_bytes(kept) for _, kept in self._shared.values()) > _SHARED_BYTES:
-            del self._shared[key]
-        return values
-
-    def _pair(self, task: _Task, x: dict[int, Any], reference: dict[int, Any]) -> _Pair:
-        """Contributions of one batch against one reference for each row."""
-        found = self._scores(task, x, reference)
-        contributions = [found[index].contribution for index in task.layers]
-        hypothetical = []
-        for index in task.layers:
-            here, there, m = x[index], reference[index], found[index].multiplier
-            axis = _channel_axis(here, self._channel_axis) if index in task.plan.graph.inputs else None
-            hypothetical.append(None if axis is None else _hypothetical(m, here, there, axis))
-        # In float64, so that what is reported is the scores' error and not that of adding them up.
-        total = sum(item.flatten(1).sum(1, dtype=torch.float64) for item in contributions)
-        error = total - (x[task.target].double() - reference[task.target].double())
-        return _Pair(
-            contributions,
-            hypothetical,
-            [found[index].multiplier for index in task.layers],
-            reference[task.target],
-            error.to(x[task.target].dtype),
-        )
-
-    def _scores(self, task: _Task, x: dict[int, Any], reference: dict[int, Any]) -> dict[int, Score]:
-        plan = task.plan
-        if not self._steps:
-            return scores(plan, task.target, task.layers, x, reference)
-        at_x = [x[index] for index in task.layers]
-        at_reference = [reference[index] for index in task.layers]
-        fractions = (
-            [1.0] if self._rule == "gradient" else [(k + 0.5) / self._steps for k in range(self._steps)]
-        )
-        total: dict[int, Tensor] = {}
-        for fraction in fractions:
-            point = [
-                there + fraction * (here - there) for here, there in zip(at_x, at_reference, strict=True)
-            ]
-            for index, gradient in gradients(plan.graph, task.target, point).items():
-                total[index] = total[index] + gradient if index in total else gradient
-        means = {index: value / len(fractions) for index, value in total.items()}
-        return {index: Score(mean, mean * (x[index] - reference[index])) for index, mean in means.items()}
-
-
-def _channel_axis(value: Tensor, given: int | None) -> int | None:
-    if given is not None:
-        return given % value.dim()
-    axes = [1, value.dim() - 1, *range(2, value.dim() - 1)]
-    return next((axis for axis in axes if 0 < axis < value.dim() and value.shape[axis] == 4), None)
-
-
-def _hypothetical(m: Tensor, x: Tensor, reference: Tensor, axis: int) -> Tensor:
-    """m_b - sum_k ref_k m_k; 0 where neither the sequence nor the reference has a base."""
-    score = m - (reference * m).sum(axis, keepdim=True)
-    empty = ((x == 0) & (reference == 0)).all(axis, keepdim=True)
-    return score.masked_fill(empty, 0)
 
 
 def _batches(
@@ -519,30 +310,8 @@ def _batches(
             yield rows, [tensor[places] for tensor in references]
 
 
-def _choose(rows: Tensor, chosen: Any, other: Any) -> Any:
-    """``chosen`` in these rows [K], ``other`` elsewhere and in its precision."""
-    if isinstance(other, list):
-        return [_choose(rows, *pair) for pair in zip(chosen, other, strict=True)]
-    if other is None:
-        return None
-    return torch.where(rows.reshape(-1, *(1 for _ in other.shape[1:])), chosen.to(other.dtype), other)
-
-
-def _mean(column: Sequence[Tensor]) -> Tensor:
-    return sum(column[1:], start=column[0]) / len(column)
-
-
-def _stack(column: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(column), 1)
-
-
 def _join(batches: list[Any], rows: int) -> Any:
     """Batches one after the other, without the padding."""
     if isinstance(batches[0], list):
         return tuple(_join(list(column), rows) for column in zip(*batches, strict=True))
     return None if batches[0] is None else torch.cat(batches)[:rows]
-
-
-def _bytes(values: Mapping[int, Any]) -> int:
-    tensors = [t for v in values.values() for t in (v if isinstance(v, (tuple, list)) else (v,))]
-    return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, Tensor))
