@@ -83,6 +83,11 @@ def while_importing_torch(process: subprocess.Popen[str]) -> bool:
         return False
 
 
+def heed_interrupts() -> None:
+    """A shell starts background jobs, such as a run of these tests, with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def stopped(
     numbers: list[signal.Signals], moment: Callable[[subprocess.Popen[str]], bool]
 ) -> tuple[int, str]:
@@ -90,7 +95,11 @@ def stopped(
     write_fasta(Path("many.fa"), [random_letters(seed) for seed in range(100)] * 200)
     Path("results").mkdir()
     process = subprocess.Popen(
-        score_command("many.fa"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        score_command("many.fa"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
     )
     deadline = time.monotonic() + 120
     while not moment(process):

@@ -423,6 +423,43 @@ def test_every_spelling_of_every_activation(name: str, rule: str) -> None:
             torch.testing.assert_close(found.multipliers, expected.multipliers, rtol=1e-9, atol=1e-9)
 
 
+def test_a_spelling_that_overflows_on_the_way_to_a_bounded_function() -> None:
+    """f is bounded, but far out its pieces are infinite: the rule is the same in any precision."""
+    torch.manual_seed(0)
+    x, references = torch.randn(4, 6), torch.randn(1, 6)
+    for dtype in (torch.float32, D):
+        for bounded in (
+            lambda h: F.softsign(torch.relu(0.4 * torch.exp(h / 2))),
+            lambda h: F.softsign(torch.relu(torch.expm1(h / 2) / 2 + 0.5 - 0.1 * (torch.expm1(h / 2) + 1))),
+            lambda h: torch.sigmoid(torch.exp(h)),
+            lambda h: torch.exp(torch.exp(h)) / (1 + torch.exp(torch.exp(h))),
+        ):
+            model = nn.Sequential(nn.Linear(6, 5), _Module(bounded), nn.Linear(5, 1)).to(dtype)
+            explainer = DeepLift(model, x, rule="revealcancel", dtype=dtype)
+            assert [node.rule for node in explainer.nodes].count("revealcancel") == 1
+            assert explainer.attribute(3 * x, references).multipliers.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "f", [torch.exp, torch.log, torch.rsqrt, torch.square, torch.sqrt, torch.reciprocal, torch.sinh]
+)
+def test_functions_not_defined_or_not_bounded_get_rescale(f: Step) -> None:
+    """RevealCancel would look at them outside the interval between reference and input."""
+    for function in (
+        f,
+        lambda h: f(h) + torch.relu(h),
+        lambda h: f(h + 300),
+        lambda h: f(h.abs()),
+        lambda h: -f(h) / 3,
+    ):
+        if f is torch.sqrt and function(torch.tensor(-400.0)).isfinite():
+            continue  # the root of an absolute value is tame
+        model = nn.Sequential(nn.Linear(6, 5), nn.Softplus(), _Module(lambda h: h.flip(1)), _Module(function))
+        explainer = DeepLift(model, torch.randn(2, 6), rule="revealcancel")
+        assert "revealcancel" not in {node.rule for node in explainer.nodes if node.module == "3"}
+        assert "rescale" in {node.rule for node in explainer.nodes if node.module == "3"}
+
+
 @SAME
 @given(SEEDS, st.sampled_from(RULES))
 def test_neither_batches_nor_the_order_of_references_matter(seed: int, rule: str) -> None:

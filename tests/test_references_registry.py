@@ -105,12 +105,12 @@ def test_a_kind_of_another_package_is_one_factory(scratch_registry):
 def test_an_argument_may_contain_colons(scratch_registry):
     arguments = []
 
-    @register("file", help="from a file", takes_argument=True)
+    @register("scratch-file", help="from a file", takes_argument=True)
     def make_file(argument: str | None, settings: Settings) -> Reference:
         arguments.append(argument)
         return make("zeros")
 
-    make("file:C:/references:1.h5")
+    make("scratch-file:C:/references:1.h5")
     assert arguments == ["C:/references:1.h5"]
 
 

@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 import warnings
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import NoReturn
 
@@ -95,4 +96,11 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files can be any bytes
-    sys.exit(run())
+    code = run()
+    if stopping.received() is not None:
+        # What the signal cut short inside C libraries would complain while Python takes itself apart.
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
