@@ -161,7 +161,7 @@ class Formula:
         first: list[bool] = []
 
         def watch(node: Node, argument: Tensor, result: Tensor) -> None:
-            if _has_pole(node):
+            if _has_pole(node) and not argument.isnan().any():
                 signs.setdefault(node.index, set()).update(float(x.sign()) for x in argument.aminmax())
             if result.is_floating_point() and not result.isfinite().all():
                 first.append(bool(result.isnan().any()))
