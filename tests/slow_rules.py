@@ -425,7 +425,7 @@ class _Pair:
             for w, window in enumerate(windows):
                 best = max(window, key=lambda p, c=c: (x[c, p], -p))
                 old = max(window, key=lambda p, c=c: (r[c, p], -p))
-                if r[c, best] == r[c, old]:
+                if delta(r[c, best], r[c, old]) == 0:
                     old = best
                 change = float(delta(x[c, best], r[c, old]))
                 if change > 0:

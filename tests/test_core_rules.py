@@ -291,6 +291,21 @@ def test_max_pooling_with_ties_and_the_switch() -> None:
         assert_agrees(layers, x, r, "rescale")
 
 
+def test_a_tie_but_for_rounding_is_a_tie() -> None:
+    """Equal windows of a sequence may differ by an ulp, depending on where in a vector they are computed."""
+    ulp = 2 * np.finfo(np.float64).eps
+    x = torch.tensor([[[1.0, 3.0, 2.0]]], dtype=torch.float64)
+    r = torch.tensor(
+        [[[[5.0 + ulp, 5.0, 1.0]], [[5.0, 5.0, 1.0]], [[5.0, 5.0 + ulp, 1.0]]]], dtype=torch.float64
+    )
+    for pool in (nn.MaxPool1d(3), nn.AdaptiveMaxPool1d(1)):
+        model = nn.Sequential(pool, nn.Flatten())
+        found = DeepLift(model).attribute(x, r, per_reference=True).contributions[0, :, 0]
+        torch.testing.assert_close(
+            found, torch.tensor([[0.0, -2, 0]] * 3, dtype=torch.float64), rtol=0, atol=1e-9
+        )
+
+
 # ---- products and softmax
 
 

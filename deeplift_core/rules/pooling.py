@@ -34,7 +34,7 @@ def route_maximum(x: Tensor, r: Tensor, at_x: Tensor, at_r: Tensor, m: Multiplie
     """
     top_x, old_x = x.gather(-1, at_x), r.gather(-1, at_x)
     top_r = r.gather(-1, at_r)
-    at_r = torch.where(old_x == top_r, at_x, at_r)
+    at_r = torch.where(difference(old_x, top_r) == 0, at_x, at_r)
     new_r = x.gather(-1, at_r)
     delta = difference(top_x, top_r)
     total = m.by_sign(delta)
