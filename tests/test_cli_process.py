@@ -135,7 +135,7 @@ def test_a_signal_ends_the_run_and_leaves_nothing(
 def test_a_stop_that_a_library_swallowed_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some call Python code from C and turn its exceptions into their own, or into nothing."""
     Path("results").mkdir()
-    monkeypatch.setattr(stopping, "_received", signal.SIGTERM)
+    monkeypatch.setattr(stopping, "_received", stopping.Stopped(signal.SIGTERM))
     outcome = deeplift("score", "-m", torchscript("Net"), "-f", "in.fa", "-o", "results/out.h5")
     assert outcome.code == 143
     assert os.listdir("results") == []

@@ -98,7 +98,7 @@ def main() -> NoReturn:
             stream.reconfigure(errors="backslashreplace")  # names of files can be any bytes
     code = run()
     if stopping.received() is not None:
-        # What the signal cut short inside C libraries would complain while Python takes itself apart.
+        # As in `stopping`: what the signal cut short inside a C library is left as it is.
         with suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()

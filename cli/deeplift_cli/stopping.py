@@ -5,7 +5,6 @@ import sys
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_received: signal.Signals | None = None
 
 
 class Stopped(BaseException):
@@ -26,6 +25,11 @@ class Stopped(BaseException):
         return 128 + self.number
 
 
+# Kept until the process ends, and with it the frames that it went through: what they hold of a C library's
+# half-made objects must not be taken apart, which such a library would complain about.
+_received: Stopped | None = None
+
+
 def stop_on_signals() -> None:
     """From now on raise `Stopped` in the main thread; a signal that was ignored (nohup) stays so."""
     for number in _SIGNALS:
@@ -42,12 +46,12 @@ def check_stopped() -> None:
     Stopped
     """
     if _received is not None:
-        raise Stopped(_received)
+        raise _received
 
 
 def received() -> Stopped | None:
     """The signal that came, whatever became of the exception; None if there was none."""
-    return None if _received is None else Stopped(_received)
+    return _received
 
 
 def _say_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
@@ -60,5 +64,5 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     global _received
     # Impatient users and schedulers send several: a second one must not cut the removal of files short.
     if _received is None:
-        _received = signal.Signals(number)
-        raise Stopped(_received)
+        _received = Stopped(signal.Signals(number))
+        raise _received
