@@ -5,10 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import h5py
 import pytest
 from small_models import deeplift, random_letters, torchscript, write_fasta
 
@@ -132,6 +132,52 @@ def test_a_signal_ends_the_run_and_leaves_nothing(
     assert os.listdir("results") == []
 
 
+@contextmanager
+def noted(steps: list[str], signal_at: str) -> Iterator[None]:
+    """A file, say, that notes what happens to it; the signal comes at a step of its own."""
+    send(signal_at == "opening")
+    steps.append("opened")
+    try:
+        yield
+        steps.append("complete")
+    except stopping.Stopped:
+        steps.append("stopped")
+        raise
+    finally:
+        send(signal_at == "closing")
+        steps.append("closed")
+
+
+@pytest.mark.parametrize(
+    ("signal_at", "expected"),
+    [
+        ("opening", ["opened", "stopped", "closed"]),
+        ("inside", ["opened", "stopped", "closed"]),
+        ("closing", ["opened", "inside", "complete", "closed"]),
+    ],
+)
+def test_opening_and_closing_are_not_disturbed(
+    monkeypatch: pytest.MonkeyPatch, signal_at: str, expected: list[str]
+) -> None:
+    steps: list[str] = []
+
+    def job() -> None:
+        with stopping.deferred(), noted(steps, signal_at), stopping.interruptible():
+            send(signal_at == "inside")
+            steps.append("inside")
+        stopping.check_stopped()
+
+    monkeypatch.setattr(stopping, "_received", None)
+    with pytest.raises(stopping.Stopped):
+        job()
+    assert steps == expected
+
+
+def send(really: bool) -> None:
+    if really:
+        stopping._stop(signal.SIGTERM, None)
+
+
 def test_a_stop_that_a_library_swallowed_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some call Python code from C and turn its exceptions into their own, or into nothing."""
     Path("results").mkdir()
@@ -145,21 +191,24 @@ def test_a_stop_that_a_library_swallowed_is_not_forgotten(monkeypatch: pytest.Mo
 
 # ---- a full disc
 
+LIMITED = """
+import resource, sys
+from deeplift_cli.main import run
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+sys.exit(run(["score", "-q", "-m", sys.argv[1], "-f", "many.fa", "-o", "results/out.h5",
+              "--save-references", "results/refs.h5", "--threads", "1"]))
+"""
 
-def test_a_full_disc_under_the_references_is_told_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    flush = h5py.File.flush
 
-    def full(file: h5py.File) -> None:
-        if "refs.h5" in file.filename:
-            raise OSError(28, "Unable to flush (file write failed: time = now\n, error message = 'No space')")
-        flush(file)
-
+def test_a_full_disc_under_the_references_is_told_and_leaves_nothing() -> None:
+    """A limit on the size of files stands for the disc; HDF5 alone would crash the process at its end."""
     Path("results").mkdir()
-    monkeypatch.setattr(h5py.File, "flush", full)
-    outcome = deeplift("score", "-m", torchscript("Net"), "-f", "in.fa", "-o", "results/out.h5",
-                       "--save-references", "results/refs.h5")  # fmt: skip
-    assert outcome.code == 1
-    assert outcome.err == "deeplift: references cannot be written to results: No space\n"
+    write_fasta(Path("many.fa"), [random_letters(seed) for seed in range(300)])
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(torchscript("Net"))], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == "deeplift: references cannot be written to results: File too large\n"
     assert os.listdir("results") == []
 
 

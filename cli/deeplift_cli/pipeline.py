@@ -29,7 +29,7 @@ from deeplift_cli.reference_kinds.saved import ReferenceFile
 from deeplift_cli.scoring import Scores, reverse_complement
 from deeplift_cli.screen import Screen
 from deeplift_cli.sequences import FastaSource, GenomeSource, Skipped
-from deeplift_cli.stopping import check_stopped
+from deeplift_cli.stopping import check_stopped, deferred, interruptible
 from deeplift_cli.summary import Completeness, Summary, relative_completeness_error
 from deeplift_cli.target_specs import TargetSpec
 from deeplift_core.completeness import TOLERANCE
@@ -80,17 +80,18 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
         exempt=options.rule.partition(":")[0] in _EXEMPT,
         started=started,
     )
-    with ExitStack() as stack:
+    with deferred(), ExitStack() as stack:
         job = _Job(options, explained, reference, summary, stack)
         summary.start_scoring()
-        for batch in records.batches(explained.batch_size, job.skip):
-            job.score(batch)
-            progress(summary.scored + summary.skipped, source.n_records)
-            check_stopped()
-        job.finish()
+        with interruptible():
+            for batch in records.batches(explained.batch_size, job.skip):
+                job.score(batch)
+                progress(summary.scored + summary.skipped, source.n_records)
+                check_stopped()
+            job.finish()
     if sizes is not None:
-        _write_bigwigs(options, sizes)
         check_stopped()
+        _write_bigwigs(options, sizes)
     summary.finish()
     return summary, written
 

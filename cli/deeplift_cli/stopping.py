@@ -2,6 +2,8 @@
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -28,6 +30,7 @@ class Stopped(BaseException):
 # Kept until the process ends, and with it the frames that it went through: what they hold of a C library's
 # half-made objects must not be taken apart, which such a library would complain about.
 _received: Stopped | None = None
+_deferred = 0
 
 
 def stop_on_signals() -> None:
@@ -49,6 +52,40 @@ def check_stopped() -> None:
         raise _received
 
 
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Within, signals wait for the next `check_stopped` or `interruptible`.
+
+    For files: they must be opened and registered, or completed and renamed, wholly or not at all.
+    """
+    with _deferring(+1):
+        yield
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within, inside `deferred`, signals stop at once again.
+
+    Raises
+    ------
+    Stopped
+        If one came before.
+    """
+    with _deferring(-1):
+        check_stopped()
+        yield
+
+
+@contextmanager
+def _deferring(change: int) -> Iterator[None]:
+    global _deferred
+    _deferred += change
+    try:
+        yield
+    finally:
+        _deferred -= change
+
+
 def received() -> Stopped | None:
     """The signal that came, whatever became of the exception; None if there was none."""
     return _received
@@ -65,4 +102,5 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     # Impatient users and schedulers send several: a second one must not cut the removal of files short.
     if _received is None:
         _received = Stopped(signal.Signals(number))
-        raise _received
+        if not _deferred:
+            raise _received

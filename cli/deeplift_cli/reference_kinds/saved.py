@@ -5,10 +5,7 @@ each. With ``sequence_digest`` [N] beside it, each sequence finds its set by its
 order it comes; without, sets belong to the input's records in order.
 """
 
-import os
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.guarded_file import GuardedFile
 from deeplift_references import Reference, Settings, SharedReference, blank_missing, register
 
 _DATASET, _DIGESTS = "references", "sequence_digest"
@@ -140,17 +138,17 @@ class ReferenceFile:
         self._path = path
 
     def __enter__(self) -> Self:
-        self._file = h5py.File(self._path, "w")
-        self._datasets = dict[str, h5py.Dataset]()  # held open: h5py loses the errors of closing one
+        self._guarded = GuardedFile(self._path)
+        self._file = h5py.File(self._guarded, "w")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            # Emptied, it can be closed even where the disc is full; HDF5 crashes the process otherwise.
-            os.truncate(self._path, 0)
-        self._file.close()
+        with self._guarded:
+            self._file.close()
+            if kind is None:
+                self._check()
 
     def shared(self, references: npt.NDArray[np.float32]) -> None:
         """Write one set [R, 4, L] for all sequences; nothing where it was written before.
@@ -160,11 +158,9 @@ class ReferenceFile:
         UserError
             If the disc is full.
         """
-        if not self._datasets:
-            with self._written():
-                self._datasets[_DATASET] = self._file.create_dataset(
-                    _DATASET, data=references, compression="gzip", shuffle=True
-                )
+        if _DATASET not in self._file:
+            self._file.create_dataset(_DATASET, data=references, compression="gzip", shuffle=True)
+            self._check()
 
     def append(self, references: npt.NDArray[np.float32], sequences: npt.NDArray[np.int8]) -> None:
         """Write one set [R, 4, L] for each sequence.
@@ -174,36 +170,29 @@ class ReferenceFile:
         UserError
             If the disc is full.
         """
-        with self._written():
-            if not self._datasets:
-                self._create(references)
-            for name, values in ((_DATASET, references), (_DIGESTS, [digest(item) for item in sequences])):
-                dataset = self._datasets[name]
-                dataset.resize(dataset.shape[0] + len(references), axis=0)
-                dataset[-len(references) :] = values
+        rows, *rest = references.shape
+        if _DATASET not in self._file:
+            self._file.create_dataset(
+                _DATASET,
+                (0, *rest),
+                np.float32,
+                maxshape=(None, *rest),
+                chunks=(1, *rest),
+                compression="gzip",
+                shuffle=True,
+            )
+            self._file.create_dataset(_DIGESTS, (0,), "S32", maxshape=(None,), chunks=(1024,))
+        for name, values in ((_DATASET, references), (_DIGESTS, [digest(item) for item in sequences])):
+            dataset = self._file[name]
+            dataset.resize(dataset.shape[0] + rows, axis=0)
+            dataset[-rows:] = values
+        self._check()
 
-    def _create(self, references: npt.NDArray[np.float32]) -> None:
-        _, *rest = references.shape
-        self._datasets[_DATASET] = self._file.create_dataset(
-            _DATASET,
-            (0, *rest),
-            np.float32,
-            maxshape=(None, *rest),
-            chunks=(1, *rest),
-            compression="gzip",
-            shuffle=True,
-        )
-        self._datasets[_DIGESTS] = self._file.create_dataset(
-            _DIGESTS, (0,), "S32", maxshape=(None,), chunks=(1024,)
-        )
-
-    @contextmanager
-    def _written(self) -> Iterator[None]:
-        """Bring to the disc what is written inside, and tell what goes wrong."""
+    def _check(self) -> None:
+        """Whether the disc took what was written so far."""
         try:
-            yield
-            self._file.flush()
-        except (OSError, RuntimeError) as error:  # h5py raises either, with several lines of text
-            said = re.search(r"error message = '([^']*)'", str(error))
-            reason = said[1] if said else str(error).splitlines()[0]
-            raise UserError(f"references cannot be written to {self._path.parent}: {reason}") from error
+            self._guarded.raise_error()
+        except OSError as error:
+            raise UserError(
+                f"references cannot be written to {self._path.parent}: {error.strerror}"
+            ) from error
