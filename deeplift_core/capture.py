@@ -31,8 +31,9 @@ from deeplift_core.errors import CaptureError
 from deeplift_core.graph import Graph, Ref, op_name
 from deeplift_core.inplace import TensorTracker
 from deeplift_core.normal_forms import NORMAL_FORMS
+from deeplift_core.recognise import recognise
 from deeplift_core.rules.elementwise import is_elementwise
-from deeplift_core.rules.registry import registered
+from deeplift_core.rules.registry import load_rules_of_other_packages, registered
 
 aten = torch.ops.aten
 
@@ -338,6 +339,7 @@ def record_model(model: nn.Module, example: Sequence[Tensor]) -> tuple[Graph, li
         If the model takes a branch on values, writes in place in a way that cannot be recorded, or
         returns no tensor that depends on the input.
     """
+    load_rules_of_other_packages()
     graph = Graph(device=example[0].device)
     recorder = Recorder(graph, model)
     inputs = [tensor.detach().clone(memory_format=torch.contiguous_format) for tensor in example]
@@ -347,6 +349,7 @@ def record_model(model: nn.Module, example: Sequence[Tensor]) -> tuple[Graph, li
         recorder.bind(tensor, ref)
     with recording(recorder):
         result = model(*inputs)
+    recognise(graph)
     outputs: list[int] = []
 
     def place(value: Any) -> Any:
@@ -375,8 +378,10 @@ def record_function(graph: Graph, at: int, example: Tensor, function: Callable[[
     recorder = Recorder(graph)
     value = example.clone()
     recorder.bind(value, Ref(at))
+    start = len(graph.nodes)
     with recording(recorder):
         result = function(value)
+    recognise(graph, start)
     ref = recorder.ref(result) if isinstance(result, Tensor) else None
     if ref is None:
         raise CaptureError("the target function must return a tensor that depends on the output it is given")

@@ -11,9 +11,12 @@ from deeplift_core.graph import Graph, Node
 from deeplift_core.rule_names import PRESETS, ActivationRule, check_activation_rule
 from deeplift_core.rules.activation import Activation, Formula
 from deeplift_core.rules.base import Multipliers, NoRuleError, Rule, Sent, Walk
-from deeplift_core.rules.elementwise import Affine, Product, affine_terms, is_elementwise
+from deeplift_core.rules.complex_numbers import ComplexPiece
+from deeplift_core.rules.elementwise import Affine, affine_terms, is_elementwise
+from deeplift_core.rules.interaction import Interaction
 from deeplift_core.rules.linear import LinearRule
-from deeplift_core.rules.pooling import Maximum
+from deeplift_core.rules.pooling import LargerOfTwo, Maximum, larger_of_two
+from deeplift_core.rules.products import Product
 from deeplift_core.rules.registry import make_rule
 from deeplift_core.rules.structural import Structural
 
@@ -155,6 +158,8 @@ class Plan:
     def _make(self, node: Node) -> Rule:
         if node.op is None:
             return Input(self.graph, node)
+        if not node.dtype.is_complex and any(self.graph.nodes[i].dtype.is_complex for i in node.refs()):
+            return ComplexPiece(self.graph, node)
         if is_elementwise(node.op):
             return self._make_elementwise(node)
         rule = make_rule(self.graph, node)
@@ -173,12 +178,18 @@ class Plan:
             zeros = torch.zeros(self.graph.nodes[parent].shape, dtype=node.dtype, device=self.graph.device)
             return Affine(self.graph, node, [(parent, formula.derivative(zeros))])
         if parent is None:
-            return Product(self.graph, node)
-        if not node.dtype.is_floating_point:
-            raise NoRuleError("a mask or a count that depends on the input is used as a value")
+            return self._make_combination(node)
         source = self.elementwise.source(node.index)
         body = self._between(source, node.index)
         return Activation(self.graph, node, source, body, self._choose(source, body))
+
+    def _make_combination(self, node: Node) -> Rule:
+        """The rule of an elementwise function of several quantities."""
+        larger = larger_of_two(self.graph, node)
+        if larger is not None:
+            return larger
+        floating = node.dtype.is_floating_point
+        return Product(self.graph, node) if node.op_name == "mul" and floating else Interaction(self.graph, node)
 
     def _between(self, source: int, output: int) -> list[int]:
         seen = {source}
@@ -217,7 +228,9 @@ class Plan:
                 continue
             if isinstance(rule, LinearRule):
                 found.add("dense" if rule.dense else "convolution")
-            elif isinstance(rule, (Affine, Structural, Maximum, Activation)):
+            elif isinstance(rule, ComplexPiece):
+                found.add("convolution")
+            elif isinstance(rule, (Affine, Structural, Maximum, LargerOfTwo, Activation)):
                 stack.extend(rule.sources)
             elif not isinstance(rule, Input):
                 found.add("other")

@@ -21,6 +21,7 @@ from deeplift_core.rules.base import (
     Rule,
     Sent,
     Walk,
+    as_number,
     resolution,
     scaled_multipliers,
     sum_to_shape,
@@ -85,26 +86,33 @@ class Formula:
         self._output = output
         self._rank = len(graph.nodes[source].shape)
         self._output_shape = graph.nodes[output].shape
-        self._dtype = graph.nodes[source].dtype
+        self._dtype = graph.nodes[source].dtype  # a mask or a count, perhaps
 
     def __call__(self, value: Tensor, watch: Callable[[Node, Tensor, Tensor], None] | None = None) -> Tensor:
         """f, elementwise; ``watch`` sees the first argument and the result of every operation."""
-        values = {self._source: value}
+        values = {self._source: value if self._dtype.is_floating_point else value.to(self._dtype)}
         for node in self._nodes:
             values[node.index] = call(node, values.__getitem__)
             if watch:
                 watch(node, values[node.refs()[0]], values[node.index])
-        return values[self._output]
+        result: Tensor = as_number(values[self._output], value.dtype)
+        return result
 
     def derivative(self, value: Tensor) -> Tensor:
-        """f' at ``value``; at a kink what autograd takes (0 for ReLU at 0)."""
+        """f' at ``value``; at a kink what autograd takes (0 for ReLU at 0), 0 where there is none.
+
+        A function of a mask or a count has none.
+        """
+        if not self._dtype.is_floating_point:
+            return torch.zeros(self._output_shape, dtype=value.dtype, device=value.device)
         if len(self._nodes) == 1 and self._nodes[0].op_name == "relu":
             return (value > 0).to(value.dtype)
         slope = self._autograd(value.expand(self._output_shape))
         if not self._traits.derivative_breaks:
             return slope
         step = value.abs().clamp(min=1) * torch.finfo(value.dtype).eps ** (1 / 3)
-        return torch.where(slope.isfinite(), slope, (self(value + step) - self(value - step)) / (2 * step))
+        slope = torch.where(slope.isfinite(), slope, (self(value + step) - self(value - step)) / (2 * step))
+        return torch.where(slope.isfinite(), slope, 0)
 
     def _autograd(self, value: Tensor) -> Tensor:
         with torch.enable_grad():
@@ -135,6 +143,8 @@ class Formula:
 
     @cached_property
     def _traits(self) -> _Traits:
+        if not self._dtype.is_floating_point:
+            return _Traits(linear_growth=False, overflows=False, derivative_breaks=False)
         if len(self._nodes) == 1 and self._nodes[0].op_name in _TAME:
             return _Traits(linear_growth=True, overflows=False, derivative_breaks=False)
         grows, overflows, breaks = False, False, False

@@ -111,12 +111,30 @@ def sum_to_shape(value: Tensor, shape: torch.Size) -> Tensor:
     return value if value.shape == shape else value.sum_to_size(shape)
 
 
+def _is_floating(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def as_number(value: Any, dtype: torch.dtype) -> Any:
+    """Masks and counts as floating-point numbers; other values as they are."""
+    if not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex():
+        return value
+    return value.to(dtype)
+
+
 class Walk:
-    """The forward values of one batch of inputs and one batch of references, and what follows from them."""
+    """The forward values of one batch of inputs and one batch of references, and what follows from them.
+
+    Attributes
+    ----------
+    x, reference : dict of int to values
+        Masks and counts that depend on the input are numbers like all others: 0 and 1, 0, 1, 2 and so on.
+    """
 
     def __init__(self, x: Mapping[int, Any], reference: Mapping[int, Any], rule_of: Callable[[int], "Rule"]):
-        self.x = x
-        self.reference = reference
+        dtype = next(value.dtype for value in x.values() if _is_floating(value))
+        self.x = {index: as_number(value, dtype) for index, value in x.items()}
+        self.reference = {index: as_number(value, dtype) for index, value in reference.items()}
         self._rule_of = rule_of
         self._deltas: dict[int, Tensor] = {}
         self._parts: dict[int, Parts] = {}

@@ -2,7 +2,8 @@
 
 ATen tags its pointwise operations, so this list is torch's own. Affine ones (adding or multiplying by a
 constant, batch norm, sums and differences of two quantities) scale P and Q; the others belong to an
-activation (:mod:`deeplift_core.rules.activation`), or are products of two quantities.
+activation (:mod:`deeplift_core.rules.activation`), or combine several quantities
+(:mod:`deeplift_core.rules.products`, :mod:`deeplift_core.rules.interaction`).
 """
 
 from collections.abc import Callable
@@ -144,8 +145,6 @@ class Affine(Rule):
         if terms is None:
             raise NoRuleError("not affine")
         self.sources = tuple(dict.fromkeys(source for source, _ in terms))
-        if not all(graph.nodes[source].dtype.is_floating_point for source, _ in terms):
-            raise NoRuleError("a mask or a count that depends on the input is used as a value")
         self._terms = terms
 
     @property
@@ -165,26 +164,3 @@ class Affine(Rule):
         shape = self.node.shape
         total = [sum((p[side] for p in scaled[1:]), start=scaled[0][side]).expand(shape) for side in (0, 1)]
         return Parts(total[0], total[1])
-
-
-class Product(Rule):
-    """Product of two quantities that both depend on the input (gates, squeeze-excite).
-
-    Shapley's value of the two-player game: Delta(ab) = Delta a (b + b0)/2 + Delta b (a + a0)/2. The paper
-    does not treat products; this is the only symmetric choice that keeps summation-to-delta.
-    """
-
-    label: ClassVar[str] = "product"
-
-    def __init__(self, graph: Graph, node: Node) -> None:
-        super().__init__(graph, node)
-        if node.op_name != "mul" or len(self.sources) != 2:
-            raise NoRuleError("combines several quantities that depend on the input")
-
-    def backward(self, walk: Walk, m: Multipliers) -> Sent:
-        """Each factor's multiplier is the other's mean over input and reference."""
-        fresh = m.by_sign(walk.delta(self.node.index)) if m.split else m.positive
-        left, right = self.sources
-        for source, other in ((left, right), (right, left)):
-            mean = (walk.x[other] + walk.reference[other]) / 2
-            yield source, Multipliers.same(sum_to_shape(fresh * mean, self.graph.nodes[source].shape))

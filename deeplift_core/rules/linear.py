@@ -21,6 +21,7 @@ from torch import Tensor
 
 from deeplift_core.graph import Graph, Node, Ref
 from deeplift_core.rules.base import Multipliers, NoRuleError, Parts, Rule, Sent, Walk, only_varying
+from deeplift_core.rules.products import ProductOfMatrices
 from deeplift_core.rules.registry import rule_for
 
 
@@ -106,6 +107,12 @@ class Convolution(LinearRule):
 
 
 @rule_for("mm", "addmm", "bmm", "baddbmm")
+def matrix_product(graph: Graph, node: Node) -> Rule:
+    """Linear with one constant factor; a product of two quantities where both depend on the input."""
+    both = sum(isinstance(factor, Ref) for factor in node.args) > 1
+    return ProductOfMatrices(graph, node) if both else MatrixProduct(graph, node)
+
+
 class MatrixProduct(LinearRule):
     """(Batched) matrix product with one constant factor, and a constant bias where there is one.
 

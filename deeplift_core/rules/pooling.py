@@ -6,17 +6,28 @@ by the position that is the maximum of the input, and one whose maximum fell by 
 the maximum of the reference; that position changed by at least Delta y and in the same direction, so
 the multiplier Delta y / Delta x lies in (0, 1] and the sum is exact. Where the reference ties at the
 input's argmax, that position counts as the reference's argmax too (a switch). A shared argmax that did
-not change passes its multiplier on unchanged; ties never count twice.
+not change passes its multiplier on unchanged; ties never count twice. The larger of two tensors, running
+maxima and all minima have the same rule.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from deeplift_core.graph import Graph, Node, Ref
-from deeplift_core.rules.base import Multipliers, NoRuleError, Rule, Sent, Walk, difference
+from deeplift_core.rules.base import (
+    Multipliers,
+    NoRuleError,
+    Rule,
+    Sent,
+    Walk,
+    difference,
+    scaled_multipliers,
+    sum_to_shape,
+)
 from deeplift_core.rules.registry import rule_for
 
 
@@ -88,7 +99,7 @@ class MaxPool(Maximum):
 
     def __init__(self, graph: Graph, node: Node) -> None:
         super().__init__(graph, node)
-        self.source, self._indices = _values_of(graph, node)
+        self.source, self._indices = values_of(graph, node)
         self.sources = (self.source,)
         self._axes = 3 if "3d" in graph.nodes[self._indices].op_name else 2
 
@@ -123,10 +134,8 @@ class MaxOverAxes(Maximum):
         operation = node
         self.source = self.sources[0]
         if node.op_name == "getitem":
-            self.source, index = _values_of(graph, node)
+            self.source, index = values_of(graph, node)
             operation = graph.nodes[index]
-        elif len(self.sources) != 1:
-            raise NoRuleError("the maximum of two tensors that both depend on the input")
         self.sources = (self.source,)
         rank = len(graph.nodes[self.source].shape)
         axes = operation.args[1] if len(operation.args) > 1 else ()
@@ -154,12 +163,104 @@ class MaxOverAxes(Maximum):
         return value.reshape([shape[axis] for axis in self._others]).unsqueeze(-1)
 
 
-def _values_of(graph: Graph, node: Node) -> tuple[int, int]:
+@rule_for("cummax")
+class RunningMaximum(Maximum):
+    """Maximum of each position and all before it along an axis; the kernel tells the argmax."""
+
+    def __init__(self, graph: Graph, node: Node) -> None:
+        super().__init__(graph, node)
+        self.source, self._kernel = values_of(graph, node)
+        self.sources = (self.source,)
+        self._axis = graph.nodes[self._kernel].args[1]
+
+    @property
+    def saved(self) -> set[int]:
+        """The kernel's positions are kept with its values."""
+        return {self.node.index, self.source, self._kernel}
+
+    def flatten(self, value: Tensor) -> Tensor:
+        """Bring the axis to the end."""
+        return value.movedim(self._axis, -1)
+
+    def unflatten(self, value: Tensor, shape: torch.Size) -> Tensor:
+        """Bring the axis back."""
+        return value.movedim(-1, self._axis)
+
+    def positions(self, values: Any) -> Tensor:
+        """The kernel's second result."""
+        return self.flatten(values[self._kernel][1])
+
+    def flat_maxima(self, value: Tensor) -> Tensor:
+        """Bring the axis to the end."""
+        return self.flatten(value)
+
+
+class LargerOfTwo(Rule):
+    """The larger (or smaller) of two quantities: a maximum over an axis of two, as maxout has it.
+
+    Not the Shapley value of the two, which would split a rise of the one that is now larger with the other:
+    that way ``torch.maximum(a, b)`` and ``torch.stack([a, b]).amax(0)`` score alike.
+
+    Parameters
+    ----------
+    graph, node
+        As for every rule.
+    left, right : int
+        The two.
+    sign : {1, -1}
+        -1 for the smaller.
+    """
+
+    label: ClassVar[str] = "maximum"
+
+    def __init__(self, graph: Graph, node: Node, left: int, right: int, sign: int = 1) -> None:
+        super().__init__(graph, node)
+        self.sources = (left, right)
+        self._sign = sign
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """See the module's docstring; the smaller of two is the larger of their negatives."""
+        x, r = (self._sign * self._pair(values) for values in (walk.x, walk.reference))
+        turned = scaled_multipliers(m, float(self._sign)).each(lambda value: value.unsqueeze(-1))
+        at_x, at_r = (value.argmax(-1, keepdim=True) for value in (x, r))
+        routed = self._sign * route_maximum(x, r, at_x, at_r, turned)
+        for place, source in enumerate(self.sources):
+            yield source, Multipliers.same(sum_to_shape(routed[..., place], self.graph.nodes[source].shape))
+
+    def _pair(self, values: Mapping[int, Tensor]) -> Tensor:
+        return torch.stack([values[source].expand(self.node.shape) for source in self.sources], -1)
+
+
+def larger_of_two(graph: Graph, node: Node) -> LargerOfTwo | None:
+    """The rule where ``node`` is ``maximum(a, b)``, also written ``where(a > b, a, b)``; None where not."""
+    if node.op_name == "maximum":
+        left, right = node.args
+        return LargerOfTwo(graph, node, left.index, right.index)
+    if node.op_name != "where" or not all(isinstance(value, Ref) for value in node.args):
+        return None
+    mask, chosen, other = (value.index for value in node.args)
+    sign = _COMPARISONS.get(graph.nodes[mask].op_name)
+    compared = graph.nodes[mask].args
+    if sign is None or not all(isinstance(value, Ref) for value in compared):
+        return None
+    order = [value.index for value in compared]
+    if order == [other, chosen]:
+        sign = -sign
+    elif order != [chosen, other]:
+        return None
+    return LargerOfTwo(graph, node, chosen, other, sign)
+
+
+# Which of two the first is where the comparison holds.
+_COMPARISONS = {"gt": 1, "ge": 1, "lt": -1, "le": -1}
+
+
+def values_of(graph: Graph, node: Node) -> tuple[int, int]:
     """Input and index of the kernel whose first result (the values, not the positions) ``node`` takes."""
     if node.op_name != "getitem" or node.args[1] != 0:
-        raise NoRuleError("the position of a maximum is used as a value")
+        raise NoRuleError("the position of a value is used as a value")
     kernel = graph.nodes[node.args[0].index]
     source = kernel.args[0]
     if not isinstance(source, Ref):
-        raise NoRuleError("only the window of a maximum depends on the input")
+        raise NoRuleError("only which values are chosen depends on the input")
     return source.index, kernel.index

@@ -1,32 +1,75 @@
 """One registry: which rule stands for which recorded operation.
 
 A rule for a further operation is one class in one module of this folder, under ``@rule_for`` with the
-operation's ATen names. Pointwise operations need none: see :mod:`deeplift_core.rules.elementwise`.
+operation's ATen names. Pointwise operations need none: see :mod:`deeplift_core.rules.elementwise`. Rules in
+other packages are found by their entry points; docs/rules.md shows how.
 """
 
 import operator
 from collections.abc import Callable
+from functools import cache
+from importlib.metadata import entry_points
 from typing import TypeVar
 
+from deeplift_core.errors import OptionError
 from deeplift_core.graph import Graph, Node
 from deeplift_core.rules.base import Rule
 
-_RULES: dict[str, type[Rule]] = {}
+ENTRY_POINTS = "deeplift.rules"
 
-R = TypeVar("R", bound=type[Rule])
+MakeRule = Callable[[Graph, Node], Rule]
+_RULES: dict[str, MakeRule] = {}
+
+R = TypeVar("R", bound=MakeRule)
 
 
 def rule_for(*op_names: str) -> Callable[[R], R]:
-    """Class decorator: this rule explains the ATen operations of these names ("convolution")."""
+    """Decorator: this rule explains the operations of these names.
+
+    Parameters
+    ----------
+    *op_names : str
+        Without namespace and overload: "convolution" for ``aten.convolution.default``, "scan" for
+        ``mylibrary::scan``.
+
+    Returns
+    -------
+    callable
+        Takes a :class:`Rule`, or a function of a graph and a node that makes one, and returns it unchanged.
+
+    Raises
+    ------
+    ValueError
+        If one of them has a rule already.
+    """
 
     def register(rule: R) -> R:
         for name in op_names:
             if name in _RULES:
-                raise ValueError(f"{name} already has the rule {_RULES[name].__name__}")
+                raise ValueError(f"{name} already has a rule: {_RULES[name].__qualname__}")
             _RULES[name] = rule
         return rule
 
     return register
+
+
+@cache
+def load_rules_of_other_packages() -> None:
+    """Import every module under the entry points "deeplift.rules"; they register rules as they load.
+
+    Raises
+    ------
+    OptionError
+        Naming the entry point that cannot be loaded.
+    """
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            point.load()
+        except (ImportError, AttributeError, ValueError) as error:
+            raise OptionError(
+                f"the rules that {point.value} adds (entry point {point.name!r}) cannot be loaded: {error}; "
+                "mend or uninstall that package"
+            ) from error
 
 
 def registered(name: str) -> bool:

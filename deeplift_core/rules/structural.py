@@ -4,12 +4,13 @@ They act on P, Q, m+ and m- separately. One rule serves all: the map is linear i
 arguments, so its adjoint is what autograd gives at any point, and P goes through as f(P) - f(0).
 """
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from deeplift_core.graph import Graph, Node
+from deeplift_core.graph import Graph, Node, substitute
 from deeplift_core.rules.base import Multipliers, NoRuleError, Parts, Rule, Sent, Walk
 from deeplift_core.rules.registry import rule_for
 
@@ -24,7 +25,8 @@ from deeplift_core.rules.registry import rule_for
     "expand", "repeat", "cat", "stack", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d",
     "replication_pad1d", "replication_pad2d", "upsample_nearest1d", "upsample_nearest2d",
     "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "upsample_linear1d", "upsample_bilinear2d",
-    "index_put", "slice_scatter", "select_scatter",
+    "index_put", "slice_scatter", "select_scatter", "diagonal_scatter", "scatter", "scatter_add", "index_add",
+    "index_copy", "im2col", "col2im", "diag_embed",
     # sums and means
     "sum", "mean", "cumsum", "avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d",
     "_adaptive_avg_pool3d",
@@ -36,9 +38,10 @@ class Structural(Rule):
 
     def __init__(self, graph: Graph, node: Node) -> None:
         super().__init__(graph, node)
-        varying = [graph.nodes[source] for source in self.sources]
-        if not all(item.dtype.is_floating_point for item in varying):
-            raise NoRuleError("an index or a mask depends on the input")
+        for position, argument in enumerate(node.args):
+            dtypes = [graph.nodes[source].dtype for source in node.refs(argument)]
+            if position != 0 and not all(dtype.is_floating_point for dtype in dtypes):
+                raise NoRuleError("an index depends on the input")
 
     @property
     def saved(self) -> set[int]:
@@ -64,6 +67,14 @@ class Structural(Rule):
         at_zero = self.evaluate(lambda s: torch.zeros_like(parts[s].positive))
         positive = self.evaluate(lambda s: parts[s].positive) - at_zero
         return Parts(positive, self.evaluate(lambda s: parts[s].negative) - at_zero)
+
+    def evaluate(self, lookup: Callable[[int], Any]) -> Any:
+        """Sums of masks are counts, of which multipliers are numbers like all others."""
+        node = self.node
+        if node.dtype.is_floating_point or "dtype" not in node.kwargs:
+            return super().evaluate(lookup)
+        assert node.op is not None
+        return node.op(*substitute(node.args, lookup))
 
     def _zeros(self, source: int, like: Tensor) -> Tensor:
         return like.new_zeros(self.graph.nodes[source].shape)

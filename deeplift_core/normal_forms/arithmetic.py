@@ -1,0 +1,61 @@
+"""Arithmetic of several quantities, in sums, products and reciprocals."""
+
+# ruff: noqa: ARG001 - all forms take the same arguments
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+aten = torch.ops.aten
+Varies = Callable[[Tensor], bool]
+
+
+def vary(varies: Varies, *values: Any) -> int:
+    """How many of the values are tensors that depend on the input."""
+    return sum(isinstance(value, Tensor) and varies(value) for value in values)
+
+
+def _div(varies: Varies, func: Any, above: Tensor, below: Any, **kwargs: Any) -> Any:
+    """A quotient is a product with the reciprocal."""
+    if not isinstance(below, Tensor) or not varies(below) or kwargs.get("rounding_mode") is not None:
+        return NotImplemented
+    return above * aten.reciprocal.default(below)
+
+
+def _addcmul(varies: Varies, func: Any, x: Tensor, left: Tensor, right: Tensor, value: float = 1) -> Any:
+    if vary(varies, left, right) < 2:
+        return NotImplemented
+    product = left * right
+    return x + (product if value == 1 else product * value)
+
+
+def _addcdiv(varies: Varies, func: Any, x: Tensor, above: Tensor, below: Tensor, value: float = 1) -> Any:
+    quotient = above / below
+    return x + (quotient if value == 1 else quotient * value)
+
+
+def _lerp(varies: Varies, func: Any, start: Tensor, end: Tensor, weight: Any) -> Any:
+    return start * (1 - weight) + end * weight
+
+
+def _log_sigmoid(varies: Varies, func: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    """x - log(1 + exp(x)): a function of x itself, whose positive part stays the positive one."""
+    return aten.sub.Tensor(x, aten.logaddexp.default(x, x.new_zeros(()))), x.new_empty(0)
+
+
+def _logaddexp(varies: Varies, func: Any, left: Tensor, right: Tensor) -> Any:
+    """Of two quantities that depend on the input it is the logsumexp of both, and shares its rule."""
+    if vary(varies, left, right) < 2 or left is right:
+        return NotImplemented
+    return torch.stack(torch.broadcast_tensors(left, right), -1).logsumexp(-1)  # type: ignore[no-untyped-call]
+
+
+FORMS: dict[str, Callable[..., Any]] = {
+    "div": _div,
+    "addcmul": _addcmul,
+    "addcdiv": _addcdiv,
+    "lerp": _lerp,
+    "log_sigmoid_forward": _log_sigmoid,
+    "logaddexp": _logaddexp,
+}

@@ -1,0 +1,114 @@
+"""Elementwise functions of several quantities that are neither sums nor products: where, comparisons, a**b.
+
+The paper does not treat them. Each quantity gets its Shapley value in the game "take this quantity at the
+input or at the reference",
+
+    phi_i = sum over sets S of the others of |S|! (n - |S| - 1)! / n! (f(S and i at the input) - f(S at the input))
+
+found by evaluating f on all 2^n combinations (n is 2 or 3). It is the rule of products
+(:mod:`deeplift_core.rules.products`) carried over to any function: symmetric, nothing to a quantity that did
+not change, exact in sum. A mask is a quantity like any other, 0 or 1: where a mask flips, the whole jump
+between the two values that it chooses from is its own, less what those values changed by themselves. Taking
+masks as constants, as a gradient does, would leave that jump unexplained.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations
+from math import factorial
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from deeplift_core.graph import Graph, Node
+from deeplift_core.rules.base import (
+    Multipliers,
+    NoRuleError,
+    Rule,
+    Sent,
+    Walk,
+    as_number,
+    sum_to_shape,
+)
+
+# 2^n evaluations each of the function and of its derivative; no operation of torch has more.
+_MOST = 4
+_Coalition = frozenset[int]
+
+
+class Interaction(Rule):
+    """The Shapley values of an elementwise function of two to four quantities.
+
+    Where a quantity's Delta counts as 0, its multiplier is what phi / Delta tends to: the mean of the
+    derivatives with the same weights (0 for masks, and where there is no finite derivative).
+    """
+
+    label: ClassVar[str] = "interaction"
+
+    def __init__(self, graph: Graph, node: Node) -> None:
+        super().__init__(graph, node)
+        if not 2 <= len(self.sources) <= _MOST:
+            raise NoRuleError("combines too many quantities that depend on the input")
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """See the module's docstring."""
+        fresh = m.by_sign(walk.delta(self.node.index)) if m.split else m.positive
+        coalitions = [frozenset(c) for n in range(len(self.sources) + 1) for c in combinations(self.sources, n)]
+        values = {coalition: self._at(walk, coalition) for coalition in coalitions}
+        slopes = {coalition: self._slopes(walk, coalition) for coalition in coalitions}
+        for source in self.sources:
+            gain, slope = torch.zeros_like(fresh), torch.zeros_like(fresh)
+            for weight, others in self._weighted(source):
+                gain = gain + weight * (values[others | {source}] - values[others])
+                slope = slope + weight * slopes[others][source]
+            delta = walk.delta(source)
+            multiplier = torch.where(delta == 0, slope, gain / torch.where(delta == 0, 1, delta))
+            shape = self.graph.nodes[source].shape
+            yield source, Multipliers.same(sum_to_shape(fresh * multiplier, shape))
+
+    def _weighted(self, source: int) -> Iterator[tuple[float, _Coalition]]:
+        others = [other for other in self.sources if other != source]
+        n = len(self.sources)
+        for size in range(n):
+            for chosen in combinations(others, size):
+                yield factorial(size) * factorial(n - size - 1) / factorial(n), frozenset(chosen)
+
+    def _point(self, walk: Walk, coalition: _Coalition) -> dict[int, Tensor]:
+        """Quantities at the input if they are in the coalition, else at the reference, of their own types."""
+        return {
+            source: (walk.x if source in coalition else walk.reference)[source].to(
+                self.graph.nodes[source].dtype
+                if not self.graph.nodes[source].dtype.is_floating_point
+                else walk.x[source].dtype
+            )
+            for source in self.sources
+        }
+
+    def _at(self, walk: Walk, coalition: _Coalition) -> Tensor:
+        dtype = walk.x[self.node.index].dtype
+        value: Tensor = as_number(self.evaluate(self._point(walk, coalition).__getitem__), dtype)
+        return value
+
+    def _slopes(self, walk: Walk, coalition: _Coalition) -> dict[int, Tensor]:
+        """Derivatives with respect to each quantity, all of the output's shape."""
+        with torch.enable_grad():
+            point = {
+                source: value.detach().expand(self.node.shape).clone()
+                for source, value in self._point(walk, coalition).items()
+            }
+            smooth = [source for source, value in point.items() if value.is_floating_point()]
+            for source in smooth:
+                point[source].requires_grad_()
+            output = self.evaluate(point.__getitem__)
+            none = torch.zeros(self.node.shape, dtype=walk.x[self.node.index].dtype, device=output.device)
+            found = dict.fromkeys(self.sources, none)
+            if smooth and output.requires_grad:
+                given = torch.autograd.grad(
+                    output.sum(), [point[source] for source in smooth], allow_unused=True
+                )
+                found |= {
+                    source: torch.where(grad.isfinite(), grad, 0)
+                    for source, grad in zip(smooth, given, strict=True)
+                    if grad is not None
+                }
+        return found

@@ -1,0 +1,129 @@
+"""Products of quantities that all depend on the input: gates, attention, squeeze-excite.
+
+The paper does not treat them. Each factor gets its Shapley value in the game "take this factor at the input
+or at the reference": for two factors
+
+    Delta(ab) = Delta a (b + b0)/2 + Delta b (a + a0)/2
+
+It is the only choice that is symmetric in the factors, gives nothing to a factor that did not change, is
+additive (so that it carries over to matrix products, which are sums of such products), and keeps
+summation-to-delta. Treating the gate as a constant, as layer-wise relevance propagation for LSTMs and
+transformers does, keeps none of the gate's own Delta; gradients of the product break the sum.
+"""
+
+from collections.abc import Iterable
+from math import ceil
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deeplift_core.graph import Graph, Node, Ref
+from deeplift_core.rules.base import Multipliers, NoRuleError, Rule, Sent, Walk, sum_to_shape
+from deeplift_core.rules.registry import rule_for
+
+
+class _Bilinear(Rule):
+    """Any product of two, written as a function of both."""
+
+    left: int
+    right: int
+
+    def _fresh(self, walk: Walk, m: Multipliers) -> Tensor:
+        return m.by_sign(walk.delta(self.node.index)) if m.split else m.positive
+
+    @staticmethod
+    def _mean(walk: Walk, index: int) -> Tensor:
+        mean: Tensor = (walk.x[index] + walk.reference[index]) / 2
+        return mean
+
+
+class Product(_Bilinear):
+    """Product of two quantities, element by element (gates, squeeze-excite).
+
+    Each factor's multiplier is the other's mean over input and reference; see the module's docstring.
+    """
+
+    label: ClassVar[str] = "product"
+
+    def __init__(self, graph: Graph, node: Node) -> None:
+        super().__init__(graph, node)
+        if node.op_name != "mul" or len(self.sources) != 2:
+            raise NoRuleError("not a product of two quantities")
+        self.left, self.right = self.sources
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """The other factor's mean."""
+        fresh = self._fresh(walk, m)
+        for source, other in ((self.left, self.right), (self.right, self.left)):
+            shape = self.graph.nodes[source].shape
+            yield source, Multipliers.same(sum_to_shape(fresh * self._mean(walk, other), shape))
+
+
+class ProductOfMatrices(_Bilinear):
+    """(Batched) matrix product of two quantities that both depend on the input (attention).
+
+    Delta(AB) = Delta A (B + B0)/2 + (A + A0)/2 Delta B: the sum of the products of elements.
+    """
+
+    label: ClassVar[str] = "matrix product"
+
+    def __init__(self, graph: Graph, node: Node) -> None:
+        super().__init__(graph, node)
+        left, right = node.args[:2]
+        if not (isinstance(left, Ref) and isinstance(right, Ref)):
+            raise NoRuleError("not a product of two quantities")
+        self.left, self.right = left.index, right.index
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """The mean of the other matrix, transposed."""
+        fresh = self._fresh(walk, m)
+        yield self.left, Multipliers.same(fresh @ self._mean(walk, self.right).mT)
+        yield self.right, Multipliers.same(self._mean(walk, self.left).mT @ fresh)
+
+
+@rule_for("prod")
+class ProductOverAxis(Rule):
+    """Product of all elements along an axis (noisy-or, for instance).
+
+    The Shapley value of n factors. A product is multilinear, so that it is the mean over the straight line
+    from reference to input of the product of the other factors,
+
+        m_i = integral from 0 to 1 of prod over j != i of (r_j + t Delta_j) dt
+
+    a polynomial of degree n - 1, which Gauss-Legendre quadrature with n / 2 points integrates exactly.
+    """
+
+    label: ClassVar[str] = "product"
+
+    def __init__(self, graph: Graph, node: Node) -> None:
+        super().__init__(graph, node)
+        if len(node.args) < 2 or not isinstance(node.args[1], int):
+            raise NoRuleError("a product over all axes, the rows' among them")
+        self._source = self.sources[0]
+        shape = graph.nodes[self._source].shape
+        self._axis = node.args[1] % len(shape)
+        self._kept = bool(node.args[2]) if len(node.args) > 2 else bool(node.kwargs.get("keepdim", False))
+        points, weights = np.polynomial.legendre.leggauss(max(1, ceil(shape[self._axis] / 2)))
+        self._quadrature = list(zip(((points + 1) / 2).tolist(), (weights / 2).tolist(), strict=True))
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """See the class's docstring."""
+        fresh = m.by_sign(walk.delta(self.node.index)) if m.split else m.positive
+        fresh = fresh if self._kept else fresh.unsqueeze(self._axis)
+        x, r = walk.x[self._source], walk.reference[self._source]
+        mean = _total(weight * self._others(r + at * (x - r)) for at, weight in self._quadrature)
+        return [(self._source, Multipliers.same(fresh * mean))]
+
+    def _others(self, value: Tensor) -> Tensor:
+        """For each element the product of the others, without dividing by it."""
+        one = torch.ones_like(value.narrow(self._axis, 0, 1))
+        before = torch.cat([one, value.narrow(self._axis, 0, value.shape[self._axis] - 1)], self._axis)
+        after = torch.cat([value.narrow(self._axis, 1, value.shape[self._axis] - 1), one], self._axis)
+        return before.cumprod(self._axis) * after.flip(self._axis).cumprod(self._axis).flip(self._axis)
+
+
+def _total(terms: Iterable[Tensor]) -> Tensor:
+    first, *rest = terms
+    return sum(rest, start=first)
