@@ -1,17 +1,20 @@
 """`DeepLift`: contribution scores of a model's inputs against references."""
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import fields
 from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 
 from deeplift_core import targets
 from deeplift_core.batch import BatchScorer, Task
 from deeplift_core.capture import borrowed, record_model
 from deeplift_core.errors import OptionError, TargetError
+from deeplift_core.graph import Graph
 from deeplift_core.plan import Plan
 from deeplift_core.propagate import values_to_keep
 from deeplift_core.results import Attribution, NodeInfo
@@ -82,10 +85,7 @@ class DeepLift:
         device: torch.device | str | None = None,
     ) -> None:
         self._model = model
-        self._rule, self._steps = parse_rule(rule)
-        self._layer_rules = dict(layer_rules or {})
-        if self._steps and self._layer_rules:
-            raise OptionError(f"layer rules do not go with rule {rule!r}, which has no activation rules")
+        self._set_rule(rule, layer_rules)
         self._output, self._logits, self._centre = output, logits, centre
         self._channel_axis = channel_axis
         tensors = chain(model.parameters(), model.buffers())
@@ -97,6 +97,34 @@ class DeepLift:
         self._scorer: BatchScorer | None = None
         if example is not None:
             self._record(self._as_inputs(example))
+
+    def _set_rule(self, rule: str, layer_rules: Mapping[str, str] | None) -> None:
+        self._rule, self._steps = parse_rule(rule)
+        self._layer_rules = dict(layer_rules or {})
+        if self._steps and self._layer_rules:
+            raise OptionError(f"layer rules do not go with rule {rule!r}, which has no activation rules")
+
+    def with_rule(self, rule: str, layer_rules: Mapping[str, str] | None = None) -> "DeepLift":
+        """The same recording under another rule; the model does not run again.
+
+        Parameters
+        ----------
+        rule, layer_rules
+            As for `DeepLift` itself; layer rules are not taken over.
+
+        Raises
+        ------
+        OptionError
+            If a rule or a layer pattern is not known.
+        UnsupportedOpsError
+            If the model contains operations without a rule.
+        """
+        other = copy(self)
+        other._set_rule(rule, layer_rules)
+        other._tasks = {}
+        if self._plan is not None:
+            other._make_plan(self._plan.graph)
+        return other
 
     # ---- recording
 
@@ -113,18 +141,20 @@ class DeepLift:
         return tuple(tensor.to(device=self.device, dtype=self.dtype) for tensor in tensors)
 
     def _record(self, example: tuple[Tensor, ...]) -> BatchScorer:
-        preset = "rescale" if self._steps else self._rule
         with borrowed(self._model, self.dtype, self.device):
             graph, outputs, structure = record_model(self._model, example)
-        plan = Plan(graph, preset, self._layer_rules)
         self._model_nodes = len(graph.nodes)
         self._prediction = targets.choose_output(outputs, structure, self._output)
         explained = self._prediction
         if self._logits:
             explained = targets.logit(graph, explained, centre=self._centre)
         self._explained = explained
+        return self._make_plan(graph)
+
+    def _make_plan(self, graph: Graph) -> BatchScorer:
+        plan = Plan(graph, "rescale" if self._steps else self._rule, self._layer_rules)
         if not self._steps:
-            plan.reached(explained)
+            plan.reached(self._explained)
             plan.check_patterns()
         self._plan = plan
         self._scorer = BatchScorer(plan, self._rule, self._steps, self._channel_axis)
@@ -154,22 +184,58 @@ class DeepLift:
         return 2 * sum(node.shape.numel() * node.dtype.itemsize for node in nodes) // plan.graph.batch_size
 
     @property
+    def explains_logit(self) -> bool:
+        """Whether a final sigmoid or softmax is left out."""
+        self._recorded()
+        return self._explained != self._prediction
+
+    @property
     def nodes(self) -> list[NodeInfo]:
         """Every recorded operation of the model with the rule it got."""
         plan = self._recorded()
-        reached = set() if self._steps else set(plan.reached(self._explained))
-        used = set(plan.graph.ancestors(self._explained))
+        return self._described(None if self._steps else plan, self._rule)
+
+    def nodes_under(self, rule: str, layer_rules: Mapping[str, str] | None = None) -> list[NodeInfo]:
+        """`nodes` as another rule would have them, where that has no rule for some of them, too.
+
+        With a recording made by rule="gradient", which takes any operation, this shows all that stands
+        in the way of DeepLIFT's own rules.
+
+        Parameters
+        ----------
+        rule, layer_rules
+            As for `DeepLift` itself.
+
+        Raises
+        ------
+        OptionError
+            If a rule is not known.
+        """
+        graph = self._recorded().graph
+        name, steps = parse_rule(rule)
+        return self._described(None if steps else Plan(graph, name, layer_rules), name)
+
+    def _described(self, plan: Plan | None, rule: str) -> list[NodeInfo]:
+        """The model's nodes with their rules by ``plan``, or with the one that takes any operation."""
+        graph = self._recorded().graph
+        rules, problems = ({}, {}) if plan is None else _rules_met(plan, self._explained)
+        used = set(graph.ancestors(self._explained))
 
         def rule_of(index: int) -> str:
-            if self._steps:
-                return self._rule
-            if index in reached:
-                return plan.rule(index).name
-            return "part of another" if index in used else "not used"
+            if plan is None:
+                return rule
+            return rules.get(index, "part of another" if index in used else "not used")
 
         return [
-            NodeInfo(node.name, str(node.op or "input"), node.module, rule_of(node.index), node.source)
-            for node in plan.graph.nodes[: self._model_nodes]
+            NodeInfo(
+                node.name,
+                str(node.op) if isinstance(node.op, OpOverload) else node.op_name,
+                node.module,
+                rule_of(node.index),
+                node.source,
+                problems.get(node.index, ""),
+            )
+            for node in graph.nodes[: self._model_nodes]
         ]
 
     # ---- scores
@@ -294,6 +360,25 @@ class DeepLift:
         if at not in plan.reached(target):
             raise TargetError(f"the target does not depend on the output of module {layer!r}")
         return plan, at
+
+
+def _rules_met(plan: Plan, output: int) -> tuple[dict[int, str], dict[int, str]]:
+    """Names of the rules that a walk from ``output`` meets, and why it finds none where it does not."""
+    rules, problems = {}, {}
+    pending = {output}
+    while pending:
+        index = max(pending)
+        pending.remove(index)
+        try:
+            rule = plan.rule(index)
+        except NoRuleError as problem:
+            rules[index] = "none"
+            problems[index] = str(problem) or "there is no rule for this operation"
+            pending.update(plan.graph.nodes[index].refs())
+        else:
+            rules[index] = rule.name
+            pending.update(rule.sources)
+    return rules, problems
 
 
 def _batches(

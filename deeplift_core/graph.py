@@ -69,10 +69,14 @@ class Node:
         where = f"module {self.module!r}" if self.module else "the model's own forward"
         return f"{self.op or self.op_name} in {where}" + (f" ({self.source})" if self.source else "")
 
-    def refs(self, argument: Any = None) -> list[int]:
-        """Indices of the nodes that all arguments (or one) refer to, in order of appearance, once each."""
-        searched = (self.args, tuple(self.kwargs.values())) if argument is None else argument
-        return list(dict.fromkeys(ref.index for ref in _find_refs(searched)))
+    def refs(self) -> list[int]:
+        """Indices of the nodes that the arguments refer to, in order of appearance, once each."""
+        return refs_in((self.args, tuple(self.kwargs.values())))
+
+
+def refs_in(value: Any) -> list[int]:
+    """Indices of the nodes that a nested argument refers to, in order of appearance, once each."""
+    return list(dict.fromkeys(ref.index for ref in _find_refs(value)))
 
 
 def _find_refs(value: Any) -> Iterator[Ref]:

@@ -189,7 +189,9 @@ class Plan:
         if larger is not None:
             return larger
         floating = node.dtype.is_floating_point
-        return Product(self.graph, node) if node.op_name == "mul" and floating else Interaction(self.graph, node)
+        return (
+            Product(self.graph, node) if node.op_name == "mul" and floating else Interaction(self.graph, node)
+        )
 
     def _between(self, source: int, output: int) -> list[int]:
         seen = {source}

@@ -63,10 +63,13 @@ def _argument(graph: Graph, value: object, op_name: str) -> int | None:
 def _sum_of_exp(graph: Graph, index: int) -> tuple[int, list[int], bool] | None:
     """z, the axes, and whether these are kept, where the node is sum(exp(z))."""
     node = graph.nodes[index]
-    if node.op_name != "sum" or len(node.args) < 2 or not node.args[1] or node.kwargs.get("dtype") is not None:
+    if (
+        node.op_name != "sum"
+        or len(node.args) < 2
+        or not node.args[1]
+        or node.kwargs.get("dtype") is not None
+    ):
         return None
     exponent = _argument(graph, node.args[0], "exp")
     axes = node.args[1]
     return None if exponent is None else (exponent, list(axes), len(node.args) > 2 and bool(node.args[2]))
-
-

@@ -8,13 +8,31 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class NodeInfo:
-    """One recorded operation, as `DeepLift.nodes` shows it."""
+    """One recorded operation, as `DeepLift.nodes` shows it.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the model.
+    op : str
+        What torch calls it ("aten.relu.default"); "input" for an input of the model.
+    module : str
+        Qualified name of the module that ran it; "" for the model itself.
+    rule : str
+        "part of another" where it belongs to a later operation's rule, "not used" where the explained
+        output does not depend on it, "none" where there is none.
+    source : str
+        ``file:line`` of the model's code, where it is Python.
+    problem : str
+        Why there is no rule; "" where there is one.
+    """
 
     name: str
     op: str
     module: str
     rule: str
     source: str
+    problem: str = ""
 
 
 @dataclass(frozen=True)

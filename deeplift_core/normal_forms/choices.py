@@ -13,7 +13,7 @@ aten = torch.ops.aten
 
 
 def _amin(varies: Varies, func: Any, x: Tensor, *rest: Any, **kwargs: Any) -> Tensor:
-    return -aten.amax.default(-x, *rest, **kwargs)
+    return -torch.amax(-x, *rest, **kwargs)
 
 
 def _min(varies: Varies, func: Any, x: Tensor, *rest: Any, **kwargs: Any) -> Any:
@@ -69,11 +69,11 @@ def _clamp_max(varies: Varies, func: Any, x: Tensor, high: Any) -> Any:
 
 def _any(varies: Varies, func: Any, x: Tensor, *rest: Any, **kwargs: Any) -> Tensor:
     """Whether any element of a mask holds: its maximum."""
-    return aten.amax.default((x != 0).to(torch.get_default_dtype()), *rest, **kwargs) > 0
+    return torch.amax((x != 0).to(torch.get_default_dtype()), *rest, **kwargs) > 0
 
 
 def _all(varies: Varies, func: Any, x: Tensor, *rest: Any, **kwargs: Any) -> Tensor:
-    return aten.amin.default((x != 0).to(torch.get_default_dtype()), *rest, **kwargs) > 0
+    return torch.amin((x != 0).to(torch.get_default_dtype()), *rest, **kwargs) > 0
 
 
 def _cummin(varies: Varies, func: Any, x: Tensor, dim: int) -> Any:
@@ -89,6 +89,18 @@ def _cumprod(varies: Varies, func: Any, x: Tensor, dim: int, *, dtype: Any = Non
     return torch.stack(running, dim)
 
 
+def _index_put(
+    varies: Varies, func: Any, x: Tensor, indices: Any, values: Tensor, accumulate: bool = False
+) -> Any:
+    """Writing one number wherever a mask holds is a choice between it and what was there."""
+    mask = indices[0]
+    if len(indices) != 1 or mask.dtype != torch.bool or values.numel() != 1 or accumulate:
+        return NotImplemented
+    for _ in range(x.dim() - mask.dim()):
+        mask = mask.unsqueeze(-1)
+    return torch.where(mask, values.reshape(()), x)
+
+
 FORMS: dict[str, Callable[..., Any]] = {
     "amin": _amin,
     "min": _min,
@@ -102,6 +114,7 @@ FORMS: dict[str, Callable[..., Any]] = {
     "clamp_max": _clamp_max,
     "any": _any,
     "all": _all,
+    "index_put": _index_put,
     "cummin": _cummin,
     "cumprod": _cumprod,
 }

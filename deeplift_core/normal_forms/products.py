@@ -29,7 +29,7 @@ def _matrix_vector_sum(
 
 
 def _dot(varies: Varies, func: Any, left: Tensor, right: Tensor) -> Tensor:
-    return aten.mm.default(left.unsqueeze(0), right.unsqueeze(1)).reshape(())
+    return torch.mm(left.unsqueeze(0), right.unsqueeze(1)).reshape(())
 
 
 def _sum_and_product(product: Any) -> Callable[..., Any]:

@@ -3,7 +3,8 @@
 The paper does not treat them. Each quantity gets its Shapley value in the game "take this quantity at the
 input or at the reference",
 
-    phi_i = sum over sets S of the others of |S|! (n - |S| - 1)! / n! (f(S and i at the input) - f(S at the input))
+    phi_i = sum over sets S of the others of w(S) (f(S and i at the input) - f(S at the input))
+    w(S) = |S|! (n - |S| - 1)! / n!
 
 found by evaluating f on all 2^n combinations (n is 2 or 3). It is the rule of products
 (:mod:`deeplift_core.rules.products`) carried over to any function: symmetric, nothing to a quantity that did
@@ -53,7 +54,9 @@ class Interaction(Rule):
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """See the module's docstring."""
         fresh = m.by_sign(walk.delta(self.node.index)) if m.split else m.positive
-        coalitions = [frozenset(c) for n in range(len(self.sources) + 1) for c in combinations(self.sources, n)]
+        coalitions = [
+            frozenset(c) for n in range(len(self.sources) + 1) for c in combinations(self.sources, n)
+        ]
         values = {coalition: self._at(walk, coalition) for coalition in coalitions}
         slopes = {coalition: self._slopes(walk, coalition) for coalition in coalitions}
         for source in self.sources:
@@ -75,13 +78,12 @@ class Interaction(Rule):
 
     def _point(self, walk: Walk, coalition: _Coalition) -> dict[int, Tensor]:
         """Quantities at the input if they are in the coalition, else at the reference, of their own types."""
+        point = {
+            source: (walk.x if source in coalition else walk.reference)[source] for source in self.sources
+        }
+        dtypes = {source: self.graph.nodes[source].dtype for source in self.sources}
         return {
-            source: (walk.x if source in coalition else walk.reference)[source].to(
-                self.graph.nodes[source].dtype
-                if not self.graph.nodes[source].dtype.is_floating_point
-                else walk.x[source].dtype
-            )
-            for source in self.sources
+            s: value if dtypes[s].is_floating_point else value.to(dtypes[s]) for s, value in point.items()
         }
 
     def _at(self, walk: Walk, coalition: _Coalition) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from deeplift_core.graph import Graph, Node, substitute
+from deeplift_core.graph import Graph, Node, refs_in, substitute
 from deeplift_core.rules.base import Multipliers, NoRuleError, Parts, Rule, Sent, Walk
 from deeplift_core.rules.registry import rule_for
 
@@ -39,7 +39,7 @@ class Structural(Rule):
     def __init__(self, graph: Graph, node: Node) -> None:
         super().__init__(graph, node)
         for position, argument in enumerate(node.args):
-            dtypes = [graph.nodes[source].dtype for source in node.refs(argument)]
+            dtypes = [graph.nodes[source].dtype for source in refs_in(argument)]
             if position != 0 and not all(dtype.is_floating_point for dtype in dtypes):
                 raise NoRuleError("an index depends on the input")
 

@@ -1,4 +1,4 @@
-"""How convolutions and dense layers are put together: residual, dense, dilated, transposed, normed weights."""
+"""How convolutions and dense layers are put together: residual, dense, dilated, transposed, normed."""
 
 import torch
 import torch.nn.functional as F
