@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from deeplift_core.completeness import TOLERANCE, relative_error
-from deeplift_core.graph import Graph
 from deeplift_core.plan import Plan
 from deeplift_core.propagate import Score, gradients, scores
 from deeplift_core.results import Attribution
@@ -96,7 +95,7 @@ class BatchScorer:
         if task not in self._float64:
             graph = self._plan.graph
             if self._float64_plan is None:
-                twin = Graph(inputs=graph.inputs, module_outputs=graph.module_outputs, device=graph.device)
+                twin = graph.empty_twin()
                 self._float64_plan = Plan(twin, self._plan.preset, self._plan.layer_rules)
             plan = self._float64_plan
             plan.graph.follow(graph, torch.float64)

@@ -350,6 +350,7 @@ def record_model(model: nn.Module, example: Sequence[Tensor]) -> tuple[Graph, li
     with recording(recorder):
         result = model(*inputs)
     recognise(graph)
+    graph.of_model = len(graph.nodes)
     outputs: list[int] = []
 
     def place(value: Any) -> Any:

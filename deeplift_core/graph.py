@@ -6,6 +6,7 @@ contributions is :mod:`deeplift_core.rules`.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -126,6 +127,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     inputs: list[int] = field(default_factory=list)
     module_outputs: dict[str, int] = field(default_factory=dict)
+    of_model: int | None = None  # how many nodes are the model's own; None while it is recorded
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
@@ -151,6 +153,10 @@ class Graph:
         self.nodes.append(node)
         return Ref(node.index)
 
+    def empty_twin(self) -> "Graph":
+        """A graph with the same inputs and outputs but no nodes yet, for :meth:`follow`."""
+        return replace(self, nodes=[])
+
     def follow(self, other: "Graph", dtype: torch.dtype) -> None:
         """Append the nodes by which ``other`` is longer, at the same places but in another precision."""
         for node in other.nodes[len(self.nodes) :]:
@@ -163,6 +169,15 @@ class Graph:
                     dtype=converted(node.dtype, dtype),
                 )
             )
+
+    @cached_property
+    def consumers(self) -> dict[int, list[Node]]:
+        """The model's own nodes that read each node, targets' nodes left out."""
+        found: dict[int, list[Node]] = {}
+        for node in self.nodes[: self.of_model]:
+            for ref in node.refs():
+                found.setdefault(ref, []).append(node)
+        return found
 
     def ancestors(self, *indices: int) -> list[int]:
         """The nodes that ``indices`` depend on, themselves included, in graph order."""

@@ -138,10 +138,10 @@ class TensorTracker:
             return layout.holder
         if isinstance(layout.holder, Tensor):
             return layout.holder.reshape(-1)[places]
-        return self._emit(aten.index.Tensor, (self._flat(layout), [places]), {}, tensor)
+        return self._emit(aten.index.Tensor, (self._flat(layout, tensor), [places]), {}, tensor)
 
     def _scatter(self, tensor: Tensor, holder: Holder, layout: _Layout) -> _Layout:
-        flat = layout.holder.reshape(-1) if isinstance(layout.holder, Tensor) else self._flat(layout)
+        flat = layout.holder.reshape(-1) if isinstance(layout.holder, Tensor) else self._flat(layout, tensor)
         places = _places(tensor, layout).reshape(-1)
         shape = _shape_only(tensor, (tensor.numel(),))
         piece = (
@@ -158,9 +158,9 @@ class TensorTracker:
             changed = self._emit(aten.reshape.default, (put, list(layout.size)), {}, example)
         return _Layout(changed, layout.size, layout.stride, layout.offset)
 
-    def _flat(self, layout: _Layout) -> Ref:
+    def _flat(self, layout: _Layout, like: Tensor) -> Ref:
         assert isinstance(layout.holder, Ref)
-        example = torch.empty((_count(layout),), device="meta")
+        example = _shape_only(like, (_count(layout),))
         return self._emit(aten.reshape.default, (layout.holder, [-1]), {}, example)
 
 

@@ -17,7 +17,7 @@ from deeplift_core.rules.interaction import Interaction
 from deeplift_core.rules.linear import LinearRule
 from deeplift_core.rules.pooling import LargerOfTwo, Maximum, larger_of_two
 from deeplift_core.rules.products import Product
-from deeplift_core.rules.registry import make_rule
+from deeplift_core.rules.registry import make_rule, registered_as
 from deeplift_core.rules.structural import Structural
 
 
@@ -181,7 +181,7 @@ class Plan:
             return self._make_combination(node)
         source = self.elementwise.source(node.index)
         body = self._between(source, node.index)
-        return Activation(self.graph, node, source, body, self._choose(source, body))
+        return Activation(self.graph, node, source, body, self._choose(source, body, node.index))
 
     def _make_combination(self, node: Node) -> Rule:
         """The rule of an elementwise function of several quantities."""
@@ -204,14 +204,38 @@ class Plan:
                 stack.extend(self.graph.nodes[index].refs())
         return sorted(body)
 
-    def _choose(self, source: int, body: list[int]) -> ActivationRule:
+    def _choose(self, source: int, body: list[int], output: int) -> ActivationRule:
         modules = {self.graph.nodes[index].module for index in body}
         for pattern, rule in reversed(self.layer_rules.items()):
             if any(fnmatchcase(module, pattern) for module in modules):
                 return rule
         if self.preset != "genomics-default":
             return check_activation_rule(self.preset)
-        return "revealcancel" if self._mixing_before(source) == {"dense"} else "rescale"
+        dense = self._mixing_before(source) == {"dense"}
+        return "revealcancel" if dense and not self._is_gate(output) else "rescale"
+
+    def _is_gate(self, output: int) -> bool:
+        """Whether the activation is multiplied with something else that depends on the input.
+
+        It is, as it stands, moved or scaled (1 - z), a factor of a product whose other factor does not come
+        from it: LSTM's gates and squeeze-excite's, but not what a norm divides by its own length.
+        """
+        stack, seen = [output], {output}
+        while stack:
+            index = stack.pop()
+            for node in self.graph.consumers.get(index, ()):
+                refs = node.refs()
+                if len(refs) == 1 and self._passes_on(node) and node.index not in seen:
+                    seen.add(node.index)
+                    stack.append(node.index)
+                others = [ref for ref in refs if ref != index]
+                if node.op_name == "mul" and any(output not in self.graph.ancestors(ref) for ref in others):
+                    return True
+        return False
+
+    @staticmethod
+    def _passes_on(node: Node) -> bool:
+        return registered_as(node, Structural) or affine_terms(node) is not None
 
     def _mixing_before(self, source: int) -> set[str]:
         """Kinds of the nearest mixing layers before ``source``: "dense", "convolution", "other"."""

@@ -1,6 +1,7 @@
 """One forward pass and one reverse walk, as functions of tensors."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -58,6 +59,9 @@ def scores(
             found[index] = _score(walk, index, m)
             continue
         for source, sent in plan.rule(index).backward(walk, m):
+            dtype = plan.graph.nodes[source].dtype
+            if dtype.is_floating_point:  # in its own precision: attention in bfloat16 has steps in float32
+                sent = sent.each(partial(torch.Tensor.to, dtype=dtype))
             pending[source] = pending[source] + sent if source in pending else sent
     nothing = {index: torch.zeros_like(x[index]) for index in layers if index not in found}
     return found | {index: Score(zeros, zeros) for index, zeros in nothing.items()}

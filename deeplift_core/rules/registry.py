@@ -77,6 +77,11 @@ def registered(name: str) -> bool:
     return name in _RULES
 
 
+def registered_as(node: Node, rule: type[Rule]) -> bool:
+    """Whether ``rule`` is the registered rule of the node's operation."""
+    return _RULES.get(node.op_name) is rule
+
+
 def make_rule(graph: Graph, node: Node) -> Rule | None:
     """The registered rule for ``node``; None where there is none.
 

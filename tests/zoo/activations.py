@@ -107,7 +107,7 @@ _ON_ALL_NUMBERS: dict[str, Function] = {
     "logsigmoid": F.logsigmoid,
     "hardshrink": lambda x: F.hardshrink(x, 0.1),
     "softshrink": lambda x: F.softshrink(x, 0.1),
-    "tanhshrink": F.tanhshrink,
+    "tanhshrink": lambda x: F.tanhshrink(5 * x),
     "threshold": lambda x: F.threshold(x, 0.1, 0.0),
     "sign": lambda x: torch.sign(x - 0.1) + x,
     "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),

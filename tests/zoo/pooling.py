@@ -60,7 +60,7 @@ _POOLS: dict[str, Function] = {
     "variance": lambda x: x.var(-1),
     "deviation": lambda x: torch.cat([x.mean(-1), x.std(-1)], -1),
     "product": lambda x: (1 + x.tanh() / 4).prod(-1),
-    "noisy_or": lambda x: 1 - (1 - torch.sigmoid(x)).prod(-1),
+    "noisy_or": lambda x: 1 - (1 - torch.sigmoid(x - 3)).prod(-1),
 }
 _SPELLINGS = {
     "max_dim": "max_global", "max_dim_values": "max_global", "max_amax": "max_global",

@@ -1,0 +1,280 @@
+"""Every model of the zoo scores exactly: as a whole, operation by operation, in every spelling."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from zoo import ENTRIES, Entry
+
+from deeplift_core import DeepLift
+from deeplift_core.capture import borrowed, record_model
+from deeplift_core.completeness import TOLERANCE, relative_error
+from deeplift_core.graph import Graph
+from deeplift_core.plan import Plan
+from deeplift_core.propagate import values_to_keep
+from deeplift_core.rules.base import Multipliers, Rule, Walk
+
+D = torch.float64
+RULES = ["rescale", "genomics-default"]
+ROWS, K, COUNT = 3, 2, 2  # three rows in batches of two: the last one needs padding
+
+ALL = pytest.mark.parametrize("name", ENTRIES)
+BY_RULE = pytest.mark.parametrize("rule", RULES)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def unpacked(values: tuple[Tensor, ...]) -> Any:
+    return values if len(values) > 1 else values[0]
+
+
+def explainer(entry: Entry, model: nn.Module, x: tuple[Tensor, ...], **options: Any) -> DeepLift:
+    example = unpacked(tuple(value[:K] for value in x))
+    options.setdefault("dtype", D)
+    return DeepLift(model, example, output="expression" if entry.name == "several_outputs" else 0, **options)
+
+
+def scored(entry: Entry, x: tuple[Tensor, ...], references: tuple[Tensor, ...], **options: Any) -> Any:
+    found = explainer(entry, entry.make(), x, **options)
+    return found.attribute(unpacked(x), unpacked(references), target=0, per_reference=True)
+
+
+def contributions(result: Any) -> list[Tensor]:
+    given = result.contributions
+    return list(given) if isinstance(given, tuple) else [given]
+
+
+def first_output(entry: Entry, value: Any) -> Tensor:
+    if isinstance(value, dict):
+        value = value["expression"]
+    if isinstance(value, tuple):
+        value = value[0]
+    return value.reshape(value.shape[0], -1)[:, 0]
+
+
+def test_the_zoo_is_large_enough() -> None:
+    functions = {entry.spelling_of for entry in ENTRIES.values()}
+    assert len(functions) >= 70
+    assert all(entry.spelling_of in ENTRIES for entry in ENTRIES.values())
+
+
+@ALL
+@BY_RULE
+def test_summation_to_delta(name: str, rule: str) -> None:
+    entry = ENTRIES[name]
+    x = entry.inputs(ROWS)
+    references = entry.references(x, COUNT)
+    for dtype in (torch.float32, D):
+        result = scored(entry, x, references, rule=rule, dtype=dtype)
+        assert all(values.isfinite().all() for values in contributions(result))
+        error = relative_error(result.completeness_error, result.output, result.reference_output)
+        assert error.max() <= TOLERANCE[dtype], error
+        total = sum(values.flatten(2).sum(2, dtype=D) for values in contributions(result))
+        delta = result.output[:, None].to(D) - result.reference_output.to(D)
+        torch.testing.assert_close(total - delta, result.completeness_error.to(D), rtol=0, atol=1e-4)
+        assert delta.abs().max() > 1e-5  # there was something to explain
+
+
+@ALL
+def test_the_recording_computes_what_the_model_does(name: str) -> None:
+    entry = ENTRIES[name]
+    x = tuple(value.double() for value in entry.inputs(ROWS))
+    result = scored(entry, x, entry.references(x, COUNT))
+    with torch.no_grad():
+        expected = first_output(entry, entry.make().double()(*(value.clone() for value in x)))
+    torch.testing.assert_close(result.prediction, expected, rtol=1e-10, atol=1e-10)
+
+
+@ALL
+@BY_RULE
+def test_padding_changes_nothing(name: str, rule: str) -> None:
+    """The same rows in a batch that is full."""
+    entry = ENTRIES[name]
+    x = entry.inputs(ROWS + 1)
+    references = entry.references(x, COUNT)
+    full = scored(entry, x, references, rule=rule)
+    padded = scored(entry, tuple(v[:ROWS] for v in x), tuple(value[:ROWS] for value in references), rule=rule)
+    for one, other in zip(contributions(padded), contributions(full), strict=True):
+        torch.testing.assert_close(one, other[:ROWS], rtol=0, atol=1e-12)
+
+
+# ---- operation by operation
+
+
+class _Recorded:
+    """A recording with the forward values of one batch and one reference."""
+
+    def __init__(self, entry: Entry, rule: str) -> None:
+        model = entry.make()
+        x = tuple(value.to(D) for value in entry.inputs(K))
+        r = tuple(value[:, 0].to(D) for value in entry.references(x, 1))
+        with borrowed(model, D, torch.device("cpu")):
+            self.graph, outputs, _ = record_model(model, x)
+        self.target = outputs[-1]
+        self.plan = Plan(self.graph, rule)
+        keep = values_to_keep(self.plan, self.target, ())
+        everything = self.graph.ancestors(self.target)
+        values = [self.graph.run(list(side), [self.target], {*keep, *everything}) for side in (x, r)]
+        self.walk = Walk(*values, self.plan.rule)
+
+
+def _contribution(walk: Walk, index: int, m: Multipliers) -> Tensor:
+    parts = walk.parts(index)
+    return m.positive * parts.positive + m.negative * parts.negative
+
+
+def _by_itself(rule: Rule, walk: Walk, graph: Graph, generator: torch.Generator, split: bool) -> None:
+    node = rule.node
+    draw = [torch.randn(node.shape, generator=generator, dtype=D) for _ in range(2)]
+    m = Multipliers(*draw) if split else Multipliers.same(draw[0])
+    explained = _contribution(walk, node.index, m)
+    sent = list(rule.backward(walk, m))
+    given = [_contribution(walk, source, multipliers) for source, multipliers in sent]
+    assert all(value.shape == graph.nodes[s].shape for value, (s, _) in zip(given, sent, strict=True))
+    scale = explained.abs().sum() + sum(value.abs().sum() for value in given)
+    error = (explained.sum() - sum(value.sum() for value in given)).abs()
+    assert error <= 1e-9 * scale, f"{node.describe()} under {rule.name}: {error / scale:.1e}"
+
+
+@ALL
+@BY_RULE
+def test_every_operation_by_itself(name: str, rule: str) -> None:
+    """Its multipliers times its inputs' Deltas give its output's Delta, whatever comes behind it."""
+    recorded = _Recorded(ENTRIES[name], rule)
+    generator = torch.Generator().manual_seed(0)
+    rules = [recorded.plan.rule(index) for index in recorded.plan.reached(recorded.target)]
+    explained = [rule for rule in rules if rule.node.op is not None]
+    assert explained
+    for each in explained:
+        for split in (False, True):
+            _by_itself(each, recorded.walk, recorded.graph, generator, split)
+
+
+# ---- what cannot matter, and what is the same
+
+
+class _Framed(nn.Module):
+    """The model on the middle of a longer sequence; the flanks are cut off or multiplied with 0."""
+
+    def __init__(self, model: nn.Module, cut: bool) -> None:
+        super().__init__()
+        self.model, self.cut = model, cut
+
+    def forward(self, x: Tensor, *others: Tensor) -> Any:
+        if self.cut:
+            return self.model(x[:, 3:-2], *others)
+        mask = torch.ones(x.shape[1], *(1 for _ in x.shape[2:]), dtype=x.dtype)
+        mask[:3] = mask[-2:] = 0
+        return self.model((x * mask)[:, 3:-2], *others)
+
+
+@ALL
+@pytest.mark.parametrize("cut", [True, False])
+def test_inputs_that_cannot_matter_get_exactly_nothing(name: str, cut: bool) -> None:
+    entry = ENTRIES[name]
+    x, *others = entry.inputs(ROWS)
+    references, *more = entry.references((x, *others), COUNT)
+    ends = torch.randn(ROWS, 3 + 2, *x.shape[2:], generator=torch.Generator().manual_seed(3))
+    framed = torch.cat([ends[:, :3], x, ends[:, 3:]], 1)
+    turned = ends.flip(0)[:, None].expand(-1, COUNT, *ends.shape[1:])
+    framed_references = torch.cat([turned[:, :, :3], references, turned[:, :, 3:]], 2)
+    found = explainer(entry, _Framed(entry.make(), cut), (framed, *others))
+    result = found.attribute(unpacked((framed, *others)), unpacked((framed_references, *more)), target=0)
+    got = contributions(result)[0]
+    assert (got[:, :3] == 0).all()
+    assert (got[:, -2:] == 0).all()
+    alone = explainer(entry, entry.make(), (x, *others)).attribute(
+        unpacked((x, *others)), unpacked((references, *more)), target=0
+    )
+    torch.testing.assert_close(got[:, 3:-2], contributions(alone)[0], rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in ENTRIES.items() if entry.spelling_of != name])
+@BY_RULE
+def test_spellings_of_one_function_score_alike(name: str, rule: str) -> None:
+    entry, first = ENTRIES[name], ENTRIES[ENTRIES[name].spelling_of]
+    if rule == "genomics-default" and name in _SEVERAL_ROWS:
+        pytest.skip(_SEVERAL_ROWS[name])
+    x = first.inputs(ROWS)
+    references = first.references(x, COUNT)
+    one, other = (scored(each, x, references, rule=rule) for each in (entry, first))
+    torch.testing.assert_close(one.output, other.output, rtol=1e-9, atol=1e-10)
+    for left, right in zip(contributions(one), contributions(other), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-9)
+    for left, right in zip(_tensors(one.hypothetical), _tensors(other.hypothetical), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-9)
+
+
+# Where the preset itself tells two spellings apart.
+_SEVERAL_ROWS = {"strands_stacked": "dense layers with two rows for each example count as position-wise"}
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    return [item for item in (value if isinstance(value, tuple) else (value,)) if item is not None]
+
+
+# ---- numerical care
+
+
+@ALL
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, D])
+def test_an_input_equal_to_its_reference_gets_exactly_nothing(name: str, dtype: torch.dtype) -> None:
+    entry = ENTRIES[name]
+    x = entry.inputs(ROWS)
+    references = tuple(value[:, None].clone() for value in x)
+    if name in _NOT_IN_BFLOAT16 and dtype == torch.bfloat16:
+        pytest.skip(_NOT_IN_BFLOAT16[name])
+    for rule in RULES:
+        result = scored(entry, x, references, rule=rule, dtype=dtype)
+        assert (result.completeness_error == 0).all()
+        for values in contributions(result):
+            assert (values == 0).all()
+        for values in (*_tensors(result.multipliers), *_tensors(result.hypothetical)):
+            assert values.isfinite().all()
+
+
+# What torch itself does not compute in bfloat16.
+_NOT_IN_BFLOAT16 = dict.fromkeys(
+    ("rotary_complex", "shape_fourier", "shape_fourier_convolution"), "torch has no complex bfloat16 numbers"
+)
+
+
+@ALL
+@BY_RULE
+def test_near_zero_differences(name: str, rule: str) -> None:
+    """Numbers in place of bases, a few units of the last place beside the reference's."""
+    entry = ENTRIES[name]
+    x = entry.inputs(ROWS)
+    generator = torch.Generator().manual_seed(4)
+    for size in (1e-7, 1e-4):
+        noise = (torch.randn(value.shape, generator=generator) * size for value in x)
+        references = tuple((value + change)[:, None] for value, change in zip(x, noise, strict=True))
+        for dtype in (torch.float32, D):
+            result = scored(entry, x, references, rule=rule, dtype=dtype)
+            for values in (*contributions(result), *_tensors(result.hypothetical)):
+                assert values.isfinite().all()
+            if dtype == D:
+                error = relative_error(result.completeness_error, result.output, result.reference_output)
+                assert error.max() <= TOLERANCE[D]
+
+
+@ALL
+def test_sequences_without_a_base(name: str) -> None:
+    """All N against all N, and against bases: norms of nothing, maxima of ties."""
+    entry = ENTRIES[name]
+    x = entry.inputs(ROWS)
+    nothing = tuple(torch.zeros_like(value) for value in x)
+    for sequences, references in ((nothing, x), (x, nothing), (nothing, nothing)):
+        result = scored(entry, sequences, tuple(value[:, None] for value in references))
+        for values in (*contributions(result), *_tensors(result.hypothetical)):
+            assert values.isfinite().all()
+        error = relative_error(result.completeness_error, result.output, result.reference_output)
+        assert error.max() <= TOLERANCE[D]
