@@ -12,7 +12,8 @@ import torch
 from deeplift_cli.errors import UserError
 from deeplift_cli.models import Layout, ModelFile, find_layout, read
 from deeplift_cli.models.layout import find_batch_size
-from deeplift_cli.options import ScoreOptions
+from deeplift_cli.models.probing import one_hot
+from deeplift_cli.options import ModelOptions, ScoreOptions
 from deeplift_cli.scoring import Scorer, Scores
 from deeplift_cli.screen import Screen
 from deeplift_core import DeepLift, DeepLiftError
@@ -51,7 +52,7 @@ class Explained:
         target: int | tuple[int, ...],
     ) -> Scores:
         """Score [N, 4, L] against [N, R, 4, L] or [R, 4, L]."""
-        with _told(self.options):
+        with told(self.options):
             return self.scorer.score(sequences, references, target)
 
 
@@ -76,7 +77,7 @@ def explain(options: ScoreOptions, first_length: Callable[[], int], screen: Scre
     model = read(options.model, allow_pickle=options.allow_pickle)
     for line in model.notes:
         screen.note(line)
-    with _told(options):
+    with told(options):
         layout, only_length = find_layout(
             model, layout=options.layout, alphabet=options.alphabet, length=first_length()
         )
@@ -90,7 +91,7 @@ def explain(options: ScoreOptions, first_length: Callable[[], int], screen: Scre
 
 
 @contextmanager
-def _told(options: ScoreOptions) -> Iterator[None]:
+def told(options: ModelOptions) -> Iterator[None]:
     """What goes wrong inside the model, told in the user's words.
 
     Raises
@@ -132,35 +133,61 @@ def _describe(screen: Screen, model: ModelFile, layout: Layout, length: int, exp
 
 def _record(options: ScoreOptions, model: ModelFile, layout: Layout, length: int) -> DeepLift:
     """Record on a random batch of K rows; `auto` records once more to see what a row takes."""
+
+    def recorded(rows: int) -> DeepLift:
+        x = layout.to_model(one_hot(rows, length))
+        return record(
+            options, model, x, options.rule, dict(options.layer_rules), channel_axis=layout.channel_axis
+        )
+
+    rows = chosen_batch_size(options, model, layout, length)
+    return recorded(rows or auto_batch_size(recorded(2).bytes_per_row))
+
+
+def chosen_batch_size(options: ModelOptions, model: ModelFile, layout: Layout, length: int) -> int | None:
+    """K where the model or the user decides it; None where it is free.
+
+    Raises
+    ------
+    UserError
+        If they disagree.
+    """
     fixed = find_batch_size(model, layout, length)
     if fixed is not None and options.batch_size not in (None, fixed):
         raise UserError(f"{options.model} takes batches of {fixed} only; leave out --batch-size")
-    rows = fixed or options.batch_size
-    if rows is None:
-        per_row = _explainer(options, model, layout, length, 2).bytes_per_row
-        rows = max(1, min(_AUTO_LARGEST, _AUTO_BYTES // max(1, per_row)))
-        rows = 1 << (rows.bit_length() - 1)
-    return _explainer(options, model, layout, length, rows)
+    return fixed or options.batch_size
 
 
-def _explainer(options: ScoreOptions, model: ModelFile, layout: Layout, length: int, rows: int) -> DeepLift:
-    letters = torch.randint(4, (rows, length), generator=torch.Generator().manual_seed(0))
-    one_hot = torch.nn.functional.one_hot(letters, 4).transpose(1, 2)
+def auto_batch_size(bytes_per_row: int) -> int:
+    """K for `auto`: a power of two whose values fit comfortably."""
+    rows = max(1, min(_AUTO_LARGEST, _AUTO_BYTES // max(1, bytes_per_row)))
+    return 1 << (rows.bit_length() - 1)
+
+
+def record(
+    options: ModelOptions,
+    model: ModelFile,
+    example: torch.Tensor | tuple[torch.Tensor, ...],
+    rule: str,
+    layer_rules: dict[str, str],
+    channel_axis: int | None,
+) -> DeepLift:
+    """Record the model on a batch as the options want it computed."""
     return DeepLift(
         model.module,
-        layout.to_model(one_hot),
-        rule=options.rule,
-        layer_rules=dict(options.layer_rules),
+        example,
+        rule=rule,
+        layer_rules=layer_rules,
         output=_output(options, model),
         logits=options.logits,
         centre=options.centre,
-        channel_axis=layout.channel_axis,
+        channel_axis=channel_axis,
         dtype=getattr(torch, options.precision),
-        device=_device(options.device),
+        device=chosen_device(options.device),
     )
 
 
-def _output(options: ScoreOptions, model: ModelFile) -> int | str:
+def _output(options: ModelOptions, model: ModelFile) -> int | str:
     """An output's place; formats that name outputs return them in order."""
     names = [spec.name for spec in model.outputs]
     if isinstance(options.output, str) and names:
@@ -170,7 +197,14 @@ def _output(options: ScoreOptions, model: ModelFile) -> int | str:
     return options.output
 
 
-def _device(name: str) -> torch.device:
+def chosen_device(name: str) -> torch.device:
+    """The device that `--device` means.
+
+    Raises
+    ------
+    UserError
+        If it is not there.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, place = name.partition(":")

@@ -1,4 +1,4 @@
-"""Everything that `deeplift score` can be told, checked and in one place."""
+"""Everything that a subcommand can be told, checked and in one place."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,43 +8,57 @@ import deeplift_references
 from deeplift_cli.target_specs import TargetSpec
 
 
-@dataclass(frozen=True)
-class ScoreOptions:
-    """Options of one run; names are those of the command line.
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Options about the model and how it is run; names are those of the command line."""
+
+    model: Path
+    output: int | str = 0
+    targets: tuple[TargetSpec, ...] = (TargetSpec(0),)
+    layer_rules: tuple[tuple[str, str], ...] = ()
+    layout: str = "auto"
+    alphabet: str = "ACGT"
+    logits: bool = True
+    centre: bool = True
+    batch_size: int | None = None
+    device: str = "auto"
+    threads: int | None = None
+    precision: str = "float32"
+    allow_pickle: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectOptions(ModelOptions):
+    """Options of `deeplift inspect`; no target stands for the output's first element."""
+
+    targets: tuple[TargetSpec, ...] = ()
+    length: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions(ModelOptions):
+    """Options of `deeplift score`.
 
     Exactly one of `fasta`, and `genome` with `regions`, is given.
     """
 
-    model: Path
     out: Path
     fasta: Path | None = None
     genome: Path | None = None
     regions: Path | None = None
     bigwig: Path | None = None
     chrom_sizes: Path | None = None
-    output: int | str = 0
-    targets: tuple[TargetSpec, ...] = (TargetSpec(0),)
     rule: str = "genomics-default"
-    layer_rules: tuple[tuple[str, str], ...] = ()
     reference: str = "dinucleotide"
     save_references: Path | None = None
     frequencies: tuple[float, ...] | None = None
     n_references: int = 20
     seed: int = 0
-    layout: str = "auto"
-    alphabet: str = "ACGT"
-    logits: bool = True
-    centre: bool = True
     rc_average: bool = False
     strand_aware: bool = False
     overlap: str = "nearest-centre"
     max_completeness_error: float | None = None
-    batch_size: int | None = None
-    device: str = "auto"
-    threads: int | None = None
-    precision: str = "float32"
     overwrite: bool = False
-    allow_pickle: bool = False
 
     def for_target(self, path: Path, target: TargetSpec) -> Path:
         """``{target}`` in an output's name stands for the target."""

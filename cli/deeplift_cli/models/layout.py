@@ -19,6 +19,34 @@ LAYOUTS = tuple(_CHANNEL_AXIS)
 _ROWS = (3, 1, 2, 4, 8, 16, 32, 64, 128)
 
 
+class WrongLengthError(UserError):
+    """The model does not take sequences of the given length.
+
+    Attributes
+    ----------
+    takes : int
+        The length that it does take.
+    """
+
+    def __init__(self, message: str, takes: int) -> None:
+        super().__init__(message)
+        self.takes = takes
+
+
+class SeveralLayoutsError(UserError):
+    """The model runs on input in several layouts.
+
+    Attributes
+    ----------
+    fitting : list of str
+        Their names.
+    """
+
+    def __init__(self, message: str, fitting: list[str]) -> None:
+        super().__init__(message)
+        self.fitting = fitting
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a model wants its one-hot input.
@@ -196,16 +224,20 @@ def _by_trial(model: ModelFile, wanted: list[Layout], length: int) -> Layout:
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
-            names = " or ".join(layout.name for layout in fitting)
-            raise UserError(
-                f"{model.path} runs on input in several layouts; say which with --layout ({names})"
+            names = [layout.name for layout in fitting]
+            raise SeveralLayoutsError(
+                f"{model.path} runs on input in several layouts; say which with --layout "
+                f"({' or '.join(names)})",
+                names,
             )
         if not problems:
             problems = {layout.name: problem or "" for layout, problem in tried.items()}
     for layout in wanted:
         better = _wanted_length(model, layout, length, model.batch_size or _ROWS[0])
         if better is not None:
-            raise UserError(f"{model.path} does not take sequences of {length} bp; it takes {better} bp")
+            raise WrongLengthError(
+                f"{model.path} does not take sequences of {length} bp; it takes {better} bp", better
+            )
     listed = "; ".join(f"{name}: {_brief(problem)}" for name, problem in problems.items())
     raise UserError(
         f"{model.path} does not run on one-hot sequences of {length} bp in any layout tried ({listed})"

@@ -1,0 +1,142 @@
+"""Command-line options that several subcommands have: defined once, so that they mean the same."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.models.layout import LAYOUTS, Layout
+from deeplift_core import ACTIVATION_RULES, OptionError
+from deeplift_core.rule_names import check_activation_rule
+
+FILE = click.Path(path_type=Path)
+_LARGEST_BATCH = 2**24
+_MOST_THREADS = 1024  # beyond some thousands OpenMP ends the process
+
+
+def parsed(parse: Callable[[Any], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A click callback: what ``parse`` refuses with ValueError is an unusable option (exit code 2)."""
+
+    def callback(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        try:
+            if isinstance(value, tuple):
+                return tuple(parse(item) for item in value)
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, parameter) from error
+
+    return callback
+
+
+def _layer_rule(text: str) -> tuple[str, str]:
+    pattern, found, rule = text.rpartition("=")
+    if not found or not pattern:
+        raise OptionError(f"{text!r} is not PATTERN=RULE")
+    return pattern, check_activation_rule(rule)
+
+
+def _batch_size(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= _LARGEST_BATCH:
+        raise ValueError(f"{text!r} is neither auto nor a number of sequences from 1 to {_LARGEST_BATCH:,}")
+    return int(text)
+
+
+def _alphabet(text: str) -> str:
+    try:
+        return Layout("ncl", text).alphabet
+    except UserError as error:
+        raise ValueError(str(error)) from error
+
+
+def _device(text: str) -> str:
+    kind, _, place = text.partition(":")
+    if text not in ("auto", "cpu", "cuda") and not (kind == "cuda" and place.isdecimal()):
+        raise ValueError(f"{text!r} is not auto, cpu, cuda or cuda:N")
+    return text
+
+
+def _output(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
+MODEL = click.option(
+    "-m", "--model", type=FILE, required=True, help="ONNX, TorchScript or torch.export file."
+)
+OUTPUT = click.option(
+    "--output",
+    default="0",
+    callback=parsed(_output),
+    metavar="NAME|INDEX",
+    help="Which output, if the model has several.  [default: 0]",
+)
+LAYER_RULE = click.option(
+    "--layer-rule",
+    "layer_rules",
+    multiple=True,
+    callback=parsed(_layer_rule),
+    metavar="PATTERN=RULE",
+    help=f"Another rule for modules whose name fits; RULE is {', '.join(ACTIVATION_RULES)}.",
+)
+LAYOUT = click.option(
+    "--layout",
+    type=click.Choice(["auto", *LAYOUTS]),
+    default="auto",
+    show_default=True,
+    help="Axes of the model's input: n batch, c bases, l positions.",
+)
+ALPHABET = click.option(
+    "--alphabet",
+    default="ACGT",
+    callback=parsed(_alphabet),
+    show_default=True,
+    metavar="LETTERS",
+    help="The model's order of bases.",
+)
+LOGITS = click.option(
+    "--logits/--no-logits",
+    default=True,
+    show_default=True,
+    help="Explain the logit before a final sigmoid or softmax.",
+)
+BATCH_SIZE = click.option(
+    "--batch-size",
+    default="auto",
+    callback=parsed(_batch_size),
+    metavar="auto|K",
+    help="Sequences at a time.  [default: auto]",
+)
+DEVICE = click.option(
+    "--device",
+    default="auto",
+    callback=parsed(_device),
+    metavar="auto|cpu|cuda[:i]",
+    help="Where to compute.  [default: auto]",
+)
+THREADS = click.option(
+    "--threads", type=click.IntRange(1, _MOST_THREADS), metavar="N", help="CPU threads.  [default: torch's]"
+)
+PRECISION = click.option(
+    "--precision",
+    type=click.Choice(["float32", "float64"]),
+    default="float32",
+    show_default=True,
+    help="To compute in.",
+)
+ALLOW_PICKLE = click.option(
+    "--allow-pickle", is_flag=True, help="Load pickled modules too, which can run any code."
+)
+
+
+def with_options(options: Sequence[Callable[..., Any]]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: give a command these options, in this order."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
