@@ -14,7 +14,10 @@ from deeplift_cli import stopping
 from deeplift_cli.errors import UserError
 
 # One file per subcommand, imported when it is called: `deeplift --help` must be quick.
-COMMANDS = {"score": "Score sequences: which bases made the model say this?"}
+COMMANDS = {
+    "score": "Score sequences: which bases made the model say this?",
+    "inspect": "Inspect a model: can it be scored, by which rules, and at what cost?",
+}
 
 
 class _Commands(click.Group):

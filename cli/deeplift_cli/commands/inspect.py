@@ -1,0 +1,82 @@
+"""`deeplift inspect`: whether a model can be scored, by which rules, and at what cost."""
+
+import shutil
+import sys
+from typing import Any
+
+import click
+
+from deeplift_cli.commands.shared_options import (
+    ALLOW_PICKLE,
+    ALPHABET,
+    BATCH_SIZE,
+    DEVICE,
+    LAYER_RULE,
+    LAYOUT,
+    LOGITS,
+    MODEL,
+    OUTPUT,
+    PRECISION,
+    THREADS,
+    parsed,
+    with_options,
+)
+from deeplift_cli.options import InspectOptions
+from deeplift_cli.target_specs import parse_targets
+
+_WIDTH = 120  # of tables that go to a file or a pipe
+_OPTIONS = (
+    MODEL,
+    OUTPUT,
+    click.option("--target", "targets", callback=parsed(parse_targets), metavar="SPEC",
+                 help="Elements of the output for the self-check, as in score.  [default: the first]"),
+    LAYER_RULE,
+    LAYOUT,
+    ALPHABET,
+    click.option("--length", type=click.IntRange(1, 2**28), metavar="L",
+                 help="Of the sequences, for a model that takes any.  [default: one that it runs on]"),
+    LOGITS,
+    BATCH_SIZE,
+    DEVICE,
+    THREADS,
+    PRECISION,
+    ALLOW_PICKLE,
+    click.option("--full", is_flag=True, help="List every operation by itself."),
+    click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object."),
+)  # fmt: skip
+
+
+@click.command("inspect", context_settings={"help_option_names": ["-h", "--help"]})
+@with_options(_OPTIONS)
+def command(full: bool, as_json: bool, **given: Any) -> int:
+    """Inspect a model: can it be scored, by which rules, and at what cost?
+
+    \b
+    deeplift inspect -m model.onnx
+    deeplift inspect -m model.onnx --json > model.json
+
+    Shows inputs and outputs, every operation and the rule it gets under each preset, what is unsupported,
+    time and memory for a sequence, and checks summation-to-delta on random sequences. The exit code is 0 if
+    the model can be scored and the check holds.
+    """
+    # These import torch, which takes seconds that --help should not.
+    from deeplift_cli.inspection import as_json as json_form
+    from deeplift_cli.inspection.examine import inspect
+    from deeplift_cli.inspection.text import as_lines
+    from deeplift_cli.screen import Screen
+
+    if given["targets"] is None:
+        del given["targets"]
+    screen = Screen(quiet=False)
+    options = InspectOptions(**given)
+    found = inspect(options)
+    for line in found.model.notes:
+        screen.note(line)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH
+    screen.show(
+        [json_form.as_json(found, options)] if as_json else as_lines(found, options, full=full, width=width)
+    )
+    if found.can_be_scored:
+        return 0
+    screen.problem(f"cannot be scored: {'; '.join(found.problems)}")
+    return 1

@@ -1,0 +1,1 @@
+"""What `deeplift inspect` finds out about a model, and how it is told."""

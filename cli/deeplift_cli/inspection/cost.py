@@ -1,0 +1,67 @@
+"""What a model takes of time, measured."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+
+from deeplift_core import DeepLift
+from deeplift_core.capture import borrowed
+
+RUNS = 5
+# After so many seconds a slow model is not run again only to have a median.
+_ENOUGH_SECONDS = 10.0
+FEW, MORE = 1, 3
+
+
+def forward_seconds(module: nn.Module, batch: tuple[Tensor, ...], dtype: torch.dtype) -> float:
+    """Median time of the model alone, for one row of this batch on the batch's device."""
+    device = batch[0].device
+    with borrowed(module, dtype, device), torch.no_grad():
+        return _median_seconds(lambda: module(*batch), device) / batch[0].shape[0]
+
+
+def scoring_seconds(
+    explainer: DeepLift, x: Tensor, references: Tensor, target: int | tuple[int, ...]
+) -> tuple[float, float]:
+    """Time of scoring one row: its own, and what each reference adds to it.
+
+    Parameters
+    ----------
+    explainer : DeepLift
+    x : Tensor [K, ...]
+        One batch.
+    references : Tensor [K, R, ...]
+        At least `MORE` for each.
+    target : int or tuple of int
+    """
+    few, more = (
+        _median_seconds(lambda n=n: explainer.attribute(x, references[:, :n], target), explainer.device)  # type: ignore[misc]
+        for n in (FEW, MORE)
+    )
+    each = max(0.0, (more - few) / (MORE - FEW))
+    return max(0.0, few - FEW * each) / x.shape[0], each / x.shape[0]
+
+
+def _median_seconds(run: Callable[[], object], device: torch.device) -> float:
+    """Median time of a few runs after one that warms up."""
+    _seconds(run, device)
+    times: list[float] = []
+    while len(times) < RUNS and sum(times) < _ENOUGH_SECONDS:
+        times.append(_seconds(run, device))
+    return median(times)
+
+
+def _seconds(run: Callable[[], object], device: torch.device) -> float:
+    _finish(device)
+    start = time.perf_counter()
+    run()
+    _finish(device)
+    return time.perf_counter() - start
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

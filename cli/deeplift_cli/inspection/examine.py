@@ -1,0 +1,178 @@
+"""Finding out all that `deeplift inspect` tells, step by step until one fails."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.explaining import auto_batch_size, chosen_batch_size, chosen_device, record, told
+from deeplift_cli.inspection.cost import forward_seconds, scoring_seconds
+from deeplift_cli.inspection.findings import Cost, InputForm, Inspection, Operation, Recording, SelfCheck
+from deeplift_cli.inspection.input_form import find_form
+from deeplift_cli.inspection.self_check import Sample, check
+from deeplift_cli.inspection.tensors import input_specs, output_specs, random_inputs
+from deeplift_cli.models import read
+from deeplift_cli.models.probing import one_hot
+from deeplift_cli.options import InspectOptions
+from deeplift_core import DeepLift
+from deeplift_core.rule_names import PRESETS
+
+_CHECKED = ("genomics-default", "rescale")
+# Rows to record with where the batch size is free: as few as tell a row from a batch.
+_FEW_ROWS = 2
+
+Batch = tuple[torch.Tensor, ...]
+
+
+def inspect(options: InspectOptions) -> Inspection:
+    """Inspect a model.
+
+    Parameters
+    ----------
+    options : InspectOptions
+
+    Returns
+    -------
+    Inspection
+        What keeps the model from being scored is in its `problems`.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read as a model, or there is no such device.
+    """
+    chosen_device(options.device)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    model = read(options.model, allow_pickle=options.allow_pickle)
+    parameters = sum(parameter.numel() for parameter in model.module.parameters())
+    found = Inspection(model, parameters, list(model.inputs), list(model.outputs))
+    try:
+        with told(options):
+            if len(model.inputs) > 1:
+                _several_inputs(found, options)
+            else:
+                _one_input(found, options)
+    except UserError as error:
+        found.problems.append(" ".join(str(error).split()))
+    return found
+
+
+def _one_input(found: Inspection, options: InspectOptions) -> None:
+    form = found.form = find_form(options, found.model)
+    rows = chosen_batch_size(options, found.model, form.layout, form.length)
+    batch = (form.layout.to_model(one_hot(rows or _FEW_ROWS, form.length)),)
+    found.inputs = input_specs(found.model, form, batch[0])
+    recorded = _record(found, options, batch, form)
+    if found.problems:
+        found.cost = _cost(found, options, batch)
+        return
+    rules = dict(options.layer_rules)
+    explainer = recorded.with_rule(_CHECKED[0], rules)
+    row_bytes = explainer.bytes_per_row
+    rows = rows or auto_batch_size(row_bytes)
+    if rows != explainer.batch_size:
+        batch = (form.layout.to_model(one_hot(rows, form.length)),)
+        explainer = _recorded(found, options, batch, form).with_rule(_CHECKED[0], rules)
+    targets = [spec.index for spec in options.targets] or [_first(explainer.output_shape)]
+    for target in targets:
+        explainer.check_target(target)
+    sample = Sample.of(rows, form.length)
+    _check(found, explainer, rules, sample, targets)
+    references = form.layout.to_model(torch.from_numpy(sample.references[:rows]))
+    fixed, each = scoring_seconds(explainer, batch[0], references, targets[0])
+    found.cost = _cost(found, options, batch, fixed, each, row_bytes)
+
+
+def _several_inputs(found: Inspection, options: InspectOptions) -> None:
+    """Describe what only the Python interface scores."""
+    names = ", ".join(spec.name for spec in found.inputs)
+    found.problems.append(
+        f"{options.model} has {len(found.inputs)} inputs ({names}), and deeplift score takes models with "
+        "one: score it from Python, where deeplift_core.DeepLift takes a tuple of inputs"
+    )
+    batch = random_inputs(found.model, options.batch_size or _FEW_ROWS, options.length)
+    _record(found, options, batch, None)
+    found.cost = _cost(found, options, batch)
+
+
+def _record(found: Inspection, options: InspectOptions, batch: Batch, form: InputForm | None) -> DeepLift:
+    """Record by the gradient rule, which takes every operation, and see what DeepLIFT's own rules take."""
+    found.outputs = output_specs(found.model, batch)
+    recorded = _recorded(found, options, batch, form)
+    found.recording = _describe(recorded, dict(options.layer_rules))
+    missing = len(found.recording.unsupported)
+    if missing:
+        count = "1 operation has" if missing == 1 else f"{missing} operations have"
+        found.problems.append(f"{options.model}: {count} no DeepLIFT rule")
+    return recorded
+
+
+def _recorded(found: Inspection, options: InspectOptions, batch: Batch, form: InputForm | None) -> DeepLift:
+    axis = None if form is None else form.layout.channel_axis
+    return record(options, found.model, batch, "gradient", {}, channel_axis=axis)
+
+
+def _describe(recorded: DeepLift, layer_rules: dict[str, str]) -> Recording:
+    under = {preset: recorded.nodes_under(preset, layer_rules) for preset in PRESETS}
+    operations = []
+    for nodes in zip(*under.values(), strict=True):
+        first = nodes[0]
+        rules = {preset: node.rule for preset, node in zip(under, nodes, strict=True)}
+        problem = next((node.problem for node in nodes if node.problem), "")
+        if first.op != "input":
+            operations.append(Operation(first.name, first.op, first.module, first.source, rules, problem))
+    return Recording(operations, recorded.output_shape, recorded.explains_logit)
+
+
+def _first(shape: tuple[int, ...]) -> int | tuple[int, ...]:
+    return 0 if len(shape) < 2 else (0,) * len(shape)
+
+
+def _check(
+    found: Inspection,
+    explainer: DeepLift,
+    layer_rules: dict[str, str],
+    sample: Sample,
+    targets: Iterable[int | tuple[int, ...]],
+) -> None:
+    assert found.form is not None
+    for rule in _CHECKED:
+        under = explainer.with_rule(rule, layer_rules)
+        for target in targets:
+            result = check(under, found.form.layout, sample, rule, target)
+            found.checks.append(result)
+            if not result.holds:
+                found.problems.append(f"{found.model.path}: {_failure(result)}")
+
+
+def _failure(result: SelfCheck) -> str:
+    if not math.isfinite(result.worst_relative_error):
+        return f"scores under {result.rule} are not finite: the model gives NaN or infinity for some sequences"
+    return (
+        f"summation-to-delta is off by {result.worst_relative_error:.1e} under {result.rule} "
+        f"(relative; tolerance {result.tolerance:.0e})"
+    )
+
+
+def _cost(
+    found: Inspection,
+    options: InspectOptions,
+    batch: Batch,
+    fixed: float | None = None,
+    each: float | None = None,
+    row_bytes: int | None = None,
+) -> Cost:
+    device, dtype = chosen_device(options.device), getattr(torch, options.precision)
+    there = tuple(tensor.to(device, dtype) for tensor in batch)
+    return Cost(
+        str(device),
+        options.precision,
+        torch.get_num_threads(),
+        batch[0].shape[0],
+        forward_seconds(found.model.module, there, dtype),
+        fixed,
+        each,
+        row_bytes,
+    )

@@ -1,0 +1,53 @@
+"""Summation-to-delta on random sequences, the way `deeplift score` scores them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+import deeplift_references
+from deeplift_cli.inspection.findings import SelfCheck
+from deeplift_cli.models import Layout
+from deeplift_cli.models.probing import one_hot
+from deeplift_cli.scoring import Scorer
+from deeplift_cli.summary import relative_completeness_error
+from deeplift_core import DeepLift
+from deeplift_core.completeness import TOLERANCE
+
+REFERENCES = 3
+_AT_LEAST = 4
+_SEED = 1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Random sequences [N, 4, L] and their dinucleotide shuffles [N, R, 4, L]; N is whole batches."""
+
+    sequences: npt.NDArray[np.int8]
+    references: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, batch_size: int, length: int) -> "Sample":
+        """As many batches as make a few sequences; the same ones every time."""
+        rows = batch_size * -(-_AT_LEAST // batch_size)
+        sequences = one_hot(rows, length, seed=_SEED).numpy().astype(np.int8)
+        shuffles = deeplift_references.make("dinucleotide", n_references=REFERENCES, seed=_SEED)
+        return cls(sequences, shuffles(sequences))
+
+
+def check(
+    explainer: DeepLift, layout: Layout, sample: Sample, rule: str, target: int | tuple[int, ...]
+) -> SelfCheck:
+    """Score the sample and compare sums of contributions with differences of the output."""
+    scorer = Scorer(explainer, layout, rc_average=False)
+    scores = scorer.score(sample.sequences, sample.references, target)
+    errors = relative_completeness_error(scores)
+    return SelfCheck(
+        rule,
+        target,
+        len(sample.sequences),
+        sample.references.shape[1],
+        worst_relative_error=float(errors.max()),  # NaN where one is
+        tolerance=TOLERANCE[explainer.dtype],
+        largest_difference=float(np.abs(scores.output[:, None] - scores.reference_output).max()),
+    )

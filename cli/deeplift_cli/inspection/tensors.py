@@ -1,0 +1,91 @@
+"""Inputs to run a model with, and the shapes that its inputs and outputs turn out to have."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.inspection.findings import InputForm
+from deeplift_cli.models import ModelFile, TensorSpec
+from deeplift_cli.models.probing import LENGTHS, SHAPE_ERRORS, one_hot, tensors_in
+
+_EXAMPLE = "deeplift_core.DeepLift(model, example=(...)).nodes shows its operations in Python"
+
+
+def input_specs(model: ModelFile, form: InputForm, x: Tensor) -> list[TensorSpec]:
+    """The only input, with what its file does not declare as it was found."""
+    declared = model.inputs[0] if model.inputs else TensorSpec("0", None, None)
+    shape = declared.shape
+    if shape is None:
+        free = form.length if form.takes_any_length else -1
+        shape = (model.batch_size, *(None if size == free else size for size in x.shape[1:]))
+    return [TensorSpec(declared.name, shape, declared.dtype or "float32")]
+
+
+def output_specs(model: ModelFile, batch: tuple[Tensor, ...]) -> list[TensorSpec]:
+    """Every output as it comes out of the model, by its name where the file or the model gives one.
+
+    Raises
+    ------
+    UserError
+        If the model does not run on this batch.
+    """
+    with torch.no_grad():
+        result = model.module(*batch)
+    tensors = tensors_in(result)
+    names: Iterable[str] = map(str, range(len(tensors)))
+    if isinstance(result, dict) and len(result) == len(tensors):
+        names = map(str, result)
+    if len(model.outputs) == len(tensors):
+        names = (spec.name for spec in model.outputs)
+    rows = batch[0].shape[0]
+    return [
+        TensorSpec(name, _free(model, tensor, rows), str(tensor.dtype).removeprefix("torch."))
+        for name, tensor in zip(names, tensors, strict=True)
+    ]
+
+
+def _free(model: ModelFile, tensor: Tensor, rows: int) -> tuple[int | None, ...]:
+    """Shape of an output, with the number of rows left open where it is that of the batch."""
+    shape: tuple[int | None, ...] = tuple(tensor.shape)
+    return (model.batch_size, *shape[1:]) if shape[:1] == (rows,) else shape
+
+
+def random_inputs(model: ModelFile, rows: int, length: int | None) -> tuple[Tensor, ...]:
+    """Random rows for each of several inputs: one-hot along an axis of 4, numbers otherwise.
+
+    Raises
+    ------
+    UserError
+        If the file declares too little to make them, or the model does not run on them.
+    """
+    rows = model.batch_size or rows
+    batch = []
+    for seed, spec in enumerate(model.inputs):
+        if spec.shape is None:
+            raise UserError(
+                f"its operations are not shown: {model.path} does not declare the shape of input "
+                f"{spec.name!r}; {_EXAMPLE}"
+            )
+        sizes = [size or length or LENGTHS[0] for size in spec.shape[1:]]
+        batch.append(_random(rows, sizes, seed))
+    try:
+        with torch.no_grad():
+            model.module(*batch)
+    except SHAPE_ERRORS as error:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in batch)
+        raise UserError(
+            f"its operations are not shown: it does not run on random inputs of shapes {shapes} ({error}); "
+            f"{_EXAMPLE}"
+        ) from error
+    return tuple(batch)
+
+
+def _random(rows: int, sizes: list[int], seed: int) -> Tensor:
+    if 4 not in sizes:
+        return torch.randn(rows, *sizes, generator=torch.Generator().manual_seed(seed))
+    axis = sizes.index(4)
+    others = sizes[:axis] + sizes[axis + 1 :]
+    x = one_hot(rows, torch.Size(others).numel(), seed).reshape(rows, 4, *others)
+    return x.movedim(1, axis + 1).contiguous()

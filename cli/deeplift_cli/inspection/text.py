@@ -1,0 +1,188 @@
+"""An inspection for people: plain text for a terminal, a file or a pipe."""
+
+import textwrap
+from collections.abc import Iterator
+
+from deeplift_cli.inspection.as_json import REFERENCES
+from deeplift_cli.inspection.findings import Cost, InputForm, Inspection, Recording, SelfCheck
+from deeplift_cli.inspection.operations_text import every_operation, grouped_operations
+from deeplift_cli.models import TensorSpec
+from deeplift_cli.options import InspectOptions
+from deeplift_cli.summary import printable
+
+_LABEL = 12
+_AXES = {"n": "batch", "c": "bases", "l": "positions", "1": "1"}
+_HOW_TO_SUPPORT = (
+    "What can be done: write a rule for the operation (docs/rules.md, 'Adding a rule'), replace it in the "
+    "model, or score with --rule gradient, which takes any operation but does not keep summation-to-delta."
+)
+
+
+def as_lines(found: Inspection, options: InspectOptions, *, full: bool, width: int) -> list[str]:
+    """The whole inspection as lines of text.
+
+    Parameters
+    ----------
+    found : Inspection
+    options : InspectOptions
+    full : bool
+        List every operation by itself, in the order in which they run.
+    width : int
+        Of the terminal: everything fits in it that can be broken.
+    """
+    parts = [list(_tensors_and_form(found, options))]
+    operations: list[str] = []
+    if found.recording is not None:
+        operations = every_operation(found.recording) if full else grouped_operations(found.recording, width)
+        parts += [operations, list(_unsupported(found.recording))]
+    if found.cost is not None:
+        parts.append(list(_cost(found.cost)))
+    if found.checks:
+        parts.append(list(_checks(found.checks)))
+    parts.append(_verdict(found))
+    return [
+        line
+        for place, part in enumerate(parts)
+        for item in ([*part, ""] if place < len(parts) - 1 else part)
+        for line in ([item] if part is operations else _wrapped(printable(item), width))
+    ]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines that fit; those after the first stand where the label's text does."""
+    indent = " " * (len(text) - len(text.lstrip()) or _LABEL)
+    if len(text) <= width:
+        return [text]
+    return textwrap.wrap(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label:<{_LABEL}}{text}"
+
+
+def _tensors_and_form(found: Inspection, options: InspectOptions) -> Iterator[str]:
+    model = found.model
+    yield _line("model", f"{model.path} ({model.format}, {found.parameters:,} parameters)")
+    yield _line("", f"sha256 {model.sha256}")
+    yield from _tensors("inputs", found.inputs)
+    yield from _tensors("outputs", found.outputs)
+    if found.form is not None:
+        yield from _form(found.form)
+    if found.recording is not None:
+        yield from _explained(found.recording, _output_name(found, options))
+
+
+def _tensors(label: str, specs: list[TensorSpec]) -> Iterator[str]:
+    """Every tensor with its shape; the file may declare none."""
+    shown = [f"{_shape(spec)} {spec.dtype or ''}".strip() for spec in specs]
+    for place, text in enumerate(shown or ["not declared by the file"]):
+        yield _line("" if place else label, text)
+
+
+def _shape(spec: TensorSpec) -> str:
+    if spec.shape is None:
+        return f"{spec.name} (shape not declared)"
+    free = ("N" if axis == 0 else "any" for axis in range(len(spec.shape)))
+    sizes = (other if size is None else str(size) for size, other in zip(spec.shape, free, strict=True))
+    return f"{spec.name} [{', '.join(sizes)}]"
+
+
+def _form(form: InputForm) -> Iterator[str]:
+    layout = form.layout
+    axes = ", ".join(_AXES[letter] for letter in layout.name)
+    yield _line("layout", f"{layout.name} [{axes}], {form.layout_reason}; --layout overrides it")
+    yield _line("alphabet", f"{layout.alphabet}, which no file declares; --alphabet overrides it")
+    other = "takes other lengths, too" if form.takes_any_length else "takes no other"
+    yield _line("length", f"{form.length} bp, {form.length_reason}; the model {other}")
+
+
+def _output_name(found: Inspection, options: InspectOptions) -> str:
+    """The chosen output's name, where an index chose one that has a name."""
+    place = options.output
+    known = isinstance(place, int) and place < len(found.outputs)
+    return found.outputs[place].name if known and isinstance(place, int) else str(place)
+
+
+def _explained(recording: Recording, output: str) -> Iterator[str]:
+    shape = ", ".join(map(str, recording.output_shape))
+    targets = f"--target chooses one element of its [{shape}]" if shape else "one value"
+    yield _line("explained", f"output {output}; {targets}")
+    if recording.explains_logit:
+        yield _line("", "before its final sigmoid or softmax; --no-logits explains what comes after")
+
+
+def _unsupported(recording: Recording) -> Iterator[str]:
+    missing = recording.unsupported
+    if not missing:
+        yield _line("unsupported", "none: every operation has a rule")
+        return
+    for place, item in enumerate(missing):
+        where = f"module {item.module!r}" if item.module else "the model's own forward"
+        source = f" ({item.source})" if item.source else ""
+        yield _line("" if place else "unsupported", f"{item.op} in {where}{source}: {item.problem}")
+    yield _line("", _HOW_TO_SUPPORT)
+
+
+def _cost(cost: Cost) -> Iterator[str]:
+    threads = f", {cost.threads} thread{'s' if cost.threads > 1 else ''}" if cost.device == "cpu" else ""
+    place = f"{cost.device}{threads}, {cost.precision}"
+    yield f"cost of one sequence, measured in batches of {cost.batch_size} ({place})"
+    yield _row("forward", f"{_seconds(cost.forward_seconds)}, the model alone")
+    total = cost.scoring_seconds(REFERENCES)
+    if total is None or cost.fixed_seconds is None or cost.reference_seconds is None:
+        return
+    parts = f"{_seconds(cost.fixed_seconds)} and {_seconds(cost.reference_seconds)} for each"
+    yield _row(
+        "scoring", f"{_seconds(total)} with {REFERENCES} references ({parts}), genomics-default, one target"
+    )
+    yield _row("", f"so some {_seconds(10_000 * total)} for 10,000 sequences, without reading and writing")
+    if cost.bytes_per_sequence is not None:
+        batch = f"{_bytes(cost.bytes_per_sequence * cost.batch_size)} for a batch of {cost.batch_size}"
+        yield _row("memory", f"{_bytes(cost.bytes_per_sequence)} of values kept; {batch}")
+
+
+def _checks(checks: list[SelfCheck]) -> Iterator[str]:
+    first = checks[0]
+    yield (
+        f"self-check of summation-to-delta: {first.sequences} random sequences, "
+        f"{first.references} dinucleotide shuffles each"
+    )
+    for item in checks:
+        verdict = "within" if item.holds else "BEYOND"
+        yield _row(
+            item.rule,
+            f"target {item.target}: worst relative error {item.worst_relative_error:.1e}, "
+            f"{verdict} the tolerance of {item.tolerance:.0e}",
+        )
+    if all(item.largest_difference == 0 for item in checks):
+        yield _row(
+            "", "but the output is the same for all of them: is this the right layout, output and target?"
+        )
+
+
+def _verdict(found: Inspection) -> list[str]:
+    if found.can_be_scored:
+        return ["can be scored: every operation has a rule, and contributions sum to the output's difference"]
+    return ["cannot be scored:", *(f"  {problem}" for problem in found.problems)]
+
+
+def _row(label: str, text: str) -> str:
+    return f"  {label:<18}{text}"
+
+
+def _seconds(value: float) -> str:
+    """A time in the unit that suits it."""
+    for unit, size in (("us", 1e-6), ("ms", 1e-3), ("s", 1.0)):
+        if value < 999.5 * size and (unit != "s" or value < 120):
+            return f"{value / size:.3g} {unit}"
+    return f"{value / 60:,.0f} min" if value < 7200 else f"{value / 3600:,.1f} h"
+
+
+def _bytes(value: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if value < 999.5:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} GB"
