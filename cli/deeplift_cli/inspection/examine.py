@@ -149,7 +149,7 @@ def _check(
 
 def _failure(result: SelfCheck) -> str:
     if not math.isfinite(result.worst_relative_error):
-        return f"scores under {result.rule} are not finite: the model gives NaN or infinity for some sequences"
+        return f"scores under {result.rule} are not finite: the model gives NaN or infinity for some input"
     return (
         f"summation-to-delta is off by {result.worst_relative_error:.1e} under {result.rule} "
         f"(relative; tolerance {result.tolerance:.0e})"
