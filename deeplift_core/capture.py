@@ -40,10 +40,9 @@ aten = torch.ops.aten
 # Reading a value computed from the input: Python would then take a branch that other sequences do not.
 _READS_VALUES = {"_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "_unique2", "item"}
 # Only the shape of the argument matters; what they make is constant.
-_READS_SHAPE = {
-    "empty_like", "zeros_like", "ones_like", "full_like", "new_empty", "new_zeros", "new_ones", "new_full",
-    "new_empty_strided",
-}  # fmt: skip
+_READS_SHAPE = {"zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"}
+# And these leave in it what was in the memory before.
+_LEAVES_UNWRITTEN = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 # In place, these change only how a tensor lies in its memory.
 _CHANGES_SHAPE = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_", "as_strided_"}
 # These hand values to Python or numpy without a call that a dispatch mode would see.
@@ -98,6 +97,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = op_name(func)
         if func._schema.is_mutable and (varying or any(map(self._tracker.was_written, args[:1]))):
             return self._write(func, args, kwargs)
+        if name in _LEAVES_UNWRITTEN:
+            # What was in the memory before would make places that are written later NaN at random.
+            return func(*args, **kwargs).zero_()
         if not varying or name in _READS_SHAPE:
             return func(*args, **kwargs)
         if name in _READS_VALUES:
