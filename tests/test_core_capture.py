@@ -107,7 +107,11 @@ def test_the_model_is_left_as_it_was(training: bool, dtype: torch.dtype | None) 
 
 
 def test_the_model_is_left_as_it_was_after_an_error() -> None:
-    for run in (lambda s, x: s.body(x) * float(x.sum()), lambda s, x: s.body(torch.linalg.pinv(x).mT), _fails):
+    for run in (
+        lambda s, x: s.body(x) * float(x.sum()),
+        lambda s, x: s.body(torch.linalg.pinv(x).mT),
+        _fails,
+    ):
         model = Net(run, body=small()).train()
         before = state(model)
         with pytest.raises((CaptureError, UnsupportedOpsError, ZeroDivisionError)):
