@@ -77,7 +77,7 @@ USER_ERRORS = {
     "model cut, ONNX": (["-m", "cut.onnx", *FASTA, *OUT], ["cut.onnx", "truncated"]),
     "model a pickle": (["-m", pickled(), *FASTA, *OUT], ["pickle", "--allow-pickle"]),
     "operations without a rule": (
-        ["-m", torchscript("OddOperations"), *FASTA, *OUT], ["no DeepLIFT rule", "cumprod", "sort"]),
+        ["-m", torchscript("OddOperations"), *FASTA, *OUT], ["no DeepLIFT rule", "logcumsumexp", "pinv"]),
     "model indifferent to its input": (
         ["-m", torchscript("Constant"), *FASTA, *OUT, "--layout", "ncl"], ["depends on its input"]),
     "model gives NaN": (
