@@ -1,17 +1,21 @@
 """ONNX files, from any exporter."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.model_file import ModelFile, TensorSpec, batch_note, file_sha256
 from deeplift_cli.models.registry import Candidate, Format
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from deeplift_cli.models.onnx_conversion.graph import Graph
     from deeplift_cli.models.onnx_conversion.normalise import Unsupported
+
+T = TypeVar("T")
 
 
 def recognises(candidate: Candidate) -> bool:
@@ -36,22 +40,46 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:  # noqa: ARG001
     from onnx.shape_inference import InferenceError
 
     from deeplift_cli.models.onnx_conversion.graph import Graph
-    from deeplift_cli.models.onnx_conversion.normalise import normalise
+    from deeplift_cli.models.onnx_conversion.normalise import normalise, prepare
 
     model, external = _load(path)
     try:
         plain = Graph.from_model(model)
         inputs, outputs = _specs(plain.inputs), _specs(plain.outputs)
+        prepared, notes = _named(path, lambda: prepare(model))
         graph, newer = normalise(model)
     except (InferenceError, ValidationError) as error:
         raise UserError(f"{path} is not a valid ONNX model: {_first_line(error)}") from error
     module = _converted(path, graph, newer)
-    size = sum(part.stat().st_size for part in (path, *external))
-    notes: tuple[str, ...] = ()
-    if len(inputs) == 1 and inputs[0].shape:
-        module, batch, notes = _settled(path, size, model, module, inputs[0].shape)
-        inputs = (TensorSpec(inputs[0].name, (batch, *inputs[0].shape[1:]), inputs[0].dtype),)
+    file = _File(
+        path,
+        size=sum(part.stat().st_size for part in (path, *external)),
+        model=model,
+        treated=prepared.to_model().SerializeToString() if notes else None,
+    )
+    if inputs and all(spec.shape for spec in inputs):
+        module, batch, found = _settled(file, module, [spec.shape or () for spec in inputs])
+        notes = (*notes, *found)
+        inputs = tuple(TensorSpec(spec.name, (batch, *(spec.shape or ())[1:]), spec.dtype) for spec in inputs)
     return ModelFile(module, "onnx", path, file_sha256(path, external), inputs, outputs, notes)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file, its bytes with external data, its model, and what to run where it is in training mode."""
+
+    path: Path
+    size: int
+    model: Any
+    treated: bytes | None
+
+
+def _named(path: Path, prepare: Callable[[], T]) -> T:
+    """Say which file it is about where its preparation fails."""
+    try:
+        return prepare()
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _load(path: Path) -> tuple[Any, list[Path]]:
@@ -107,27 +135,40 @@ def _converted(path: Path, graph: "Graph", newer: list["Unsupported"]) -> "nn.Mo
 
 
 def _settled(
-    path: Path, size: int, model: Any, module: "nn.Module", shape: tuple[int | None, ...]
+    file: _File, module: "nn.Module", shapes: "list[tuple[int | None, ...]]"
 ) -> tuple["nn.Module", int | None, tuple[str, ...]]:
     """Free the batch size where possible, compare with onnxruntime; return module, batch size and notes."""
     from deeplift_cli.models.onnx_conversion.check import compare_with_onnxruntime
     from deeplift_cli.models.onnx_conversion.normalise import normalise
+    from deeplift_cli.models.onnx_conversion.several_inputs import Packed, example_inputs, pack
     from deeplift_cli.models.probing import example_input, settle_batch
 
-    rows = shape[0] or 1
-    x = example_input(module, shape, 2 * rows)
-    if x is None:
-        return module, shape[0], ()
+    declared = shapes[0][0]
+    rows = declared or 1
+    if len(shapes) == 1:
+        x = example_input(module, shapes[0], 2 * rows)
+        inputs: tuple[Tensor, ...] | None = None if x is None else (x,)
+    else:
+        inputs = example_inputs(module, shapes, 2 * rows)
+    if inputs is None:
+        return module, declared, ()
+    sizes = [tuple(value.shape[1:]) for value in inputs]
+
+    def of_one(module: "nn.Module") -> "nn.Module":
+        return module if len(sizes) == 1 else Packed(module, sizes)
 
     def freed() -> "nn.Module | None":
         try:
-            return _converted(path, *normalise(model, free_batch=True))
+            return of_one(_converted(file.path, *normalise(file.model, free_batch=True)))
         except UserError:
             return None
 
-    module, batch = settle_batch(module, freed, x, shape[0])
-    batch_of_file = x[:rows] if shape[0] is not None or batch is not None else x
-    notes = compare_with_onnxruntime(path, size, module, batch_of_file)
+    together = inputs[0] if len(inputs) == 1 else pack(inputs)
+    module, batch = settle_batch(of_one(module), freed, together, declared)
+    module = module.module if isinstance(module, Packed) else module
+    of_file = declared is not None or batch is not None
+    batch_of_file = tuple(value[:rows] for value in inputs) if of_file else inputs
+    notes = compare_with_onnxruntime(file.path, file.size, module, batch_of_file, file.treated)
     if batch is not None:
         notes = (*notes, batch_note(batch))
     return module, batch, notes

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.models.onnx_conversion.several_inputs import Packed, pack
 from deeplift_cli.models.probing import TOLERANCE, largest_difference, run
 
 # Loading stays quick: no check of larger files or inputs (a 32 kb sequence) against onnxruntime.
@@ -14,7 +15,9 @@ LARGEST_FILE = 256 << 20
 LARGEST_INPUT = 4 * (1 << 15)
 
 
-def compare_with_onnxruntime(path: Path, size: int, module: nn.Module, x: Tensor) -> tuple[str, ...]:
+def compare_with_onnxruntime(
+    path: Path, size: int, module: nn.Module, inputs: tuple[Tensor, ...], instead: bytes | None = None
+) -> tuple[str, ...]:
     """Compare a converted model with onnxruntime, where that is installed and the model is not too large.
 
     Parameters
@@ -23,8 +26,10 @@ def compare_with_onnxruntime(path: Path, size: int, module: nn.Module, x: Tensor
     size : int
         Bytes of the file and its external data.
     module : nn.Module
-    x : Tensor
+    inputs : tuple of Tensor
         A batch of the size that the file declares.
+    instead : bytes, optional
+        The model to run in place of the file, where that only does in training what was taken out.
 
     Returns
     -------
@@ -38,12 +43,12 @@ def compare_with_onnxruntime(path: Path, size: int, module: nn.Module, x: Tensor
     """
     if importlib.util.find_spec("onnxruntime") is None or size > LARGEST_FILE:
         return ()
-    if x[0].numel() > LARGEST_INPUT:
+    if sum(x[0].numel() for x in inputs) > LARGEST_INPUT:
         return ()
-    expected = _run_onnxruntime(path, x)
+    expected = _run_onnxruntime(str(path) if instead is None else instead, inputs)
     if isinstance(expected, str):
         return (f"not checked against onnxruntime, which cannot run it: {expected}",)
-    found = run(module, x)
+    found = _outputs(module, inputs)
     if isinstance(found, str):
         raise UserError(f"{path} was not converted rightly: {found.splitlines()[0]}")
     difference = largest_difference([tensor.float() for tensor in found], expected)
@@ -55,7 +60,13 @@ def compare_with_onnxruntime(path: Path, size: int, module: nn.Module, x: Tensor
     return ()
 
 
-def _run_onnxruntime(path: Path, x: Tensor) -> list[Tensor] | str:
+def _outputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | str:
+    if len(inputs) == 1:
+        return run(module, inputs[0])
+    return run(Packed(module, [tuple(value.shape[1:]) for value in inputs]), pack(inputs))
+
+
+def _run_onnxruntime(model: str | bytes, inputs: tuple[Tensor, ...]) -> list[Tensor] | str:
     # imported here: it is not among the dependencies
     import onnxruntime  # type: ignore[import-untyped]
     from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped]
@@ -74,10 +85,12 @@ def _run_onnxruntime(path: Path, x: Tensor) -> list[Tensor] | str:
         "tensor(float)": torch.float32,
     }
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        (declared,) = session.get_inputs()
-        dtype = types.get(declared.type) or getattr(torch, declared.type[len("tensor(") : -1])
-        results = session.run(None, {declared.name: x.to(dtype).numpy()})
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        feeds = {}
+        for declared, x in zip(session.get_inputs(), inputs, strict=True):
+            dtype = types.get(declared.type) or getattr(torch, declared.type[len("tensor(") : -1])
+            feeds[declared.name] = x.to(dtype).numpy()
+        results = session.run(None, feeds)
     except failures as error:
         return str(error).splitlines()[0][:160]
     return [torch.from_numpy(result).float() for result in results]

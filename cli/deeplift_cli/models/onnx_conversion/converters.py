@@ -16,25 +16,65 @@ from torch import Tensor, nn
 from deeplift_cli.models.onnx_conversion import math_modules as math
 from deeplift_cli.models.onnx_conversion import shape_modules as shape
 from deeplift_cli.models.onnx_conversion import window_modules as window
-from deeplift_cli.models.onnx_conversion.graph import Graph
+from deeplift_cli.models.onnx_conversion.calls import PREFIX, Call, functions
+from deeplift_cli.models.onnx_conversion.graph import Graph, attributes
 from deeplift_cli.models.onnx_conversion.normalise import TARGET_OPSET, Unsupported
+from deeplift_cli.models.onnx_conversion.recurrent_modules import Recurrent
 
 Build = Callable[[dict[str, Any], list[Tensor]], nn.Module]
 
 
+def _constants(node: Any, graph: Any) -> list[Tensor | None]:
+    """The values of a node's inputs, None for those that are left out or not constant."""
+    return [graph.initializers[n].to_torch() if n in graph.initializers else None for n in node.input_values]
+
+
 def _register(op_type: str, build: Build) -> None:
-    """Make `build` (of the attributes and constant inputs) the converter of an op, in all operator sets."""
+    """Make `build` (of the attributes and constant inputs) the converter of an op."""
 
     def converter(node: Any, graph: Any) -> OperationConverterResult:
         names = [name for name in node.input_values if name]
-        constants = [graph.initializers[name].to_torch() for name in names if name in graph.initializers]
+        constants = [value for value in _constants(node, graph) if value is not None]
         takes_all = op_type in _TAKING_CONSTANTS
         inputs = node.input_values if takes_all else tuple(n for n in names if n not in graph.initializers)
-        module = build(dict(node.attributes), constants)
+        module = build(attributes(node.proto), constants)
         return OperationConverterResult(module, OnnxMapping(inputs=inputs, outputs=node.output_values))
 
+    _add(op_type, converter)
+
+
+def _add(op_type: str, converter: Callable[[Any, Any], OperationConverterResult]) -> None:
+    """Register a converter for all operator sets."""
     for version in range(1, TARGET_OPSET + 1):
         add_converter(operation_type=op_type, version=version)(converter)
+
+
+def _register_call(op_type: str) -> None:
+    """Make the function of an operator its converter."""
+
+    def converter(node: Any, graph: Any) -> OperationConverterResult:  # noqa: ARG001
+        given = [bool(name) for name in node.input_values]
+        attrs = attributes(node.proto)
+        opset = attrs.pop("from_opset")
+        module = Call(op_type, attrs, given, opset, len(node.output_values))
+        inputs = tuple(name for name in node.input_values if name)
+        return OperationConverterResult(module, OnnxMapping(inputs=inputs, outputs=node.output_values))
+
+    _add(PREFIX + op_type, converter)
+
+
+def _register_recurrent(kind: str) -> None:
+    """Register the converter of a recurrent layer, whose inputs may be constant or not."""
+
+    def converter(node: Any, graph: Any) -> OperationConverterResult:
+        constants, names = _constants(node, graph), node.input_values
+        given = [place for place, name in enumerate(names) if name and name not in graph.initializers]
+        used = [bool(name) for name in node.output_values]
+        module = Recurrent(kind, attributes(node.proto), constants[1:], given, used)
+        inputs = tuple(names[place] for place in given)
+        return OperationConverterResult(module, OnnxMapping(inputs=inputs, outputs=node.output_values))
+
+    _add(f"Static{kind}", converter)
 
 
 def _window(attrs: dict[str, Any]) -> window.Window:
@@ -46,20 +86,9 @@ def _layer_norm(attrs: dict[str, Any], constants: list[Tensor]) -> nn.Module:
     return math.LayerNorm(constants[0], constants[1] if len(constants) > 1 else None, attrs["epsilon"])
 
 
-def _group_norm(attrs: dict[str, Any], constants: list[Tensor]) -> nn.Module:
-    scale, bias = constants
-    return math.GroupNorm(attrs["num_groups"], scale, bias, attrs["epsilon"])
-
-
 def _cast(attrs: dict[str, Any], _: list[Tensor]) -> nn.Module:
-    return math.Cast(_TORCH_TYPES[attrs["to"]])
+    return math.Cast(math.torch_type(attrs["to"], torch.float32))
 
-
-# By the numbers of onnx.TensorProto; all floating-point types mean the module's own precision.
-_TORCH_TYPES = {
-    1: torch.float32, 10: torch.float32, 11: torch.float32, 16: torch.float32,
-    2: torch.uint8, 3: torch.int8, 5: torch.int16, 6: torch.int32, 7: torch.int64, 9: torch.bool,
-}  # fmt: skip
 
 # Ops whose constant operands are arguments of the call like any other.
 _TAKING_CONSTANTS = {
@@ -76,7 +105,6 @@ _BUILDERS: dict[str, Build] = {
     "DynamicExpand": lambda attrs, _: shape.DynamicExpand(),
     "DynamicReshape": lambda attrs, _: shape.DynamicReshape(),
     "DynamicSlice": lambda attrs, _: shape.DynamicSlice(),
-    "StaticActivation": lambda attrs, _: math.Activation(**attrs),
     "StaticAveragePool": lambda attrs, _: window.AveragePool(
         _window(attrs), bool(attrs.get("count_include_pad", 0))
     ),
@@ -87,7 +115,6 @@ _BUILDERS: dict[str, Build] = {
     "StaticGather": lambda attrs, _: shape.Gather(**attrs),
     "StaticGlobalAveragePool": lambda attrs, _: math.GlobalPool(maximum=False),
     "StaticGlobalMaxPool": lambda attrs, _: math.GlobalPool(maximum=True),
-    "StaticGroupNorm": lambda attrs, given: _group_norm(attrs, given),
     "StaticLayerNorm": _layer_norm,
     "StaticMax": lambda attrs, _: math.Pairwise(torch.maximum),
     "StaticMaxPool": lambda attrs, _: window.MaxPool(_window(attrs)),
@@ -107,6 +134,10 @@ _BUILDERS: dict[str, Build] = {
 
 for _op_type, _builder in _BUILDERS.items():
     _register(_op_type, _builder)
+for _op_type in functions():
+    _register_call(_op_type)
+for _kind in ("LSTM", "GRU", "RNN"):
+    _register_recurrent(_kind)
 
 
 def convert(graph: Graph) -> nn.Module:

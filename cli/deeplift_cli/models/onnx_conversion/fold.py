@@ -7,16 +7,8 @@ import onnx
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
-from deeplift_cli.models.onnx_conversion.graph import Array, Graph, attributes, has_input
+from deeplift_cli.models.onnx_conversion.graph import RANDOM, Array, Graph, attributes, has_input
 
-_RANDOM = {
-    "Bernoulli",
-    "Multinomial",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-}
 _LARGEST = 1 << 28  # elements: leave what would only fill memory to be computed when it is needed
 
 
@@ -24,7 +16,7 @@ def fold_constants(graph: Graph) -> None:
     """Evaluate, in place, each node whose inputs are all constant, and each `Shape` of a known shape."""
     kept = []
     for node in graph.nodes:
-        values = _shape_values(node, graph) or _evaluated(node, graph)
+        values = _shape_values(node, graph) or evaluate(node, graph)
         if values is None:
             kept.append(node)
         else:
@@ -45,7 +37,8 @@ def _shape_values(node: Any, graph: Graph) -> list[Array] | None:
     return [np.asarray(known if node.op_type == "Shape" else np.prod(known), dtype=np.int64)]
 
 
-def _evaluated(node: Any, graph: Graph) -> list[Array] | None:
+def evaluate(node: Any, graph: Graph) -> list[Array] | None:
+    """Return a node's outputs where all its inputs are constant and it can be evaluated."""
     names = [name for index, name in enumerate(node.input) if has_input(node, index)]
     if not names or any(name not in graph.constants for name in names) or not _foldable(node):
         return None
@@ -62,8 +55,10 @@ def _evaluated(node: Any, graph: Graph) -> list[Array] | None:
 
 
 def _foldable(node: Any) -> bool:
+    if "Sequence" in node.op_type or "Optional" in node.op_type:
+        return False  # what they hold is worked out by name: see `sequences`
     has_body = any(item.type in (item.GRAPH, item.GRAPHS) for item in node.attribute)
-    return not node.domain and node.op_type not in _RANDOM and not has_body and all(node.output)
+    return not node.domain and node.op_type not in RANDOM and not has_body and all(node.output)
 
 
 def fold_indexed_shapes(graph: Graph) -> None:

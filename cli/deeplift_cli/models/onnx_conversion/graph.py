@@ -20,6 +20,17 @@ FLOAT_TYPES = (
     onnx.TensorProto.BFLOAT16,
     onnx.TensorProto.DOUBLE,
 )
+# Operators that draw random numbers.
+RANDOM = frozenset(
+    {
+        "Bernoulli",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    }
+)
 
 
 @dataclass
@@ -62,7 +73,7 @@ class Graph:
         domains = {entry.domain: entry.version for entry in model.opset_import if entry.domain != ""}
         graph = cls([], constants, inputs, list(proto.output), infos, opset_of(model), domains)
         for node in _uniquely_named(proto.node):
-            value = _constant_value(node)
+            value = constant_value(node)
             if value is None:
                 graph.nodes.append(node)
             else:
@@ -71,7 +82,8 @@ class Graph:
 
     def to_model(self) -> Any:
         """Return the graph as a `ModelProto`, with the constants that are still used."""
-        used = {name for node in self.nodes for name in node.input}
+        used = {name for node in self.nodes for name in (*node.input, *_names_in_bodies(node))}
+        used |= {value.name for value in self.outputs}
         tensors = [numpy_helper.from_array(v, k) for k, v in self.constants.items() if k in used]
         outputs = {value.name for value in self.outputs}
         infos = [info for name, info in self.infos.items() if name not in outputs]
@@ -82,7 +94,7 @@ class Graph:
 
     def infer_shapes(self) -> None:
         """Infer the shapes anew: constants that were folded since may tell more of them."""
-        names = {name for node in self.nodes for name in node.input}
+        names = {name for node in self.nodes for name in (*node.input, *_names_in_bodies(node))}
         used = {name: value for name, value in self.constants.items() if name in names}
         small = [numpy_helper.from_array(v, k) for k, v in used.items() if v.size <= _SMALL]
         large = [
@@ -95,6 +107,17 @@ class Graph:
             helper.make_model(proto, opset_imports=self._opsets()), data_prop=True
         )
         self.infos.update((value.name, value) for value in inferred.graph.value_info)
+
+    def remove_unused(self) -> None:
+        """Remove, in place, the nodes that no output of the model needs."""
+        needed = {value.name for value in self.outputs}
+        kept = []
+        for node in reversed(self.nodes):
+            if needed.intersection(node.output):
+                needed.update(node.input)
+                needed |= _names_in_bodies(node)
+                kept.append(node)
+        self.nodes = kept[::-1]
 
     def _opsets(self) -> list[Any]:
         domains = {"": self.opset, **self.domains}
@@ -121,10 +144,26 @@ class Graph:
         return name in self.infos and self.infos[name].type.tensor_type.elem_type in FLOAT_TYPES
 
 
+def _names_in_bodies(node: Any) -> set[str]:
+    """Return the names of all values that the bodies in a node mention."""
+    bodies = [item.g for item in node.attribute if item.type == onnx.AttributeProto.GRAPH]
+    found = {value.name for body in bodies for value in body.output}
+    for inner in (inner for body in bodies for inner in body.node):
+        found |= {*inner.input, *_names_in_bodies(inner)}
+    return found
+
+
 def attributes(node: Any) -> dict[str, Any]:
-    """Return a node's attributes, strings decoded."""
-    found = {item.name: helper.get_attribute_value(item) for item in node.attribute}
-    return {k: v.decode() if isinstance(v, bytes) else v for k, v in found.items()}
+    """Return a node's attributes, strings decoded, numbers as they were meant (0.2 for float32's 0.2)."""
+    return {item.name: _meant(helper.get_attribute_value(item)) for item in node.attribute}
+
+
+def _meant(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, float):
+        return float(str(np.float32(value)))
+    return [_meant(item) for item in value] if isinstance(value, list) else value
 
 
 def has_input(node: Any, index: int) -> bool:
@@ -173,7 +212,8 @@ def _uniquely_named(nodes: Iterable[Any]) -> Iterable[Any]:
         yield node
 
 
-def _constant_value(node: Any) -> Array | None:
+def constant_value(node: Any) -> Array | None:
+    """Return the value of a `Constant` node of numbers; None for any other node."""
     if node.op_type != "Constant" or node.domain:
         return None
     (key, value), *_ = attributes(node).items()

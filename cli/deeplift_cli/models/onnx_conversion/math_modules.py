@@ -1,4 +1,4 @@
-"""Torch modules for reductions, normalisations and activations that onnx2torch lacks or works out in place.
+"""Torch modules for reductions, normalisations and the like that onnx2torch lacks or works out in place.
 
 Each module computes with functions of torch that DeepLIFT has rules for, whatever the number of rows and the
 rank of its input; no result depends on the values of the input other than by those functions.
@@ -7,6 +7,7 @@ rank of its input; no result depends on the values of the input other than by th
 from collections.abc import Callable, Sequence
 from functools import reduce
 
+import onnx
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -82,6 +83,29 @@ class Pairwise(nn.Module):
         return reduce(self.function, tensors)
 
 
+# By the numbers of onnx.TensorProto; all floating-point types mean the module's own precision.
+_WHOLE = {
+    2: torch.uint8, 3: torch.int8, 4: torch.uint16, 5: torch.int16, 6: torch.int32, 7: torch.int64,
+    9: torch.bool, 12: torch.uint32, 13: torch.uint64,
+}  # fmt: skip
+_FLOATS = (1, 10, 11, 16)
+
+
+def torch_type(number: int, floating: torch.dtype) -> torch.dtype:
+    """Return the type with a number of ONNX's; any floating-point one is `floating`.
+
+    Raises
+    ------
+    NotImplementedError
+        For strings, complex numbers and types of few bits.
+    """
+    if number in _FLOATS:
+        return floating
+    if number not in _WHOLE:
+        raise NotImplementedError(f"tensors of type {onnx.TensorProto.DataType.Name(number)}")
+    return _WHOLE[number]
+
+
 class Cast(nn.Module):
     """Change the type; floating-point types all mean the precision that the module computes in."""
 
@@ -124,18 +148,6 @@ class LayerNorm(nn.Module):
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.epsilon)
 
 
-class GroupNorm(nn.Module):
-    """Group normalisation with a scale and bias for each channel."""
-
-    def __init__(self, groups: int, scale: Tensor, bias: Tensor, epsilon: float) -> None:
-        super().__init__()
-        self.groups, self.epsilon = groups, epsilon
-        self.weight, self.bias = nn.Parameter(scale), nn.Parameter(bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.group_norm(x, self.groups, self.weight, self.bias, self.epsilon)
-
-
 class Prelu(nn.Module):
     """Leaky ReLU with slopes that broadcast against the input: one, or one for each channel or value."""
 
@@ -148,48 +160,3 @@ class Prelu(nn.Module):
         if x.dim() > 1 and slope.shape[1] == slope.numel():
             return F.prelu(x, slope.reshape(-1))
         return F.relu(x) - slope * F.relu(-x)
-
-
-def activation(kind: str, **attrs: float | str) -> Callable[[Tensor], Tensor]:
-    """Return the function of an activation op with its attributes."""
-    if kind == "Gelu":
-        approximate = str(attrs.get("approximate", "none"))
-        return lambda x: F.gelu(x, approximate=approximate)
-    if kind == "Swish":
-        alpha = float(attrs.get("alpha", 1.0))
-        return F.silu if alpha == 1.0 else lambda x: x * torch.sigmoid(alpha * x)
-    if kind == "ThresholdedRelu":
-        threshold = float(attrs.get("alpha", 1.0))
-        return lambda x: F.threshold(x, threshold, 0.0)
-    if kind == "Selu":
-        return _selu(float(attrs.get("alpha", 1.6732632)), float(attrs.get("gamma", 1.0507010)))
-    plain: dict[str, Callable[[Tensor], Tensor]] = {
-        "Mish": F.mish,
-        "Sinh": torch.sinh,
-        "Cosh": torch.cosh,
-        "Asinh": torch.asinh,
-        "Acosh": torch.acosh,
-        "Atanh": torch.atanh,
-        "Erfc": lambda x: 1 - torch.erf(x),
-    }
-    return plain[kind]
-
-
-def _selu(alpha: float, gamma: float) -> Callable[[Tensor], Tensor]:
-    if abs(alpha - 1.6732632) < 1e-5 and abs(gamma - 1.0507010) < 1e-5:
-        return F.selu
-    return lambda x: gamma * F.elu(x, alpha)
-
-
-class Activation(nn.Module):
-    """An elementwise function."""
-
-    def __init__(self, kind: str, **attrs: float | str) -> None:
-        super().__init__()
-        self.kind, self.function = kind, activation(kind, **attrs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
-
-    def extra_repr(self) -> str:
-        return self.kind

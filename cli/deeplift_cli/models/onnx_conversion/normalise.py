@@ -8,9 +8,15 @@ import numpy as np
 import onnx
 from onnx import defs, helper
 
+from deeplift_cli.models.onnx_conversion.definitions import expand_by_definition
 from deeplift_cli.models.onnx_conversion.fold import fold_constants, fold_indexed_shapes
 from deeplift_cli.models.onnx_conversion.graph import FLOAT_TYPES, Graph, Shape, attributes, make_node
-from deeplift_cli.models.onnx_conversion.rewrites import rewrite_nodes
+from deeplift_cli.models.onnx_conversion.rewrites import is_own, rewrite_nodes
+from deeplift_cli.models.onnx_conversion.sequences import resolve_sequences
+from deeplift_cli.models.onnx_conversion.subgraphs import inline_control_flow
+from deeplift_cli.models.onnx_conversion.training import as_at_inference
+
+_DEEPEST = 30  # levels of branches and loops inside each other
 
 # The newest operator set that onnx2torch knows well; newer ops are brought down to it.
 TARGET_OPSET = 17
@@ -32,6 +38,32 @@ class Unsupported:
     node: str
 
 
+def prepare(model: Any) -> tuple[Graph, tuple[str, ...]]:
+    """Take a model apart and work out what is known beforehand: still an ONNX graph of its operator set.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+
+    Returns
+    -------
+    graph : Graph
+    notes : tuple of str
+        On what was changed because it only has a meaning in training.
+
+    Raises
+    ------
+    UserError
+        Where random numbers are part of what the model computes.
+    """
+    graph = Graph.from_model(model)
+    _take_float_inputs(graph)
+    _fold(graph)
+    notes = as_at_inference(graph)
+    graph.infer_shapes()
+    return graph, notes
+
+
 def normalise(model: Any, *, free_batch: bool = False) -> tuple[Graph, list[Unsupported]]:
     """Normalise a model's graph.
 
@@ -48,29 +80,31 @@ def normalise(model: Any, *, free_batch: bool = False) -> tuple[Graph, list[Unsu
     unsupported : list of Unsupported
         Ops that were introduced after `TARGET_OPSET`, or have gained a meaning since, and were not rewritten.
     """
-    graph = _folded(_with_open_batch(model) if free_batch else model)
+    graph, _ = prepare(with_open_batch(model) if free_batch else model)
     _remove_identities(graph)
+    graph = expand_by_definition(graph)
     rewrite_nodes(graph)
     _remove_identities(graph)
-    _remove_unused(graph)
+    graph.remove_unused()
     _separate_outputs(graph)
     if free_batch:
-        made_for = _folded(model)
+        made_for, _ = prepare(model)
         _free_reshapes(graph, {name: made_for.shape(name) for name in made_for.infos})
     _single_precision(graph)
     return graph, list(_relabel(graph))
 
 
-def _folded(model: Any) -> Graph:
-    """Take a model apart and fold what is constant, twice: folded constants tell more of the shapes."""
-    graph = Graph.from_model(model)
-    _take_float_inputs(graph)
-    fold_constants(graph)
+def _fold(graph: Graph) -> None:
+    """Fold what is constant until nothing is left to fold: constants tell of shapes, and of branches."""
+    for _ in range(_DEEPEST):
+        fold_constants(graph)
+        graph.infer_shapes()
+        fold_indexed_shapes(graph)
+        fold_constants(graph)
+        inlined = inline_control_flow(graph)
+        if not resolve_sequences(graph) and not inlined:
+            break
     graph.infer_shapes()
-    fold_indexed_shapes(graph)
-    fold_constants(graph)
-    graph.infer_shapes()
-    return graph
 
 
 def _take_float_inputs(graph: Graph) -> None:
@@ -109,16 +143,6 @@ def _does_nothing(node: Any, graph: Graph) -> bool:
     return mask is None or not any(mask in other.input for other in graph.nodes)
 
 
-def _remove_unused(graph: Graph) -> None:
-    needed = {value.name for value in graph.outputs}
-    kept = []
-    for node in reversed(graph.nodes):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-            kept.append(node)
-    graph.nodes = kept[::-1]
-
-
 def _separate_outputs(graph: Graph) -> None:
     """Give each output of the model a node of its own: onnx2torch returns all that a node gives."""
     makers = {name: node for node in graph.nodes for name in node.output}
@@ -142,7 +166,8 @@ def _rename_value(graph: Graph, old: str, new: str) -> None:
                 names[index] = new if name == old else name
 
 
-def _with_open_batch(model: Any) -> Any:
+def with_open_batch(model: Any) -> Any:
+    """Return the model with any number of rows."""
     opened = onnx.ModelProto()
     opened.CopyFrom(model)
     constants = {tensor.name for tensor in opened.graph.initializer}
@@ -200,7 +225,7 @@ def _same_at_target(node: Any, opset: int) -> bool:
 
     Newer versions of an op that have the same attributes and inputs have only learnt further types.
     """
-    if node.op_type.startswith("Static") or node.op_type.startswith("Dynamic"):
+    if is_own(node.op_type):
         return True
     try:
         newer = defs.get_schema(node.op_type, max_inclusive_version=opset)

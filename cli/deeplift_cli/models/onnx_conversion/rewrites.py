@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from onnx2torch.node_converters.registry import _CONVERTER_REGISTRY
 
+from deeplift_cli.models.onnx_conversion.calls import PREFIX, functions
 from deeplift_cli.models.onnx_conversion.graph import Array, Graph, attributes, has_input, make_node
 
 Rewrite = Callable[[Any, Graph], list[Any] | None]
@@ -38,12 +40,42 @@ def rewrites(*op_types: str) -> Callable[[Rewrite], Rewrite]:
 
 def rewrite_nodes(graph: Graph) -> None:
     """Apply the rewrites in place."""
+    _trim_outputs(graph)
     nodes = []
     for node in graph.nodes:
         function = None if node.domain else REWRITES.get(node.op_type)
         replacement = function(node, graph) if function else None
+        if replacement is None and not node.domain and node.op_type in functions():
+            replacement = [as_call(node, graph)]
         nodes.extend([node] if replacement is None else replacement)
     graph.nodes = nodes
+
+
+def as_call(node: Any, graph: Graph) -> Any:
+    """Hand a node over to the function of its operator, in `functions`."""
+    attrs = {key: value for key, value in attributes(node).items() if value != []}
+    return make_node(node, PREFIX + node.op_type, node.input, from_opset=graph.opset, **attrs)
+
+
+def is_own(op_type: str) -> bool:
+    """Whether an operator is one that the rewrites make."""
+    dynamic = ("DynamicExpand", "DynamicReshape", "DynamicSlice")
+    return op_type.startswith(("Static", PREFIX)) or op_type in dynamic
+
+
+def is_converted(op_type: str) -> bool:
+    """Whether an operator of the default domain has a converter, here or in onnx2torch."""
+    if op_type in REWRITES or op_type in functions():
+        return True
+    return op_type in {entry.operation_type for entry in _CONVERTER_REGISTRY if not entry.domain}
+
+
+def _trim_outputs(graph: Graph) -> None:
+    """Drop the last outputs that nothing uses, such as masks and statistics; of `Split` all count."""
+    used = {name for node in graph.nodes for name in node.input} | {value.name for value in graph.outputs}
+    for node in graph.nodes:
+        while len(node.output) > 1 and node.output[-1] not in used and node.op_type != "Split":
+            node.output.pop()
 
 
 def ints(values: Array | None) -> list[int] | None:
@@ -61,7 +93,7 @@ def new_constant(graph: Graph, node: Any, suffix: str, value: Array) -> str:
 @rewrites(*RENAMED)
 def rename(node: Any, graph: Graph) -> list[Any] | None:
     """Hand the node over to our own converter, without outputs that only training uses."""
-    if any(name in {i for other in graph.nodes for i in other.input} for name in node.output[1:]):
+    if len(node.output) > 1:
         return None
     parameters = node.input[1:] if node.op_type == "BatchNormalization" else []
     if any(name not in graph.constants for name in parameters):
@@ -271,28 +303,8 @@ def layer_norm(node: Any, graph: Graph) -> list[Any] | None:
     return [make_node(node, "StaticLayerNorm", node.input, epsilon=attributes(node).get("epsilon", 1e-5))]
 
 
-@rewrites("GroupNormalization")
-def group_norm(node: Any, graph: Graph) -> list[Any] | None:
-    """Give each channel a scale: up to operator set 20 there is one for each group."""
-    scale, bias = graph.constant(node, 1), graph.constant(node, 2)
-    shape, groups = graph.shape(node.input[0]), attributes(node)["num_groups"]
-    if scale is None or bias is None or shape is None or shape[1] is None:
-        return None
-    repeats = shape[1] // scale.size
-    names = [
-        new_constant(graph, node, name, np.repeat(value, repeats))
-        for name, value in (("scale", scale), ("bias", bias))
-    ]
-    epsilon = attributes(node).get("epsilon", 1e-5)
-    return [make_node(node, "StaticGroupNorm", [node.input[0], *names], num_groups=groups, epsilon=epsilon)]
-
-
-@rewrites(
-    "Gelu", "Mish", "Swish", "ThresholdedRelu", "Selu", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Erfc"
-)
-def activation(node: Any, graph: Graph) -> list[Any]:  # noqa: ARG001
-    """Hand activations that onnx2torch lacks, or has in part, over to our own converter.
-
-    `Erfc` is no ONNX op, but tf2onnx leaves it in files of Keras models with GELU.
-    """
-    return [make_node(node, "StaticActivation", node.input, kind=node.op_type, **attributes(node))]
+@rewrites("LSTM", "GRU", "RNN")
+def recurrent(node: Any, graph: Graph) -> list[Any]:  # noqa: ARG001
+    """Hand recurrent layers over to our own converter."""
+    attrs = {key: value for key, value in attributes(node).items() if value != []}
+    return [make_node(node, f"Static{node.op_type}", node.input, **attrs)]

@@ -1,0 +1,228 @@
+"""Taking and putting by indices, cumulative sums, sorting, triangles, and tensors made of shapes alone."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deeplift_cli.models.onnx_conversion.calls import call
+from deeplift_cli.models.onnx_conversion.math_modules import torch_type
+
+
+def _from_start(indices: Tensor, size: int) -> Tensor:
+    """Count negative indices from the start; a constant stays one."""
+    return indices.to(torch.int64) % size
+
+
+@call("Gather")
+def gather(x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
+    """Take slices along an axis: index_select, which has one axis of indices."""
+    axis %= x.dim()
+    picked = x.index_select(axis, _from_start(indices, x.shape[axis]).reshape(-1))
+    return picked.reshape([*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]])
+
+
+@call("GatherElements")
+def gather_elements(x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
+    """Take single elements along an axis."""
+    return torch.gather(x, axis, _from_start(indices, x.shape[axis]))
+
+
+def _flat_positions(indices: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Positions in the flattened axes of these sizes, from indices whose last axis counts those axes."""
+    position = torch.zeros(indices.shape[:-1], dtype=torch.int64, device=indices.device)
+    for axis, size in enumerate(sizes):
+        position = position * size + _from_start(indices[..., axis], size)
+    return position
+
+
+@call("GatherND")
+def gather_nd(x: Tensor, indices: Tensor, batch_dims: int = 0) -> Tensor:
+    """Take slices by tuples of indices, as one index_select over the axes they count, flattened."""
+    depth = batch_dims + indices.shape[-1]
+    lead, sizes, rest = x.shape[:batch_dims], x.shape[batch_dims:depth], x.shape[depth:]
+    position = _flat_positions(indices, sizes)
+    rows = torch.arange(math.prod(lead), device=x.device).reshape(*lead, *[1] * (position.dim() - len(lead)))
+    position = position + rows * math.prod(sizes)
+    flat = x.reshape(math.prod(x.shape[:depth]), *rest)
+    return flat.index_select(0, position.reshape(-1)).reshape(*position.shape, *rest)
+
+
+_REDUCTIONS = {"mul": "prod", "max": "amax", "min": "amin"}
+
+
+@call("ScatterElements", "Scatter")
+def scatter_elements(
+    x: Tensor, indices: Tensor, updates: Tensor, axis: int = 0, reduction: str = "none"
+) -> Tensor:
+    """Put single elements along an axis."""
+    indices = _from_start(indices, x.shape[axis])
+    if reduction == "none":
+        return torch.scatter(x, axis, indices, updates)
+    if reduction == "add":
+        return torch.scatter_add(x, axis, indices, updates)
+    return torch.scatter_reduce(x, axis, indices, updates, _REDUCTIONS[reduction])
+
+
+@call("ScatterND")
+def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, reduction: str = "none") -> Tensor:
+    """Put slices by tuples of indices, into the axes they count, flattened."""
+    depth = indices.shape[-1]
+    position = _flat_positions(indices, x.shape[:depth]).reshape(-1)
+    flat = x.reshape(math.prod(x.shape[:depth]), *x.shape[depth:])
+    slices = updates.to(x.dtype).reshape(position.numel(), *x.shape[depth:])
+    if reduction == "none":
+        return torch.index_copy(flat, 0, position, slices).reshape(x.shape)
+    if reduction == "add":
+        return torch.index_add(flat, 0, position, slices).reshape(x.shape)
+    index = position.reshape(-1, *[1] * (slices.dim() - 1)).expand(slices.shape)
+    return torch.scatter_reduce(flat, 0, index, slices, _REDUCTIONS[reduction]).reshape(x.shape)
+
+
+@call("TensorScatter")
+def tensor_scatter(
+    past: Tensor, update: Tensor, start: Tensor | None = None, axis: int = -2, mode: str = "linear"
+) -> Tensor:
+    """Write an update into each row's cache from its start on (round the end where `mode` is circular)."""
+    axis %= past.dim()
+    first = torch.zeros(past.shape[0], dtype=torch.int64) if start is None else start
+    positions = first[:, None] + torch.arange(update.shape[axis])
+    if mode == "circular":
+        positions = positions % past.shape[axis]
+    places = [1] * past.dim()
+    places[0], places[axis] = positions.shape
+    return torch.scatter(past, axis, positions.reshape(places).expand(update.shape), update)
+
+
+@call("OneHot")
+def one_hot(indices: Tensor, depth: Tensor, values: Tensor, axis: int = -1) -> Tensor:
+    """The second value at each index of a new axis, the first elsewhere."""
+    size = int(depth.reshape(-1)[0])
+    axis %= indices.dim() + 1
+    places = torch.arange(size, device=indices.device).to(indices.dtype)
+    places = places.reshape([-1 if place == axis else 1 for place in range(indices.dim() + 1)])
+    chosen = (indices % size).unsqueeze(axis) == places
+    return torch.where(chosen, values[1], values[0])
+
+
+@call("Trilu")
+def triangle(x: Tensor, k: Tensor | None = None, upper: int = 1) -> Tensor:
+    """The upper or lower triangle, 0 elsewhere."""
+    shift = 0 if k is None else int(k)
+    return torch.triu(x, shift) if upper else torch.tril(x, shift)
+
+
+def _shifted(x: Tensor, axis: int, first: float) -> Tensor:
+    """Move along by one, with a constant in front."""
+    head = torch.full_like(x.narrow(axis, 0, 1), first)
+    return torch.cat([head, x.narrow(axis, 0, x.shape[axis] - 1)], axis)
+
+
+@call("CumSum")
+def cumulative_sum(x: Tensor, axis: Tensor, exclusive: int = 0, reverse: int = 0) -> Tensor:
+    """Sums along an axis up to each place (without it: exclusive), from either end."""
+    along = int(axis)
+    x = x.flip(along) if reverse else x
+    x = torch.cumsum(_shifted(x, along, 0.0) if exclusive else x, along)
+    return x.flip(along) if reverse else x
+
+
+@call("CumProd")
+def cumulative_product(x: Tensor, axis: Tensor, exclusive: int = 0, reverse: int = 0) -> Tensor:
+    """Products along an axis up to each place (without it: exclusive), from either end."""
+    along = int(axis)
+    x = x.flip(along) if reverse else x
+    x = torch.cumprod(_shifted(x, along, 1.0) if exclusive else x, along)
+    return x.flip(along) if reverse else x
+
+
+@call("TopK")
+def top_k(
+    x: Tensor,
+    k: Tensor | int | None = None,
+    axis: int = -1,
+    largest: int = 1,
+    sorted: int = 1,  # noqa: A002
+) -> tuple[Tensor, Tensor]:
+    """The k largest or smallest along an axis, and where they are."""
+    found = torch.topk(x, int(k), axis, bool(largest), bool(sorted))  # type: ignore[arg-type]
+    return found.values, found.indices
+
+
+@call("ReverseSequence")
+def reverse_sequence(x: Tensor, lengths: Tensor, batch_axis: int = 1, time_axis: int = 0) -> Tensor:
+    """Turn the first so many steps of each row round."""
+    steps, lengths = torch.arange(x.shape[time_axis], device=x.device), lengths.to(torch.int64)[:, None]
+    source = torch.where(steps < lengths, lengths - 1 - steps, steps)
+    source = source if batch_axis < time_axis else source.T
+    shape = [size if axis in (batch_axis, time_axis) else 1 for axis, size in enumerate(x.shape)]
+    return torch.gather(x, time_axis, source.reshape(shape).expand(x.shape))
+
+
+@call("Compress")
+def compress(x: Tensor, condition: Tensor, axis: int | None = None) -> Tensor:
+    """Take the slices where a constant condition holds."""
+    x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
+    return x.index_select(axis, condition.nonzero().reshape(-1))
+
+
+@call("EyeLike")
+def eye_like(x: Tensor, dtype: Any, k: int = 0) -> Tensor:
+    """Ones on a diagonal, with the shape of x."""
+    given = torch_type(dtype, x.dtype) if isinstance(dtype, int) else x.dtype
+    return torch.ones(x.shape, dtype=given, device=x.device).triu(k).tril(k)
+
+
+@call("Size")
+def size_of(x: Tensor) -> Tensor:
+    """The number of elements."""
+    return torch.tensor(x.numel())
+
+
+@call("Range")
+def evenly_spaced(start: Tensor, limit: Tensor, delta: Tensor, dtype: torch.dtype, **_: Any) -> Tensor:
+    """Numbers from start to before limit."""
+    kind = dtype if start.is_floating_point() else start.dtype
+    return torch.arange(start.item(), limit.item(), delta.item(), dtype=kind)
+
+
+@call("DepthToSpace")
+def depth_to_space(x: Tensor, blocksize: int, mode: str = "DCR") -> Tensor:
+    """Move blocks of channels into space, block first (DCR) or channel first (CRD)."""
+    n, channels, height, width = x.shape
+    if mode == "CRD":
+        return torch.pixel_shuffle(x, blocksize)
+    parts = x.reshape(n, blocksize, blocksize, channels // blocksize**2, height, width)
+    moved = parts.permute(0, 3, 4, 1, 5, 2)
+    return moved.reshape(n, channels // blocksize**2, height * blocksize, width * blocksize)
+
+
+@call("SpaceToDepth")
+def space_to_depth(x: Tensor, blocksize: int, mode: str = "DCR") -> Tensor:
+    """Move blocks of space into channels, block first (DCR) or channel first (CRD)."""
+    n, channels, height, width = x.shape
+    parts = x.reshape(n, channels, height // blocksize, blocksize, width // blocksize, blocksize)
+    moved = parts.permute(0, 1, 3, 5, 2, 4) if mode == "CRD" else parts.permute(0, 3, 5, 1, 2, 4)
+    return moved.reshape(n, channels * blocksize**2, height // blocksize, width // blocksize)
+
+
+@call("Col2Im")
+def col2im(
+    x: Tensor,
+    image: Tensor,
+    block: Tensor,
+    dilations: Sequence[int] = (1, 1),
+    pads: Sequence[int] = (0, 0, 0, 0),
+    strides: Sequence[int] = (1, 1),
+) -> Tensor:
+    """Add blocks up to an image with two axes; uneven padding is cut off after."""
+    half = len(pads) // 2
+    sizes = [int(n) + a + b for n, a, b in zip(image, pads[:half], pads[half:], strict=True)]
+    whole = torch.nn.functional.fold(
+        x, tuple(sizes), tuple(block.tolist()), tuple(dilations), 0, tuple(strides)
+    )
+    for axis, (first, length) in enumerate(zip(pads[:half], image.tolist(), strict=True), start=2):
+        whole = whole.narrow(axis, first, length)
+    return whole
