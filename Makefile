@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RESULTS := demo-results
 
-.PHONY: demo test clean
+.PHONY: demo test zoo clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(RESULTS)
@@ -20,6 +20,10 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+# The whole zoo through ONNX: an hour or so.
+zoo: $(VENV)/.installed-dev
+	$(BIN)/pytest -m "zoo or not zoo" tests/test_zoo.py tests/test_onnx_zoo.py
 
 # A stamp for each set of packages: a second run installs nothing.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
