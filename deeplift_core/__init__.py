@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from deeplift_core.errors import (
     CaptureError,
     DeepLiftError,
+    ForwardError,
     OptionError,
     TargetError,
     UnsupportedOpsError,
@@ -22,6 +23,7 @@ __all__ = [
     "CaptureError",
     "DeepLift",
     "DeepLiftError",
+    "ForwardError",
     "NodeInfo",
     "OptionError",
     "TargetError",

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload
+from torch.utils._pytree import tree_leaves
 
 from deeplift_core import targets
 from deeplift_core.batch import BatchScorer, Task
@@ -17,6 +18,7 @@ from deeplift_core.errors import OptionError, TargetError
 from deeplift_core.graph import Graph
 from deeplift_core.plan import Plan
 from deeplift_core.propagate import values_to_keep
+from deeplift_core.randomness import check_repeatable
 from deeplift_core.results import Attribution, NodeInfo
 from deeplift_core.rule_names import parse_rule
 from deeplift_core.rules.base import NoRuleError
@@ -143,8 +145,10 @@ class DeepLift:
     def _record(self, example: tuple[Tensor, ...]) -> BatchScorer:
         with borrowed(self._model, self.dtype, self.device):
             graph, outputs, structure = record_model(self._model, example)
+            place = targets.choose_output(structure, self._output)
+            check_repeatable(self._model, example, tree_leaves(structure).index(place), graph.draws)
         self._model_nodes = len(graph.nodes)
-        self._prediction = targets.choose_output(outputs, structure, self._output)
+        self._prediction = outputs[place]
         explained = self._prediction
         if self._logits:
             explained = targets.logit(graph, explained, centre=self._centre)

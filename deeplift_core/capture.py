@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 import torch
@@ -27,7 +27,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from deeplift_core.errors import CaptureError
+from deeplift_core.advice import TOKENS
+from deeplift_core.errors import CaptureError, DeepLiftError, ForwardError
 from deeplift_core.graph import Graph, Ref, op_name
 from deeplift_core.inplace import TensorTracker
 from deeplift_core.normal_forms import NORMAL_FORMS
@@ -40,7 +41,10 @@ aten = torch.ops.aten
 # Reading a value computed from the input: Python would then take a branch that other sequences do not.
 _READS_VALUES = {"_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "_unique2", "item"}
 # Only the shape of the argument matters; what they make is constant.
-_READS_SHAPE = {"zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"}
+_READS_SHAPE = {
+    "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full",
+    "rand_like", "randn_like", "randint_like",
+}  # fmt: skip
 # And these leave in it what was in the memory before.
 _LEAVES_UNWRITTEN = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 # In place, these change only how a tensor lies in its memory.
@@ -100,6 +104,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name in _LEAVES_UNWRITTEN:
             # What was in the memory before would make places that are written later NaN at random.
             return func(*args, **kwargs).zero_()
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            self.graph.draws.append(f"{func} in {self._where()}")
+        if name == "embedding" and not _holds_indices(args[1]):
+            self._refuse(f"{self._where()} looks up token ids in a table: {TOKENS}")
         if not varying or name in _READS_SHAPE:
             return func(*args, **kwargs)
         if name in _READS_VALUES:
@@ -129,10 +137,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         CaptureError
             Always.
         """
-        self.refusal = CaptureError(
+        self._refuse(
             f"{self._where()} reads a value computed from the input ({call}); the calls a model makes "
             "must not depend on the sequence: replace the branch with tensor operations"
         )
+
+    def _refuse(self, message: str) -> NoReturn:
+        self.refusal = CaptureError(message)
         raise self.refusal
 
     def _record(self, func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -195,8 +206,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._tracker.after_write(target, ref)
         return target
 
-    def _where(self) -> str:
-        source = _source_line()
+    def failed(self, error: Exception, example: Sequence[Tensor]) -> ForwardError:
+        """What the model's own exception is reported as."""
+        shapes = " and ".join(str(list(tensor.shape)) for tensor in example)
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        place = self._where(_innermost(error.__traceback__))
+        return ForwardError(f"{place} failed on an input of shape {shapes}, {example[0].dtype}: {reason}")
+
+    def _where(self, source: str | None = None) -> str:
+        source = _source_line() if source is None else source
         name = self._running[-1]
         return (f"module {name!r}" if name else "the model's forward") + (f" ({source})" if source else "")
 
@@ -204,6 +222,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 @cache
 def _decompositions() -> Mapping[Any, Callable[..., Any]]:
     return core_aten_decompositions()
+
+
+def _holds_indices(value: Any) -> bool:
+    return not (isinstance(value, Tensor) and value.is_floating_point())
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -255,11 +277,25 @@ def _source_line() -> str:
     frame: FrameType | None = sys._getframe(1)
     callers = (record_model.__code__, record_function.__code__)
     while frame is not None and frame.f_code not in callers:
-        file = frame.f_code.co_filename
-        if not file.startswith(_OWN_FOLDERS) and not file.startswith("<"):
-            return f"{file}:{frame.f_lineno}"
+        if _of_the_model(frame):
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
+
+
+def _innermost(traceback: TracebackType | None) -> str:
+    """The same for an exception that has left those frames."""
+    place = ""
+    while traceback is not None:
+        if _of_the_model(traceback.tb_frame):
+            place = f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place
+
+
+def _of_the_model(frame: FrameType) -> bool:
+    file = frame.f_code.co_filename
+    return not file.startswith(_OWN_FOLDERS) and not file.startswith("<")
 
 
 @contextmanager
@@ -340,6 +376,8 @@ def record_model(model: nn.Module, example: Sequence[Tensor]) -> tuple[Graph, li
     CaptureError
         If the model takes a branch on values, writes in place in a way that cannot be recorded, or
         returns no tensor that depends on the input.
+    ForwardError
+        If the model's own forward fails.
     """
     load_rules_of_other_packages()
     graph = Graph(device=example[0].device)
@@ -350,7 +388,7 @@ def record_model(model: nn.Module, example: Sequence[Tensor]) -> tuple[Graph, li
         graph.inputs.append(ref.index)
         recorder.bind(tensor, ref)
     with recording(recorder):
-        result = model(*inputs)
+        result = _run(model, inputs, recorder)
     recognise(graph)
     graph.of_model = len(graph.nodes)
     outputs: list[int] = []
@@ -365,9 +403,21 @@ def record_model(model: nn.Module, example: Sequence[Tensor]) -> tuple[Graph, li
     structure = tree_map(place, result)
     if not outputs:
         raise CaptureError(
-            f"the model returned {type(result).__name__} with no tensor that depends on its input"
+            f"{type(model).__name__} returned {type(result).__name__} with no tensor that depends on its "
+            "input: its forward must return a tensor, or a tuple, list or dict of tensors"
         )
     return graph, outputs, structure
+
+
+def _run(model: nn.Module, inputs: Sequence[Tensor], recorder: Recorder) -> Any:
+    try:
+        return model(*inputs)
+    except (DeepLiftError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if recorder.refusal is not None or "can't allocate memory" in str(error):
+            raise
+        raise recorder.failed(error, inputs) from error
 
 
 def record_function(graph: Graph, at: int, example: Tensor, function: Callable[[Tensor], Any]) -> int:

@@ -9,6 +9,10 @@ class CaptureError(DeepLiftError):
     """The model could not be recorded as a graph (value-dependent branch, no tensor output, ...)."""
 
 
+class ForwardError(CaptureError):
+    """The model's own forward failed on the example; the cause is the model's exception."""
+
+
 class UnsupportedOpsError(DeepLiftError):
     """The model contains operations for which there is no rule.
 
@@ -16,13 +20,15 @@ class UnsupportedOpsError(DeepLiftError):
     ----------
     places : list of str
         One line for each operation: its ATen name, the module that ran it and the source line.
+    advice : list of str
+        What to do about them.
     """
 
-    def __init__(self, places: list[str]) -> None:
+    def __init__(self, places: list[str], advice: list[str]) -> None:
         self.places = list(places)
-        lines = "\n".join(f"  {place}" for place in places)
         count = f"{len(places)} operation{'s' if len(places) > 1 else ''}"
-        super().__init__(f"no DeepLIFT rule for {count} of this model:\n{lines}")
+        lines = [f"no DeepLIFT rule for {count} of this model:", *(f"  {place}" for place in places), *advice]
+        super().__init__("\n".join(lines))
 
 
 class TargetError(DeepLiftError, ValueError):

@@ -129,6 +129,7 @@ class Graph:
     module_outputs: dict[str, int] = field(default_factory=dict)
     of_model: int | None = None  # how many nodes are the model's own; None while it is recorded
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    draws: list[str] = field(default_factory=list)  # calls that drew random numbers, each with its place
 
     @property
     def batch_size(self) -> int:

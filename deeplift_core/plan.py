@@ -6,6 +6,7 @@ from functools import cached_property
 
 import torch
 
+from deeplift_core.advice import advice_on
 from deeplift_core.errors import OptionError, UnsupportedOpsError
 from deeplift_core.graph import Graph, Node
 from deeplift_core.rule_names import PRESETS, ActivationRule, check_activation_rule
@@ -270,7 +271,7 @@ class Plan:
         UnsupportedOpsError
             Listing every node of the walk that has none.
         """
-        pending, visited, places = set(outputs), [], []
+        pending, visited, lacking = set(outputs), [], {}
         while pending:
             index = max(pending)
             pending.remove(index)
@@ -279,10 +280,11 @@ class Plan:
                 pending.update(self.rule(index).sources)
             except NoRuleError as problem:
                 node = self.graph.nodes[index]
-                places.append(node.describe() + (f": {problem}" if str(problem) else ""))
+                lacking[node.describe() + (f": {problem}" if str(problem) else "")] = node.op_name
                 pending.update(node.refs())
-        if places:
-            raise UnsupportedOpsError(list(dict.fromkeys(reversed(places))))
+        if lacking:
+            places, names = zip(*reversed(lacking.items()), strict=True)
+            raise UnsupportedOpsError(list(places), advice_on(names))
         return visited
 
     def check_patterns(self) -> None:

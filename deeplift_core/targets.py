@@ -6,7 +6,7 @@ summed like everything else.
 """
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -27,13 +27,13 @@ _MOVES_VALUES = {
 }  # fmt: skip
 
 
-def choose_output(outputs: Sequence[int], structure: Any, output: int | str) -> int:
-    """Node of one of several outputs.
+def choose_output(structure: Any, output: int | str) -> int:
+    """Which of the outputs that depend on the input is meant.
 
     Parameters
     ----------
-    outputs, structure
-        As :func:`deeplift_core.capture.record_model` returns them.
+    structure
+        As :func:`deeplift_core.capture.record_model` returns it.
     output : int or str
         Place among the outputs, or the name where the model returns a mapping.
 
@@ -55,8 +55,10 @@ def choose_output(outputs: Sequence[int], structure: Any, output: int | str) -> 
             )
         place = places[output]
     if not isinstance(place, int):
-        raise TargetError(f"output {output!r} is not a tensor that depends on the input")
-    return outputs[place]
+        named = structure if isinstance(structure, Mapping) else dict(enumerate(tree_leaves(structure)))
+        usable = ", ".join(str(name) for name, leaf in named.items() if leaf is not None)
+        raise TargetError(f"output {output!r} does not depend on the input; choose from {usable}")
+    return place
 
 
 def logit(graph: Graph, output: int, *, centre: bool) -> int:

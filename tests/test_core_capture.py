@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from deeplift_core import CaptureError, DeepLift, OptionError, TargetError, UnsupportedOpsError
+from deeplift_core import CaptureError, DeepLift, ForwardError, OptionError, TargetError, UnsupportedOpsError
 
 D = torch.float64
 L = 10
@@ -242,10 +242,65 @@ def test_operations_that_do_not_matter_need_no_rule() -> None:
         DeepLift(model, batch(dtype=torch.float32)[0], output=1)
 
 
-@pytest.mark.parametrize("result", [lambda x: torch.ones(3), lambda x: None, lambda x: x.shape[0]])
+@pytest.mark.parametrize(
+    "result", [lambda x: torch.ones(3), lambda x: None, lambda x: x.shape[0], lambda x: {}, lambda x: "done"]
+)
 def test_an_output_that_does_not_depend_on_the_input(result: Callable[[torch.Tensor], Any]) -> None:
-    with pytest.raises(CaptureError, match="no tensor that depends on its input"):
+    with pytest.raises(
+        CaptureError, match=r"Net returned \w+ with no tensor .*must return a tensor, or a tuple"
+    ):
         DeepLift(Net(lambda s, x: result(x)), batch()[0])
+
+
+def test_of_several_outputs_one_that_is_none_is_refused_with_the_others() -> None:
+    model = Net(lambda s, x: (None, {"profile": x.sum(1), "counts": x.sum((1, 2))}))
+    with pytest.raises(TargetError, match="output 0 does not depend on the input; choose from 1, 2"):
+        DeepLift(model, batch()[0])
+    assert DeepLift(model, batch()[0], output=2).output_shape == ()
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float32])
+def test_token_ids_are_refused_with_the_way_out(dtype: torch.dtype) -> None:
+    """And the way out, one-hot rows times the table, scores."""
+    table = nn.Embedding(4, 3)
+    model = Net(lambda s, x: s.head(s.tokens(x)).sum((1, 2)), tokens=table, head=nn.Linear(3, 1))
+    with pytest.raises(CaptureError, match=r"module 'tokens' \(.*\) looks up token ids .*one-hot"):
+        DeepLift(model, torch.randint(4, (2, 10)).to(dtype))
+    x = batch(dtype=torch.float32)[0]
+    with pytest.raises(UnsupportedOpsError, match=r"aten.argmax(.|\n)*in module 'inner.tokens'(.|\n)*one-hot"):
+        DeepLift(Net(lambda s, x: s.inner(x.argmax(1)), inner=model), x)
+    one_hot = Net(lambda s, x: s.head(x.transpose(1, 2) @ s.tokens.weight).sum((1, 2)), **model._modules)
+    assert DeepLift(one_hot, x).attribute(x, x.flip(2)).completeness_error.abs().max() < 1e-4
+
+
+DRAWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "aten.randn_like": lambda x: x + torch.randn_like(x),
+    "aten.native_dropout": lambda x: nn.functional.dropout(x, 0.5, training=True),
+    "aten.bernoulli": lambda x: x * torch.bernoulli(torch.full_like(x, 0.5)),
+    "aten.rand": lambda x: x * torch.rand(1),
+    "aten.exponential_": lambda x: nn.functional.gumbel_softmax(x, dim=1),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_random_numbers_that_matter_are_refused(name: str) -> None:
+    noise = Net(lambda s, x: DRAWS[name](x))
+    model = Net(lambda s, x: s.head(s.noise(x).flatten(1)), noise=noise, head=nn.Linear(40, 1))
+    with pytest.raises(
+        CaptureError, match=rf"random numbers (.|\n)*{name}.* module 'noise'(.|\n)*self.training"
+    ):
+        DeepLift(model, batch(dtype=torch.float32)[0])
+    again = Net(lambda s, x: (s.noise(x), s.head(x.flatten(1)) + 0 * torch.rand(1)), **model._modules)
+    x = batch(dtype=torch.float32)[0]
+    assert DeepLift(again, x, output=1).attribute(x, x.flip(2)).completeness_error.abs().max() < 1e-4
+
+
+def test_a_model_that_fails_is_told_by_its_module() -> None:
+    model = Net(lambda s, x: s.inner(x[:, :2]), inner=nn.Sequential(nn.Conv1d(4, 3, 3)))
+    with pytest.raises(
+        ForwardError, match=r"module 'inner.0' \(.*test_core_capture.py:\d+\) failed .*\[3, 4, 10\]"
+    ):
+        DeepLift(model, batch(dtype=torch.float32)[0])
 
 
 def test_positions_that_depend_on_the_input_are_refused_not_guessed() -> None:
@@ -581,7 +636,7 @@ def test_models_with_several_outputs() -> None:
     model = Net(lambda s, x: {"y": s.a(x.flatten(1)), "c": torch.ones(3)}, **parts)
     with pytest.raises(TargetError, match=r"no output named 'z' \(y, c\)"):
         DeepLift(model, x, output="z")
-    with pytest.raises(TargetError, match="not a tensor that depends on the input"):
+    with pytest.raises(TargetError, match="'c' does not depend on the input; choose from y"):
         DeepLift(model, x, output="c")
     with pytest.raises(TargetError, match=r"no output 2: it has 2 \(0 to 1\)"):
         DeepLift(model, x, output=2)

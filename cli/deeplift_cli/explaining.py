@@ -16,7 +16,7 @@ from deeplift_cli.models.probing import one_hot
 from deeplift_cli.options import ModelOptions, ScoreOptions
 from deeplift_cli.scoring import Scorer, Scores
 from deeplift_cli.screen import Screen
-from deeplift_core import DeepLift, DeepLiftError
+from deeplift_core import DeepLift, DeepLiftError, ForwardError
 
 # `auto`: values kept for one batch stay near this size, where a CPU's caches and memory are at ease.
 _AUTO_BYTES = 128 << 20
@@ -100,23 +100,23 @@ def told(options: ModelOptions) -> Iterator[None]:
     """
     try:
         yield
+    except ForwardError as error:
+        # find_layout has run the model in float32 and on few rows, so what fails now is what the user chose.
+        if options.precision != "float32":
+            raise UserError(
+                f"{options.model} cannot be computed in {options.precision}: {error}; leave out --precision"
+            ) from error
+        if options.batch_size is not None:
+            raise UserError(
+                f"{options.model} cannot be run with --batch-size {options.batch_size}: {error}"
+            ) from error
+        raise UserError(f"{options.model}: {error}") from error
     except DeepLiftError as error:
         raise UserError(f"{options.model}: {error}") from error
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise UserError(
                 f"{options.model}: not enough memory; give a smaller --batch-size or shorter sequences"
-            ) from error
-        # find_layout has run the model in float32 and on few rows, so what fails now is what the user chose.
-        lines = str(error).strip().splitlines() or ["RuntimeError"]
-        reason = lines[-1].removeprefix("RuntimeError: ")
-        if options.precision != "float32":
-            raise UserError(
-                f"{options.model} cannot be computed in {options.precision}: {reason}; leave out --precision"
-            ) from error
-        if options.batch_size is not None:
-            raise UserError(
-                f"{options.model} cannot be run with --batch-size {options.batch_size}: {reason}"
             ) from error
         raise
 

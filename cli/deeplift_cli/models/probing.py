@@ -34,10 +34,12 @@ def run(module: nn.Module, x: Tensor) -> tuple[Tensor, ...] | str:
 
 
 def outputs_of(module: nn.Module, x: Tensor) -> tuple[Tensor, ...] | str:
-    """Run a module as `run` does; an output without one row for each of x's is a misfit, too."""
+    """Run a module as `run` does; no output, or one without a row for each of x's, is a misfit, too."""
     tensors = run(module, x)
     if isinstance(tensors, str):
         return tensors
+    if not tensors:
+        return "it returned no tensor"
     wrong = [tuple(t.shape) for t in tensors if t.dim() == 0 or t.shape[0] != x.shape[0]]
     return f"{x.shape[0]} rows gave an output of shape {wrong[0]}" if wrong else tensors
 
