@@ -64,6 +64,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._decompositions = _decompositions()
         self._names = {module: name for name, module in modules.named_modules()} if modules else {}
         self._running: list[str] = [""]
+        self._calls: dict[Any, Ref] = {}
         self.refusal: CaptureError | None = None
 
     # ---- tensors and nodes
@@ -166,9 +167,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _emit(
         self, op: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], example: Any
     ) -> Ref:
-        return self.graph.add(
-            op, args, dict(kwargs), example, module=self._running[-1], source=_source_line()
-        )
+        """The node of a call: an earlier one where the same module has made the same call already.
+
+        ``where(x[a] > x[b], x[a], x[b])`` is then recognised, and computed, as if ``x[a]`` had a name.
+        """
+        module = self._running[-1]
+        key = (op, module, _identity(args), _identity(tuple(kwargs.items())))
+        if key not in self._calls:
+            self._calls[key] = self.graph.add(
+                op, args, dict(kwargs), example, module=module, source=_source_line()
+            )
+        return self._calls[key]
 
     def _symbolic(self, value: Any) -> Any:
         """Replace tensors in arguments by references, or by snapshots where they are constant."""
@@ -222,6 +231,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 @cache
 def _decompositions() -> Mapping[Any, Callable[..., Any]]:
     return core_aten_decompositions()
+
+
+def _identity(value: Any) -> Any:
+    """Equal for arguments that are the same: constants by their place in memory, which the graph holds."""
+    if isinstance(value, (tuple, list)):
+        return tuple(_identity(item) for item in value)
+    if isinstance(value, Tensor):
+        return id(value)
+    return value if isinstance(value, Ref) else (type(value), repr(value))
 
 
 def _holds_indices(value: Any) -> bool:

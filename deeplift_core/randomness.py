@@ -36,8 +36,9 @@ def check_repeatable(model: nn.Module, example: Sequence[Tensor], place: int, dr
     # Every function of NaN differs from itself, which is no sign of chance.
     if (first - second).abs().nan_to_num().max() <= _TOLERANCE * first.abs().nan_to_num().max():
         return
+    calls = "; ".join(dict.fromkeys(draws))
     raise CaptureError(
-        f"the output depends on random numbers that the model draws ({'; '.join(dict.fromkeys(draws))}): turn "
+        f"the output depends on random numbers that the model draws ({calls}): turn "
         "this off for inference (dropout and sampling only where self.training), or draw the numbers once, "
         "when the model is made"
     )

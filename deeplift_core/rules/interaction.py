@@ -6,7 +6,7 @@ input or at the reference",
     phi_i = sum over sets S of the others of w(S) (f(S and i at the input) - f(S at the input))
     w(S) = |S|! (n - |S| - 1)! / n!
 
-found by evaluating f on all 2^n combinations (n is 2 or 3). It is the rule of products
+found by evaluating f on all 2^n combinations (n is 2 to 4). It is the rule of products
 (:mod:`deeplift_core.rules.products`) carried over to any function: symmetric, nothing to a quantity that did
 not change, exact in sum. A mask is a quantity like any other, 0 or 1: where a mask flips, the whole jump
 between the two values that it chooses from is its own, less what those values changed by themselves. Taking
