@@ -157,7 +157,8 @@ class BatchScorer:
             axis = _channel_axis(here, self._channel_axis) if index in task.plan.graph.inputs else None
             hypothetical.append(None if axis is None else _hypothetical(m, here, there, axis))
         # In float64, so that what is reported is the scores' error and not that of adding them up.
-        total = sum(item.flatten(1).sum(1, dtype=torch.float64) for item in contributions)
+        flat = [item.reshape(item.shape[0], -1) for item in contributions]  # an input may be a number a row
+        total = sum(item.sum(1, dtype=torch.float64) for item in flat)
         error = total - (x[task.target].double() - reference[task.target].double())
         return _Pair(
             contributions,

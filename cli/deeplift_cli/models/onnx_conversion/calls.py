@@ -9,7 +9,7 @@ that the module computes in) and `outputs` (how many outputs the node has).
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from typing import Any
 
@@ -40,6 +40,13 @@ def functions() -> dict[str, Function]:
     return _FUNCTIONS
 
 
+def _parameters(function: Function) -> Collection[str]:
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:  # torch's own functions have no signature; those used here take tensors alone
+        return ()
+
+
 class Call(nn.Module):
     """One operator: calls its function."""
 
@@ -49,7 +56,7 @@ class Call(nn.Module):
         super().__init__()
         self.op_type, self.given, self.outputs = op_type, tuple(given), outputs
         self.function = functions()[op_type]
-        parameters = inspect.signature(self.function).parameters
+        parameters = _parameters(self.function)
         told = {"opset": opset, "outputs": outputs}
         self.attrs = {**attrs, **{name: value for name, value in told.items() if name in parameters}}
         self.takes_dtype = "dtype" in parameters and "dtype" not in attrs

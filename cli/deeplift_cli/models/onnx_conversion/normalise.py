@@ -139,8 +139,9 @@ def _does_nothing(node: Any, graph: Graph) -> bool:
         return False
     if node.op_type == "Cast":
         return graph.is_float(node.input[0]) and attributes(node)["to"] in FLOAT_TYPES
-    mask = node.output[1] if len(node.output) > 1 else None
-    return mask is None or not any(mask in other.input for other in graph.nodes)
+    mask = node.output[1] if len(node.output) > 1 else ""
+    used = {value.name for value in graph.outputs}.union(*(other.input for other in graph.nodes))
+    return not mask or mask not in used
 
 
 def _separate_outputs(graph: Graph) -> None:

@@ -126,6 +126,8 @@ class Recurrent(nn.Module):
         weight, recurrent, bias, lengths, hidden, cell, peepholes = [*parameters, *[None] * 7][:7]
         if weight is None or recurrent is None:
             raise NotImplementedError(f"{kind} whose weights are not constant")
+        if 0 not in given:
+            raise NotImplementedError(f"{kind} on a constant, with a first state that is not")
         self.settings, self.given = Settings.of(kind, attrs, recurrent.shape[-1]), tuple(given)
         self.outputs = tuple(outputs)
         self.register_buffer("hidden", _one_row(hidden, self.settings.rows_first))

@@ -162,9 +162,7 @@ class Split(nn.Module):
 
 
 class Pad(nn.Module):
-    """Pad with a constant, by reflection, with the edge, or round."""
-
-    MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}  # noqa: RUF012
+    """Pad with a constant, by reflection, with the edge, or round; negative amounts cut off."""
 
     def __init__(
         self,
@@ -174,15 +172,30 @@ class Pad(nn.Module):
         axes: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        self.mode, self.value = self.MODES[mode], value
+        self.mode, self.value = mode, value
         half = len(pads) // 2
         axes = range(half) if axes is None else axes
         self.amounts = {axis: (pads[i], pads[half + i]) for i, axis in enumerate(axes)}
 
     def forward(self, x: Tensor) -> Tensor:
         amounts = {axis % x.dim(): amount for axis, amount in self.amounts.items()}
-        first = 0 if self.mode == "constant" else 2  # torch's other modes leave rows and channels alone
-        pads = [n for axis in range(x.dim() - 1, first - 1, -1) for n in amounts.get(axis, (0, 0))]
-        while len(pads) > 2 and pads[-2:] == [0, 0] and self.mode == "constant":
+        if self.mode != "constant":  # torch's other modes leave rows and channels alone
+            for axis, (before, after) in amounts.items():
+                if before or after:
+                    x = x.index_select(axis, _drawn_on(x.shape[axis], before, after, self.mode).to(x.device))
+            return x
+        pads = [n for axis in range(x.dim() - 1, -1, -1) for n in amounts.get(axis, (0, 0))]
+        while len(pads) > 2 and pads[-2:] == [0, 0]:
             pads = pads[:-2]
-        return F.pad(x, pads, mode=self.mode, value=self.value if self.mode == "constant" else None)
+        return F.pad(x, pads, value=self.value)
+
+
+def _drawn_on(length: int, before: int, after: int, mode: str) -> Tensor:
+    """Positions of an axis that each position of the padded one draws on."""
+    positions = torch.arange(-before, length + after)
+    if mode == "edge":
+        return positions.clamp(0, length - 1)
+    if mode == "wrap":
+        return positions % length
+    turn = max(2 * (length - 1), 1)  # there and back
+    return length - 1 - (positions % turn - (length - 1)).abs()

@@ -102,10 +102,10 @@ def _with_running_statistics(graph: Graph) -> list[str]:
         if not attrs.pop("training_mode", 0) and not any(node.output[1:]):
             continue
         found.append(node.name)
+        graph.nodes[index] = make_node(node, node.op_type, node.input, node.output[:1], **attrs)
         for name, kept in zip(node.output[1:], (3, 4, 3, 4), strict=False):
             if name and (_users(graph, name) or name in {value.name for value in graph.outputs}):
                 _replace(graph, name, node.input[kept])
-        graph.nodes[index] = make_node(node, node.op_type, node.input, node.output[:1], **attrs)
     return found
 
 
@@ -230,21 +230,26 @@ def _take_out_factor(
         elif mean is not None and _is_rescaled(after, node.output[0], mean, graph):
             _replace(graph, after.output[0], source)
             return
+    before = next((maker for maker in graph.nodes if source in maker.output), None)
+    given = [] if before is None else [name for name in before.input if name not in graph.constants]
+    if len(given) == 1 and mean is not None and _is_rescaled(before, given[0], mean, graph):
+        _replace(graph, node.output[0], given[0])  # x / keep, then the mask
+        return
     if mean is None or abs(mean - 1) > _CLOSE:
         raise _part_of_function(random.origin(factor))
     _replace(graph, node.output[0], source)
 
 
-def _is_rescaled(after: Any, name: str, mean: float, graph: Graph) -> bool:
-    """Whether the next node brings a factor's mean back to 1."""
-    place = 1 if after.input[0] == name else 0
-    number = graph.constant(after, place) if len(after.input) == 2 else None
+def _is_rescaled(other: Any, name: str, mean: float, graph: Graph) -> bool:
+    """Whether the node after (or before) a factor, which takes `name`, brings the factor's mean back to 1."""
+    place = 1 if other.input[0] == name else 0
+    number = graph.constant(other, place) if len(other.input) == 2 else None
     if number is None or number.size != 1:
         return False
     scale = float(number.reshape(-1)[0])
-    if after.op_type == "Div" and place == 1 and scale:
+    if other.op_type == "Div" and place == 1 and scale:
         return abs(mean / scale - 1) < _CLOSE and abs(mean - 1) > _CLOSE
-    return after.op_type == "Mul" and abs(mean * scale - 1) < _CLOSE and abs(mean - 1) > _CLOSE
+    return other.op_type == "Mul" and abs(mean * scale - 1) < _CLOSE and abs(mean - 1) > _CLOSE
 
 
 def _mean(name: str, random: _Random, graph: Graph) -> float | None:

@@ -5,6 +5,7 @@ rank of its input; no result depends on the values of the input other than by th
 """
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -107,6 +108,8 @@ class AveragePool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         window = self.window
         amounts = window.amounts(x.shape[2:])
+        if any(n != 1 for n in window.dilations):
+            return _dilated_average(x, window, float(self.count_include_pad))
         pool, ceil = _AVERAGE_POOLS[len(amounts) - 1], window.ceil_mode
         if all(a == b and 2 * a <= k for (a, b), k in zip(amounts, window.kernel, strict=True)):
             padding = [a for a, _ in amounts]
@@ -116,3 +119,29 @@ class AveragePool(nn.Module):
             return pooled
         inside = pad_spatial(torch.ones_like(x[:1, :1]), amounts, 0.0)  # its share of each window
         return pooled * pool(inside, window.kernel, window.strides, 0, ceil).reciprocal()
+
+
+def _dilated_average(x: Tensor, window: Window, padding_counts: float) -> Tensor:
+    """Average pooling with gaps, which torch lacks: sums along one axis after the other."""
+    amounts = window.amounts(x.shape[2:])
+    counted = pad_spatial(torch.ones_like(x[:1, :1]), amounts, padding_counts)
+    ends = [after for _, after in amounts]
+    sums, counts = (_dilated_sums(y, window, ends) for y in (pad_spatial(x, amounts, 0.0), counted))
+    return sums * counts.reciprocal()
+
+
+def _dilated_sums(x: Tensor, window: Window, padding_after: Sequence[int]) -> Tensor:
+    each = zip(window.kernel, window.strides, window.dilations, padding_after, strict=True)
+    for axis, (size, stride, dilation, after) in enumerate(each, start=2):
+        length, reach = x.shape[axis], dilation * (size - 1) + 1
+        last = (length - reach) // stride * stride
+        if window.ceil_mode and last < length - reach and last + stride < length - after:
+            last += stride  # a window that ends beyond the end
+        beyond = max(0, last + reach - length)
+        x = F.pad(x, [0, 0] * (x.dim() - 1 - axis) + [0, beyond])
+        parts = [
+            x.narrow(axis, place * dilation, last + 1)[(slice(None),) * axis + (slice(None, None, stride),)]
+            for place in range(size)
+        ]
+        x = reduce(torch.add, parts)
+    return x

@@ -1,6 +1,7 @@
 """Attention and rotary embeddings."""
 
 import math
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -15,49 +16,46 @@ def _heads(x: Tensor, heads: int | None) -> Tensor:
     return x.reshape(x.shape[0], x.shape[1], heads, -1).transpose(1, 2)
 
 
-def _bias(
-    mask: Tensor | None,
-    lengths: Tensor | None,
-    scores: tuple[int, int],
-    left: int,
-    is_causal: int,
-    windows: tuple[int, int],
-    q: Tensor,
-) -> Tensor | None:
-    """What is added to the scores: the mask, and minus infinity where attention may not go."""
+def _allowed(
+    lengths: Tensor | None, scores: tuple[int, int], left: int, is_causal: int, windows: tuple[int, int]
+) -> list[Tensor]:
+    """Where attention may go, by each of the reasons that are given."""
     rows, columns = scores
-    allowed = None
-    offset = torch.tensor(left, device=q.device) if lengths is None else (lengths - rows)[:, None, None, None]
-    row = torch.arange(rows, device=q.device)[:, None] + offset
-    column = torch.arange(columns, device=q.device)
-    if is_causal:
-        allowed = column <= row
+    offset = torch.tensor(left) if lengths is None else (lengths - rows)[:, None, None, None]
+    row = torch.arange(rows, device=offset.device)[:, None] + offset
+    column = torch.arange(columns, device=offset.device)
+    found = [column <= row] if is_causal else []
     if lengths is not None:
-        within = column < lengths[:, None, None, None]
-        allowed = within if allowed is None else allowed & within
+        found.append(column < lengths[:, None, None, None])
     before, after = windows
     if before >= 0:
-        near = column >= row - before
-        allowed = near if allowed is None else allowed & near
+        found.append(column >= row - before)
     if after >= 0:
-        near = column <= row + after
-        allowed = near if allowed is None else allowed & near
-    added = None
-    if mask is not None:
-        missing = columns - mask.shape[-1]
-        if missing > 0:  # a shorter mask leaves the rest out
-            fill = False if mask.dtype == torch.bool else float("-inf")
-            mask = torch.nn.functional.pad(mask, (0, missing), value=fill)
-        added = _as_bias(mask, q.dtype) if mask.dtype == torch.bool else mask
-    if allowed is not None:
-        bias = _as_bias(allowed, q.dtype)
-        added = bias if added is None else added + bias
-    return added
+        found.append(column <= row + after)
+    return found
 
 
-def _as_bias(allowed: Tensor, dtype: torch.dtype) -> Tensor:
-    zeros = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
-    return zeros.masked_fill(~allowed, float("-inf"))
+def _padded(mask: Tensor, columns: int) -> Tensor:
+    """A mask of all columns: a shorter one leaves the rest out."""
+    missing = columns - mask.shape[-1]
+    fill = False if mask.dtype == torch.bool else float("-inf")
+    return torch.nn.functional.pad(mask, (0, missing), value=fill) if missing > 0 else mask
+
+
+def _attended(scores: Tensor, added: Tensor | None, allowed: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Scores with what is added to them, and their softmax where attention may go.
+
+    A row that may attend to nothing gets weights of 0, not NaN.
+    """
+    biased = scores if added is None else scores + added
+    if not allowed:
+        return biased, torch.softmax(biased, -1)
+    closed = ~reduce(torch.logical_and, allowed)
+    barrier = torch.zeros(closed.shape, dtype=scores.dtype, device=closed.device)
+    nothing = closed.all(-1, keepdim=True)
+    within = biased + barrier.masked_fill(closed & ~nothing, float("-inf"))
+    weights = torch.softmax(within, -1).masked_fill(nothing, 0.0)
+    return biased + barrier.masked_fill(closed, float("-inf")), weights
 
 
 @call("Attention")
@@ -76,8 +74,8 @@ def attention(
     scale: float | None = None,
     softcap: float = 0.0,
     softmax_precision: int | None = None,  # noqa: ARG001
-    left_window: int = -1,
-    right_window: int = -1,
+    left_window_size: int = -1,
+    right_window_size: int = -1,
 ) -> tuple[Tensor, ...]:
     """Scaled dot-product attention with masks, shared heads, caches and capped scores."""
     rank = q.dim()
@@ -90,14 +88,17 @@ def attention(
     factor = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     products = (q * math.sqrt(factor)) @ (k.transpose(-1, -2) * math.sqrt(factor))
     left = 0 if past_key is None else past_key.shape[2]
-    bias = _bias(mask, lengths, (q.shape[2], k.shape[2]), left, is_causal, (left_window, right_window), q)
+    windows = (left_window_size, right_window_size)
+    allowed = _allowed(lengths, (q.shape[2], k.shape[2]), left, is_causal, windows)
+    added = None if mask is None else _padded(mask, k.shape[2])
+    if added is not None and added.dtype == torch.bool:
+        allowed, added = [*allowed, added], None
     capped = softcap * torch.tanh(products / softcap) if softcap else products
-    biased = capped if bias is None else capped + bias
-    weights = torch.softmax(biased, -1)
+    biased, weights = _attended(capped, added, allowed)
     y = weights @ v
     if rank == 3:
         y = y.transpose(1, 2).reshape(y.shape[0], y.shape[2], -1)
-    return y, *present, (products, biased, capped, weights)[qk_matmul_output_mode]
+    return y, *present, (products, capped, biased, weights)[qk_matmul_output_mode]
 
 
 @call("RotaryEmbedding")
@@ -129,3 +130,39 @@ def rotary_embedding(
         pairs = torch.cat([a * cosines - b * sines, b * cosines + a * sines], -1)
     y = torch.cat([pairs, rest], -1) if rest.shape[-1] else pairs
     return y.reshape(shape) if len(shape) == 3 else y.transpose(1, 2)
+
+
+@call("LinearAttention")
+def linear_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    past: Tensor | None = None,
+    decay: Tensor | None = None,
+    beta: Tensor | None = None,
+    *,
+    q_num_heads: int,
+    kv_num_heads: int,
+    scale: float = 0.0,
+    update_rule: str = "gated_delta",
+    chunk_size: int = 64,  # noqa: ARG001
+) -> tuple[Tensor, Tensor]:
+    """Attention without softmax: a state of keys times values that each step reads after it is updated."""
+    q, k, v = _heads(q, q_num_heads), _heads(k, kv_num_heads), _heads(v, kv_num_heads)
+    repeats = q_num_heads // kv_num_heads
+    gates = None if decay is None else _heads(decay, kv_num_heads).exp().unsqueeze(-1)  # [N, H, L, d or 1, 1]
+    rates = None if beta is None else beta.transpose(1, 2).unsqueeze(-1)  # [N, H, L, 1]
+    state = v.new_zeros(*k.shape[:2], k.shape[-1], v.shape[-1]) if past is None else past
+    outputs = []
+    for step in range(q.shape[2]):
+        key, value = k[:, :, step], v[:, :, step]
+        if gates is not None and update_rule.startswith("gated"):
+            state = state * gates[:, :, step]
+        if update_rule.endswith("delta"):
+            value = value - (key.unsqueeze(-2) @ state).squeeze(-2)
+            value = value if rates is None else value * rates[:, :, step]
+        state = state + key.unsqueeze(-1) * value.unsqueeze(-2)
+        read = state.repeat_interleave(repeats, 1) if repeats > 1 else state
+        outputs.append((q[:, :, step].unsqueeze(-2) @ read).squeeze(-2))
+    y = torch.stack(outputs, 1) * (scale or 1 / math.sqrt(q.shape[-1]))  # [N, L, H, size]
+    return y.flatten(2), state

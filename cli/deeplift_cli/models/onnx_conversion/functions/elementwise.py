@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import reduce
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +30,8 @@ _OF_TWO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "BitwiseAnd": torch.bitwise_and,
     "BitwiseOr": torch.bitwise_or,
     "BitwiseXor": torch.bitwise_xor,
+    "GreaterOrEqual": torch.ge,
+    "LessOrEqual": torch.le,
     "Xor": torch.logical_xor,
 }
 for _op_type, _of_two in _OF_TWO.items():
@@ -133,6 +136,12 @@ def is_infinite(x: Tensor, detect_negative: int = 1, detect_positive: int = 1) -
 def mean(*tensors: Tensor) -> Tensor:
     """The mean of several tensors."""
     return tensors[0] if len(tensors) == 1 else reduce(torch.add, tensors) / len(tensors)
+
+
+@call("Dropout")
+def dropout(x: Tensor, *_: Tensor | None, **__: Any) -> tuple[Tensor, Tensor]:
+    """Nothing, at inference, with a mask that keeps all: where the mask is used."""
+    return x, torch.ones_like(x, dtype=torch.bool)
 
 
 @call("CastLike")

@@ -1,5 +1,6 @@
 """Taking and putting by indices, cumulative sums, sorting, triangles, and tensors made of shapes alone."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from deeplift_cli.models.onnx_conversion.calls import call
 from deeplift_cli.models.onnx_conversion.math_modules import torch_type
+from deeplift_cli.models.onnx_conversion.shape_modules import Pad
 
 
 def _from_start(indices: Tensor, size: int) -> Tensor:
@@ -103,7 +105,8 @@ def one_hot(indices: Tensor, depth: Tensor, values: Tensor, axis: int = -1) -> T
     axis %= indices.dim() + 1
     places = torch.arange(size, device=indices.device).to(indices.dtype)
     places = places.reshape([-1 if place == axis else 1 for place in range(indices.dim() + 1)])
-    chosen = (indices % size).unsqueeze(axis) == places
+    from_start = torch.where(indices < 0, indices + size, indices)  # beyond either end: no place at all
+    chosen = from_start.unsqueeze(axis) == places
     return torch.where(chosen, values[1], values[0])
 
 
@@ -144,11 +147,11 @@ def top_k(
     k: Tensor | int | None = None,
     axis: int = -1,
     largest: int = 1,
-    sorted: int = 1,  # noqa: A002
+    sorted: int = 1,  # noqa: A002, ARG001
 ) -> tuple[Tensor, Tensor]:
     """The k largest or smallest along an axis, and where they are."""
-    found = torch.topk(x, int(k), axis, bool(largest), bool(sorted))  # type: ignore[arg-type]
-    return found.values, found.indices
+    values, indices = torch.sort(x, dim=axis, descending=bool(largest), stable=True)  # first of equals first
+    return values.narrow(axis, 0, int(k)), indices.narrow(axis, 0, int(k))  # type: ignore[arg-type]
 
 
 @call("ReverseSequence")
@@ -166,6 +169,53 @@ def compress(x: Tensor, condition: Tensor, axis: int | None = None) -> Tensor:
     """Take the slices where a constant condition holds."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     return x.index_select(axis, condition.nonzero().reshape(-1))
+
+
+def _extreme(x: Tensor, largest: bool, axis: int, keepdims: int, select_last_index: int) -> Tensor:
+    choose = torch.argmax if largest else torch.argmin
+    if not select_last_index:
+        return choose(x, axis, bool(keepdims))
+    return x.shape[axis] - 1 - choose(x.flip(axis), axis, bool(keepdims))
+
+
+@call("ArgMax")
+def arg_max(x: Tensor, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Tensor:
+    """Where the largest along an axis is."""
+    return _extreme(x, True, axis, keepdims, select_last_index)
+
+
+@call("ArgMin")
+def arg_min(x: Tensor, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Tensor:
+    """Where the smallest along an axis is."""
+    return _extreme(x, False, axis, keepdims, select_last_index)
+
+
+@call("NonZero")
+def nonzero(x: Tensor) -> Tensor:
+    """Where x is not 0: one row of indices for each axis."""
+    return x.nonzero().T
+
+
+@call("Flatten")
+def flatten(x: Tensor, axis: int = 1) -> Tensor:
+    """Two axes: those before this one, and the others."""
+    if axis == 1:
+        return x.flatten(1)
+    return x.reshape(math.prod(x.shape[:axis]), -1)
+
+
+@call("Pad")
+def pad(
+    x: Tensor,
+    pads: Tensor,
+    value: Tensor | None = None,
+    axes: Tensor | None = None,
+    mode: str = "constant",
+) -> Tensor:
+    """Pad by amounts that were worked out from the shapes of other tensors."""
+    fill = 0.0 if value is None else value.item()
+    padded: Tensor = Pad(pads.tolist(), mode, fill, None if axes is None else axes.tolist())(x)
+    return padded
 
 
 @call("EyeLike")
@@ -213,16 +263,31 @@ def col2im(
     x: Tensor,
     image: Tensor,
     block: Tensor,
-    dilations: Sequence[int] = (1, 1),
-    pads: Sequence[int] = (0, 0, 0, 0),
-    strides: Sequence[int] = (1, 1),
+    dilations: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
 ) -> Tensor:
-    """Add blocks up to an image with two axes; uneven padding is cut off after."""
-    half = len(pads) // 2
-    sizes = [int(n) + a + b for n, a, b in zip(image, pads[:half], pads[half:], strict=True)]
-    whole = torch.nn.functional.fold(
-        x, tuple(sizes), tuple(block.tolist()), tuple(dilations), 0, tuple(strides)
-    )
-    for axis, (first, length) in enumerate(zip(pads[:half], image.tolist(), strict=True), start=2):
+    """Add blocks up to an image with any number of axes; padding is cut off after."""
+    lengths, kernel, half = image.tolist(), block.tolist(), len(block)
+    ones = [1] * half
+    dilations, strides, pads = dilations or ones, strides or ones, pads or [0] * 2 * half
+    sizes = [n + a + b for n, a, b in zip(lengths, pads[:half], pads[half:], strict=True)]
+    reach = [dilation * (n - 1) + 1 for dilation, n in zip(dilations, kernel, strict=True)]
+    steps = [(n - r) // stride + 1 for n, r, stride in zip(sizes, reach, strides, strict=True)]
+    blocks = x.reshape(x.shape[0], -1, math.prod(kernel), *steps)
+    whole: Tensor = x.new_zeros(*blocks.shape[:2], *sizes)
+    for place, offsets in enumerate(itertools.product(*(range(n) for n in kernel))):
+        part = blocks.select(2, place)
+        for axis, offset in enumerate(offsets):
+            part = _spread(part, axis + 2, offset * dilations[axis], strides[axis], sizes[axis])
+        whole = whole + part
+    for axis, (first, length) in enumerate(zip(pads[:half], lengths, strict=True), start=2):
         whole = whole.narrow(axis, first, length)
     return whole
+
+
+def _spread(x: Tensor, axis: int, first: int, stride: int, size: int) -> Tensor:
+    """Set the positions of an axis apart, from a first one on, in an axis of zeros."""
+    places = torch.arange(x.shape[axis], device=x.device) * stride + first
+    zeros = x.new_zeros([*x.shape[:axis], size, *x.shape[axis + 1 :]])
+    return zeros.index_copy(axis, places, x)

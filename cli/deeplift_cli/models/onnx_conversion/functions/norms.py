@@ -8,13 +8,12 @@ from torch import Tensor
 
 from deeplift_cli.models.onnx_conversion.calls import call
 
-_TINY = 1e-30  # stands in for lengths of 0: 0 / 0 is to be 0
-
 
 @call("LpNormalization")
 def lp_normalization(x: Tensor, axis: int = -1, p: int = 2) -> Tensor:
-    """Divide by the length along an axis."""
-    return F.normalize(x, p=float(p), dim=axis, eps=_TINY)
+    """Divide by the length along an axis; what has none stays 0."""
+    length = x.abs().sum(axis, keepdim=True) if p == 1 else x.square().sum(axis, keepdim=True).sqrt()
+    return x / torch.where(length == 0, torch.ones_like(length), length)
 
 
 @call("MeanVarianceNormalization")

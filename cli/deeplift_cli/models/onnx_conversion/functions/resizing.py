@@ -208,7 +208,7 @@ def _taps(places: Tensor, change: _Axis, settings: _Settings) -> tuple[Tensor, T
     cubic = settings.mode == "cubic"
     weights = _cubic(distance, settings.cubic) if cubic else (1 - distance).clamp(min=0)
     inside = (positions >= 0) & (positions < change.before)
-    if settings.exclude_outside or settings.antialias:
+    if settings.exclude_outside:
         weights = weights * inside
     weights = weights / weights.sum(0)
     return positions.clamp(0, change.before - 1).to(torch.int64), weights

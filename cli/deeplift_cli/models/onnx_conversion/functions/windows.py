@@ -1,13 +1,15 @@
 """Convolutions and pooling in the forms that the rewrites leave."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from deeplift_cli.models.onnx_conversion.calls import call
-from deeplift_cli.models.onnx_conversion.window_modules import AveragePool, Window, pad_spatial
+from deeplift_cli.models.onnx_conversion.window_modules import LOWEST, AveragePool, Window, pad_spatial
 
 _CONVS: list[Callable[..., Tensor]] = [F.conv1d, F.conv2d, F.conv3d]
 _TRANSPOSED: list[Callable[..., Tensor]] = [F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d]
@@ -20,6 +22,22 @@ def conv(x: Tensor, weight: Tensor, bias: Tensor | None = None, group: int = 1, 
     window = Window(**attrs)
     x = pad_spatial(x, window.amounts(x.shape[2:]), 0.0)
     return _CONVS[weight.dim() - 3](x, weight, bias, window.strides, 0, window.dilations, group)
+
+
+@call("CausalConvWithState")
+def causal_conv(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    past: Tensor | None = None,
+    activation: str = "none",
+) -> tuple[Tensor, Tensor]:
+    """Each channel's convolution with what came before, and the last positions for the next piece."""
+    reach = weight.shape[-1] - 1
+    whole = F.pad(x, [reach, 0]) if past is None else torch.cat([past, x], -1)
+    y = F.conv1d(whole, weight, bias, groups=x.shape[1])
+    y = F.silu(y) if activation in ("silu", "swish") else y
+    return y, whole.narrow(-1, whole.shape[-1] - reach, reach)
 
 
 def _cut(
@@ -72,6 +90,55 @@ def conv_transpose(
     return y if bias is None else y + bias.reshape(-1, *ones)
 
 
+_MAX_POOLS: list[Callable[..., tuple[Tensor, Tensor]]] = [F.max_pool1d, F.max_pool2d, F.max_pool3d]
+
+
+@call("MaxPool")
+def max_pool_with_places(x: Tensor, storage_order: int = 0, **attrs: Any) -> tuple[Tensor, Tensor]:
+    """Max pooling that also tells where in the whole of x each maximum is."""
+    window = Window(**attrs)
+    amounts, sizes = window.amounts(x.shape[2:]), x.shape[2:]
+    padded = pad_spatial(x, amounts, LOWEST)
+    pool = _MAX_POOLS[len(sizes) - 1]
+    values, flat = pool(
+        padded, window.kernel, window.strides, 0, window.dilations, window.ceil_mode, return_indices=True
+    )
+    places: list[Tensor] = []
+    for (before, _), size in zip(reversed(amounts), reversed(padded.shape[2:]), strict=True):
+        places.insert(0, flat % size - before)
+        flat = flat // size
+    pairs = list(zip(places, sizes, strict=True))
+    position = torch.zeros_like(flat)
+    for place, size in reversed(pairs) if storage_order else pairs:
+        position = position * size + place
+    first = torch.arange(math.prod(x.shape[:2]), device=x.device) * math.prod(sizes)
+    return values, position + first.reshape(*x.shape[:2], *[1] * len(sizes))
+
+
+@call("MaxUnpool")
+def max_unpool(
+    x: Tensor,
+    indices: Tensor,
+    output_shape: Tensor | None = None,
+    *,
+    kernel_shape: Sequence[int],
+    pads: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+) -> Tensor:
+    """Put values where max pooling found them, 0 elsewhere."""
+    half = len(kernel_shape)
+    pads, strides = list(pads or [0] * 2 * half), list(strides or [1] * half)
+    each = zip(x.shape[2:], strides, pads[:half], pads[half:], kernel_shape, strict=True)
+    sizes = [(n - 1) * stride - before - after + size for n, stride, before, after, size in each]
+    shape = [*x.shape[:2], *sizes]
+    y = torch.scatter(x.new_zeros(math.prod(shape)), 0, indices.reshape(-1), x.reshape(-1)).reshape(shape)
+    if output_shape is None:
+        return y
+    wanted = [int(n) for n in output_shape.tolist()]
+    beyond = [n for a, b in zip(reversed(wanted), reversed(shape), strict=True) for n in (0, a - b)]
+    return F.pad(y, beyond)
+
+
 @call("LpPool")
 def lp_pool(x: Tensor, kernel_shape: Sequence[int], p: int = 2, **attrs: Any) -> Tensor:
     """The p-norm of each window."""
@@ -95,6 +162,20 @@ def _root(total: Tensor, p: int) -> Tensor:
     if p == 1:
         return total
     return total.sqrt() if p == 2 else total.pow(1 / p)
+
+
+@call("AffineGrid")
+def affine_grid(theta: Tensor, size: Tensor, align_corners: int = 0) -> Tensor:
+    """The places that an affine map sends each position of a grid to."""
+    axes = []
+    for n in size.tolist()[2:]:
+        steps = torch.arange(n, dtype=torch.float64, device=theta.device)
+        place = steps * 2 / max(n - 1, 1) - 1 if align_corners else (2 * steps + 1) / n - 1
+        axes.append(place.to(theta.dtype))
+    grid = torch.meshgrid(*axes, indexing="ij")
+    places = torch.stack([*reversed(grid), torch.ones_like(grid[0])], -1)  # x before y before z
+    moved = places.reshape(1, -1, places.shape[-1]) @ theta.transpose(1, 2)
+    return moved.reshape(theta.shape[0], *grid[0].shape, -1)
 
 
 @call("GridSample")
