@@ -19,6 +19,7 @@ from deeplift_core.rules.linear import LinearRule
 from deeplift_core.rules.pooling import LargerOfTwo, Maximum, larger_of_two
 from deeplift_core.rules.products import Product
 from deeplift_core.rules.registry import make_rule, registered_as
+from deeplift_core.rules.softmax import LogAddExp
 from deeplift_core.rules.structural import Structural
 
 
@@ -189,6 +190,8 @@ class Plan:
         larger = larger_of_two(self.graph, node)
         if larger is not None:
             return larger
+        if node.op_name == "logaddexp":
+            return LogAddExp(self.graph, node)
         floating = node.dtype.is_floating_point
         return (
             Product(self.graph, node) if node.op_name == "mul" and floating else Interaction(self.graph, node)

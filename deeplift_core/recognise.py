@@ -42,14 +42,26 @@ def _softmax(graph: Graph, node: Node) -> Node | None:
 
 
 def _logsumexp(graph: Graph, node: Node) -> Node | None:
-    """log(sum(exp(z)))."""
+    """log(sum(exp(z))), or log(exp(a) + exp(b))."""
     if node.op_name != "log":
         return None
+    pair = _two_exps(graph, node.args[0].index)
+    if pair is not None:
+        return replace(node, op=aten.logaddexp.default, args=pair, kwargs={})
     summed = _sum_of_exp(graph, node.args[0].index)
     if summed is None:
         return None
     exponent, axes, keepdim = summed
     return replace(node, op=aten.logsumexp.default, args=(Ref(exponent), axes, keepdim), kwargs={})
+
+
+def _two_exps(graph: Graph, index: int) -> tuple[Ref, Ref] | None:
+    """a and b where the node is exp(a) + exp(b)."""
+    node = graph.nodes[index]
+    if node.op_name != "add" or node.kwargs.get("alpha", 1) != 1:
+        return None
+    left, right = (_argument(graph, value, "exp") for value in node.args[:2])
+    return None if left is None or right is None else (Ref(left), Ref(right))
 
 
 def _argument(graph: Graph, value: object, op_name: str) -> int | None:

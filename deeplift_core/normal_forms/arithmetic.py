@@ -46,18 +46,10 @@ def _log_sigmoid(varies: Varies, func: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     return aten.sub.Tensor(x, aten.logaddexp.default(x, x.new_zeros(()))), x.new_empty(0)
 
 
-def _logaddexp(varies: Varies, func: Any, left: Tensor, right: Tensor) -> Any:
-    """Of two quantities that depend on the input it is the logsumexp of both, and shares its rule."""
-    if vary(varies, left, right) < 2 or left is right:
-        return NotImplemented
-    return torch.stack(torch.broadcast_tensors(left, right), -1).logsumexp(-1)  # type: ignore[no-untyped-call]
-
-
 FORMS: dict[str, Callable[..., Any]] = {
     "div": _div,
     "addcmul": _addcmul,
     "addcdiv": _addcdiv,
     "lerp": _lerp,
     "log_sigmoid_forward": _log_sigmoid,
-    "logaddexp": _logaddexp,
 }

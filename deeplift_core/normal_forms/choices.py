@@ -13,6 +13,8 @@ aten = torch.ops.aten
 
 
 def _amin(varies: Varies, func: Any, x: Tensor, *rest: Any, **kwargs: Any) -> Tensor:
+    if x.dtype == torch.bool:
+        return ~torch.amax(~x, *rest, **kwargs)
     return -torch.amax(-x, *rest, **kwargs)
 
 

@@ -22,6 +22,7 @@ from deeplift_core.rules.base import (
     Sent,
     Walk,
     as_number,
+    quotient,
     resolution,
     scaled_multipliers,
     sum_to_shape,
@@ -98,6 +99,11 @@ class Formula:
         result: Tensor = as_number(values[self._output], value.dtype)
         return result
 
+    @property
+    def is_relu(self) -> bool:
+        """Whether it is one call of ReLU."""
+        return len(self._nodes) == 1 and self._nodes[0].op_name == "relu"
+
     def derivative(self, value: Tensor) -> Tensor:
         """f' at ``value``; at a kink what autograd takes (0 for ReLU at 0), 0 where there is none.
 
@@ -105,7 +111,7 @@ class Formula:
         """
         if not self._dtype.is_floating_point:
             return torch.zeros(self._output_shape, dtype=value.dtype, device=value.device)
-        if len(self._nodes) == 1 and self._nodes[0].op_name == "relu":
+        if self.is_relu:
             return (value > 0).to(value.dtype)
         slope = self._autograd(value.expand(self._output_shape))
         if not self._traits.derivative_breaks:
@@ -257,12 +263,12 @@ class Activation(Rule):
         return walk.x[here], walk.reference[here], walk.x[there], walk.reference[there]
 
     def _rescale(self, walk: Walk) -> Tensor:
-        """Delta y / Delta x; the derivative at the reference's input where Delta x counts as 0."""
+        """Delta y / Delta x; the derivative at the reference's input where Delta x is too small."""
         _, r, y, y0 = self._values(walk)
         delta = walk.delta(self.source)
-        still = delta == 0
-        slope = (y - y0) / torch.where(still, 1, delta)
-        return torch.where(still, self.formula.derivative(r), slope)
+        # Values of ReLU are those of its input, not rounded again.
+        noise = None if self.formula.is_relu else resolution(y, y0, units=2)
+        return quotient(y - y0, delta, delta == 0, self.formula.derivative(r), noise)
 
     def _revealcancel(self, walk: Walk) -> tuple[Tensor, Tensor]:
         """Multipliers y+/P and y-/Q; a part that counts as 0 gets the limit, from the right."""
@@ -271,8 +277,8 @@ class Activation(Rule):
         rise, fall = walk.parts(self.source)
         with_rise, with_fall = r + rise, r + fall
         f_rise = f(with_rise)
-        rounding = resolution(x, r, with_rise, with_fall)
-        no_rise, no_fall = rise <= rounding, -fall <= rounding
+        smallest = resolution(x, r, with_rise, with_fall)
+        no_rise, no_fall = rise <= smallest, -fall <= smallest
         above = f.derivative_from_right
         if self.rule == "revealcancel":
             f_fall, slope = f(with_fall), above(r)
@@ -281,8 +287,9 @@ class Activation(Rule):
         else:
             gained, lost = f_rise - y0, y - f_rise
             limit_rise, limit_fall = above(r), above(with_rise)
-        to_rise = torch.where(no_rise, limit_rise, gained / torch.where(no_rise, 1, rise))
-        to_fall = torch.where(no_fall, limit_fall, lost / torch.where(no_fall, 1, fall))
+        noise = resolution(y, y0, f_rise, units=2)
+        to_rise = quotient(gained, rise, no_rise, limit_rise, noise)
+        to_fall = quotient(lost, fall, no_fall, limit_fall, noise)
         if f.overflows:  # beyond what can be evaluated: Rescale, which stays between reference and input
             finite, slope = to_rise.isfinite() & to_fall.isfinite(), self._rescale(walk)
             return torch.where(finite, to_rise, slope), torch.where(finite, to_fall, slope)

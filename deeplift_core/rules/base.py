@@ -92,18 +92,30 @@ def scaled_multipliers(m: Multipliers, factor: Tensor | float) -> Multipliers:
     return Multipliers(positive, negative) if factor >= 0 else Multipliers(negative, positive)
 
 
-def resolution(*values: Tensor) -> Tensor:
-    """How small a difference of these values counts as 0: 8 eps times the largest magnitude."""
+def resolution(*values: Tensor, units: float = 8) -> Tensor:
+    """How small a difference of these values counts as 0: some eps times the largest magnitude."""
     largest = values[0].abs()
     for value in values[1:]:
         largest = torch.maximum(largest, value.abs())
-    return largest * (8 * torch.finfo(largest.dtype).eps)
+    return largest * (units * torch.finfo(largest.dtype).eps)
 
 
 def difference(x: Tensor, reference: Tensor) -> Tensor:
     """Difference-from-reference, exactly 0 where it is no larger than rounding."""
     delta = x - reference
     return torch.where(delta.abs() <= resolution(x, reference), 0, delta)
+
+
+def quotient(change: Tensor, by: Tensor, none: Tensor, limit: Tensor, noise: Tensor | None) -> Tensor:
+    """``change / by``, or its limit where ``by`` counts as none or is too small for the quotient to be right.
+
+    Too small is where the limit gives the change to within the noise of the values it is the difference of:
+    sigmoid(1e-3) and sigmoid(1e-3 + 1e-8) differ by one unit of rounding or by none, which is no slope.
+    """
+    ratio = change / torch.where(none, 1, by)
+    if noise is not None:
+        none = none | ((change - limit * by).abs() <= noise)
+    return torch.where(none, limit, ratio)
 
 
 def sum_to_shape(value: Tensor, shape: torch.Size) -> Tensor:

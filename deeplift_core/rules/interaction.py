@@ -29,6 +29,8 @@ from deeplift_core.rules.base import (
     Sent,
     Walk,
     as_number,
+    quotient,
+    resolution,
     sum_to_shape,
 )
 
@@ -59,13 +61,14 @@ class Interaction(Rule):
         ]
         values = {coalition: self._at(walk, coalition) for coalition in coalitions}
         slopes = {coalition: self._slopes(walk, coalition) for coalition in coalitions}
+        noise = resolution(*values.values(), units=2)
         for source in self.sources:
-            gain, slope = torch.zeros_like(fresh), torch.zeros_like(fresh)
+            gain, limit = torch.zeros_like(fresh), torch.zeros_like(fresh)
             for weight, others in self._weighted(source):
                 gain = gain + weight * (values[others | {source}] - values[others])
-                slope = slope + weight * slopes[others][source]
+                limit = limit + weight * slopes[others][source]
             delta = walk.delta(source)
-            multiplier = torch.where(delta == 0, slope, gain / torch.where(delta == 0, 1, delta))
+            multiplier = quotient(gain, delta, delta == 0, limit, noise)
             shape = self.graph.nodes[source].shape
             yield source, Multipliers.same(sum_to_shape(fresh * multiplier, shape))
 

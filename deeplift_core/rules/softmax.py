@@ -7,13 +7,14 @@ shift of all logits receives nothing; the chain exp / sum / reciprocal is none o
 log-softmax gets delta_ik - L_k / sum L, and logsumexp L_k / sum L.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from deeplift_core.graph import Graph, Node
-from deeplift_core.rules.base import Multipliers, Rule, Sent, Walk
+from deeplift_core.rules.base import Multipliers, Rule, Sent, Walk, sum_to_shape
 from deeplift_core.rules.registry import rule_for
 
 
@@ -24,6 +25,16 @@ def logarithmic_mean(log_p: Tensor, log_q: Tensor) -> Tensor:
     return torch.maximum(log_p, log_q).exp() * ratio
 
 
+def shares(z: Tensor, z0: Tensor, axes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """L_k, and L_k divided by their sum; in float32 at least, since halves cannot tell large logits apart."""
+    logs = [
+        value - value.logsumexp(axes, keepdim=True)
+        for value in (z.to(torch.promote_types(z.dtype, torch.float32)) for z in (z, z0))
+    ]
+    mean = logarithmic_mean(logs[0], logs[1])
+    return mean, mean / mean.sum(axes, keepdim=True)
+
+
 class _OverAxis(Rule):
     def __init__(self, graph: Graph, node: Node) -> None:
         super().__init__(graph, node)
@@ -32,13 +43,7 @@ class _OverAxis(Rule):
         self._source = self.sources[0]
 
     def _means(self, walk: Walk) -> tuple[Tensor, Tensor]:
-        """L_k, and L_k divided by their sum."""
-        logs = [
-            z - z.logsumexp(self._axes, keepdim=True)
-            for z in (walk.x[self._source], walk.reference[self._source])
-        ]
-        mean = logarithmic_mean(logs[0], logs[1])
-        return mean, mean / mean.sum(self._axes, keepdim=True)
+        return shares(walk.x[self._source], walk.reference[self._source], self._axes)
 
     def _fresh(self, walk: Walk, m: Multipliers) -> Tensor:
         return m.by_sign(walk.delta(self.node.index)) if m.split else m.positive
@@ -94,3 +99,20 @@ class LogSumExp(_OverAxis):
         kept = share.sum(self._axes, keepdim=True).shape
         total = self._fresh(walk, m).reshape(kept)
         return [(self._source, Multipliers.same(share * total))]
+
+
+class LogAddExp(Rule):
+    """logsumexp of two quantities, in whatever order and shape they are broadcast."""
+
+    label: ClassVar[str] = "logsumexp"
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """(L_k / sum L) m for each of the two."""
+        fresh = m.by_sign(walk.delta(self.node.index)) if m.split else m.positive
+        _, share = shares(self._pair(walk.x), self._pair(walk.reference), [-1])
+        for place, source in enumerate(self.sources):
+            sent = sum_to_shape(share[..., place] * fresh, self.graph.nodes[source].shape)
+            yield source, Multipliers.same(sent)
+
+    def _pair(self, values: Mapping[int, Tensor]) -> Tensor:
+        return torch.stack([values[source].expand(self.node.shape) for source in self.sources], -1)

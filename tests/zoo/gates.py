@@ -163,6 +163,33 @@ def log_add_exp() -> nn.Module:
     return Net(forward, conv=nn.Conv1d(4, 6, 5), last=nn.Linear(3, 2))
 
 
+@entry("two_quantities_logaddexp_written_out", spelling_of="two_quantities_logaddexp")
+def log_add_exp_written_out() -> nn.Module:
+    def forward(s: Net, x: Tensor) -> Tensor:
+        a, b = s.conv(x).chunk(2, 1)
+        return s.last((a.exp() + b.exp()).log().mean(-1))
+
+    return Net(forward, conv=nn.Conv1d(4, 6, 5), last=nn.Linear(3, 2))
+
+
+@entry("two_quantities_larger_of_views")
+def larger_of_views() -> nn.Module:
+    def forward(s: Net, x: Tensor) -> Tensor:
+        h = s.conv(x)
+        return s.last(torch.where(h[:, :3] > h[:, 3:], h[:, :3], h[:, 3:]).mean(-1))
+
+    return Net(forward, conv=nn.Conv1d(4, 6, 5), last=nn.Linear(3, 2))
+
+
+@entry("two_quantities_larger_of_named_views", spelling_of="two_quantities_larger_of_views")
+def larger_of_named_views() -> nn.Module:
+    def forward(s: Net, x: Tensor) -> Tensor:
+        a, b = s.conv(x).split(3, 1)
+        return s.last(torch.maximum(a, b).mean(-1))
+
+    return Net(forward, conv=nn.Conv1d(4, 6, 5), last=nn.Linear(3, 2))
+
+
 @entry("cubed_product_of_three")
 def product_of_three() -> nn.Module:
     def forward(s: Net, x: Tensor) -> Tensor:
