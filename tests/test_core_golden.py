@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import slow_rules
 import torch
 from slow_rules import Layer
+from torch import nn
 
 from deeplift_core import Attribution, DeepLift
 
@@ -145,27 +147,57 @@ def test_centring_subtracts_the_mean_over_the_classes(oracle: ModuleType, name: 
         torch.testing.assert_close(found, each[k].contributions - mean, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", IN_A_ROW)
-def test_scores_of_a_layer_inside_are_those_of_the_model_cut_there(oracle: ModuleType, name: str) -> None:
-    """The layer after the first activation, for nets in a row."""
-    case, item = oracle.load(name), oracle.entry(name)
+def _cuts(case: Any, item: dict[str, Any]) -> Iterator[tuple[str, DeepLift, DeepLift, nn.Module]]:
+    """Each place to cut a net in a row: the last layer's name, both halves explained, and the first half."""
     names = [node["name"] for node in item["nodes"]]
-    activation = next(iter(item["rule"]["layers"]))
-    place = names.index(activation) + 1
-    rules = {layer: rule for layer, rule in item["rule"]["layers"].items() if layer != activation}
-    _, inner = explain(case, item, layer=activation)
-    first, second = case.model[:place], case.model[place:]
-    with torch.no_grad():
-        n, r = case.ref.shape[:2]
-        hidden = first(case.x)
-        references = first(case.ref.flatten(0, 1)).unflatten(0, (n, r))
-    cut = DeepLift(second, rule="rescale", layer_rules=rules, dtype=torch.float64).attribute(
-        hidden, references, case.target, per_reference=True
-    )
-    torch.testing.assert_close(inner.contributions, cut.contributions, rtol=0, atol=1e-9)
-    torch.testing.assert_close(inner.multipliers, cut.multipliers, rtol=0, atol=1e-9)
-    assert inner.hypothetical is None
-    assert inner.completeness_error.abs().max() < 1e-9
+    for place in range(1, len(case.model)):
+        halves = []
+        for half, layers in ((case.model[:place], names[:place]), (case.model[place:], names[place:])):
+            rules = {layer: rule for layer, rule in item["rule"]["layers"].items() if layer in layers}
+            halves.append(DeepLift(half, rule="rescale", layer_rules=rules, logits=layers[-1] == names[-1]))
+        yield names[place - 1], *halves, case.model[:place]
+
+
+def _starts_afresh(item: dict[str, Any], layer: str) -> bool:
+    """Whether what is behind a layer does not ask for parts of its difference: a model cut there has none."""
+    types = [node["type"] for node in item["nodes"]]
+    place = [node["name"] for node in item["nodes"]].index(layer) + 1
+    following = next(kind for kind in types[place:] if kind != "Flatten")
+    return following in ("Linear", "Conv1d") or set(item["rule"]["layers"].values()) == {"rescale"}
+
+
+@pytest.mark.parametrize("name", IN_A_ROW)
+def test_scores_of_every_layer_inside_are_those_of_the_model_cut_there(oracle: ModuleType, name: str) -> None:
+    case, item = oracle.load(name), oracle.entry(name)
+    n, r = case.ref.shape[:2]
+    for layer, _, behind, first in _cuts(case, item):
+        if layer == item["target"]["layer"]:
+            break
+        if not _starts_afresh(item, layer):
+            continue
+        _, inner = explain(case, item, layer=layer)
+        with torch.no_grad():
+            hidden, references = first(case.x), first(case.ref.flatten(0, 1)).unflatten(0, (n, r))
+        cut = behind.attribute(hidden, references, case.target, per_reference=True)
+        torch.testing.assert_close(inner.contributions, cut.contributions, rtol=0, atol=1e-9)
+        torch.testing.assert_close(inner.multipliers, cut.multipliers, rtol=0, atol=1e-9)
+        assert inner.hypothetical is None or cut.hypothetical is not None
+        assert inner.completeness_error.abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("name", IN_A_ROW)
+def test_scores_for_neurons_inside_are_those_of_the_model_cut_behind_them(
+    oracle: ModuleType, name: str
+) -> None:
+    case, item = oracle.load(name), oracle.entry(name)
+    whole, _ = explain(case, item)
+    for layer, front, _, first in _cuts(case, item):
+        shape = first(case.x).shape[1:]
+        for index in (tuple(0 for _ in shape), tuple(size // 2 for size in shape)):
+            inner = whole.attribute(case.x, case.ref, (layer, index), per_reference=True)
+            cut = front.attribute(case.x, case.ref, index, per_reference=True)
+            torch.testing.assert_close(inner.contributions, cut.contributions, rtol=0, atol=1e-9)
+            torch.testing.assert_close(inner.output, cut.output, rtol=0, atol=1e-12)
 
 
 # ---- where the original is wrong

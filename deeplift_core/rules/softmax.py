@@ -7,7 +7,7 @@ shift of all logits receives nothing; the chain exp / sum / reciprocal is none o
 log-softmax gets delta_ik - L_k / sum L, and logsumexp L_k / sum L.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -25,7 +25,7 @@ def logarithmic_mean(log_p: Tensor, log_q: Tensor) -> Tensor:
     return torch.maximum(log_p, log_q).exp() * ratio
 
 
-def shares(z: Tensor, z0: Tensor, axes: Sequence[int]) -> tuple[Tensor, Tensor]:
+def shares(z: Tensor, z0: Tensor, axes: list[int]) -> tuple[Tensor, Tensor]:
     """L_k, and L_k divided by their sum; in float32 at least, since halves cannot tell large logits apart."""
     logs = [
         value - value.logsumexp(axes, keepdim=True)
