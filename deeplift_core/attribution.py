@@ -17,6 +17,7 @@ from deeplift_core.capture import borrowed, record_model
 from deeplift_core.errors import OptionError, TargetError
 from deeplift_core.graph import Graph
 from deeplift_core.plan import Plan
+from deeplift_core.precision import in_precision
 from deeplift_core.propagate import values_to_keep
 from deeplift_core.randomness import check_repeatable
 from deeplift_core.results import Attribution, NodeInfo
@@ -92,7 +93,8 @@ class DeepLift:
         self._channel_axis = channel_axis
         tensors = chain(model.parameters(), model.buffers())
         own = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
-        self._dtype = dtype or (None if own is None else own.dtype)
+        self._own_dtype = None if own is None else own.dtype
+        self._dtype = dtype or self._own_dtype
         self.device = torch.device(device or ("cpu" if own is None else own.device))
         self._plan: Plan | None = None
         self._tasks: dict[Any, Task] = {}
@@ -142,13 +144,17 @@ class DeepLift:
             self._dtype = first if first.is_floating_point else torch.get_default_dtype()
         return tuple(tensor.to(device=self.device, dtype=self.dtype) for tensor in tensors)
 
-    def _record(self, example: tuple[Tensor, ...]) -> BatchScorer:
-        with borrowed(self._model, self.dtype, self.device):
+    def _run_model(self, example: tuple[Tensor, ...]) -> tuple[Graph, int]:
+        """The model's recording in the example's precision, and the node of its chosen output."""
+        with borrowed(self._model, example[0].dtype, self.device):
             graph, outputs, structure = record_model(self._model, example)
             place = targets.choose_output(structure, self._output)
             check_repeatable(self._model, example, tree_leaves(structure).index(place), graph.draws)
+        return graph, outputs[place]
+
+    def _record(self, example: tuple[Tensor, ...]) -> BatchScorer:
+        graph, self._prediction = in_precision(self._run_model, example, self._own_dtype)
         self._model_nodes = len(graph.nodes)
-        self._prediction = outputs[place]
         explained = self._prediction
         if self._logits:
             explained = targets.logit(graph, explained, centre=self._centre)
