@@ -32,6 +32,7 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps 'bpnet-lite>=1' 'enformer-pytorch>=0.8'  # see pyproject.toml
 	@touch $@ $(VENV)/.installed
 
 $(BIN)/python:

@@ -1,0 +1,221 @@
+"""Published architectures score exactly: every head, from PyTorch, through ONNX, and by the command line."""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from published import ARCHITECTURES, Architecture, Head
+from torch import Tensor, nn
+
+from deeplift_cli.main import run as deeplift
+from deeplift_cli.models import read
+from deeplift_core import DeepLift
+from deeplift_core.completeness import TOLERANCE, relative_error
+
+D = torch.float64
+RULES = ["rescale", "genomics-default"]
+ROWS, K, COUNT = 3, 2, 2  # three rows in batches of two: the last one needs padding
+# Exports by the current exporter take seconds each: one for each kind of layer that it writes in its own way.
+BY_CURRENT = ["bpnet", "rc_sharing", "spliceai", "danq"]
+
+QC = ("completeness_error", "output", "reference_output")
+
+HEADS = [(name, head.name) for name, found in ARCHITECTURES.items() for head in found.heads]
+IN_ONNX = [name for name, found in ARCHITECTURES.items() if found.not_in_onnx is None]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@cache
+def built(name: str) -> tuple[Architecture, nn.Module]:
+    """The architecture and its model, made once: nothing here may change it."""
+    architecture = ARCHITECTURES[name]
+    if architecture.missing:
+        pytest.skip(architecture.missing)
+    return architecture, architecture.make()
+
+
+def the_head(name: str, head: str) -> Head:
+    return next(found for found in ARCHITECTURES[name].heads if found.name == head)
+
+
+def unpacked(values: tuple[Tensor, ...]) -> Any:
+    return values if len(values) > 1 else values[0]
+
+
+def each(value: Any) -> list[Tensor]:
+    return list(value) if isinstance(value, tuple) else [value]
+
+
+def explainer(model: nn.Module, x: tuple[Tensor, ...], output: int | str, dtype: torch.dtype) -> DeepLift:
+    return DeepLift(model, unpacked(tuple(value[:K] for value in x)), output=output, dtype=dtype)
+
+
+def by_each_rule(explained: DeepLift, head: Head, x: Any, references: Any) -> Iterator[tuple[str, Any]]:
+    for rule in RULES:
+        found = explained.with_rule(rule)
+        yield rule, found.attribute(unpacked(x), unpacked(references), head.target, per_reference=True)
+
+
+def assert_exact(result: Any, dtype: torch.dtype) -> None:
+    assert all(values.isfinite().all() for values in each(result.contributions))
+    error = relative_error(result.completeness_error, result.output, result.reference_output)
+    assert error.max() <= TOLERANCE[dtype], error
+    total = sum(values.flatten(2).sum(2, dtype=D) for values in each(result.contributions))
+    delta = result.output[:, None].to(D) - result.reference_output.to(D)
+    scale = delta.abs().max()
+    assert scale > 1e-4  # there was something to explain
+    torch.testing.assert_close((total - delta) / scale, torch.zeros_like(total), rtol=0, atol=1e-3)
+
+
+def state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+# ---- from PyTorch
+
+
+@pytest.mark.parametrize(("name", "head"), HEADS)
+def test_every_head_scores_exactly(name: str, head: str) -> None:
+    architecture, model = built(name)
+    chosen = the_head(name, head)
+    x = architecture.inputs(ROWS)
+    references = architecture.references(x, COUNT)
+    for dtype in (torch.float32, D):
+        explained = explainer(model, x, chosen.output, dtype)
+        for _, result in by_each_rule(explained, chosen, x, references):
+            assert_exact(result, dtype)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_prediction_is_the_models_and_the_model_is_left_as_it_was(name: str) -> None:
+    architecture, model = built(name)
+    head = architecture.heads[0]
+    x = architecture.inputs(ROWS)
+    with torch.no_grad():
+        value = model(*x)
+    expected = value[head.output] if isinstance(value, (tuple, list, dict)) else value
+    before, modes = state(model), [module.training for module in model.modules()]
+    result = explainer(model, x, head.output, D).attribute(
+        unpacked(x), unpacked(architecture.references(x, 1)), head.target
+    )
+    place = head.target if isinstance(head.target, tuple) else (head.target,)
+    torch.testing.assert_close(
+        result.prediction.float(), expected[(slice(None), *place)], rtol=1e-3, atol=1e-5
+    )
+    after = state(model)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert modes == [module.training for module in model.modules()]
+    with torch.no_grad():
+        again = model(*x)
+    torch.testing.assert_close(again, value, rtol=0, atol=0)
+
+
+# ---- through ONNX
+
+
+class _InOrder(nn.Module):
+    """Outputs by their place, as an ONNX file has them."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.eval()  # of which an exporter leaves all modules in the mode of the first
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        value = self.model(*inputs)
+        values = value.values() if isinstance(value, dict) else value
+        return tuple(values) if isinstance(value, (tuple, list, dict)) else (value,)
+
+
+def export(model: nn.Module, inputs: tuple[Tensor, ...], path: Path, current: bool) -> None:
+    settings: dict[str, Any] = {"dynamo": current, "opset_version": 18 if current else 17}
+    settings["input_names"] = [f"x{place}" for place in range(len(inputs))]
+    if current:
+        settings |= {"external_data": False, "verbose": False}
+        settings["dynamic_shapes"] = (tuple({0: torch.export.Dim("rows")} for _ in inputs),)
+    else:
+        settings["dynamic_axes"] = {name: {0: "rows"} for name in settings["input_names"]}
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(_InOrder(model), inputs, str(path), **settings)
+
+
+def through_onnx(name: str, path: Path, current: bool) -> None:
+    """The file computes what the model does, and its heads score exactly, and like those of the model."""
+    architecture, model = built(name)
+    export(model, architecture.inputs(K), path, current)
+    found, ordered = read(path).module, _InOrder(model)
+    x = architecture.inputs(ROWS, seed=5)
+    references = architecture.references(x, COUNT)
+    for place, head in enumerate(architecture.heads):
+        for _, result in by_each_rule(explainer(found, x, place, torch.float32), head, x, references):
+            assert_exact(result, torch.float32)
+        scores, expected = (
+            dict(by_each_rule(explainer(each_model, x, place, D), head, x, references))
+            for each_model in (found, ordered)
+        )
+        for rule in RULES:
+            assert_exact(scores[rule], D)
+            assert_alike(scores[rule], expected[rule])
+
+
+def assert_alike(result: Any, expected: Any) -> None:
+    """Equal scores where the outputs are; exporters fold norms into convolutions, in float32."""
+    difference = (result.output - expected.output).abs().max() / expected.output.abs().max()
+    assert difference < 1e-6
+    for one, other in zip(each(result.contributions), each(expected.contributions), strict=True):
+        scale = other.abs().max()
+        tolerance = 1e-9 if difference < 1e-12 else 1e-5
+        torch.testing.assert_close(one / scale, other / scale, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", IN_ONNX)
+def test_through_onnx(name: str, tmp_path: Path) -> None:
+    through_onnx(name, tmp_path / "model.onnx", current=False)
+
+
+@pytest.mark.parametrize("name", BY_CURRENT)
+def test_through_onnx_by_the_current_exporter(name: str, tmp_path: Path) -> None:
+    through_onnx(name, tmp_path / "model.onnx", current=True)
+
+
+# ---- by the command line
+
+
+@pytest.mark.parametrize(("name", "target"), [("spliceai", "(1,5)"), ("lstm_classifier", "1")])
+def test_deeplift_score_writes_the_same_scores(name: str, target: str, tmp_path: Path) -> None:
+    architecture, model = built(name)
+    (head,) = architecture.heads
+    x = architecture.inputs(ROWS, seed=5)
+    export(model, tuple(value[:K] for value in x), tmp_path / "model.onnx", current=False)
+    letters = np.array(list("ACGT"))[x[0].argmax(1).numpy()]
+    fasta = "".join(f">s{row}\n{''.join(line)}\n" for row, line in enumerate(letters))
+    (tmp_path / "s.fa").write_text(fasta)
+    command = ["score", "--model", str(tmp_path / "model.onnx"), "--fasta", str(tmp_path / "s.fa")]
+    command += ["--out", str(tmp_path / "s.h5"), "--save-references", str(tmp_path / "r.h5"), "--quiet"]
+    command += ["--n-references", str(COUNT), "--target", target, "--precision", "float64", "--threads", "1"]
+    assert deeplift(command) == 0
+    with h5py.File(tmp_path / "s.h5") as file, h5py.File(tmp_path / "r.h5") as saved:
+        scores = torch.from_numpy(file["projected_shap/seq"][:])
+        given = torch.from_numpy(saved["references"][:])
+        errors = relative_error(*(torch.from_numpy(file[f"qc/{key}"][:]) for key in QC))
+    assert errors.max() <= TOLERANCE[D]
+    expected = explainer(model, x, head.output, D).attribute(x[0], given, head.target)
+    observed = expected.hypothetical * x[0]
+    torch.testing.assert_close(scores.double(), observed, rtol=1e-4, atol=1e-5 * float(observed.abs().max()))
