@@ -43,6 +43,7 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:  # noqa: ARG001
     from deeplift_cli.models.onnx_conversion.normalise import normalise, prepare
 
     model, external = _load(path)
+    _require_tensors(path, model)
     try:
         plain = Graph.from_model(model)
         inputs, outputs = _specs(plain.inputs), _specs(plain.outputs)
@@ -113,6 +114,16 @@ def _load(path: Path) -> tuple[Any, list[Path]]:
     except (OSError, ValueError, checker.ValidationError) as error:
         raise UserError(f"the weights of {path} cannot be read: {_first_line(error)}") from error
     return model, external
+
+
+def _require_tensors(path: Path, model: Any) -> None:
+    """Refuse sequences and optional values as inputs and outputs."""
+    graph = model.graph
+    for kind, values in (("input", graph.input), ("output", graph.output)):
+        for value in values:
+            held = value.type.WhichOneof("value")
+            if held not in ("tensor_type", None):
+                raise UserError(f"{path}: {kind} {value.name} is no tensor ({held}): export it as tensors")
 
 
 def _converted(path: Path, graph: "Graph", newer: list["Unsupported"]) -> "nn.Module":
