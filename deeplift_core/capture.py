@@ -35,6 +35,7 @@ from deeplift_core.normal_forms import NORMAL_FORMS
 from deeplift_core.recognise import recognise
 from deeplift_core.rules.elementwise import is_elementwise
 from deeplift_core.rules.registry import load_rules_of_other_packages, registered
+from deeplift_core.sequence_convolution import convolution, prepared
 
 aten = torch.ops.aten
 
@@ -152,9 +153,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         output = func(*args, **kwargs)
         if not any(isinstance(value, Tensor) for value in tree_flatten(output)[0]):
             return output
-        # A batch may come with other strides than the example's, which view refuses.
-        op = aten.reshape.default if func in (aten.view.default, aten._unsafe_view.default) else func
-        ref = self._emit(op, self._symbolic(args), self._symbolic(kwargs), output)
+        op, arguments = _for_replay(func, self._symbolic(args))
+        ref = self._emit(op, arguments, self._symbolic(kwargs), output)
         self._tracker.allocated(output, (args, kwargs))
         if isinstance(output, Tensor):
             self.bind(output, ref)
@@ -231,6 +231,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 @cache
 def _decompositions() -> Mapping[Any, Callable[..., Any]]:
     return core_aten_decompositions()
+
+
+def _for_replay(func: OpOverload, args: Sequence[Any]) -> tuple[Callable[..., Any], Sequence[Any]]:
+    """The call that later batches get for one of the model's: the same function, without its needs."""
+    if func in (aten.view.default, aten._unsafe_view.default):
+        return aten.reshape.default, args  # a batch may come with other strides than the example's
+    if func is aten.convolution.default and isinstance(args[1], Tensor) and args[1].dim() == 3:
+        x, weight, *others = args
+        return convolution, (x, prepared(weight), *others)
+    return func, args
 
 
 def _identity(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 
 
 def op_name(op: Callable[..., Any]) -> str:
@@ -65,10 +66,15 @@ class Node:
         """Unique, readable name: the op and the place in the graph."""
         return f"{self.op_name}_{self.index}"
 
+    @property
+    def called(self) -> str:
+        """The operation as messages name it: "aten.relu.default"."""
+        return str(self.op) if isinstance(self.op, OpOverload) else self.op_name
+
     def describe(self) -> str:
         """Op, module and source line, as error messages show them."""
         where = f"module {self.module!r}" if self.module else "the model's own forward"
-        return f"{self.op or self.op_name} in {where}" + (f" ({self.source})" if self.source else "")
+        return f"{self.called} in {where}" + (f" ({self.source})" if self.source else "")
 
     def refs(self) -> list[int]:
         """Indices of the nodes that the arguments refer to, in order of appearance, once each."""

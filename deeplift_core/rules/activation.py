@@ -232,6 +232,11 @@ class Activation(Rule):
         """The rule's own name."""
         return self.rule
 
+    @property
+    def saved(self) -> set[int]:
+        """ReLU's own values follow from its input's."""
+        return {self.source} if self.formula.is_relu and self.rule == "rescale" else super().saved
+
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """Multiply by the response to each part; a negative response swaps m+ with m-."""
         if self.rule == "rescale":
@@ -264,10 +269,11 @@ class Activation(Rule):
 
     def _rescale(self, walk: Walk) -> Tensor:
         """Delta y / Delta x; the derivative at the reference's input where Delta x is too small."""
+        if self.formula.is_relu:
+            return slope_of_relu(walk.x[self.source], walk.reference[self.source])
         _, r, y, y0 = self._values(walk)
         delta = walk.delta(self.source)
-        # Values of ReLU are those of its input, not rounded again.
-        noise = None if self.formula.is_relu else resolution(y, y0, units=2)
+        noise = resolution(y, y0, units=2)
         return quotient(y - y0, delta, delta == 0, self.formula.derivative(r), noise)
 
     def _revealcancel(self, walk: Walk) -> tuple[Tensor, Tensor]:
@@ -294,3 +300,14 @@ class Activation(Rule):
             finite, slope = to_rise.isfinite() & to_fall.isfinite(), self._rescale(walk)
             return torch.where(finite, to_rise, slope), torch.where(finite, to_fall, slope)
         return to_rise, to_fall
+
+
+def slope_of_relu(x: Tensor, r: Tensor) -> Tensor:
+    """Rescale's multiplier for ReLU, 0 to 1, in few passes over memory.
+
+    Of two numbers of different sign the share of their distance that is above 0; 1 for two positive ones, 0
+    for two that are not. Where they count as equal this is the derivative, 0 at 0.
+    """
+    above = torch.maximum(x, r).clamp_min_(0)
+    distance = above - torch.minimum(x, r).clamp_max_(0)
+    return above.div_(distance.clamp_min_(torch.finfo(distance.dtype).tiny))

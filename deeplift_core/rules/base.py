@@ -106,16 +106,14 @@ def difference(x: Tensor, reference: Tensor) -> Tensor:
     return torch.where(delta.abs() <= resolution(x, reference), 0, delta)
 
 
-def quotient(change: Tensor, by: Tensor, none: Tensor, limit: Tensor, noise: Tensor | None) -> Tensor:
+def quotient(change: Tensor, by: Tensor, none: Tensor, limit: Tensor, noise: Tensor) -> Tensor:
     """``change / by``, or its limit where ``by`` counts as none or is too small for the quotient to be right.
 
     Too small is where the limit gives the change to within the noise of the values it is the difference of:
     sigmoid(1e-3) and sigmoid(1e-3 + 1e-8) differ by one unit of rounding or by none, which is no slope.
     """
-    ratio = change / torch.where(none, 1, by)
-    if noise is not None:
-        none = none | ((change - limit * by).abs() <= noise)
-    return torch.where(none, limit, ratio)
+    explained = (change - limit * by).abs() <= noise
+    return torch.where(none | explained, limit, change / torch.where(none, 1, by))
 
 
 def sum_to_shape(value: Tensor, shape: torch.Size) -> Tensor:

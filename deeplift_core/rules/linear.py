@@ -19,6 +19,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from deeplift_core import sequence_convolution
 from deeplift_core.graph import Graph, Node, Ref
 from deeplift_core.rules.base import Multipliers, NoRuleError, Parts, Rule, Sent, Walk, only_varying
 from deeplift_core.rules.products import ProductOfMatrices
@@ -94,11 +95,14 @@ class Convolution(LinearRule):
 
     def apply(self, weight: Tensor, value: Tensor) -> Tensor:
         """Convolve without the bias."""
-        result: Tensor = torch.ops.aten.convolution.default(value, weight, None, *self._settings)
+        assert self.node.op is not None
+        result: Tensor = self.node.op(value, weight, None, *self._settings)
         return result
 
     def transpose(self, weight: Tensor, m: Tensor) -> Tensor:
         """The gradient kernel of the convolution, which reads only the shape of its input."""
+        if self.node.op is sequence_convolution.convolution:
+            return sequence_convolution.adjoint(m, self._shape, weight, self._settings)
         shape_only = m.new_zeros(()).expand(self._shape)
         grads: tuple[Tensor, ...] = torch.ops.aten.convolution_backward.default(
             m, shape_only, weight, None, *self._settings, [True, False, False]

@@ -1,16 +1,18 @@
 """Operations that only move, copy, sum or average values: the linear map has no negative weight.
 
 They act on P, Q, m+ and m- separately. One rule serves all: the map is linear in its varying
-arguments, so its adjoint is what autograd gives at any point, and P goes through as f(P) - f(0).
+arguments, so P goes through as f(P) - f(0), and the adjoint is what autograd gives at any point, where there
+is none at hand (:mod:`deeplift_core.rules.adjoints`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from deeplift_core.graph import Graph, Node, refs_in, substitute
+from deeplift_core.graph import Graph, Node, Ref, refs_in, substitute
+from deeplift_core.rules.adjoints import adjoint_of
 from deeplift_core.rules.base import Multipliers, NoRuleError, Parts, Rule, Sent, Walk
 from deeplift_core.rules.registry import rule_for
 
@@ -50,6 +52,34 @@ class Structural(Rule):
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """The adjoint, for m+ and m- by itself."""
+        known = adjoint_of(self.node)
+        if known is not None:
+            source, shape = self.sources[0], self.graph.nodes[self.sources[0]].shape
+            return [(source, m.each(lambda value: known(self.node, shape, value)))]
+        if self.node.op_name in ("cat", "stack"):
+            return self._pieces(m)
+        return self._by_autograd(m)
+
+    def _pieces(self, m: Multipliers) -> Sent:
+        """For each of the joined tensors what lies at its place."""
+        items, axis = self.node.args[0], self.node.args[1] if len(self.node.args) > 1 else 0
+        shapes = [
+            self.graph.nodes[item.index].shape if isinstance(item, Ref) else item.shape for item in items
+        ]
+
+        def cut(value: Tensor) -> Sequence[Tensor]:
+            if self.node.op_name == "stack":
+                return torch.unbind(value, axis)
+            sizes = [shape[axis] if shape.numel() else 0 for shape in shapes]
+            return torch.ops.aten.split_with_sizes.default(value, sizes, axis)  # type: ignore[no-any-return]
+
+        positive = cut(m.positive)
+        negative = cut(m.negative) if m.split else positive
+        for item, *pieces in zip(items, positive, negative, strict=True):
+            if isinstance(item, Ref):
+                yield item.index, Multipliers(*pieces)
+
+    def _by_autograd(self, m: Multipliers) -> Sent:
         with torch.enable_grad():
             points = {source: self._zeros(source, m.positive).requires_grad_() for source in self.sources}
             output = self.evaluate(points.__getitem__)
@@ -77,4 +107,4 @@ class Structural(Rule):
         return node.op(*substitute(node.args, lookup))
 
     def _zeros(self, source: int, like: Tensor) -> Tensor:
-        return like.new_zeros(self.graph.nodes[source].shape)
+        return like.new_zeros(()).expand(self.graph.nodes[source].shape)
