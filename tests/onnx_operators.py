@@ -6,15 +6,15 @@ python tests/onnx_operators.py > docs/onnx-operators.md
 import fnmatch
 import re
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import onnx
 import torch
-from onnx_cases import Case, further, official, schemas
-from onnx_survey import Finding, survey
+from onnx_cases import Case, further, official, older, schemas
+from onnx_survey import Finding, first_conversion, survey
 
 COMMAND = ".venv/bin/python tests/onnx_operators.py > docs/onnx-operators.md"
 # Why an operator is not covered, or on constants only. The test holds that these, and no others, are the ones
@@ -64,6 +64,8 @@ class Row:
     operator: str
     schema: Any
     findings: list[Finding] = field(default_factory=list)
+    # by the operator set of an older form: what is wrong with each case in that form
+    older: dict[int, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
 
     @property
     def passed(self) -> list[Finding]:
@@ -85,6 +87,11 @@ class Row:
         return ", ".join(name for name, _ in counts.most_common())
 
     @property
+    def older_forms(self) -> list[int]:
+        """Operator sets of older forms in which all cases give what they should, but for `LIMITS`."""
+        return sorted(form for form, cases in self.older.items() if not any(map(unexpected, cases.items())))
+
+    @property
     def verdicts(self) -> Counter[str]:
         """How many cases are scored exactly, and how many not."""
         return Counter(finding.score.verdict for finding in self.passed if finding.score)
@@ -104,6 +111,7 @@ class Row:
         failed = [finding.case.name for finding in self.findings if not finding.converts]
         if self.passed:
             yield from _unique(limit(name) or name for name in failed)
+            yield from (f"not the form of {form}" for form in self.older if form not in self.older_forms)
             if any(finding.several and finding.several.problem for finding in self.passed):
                 yield "weights must be constant"
         yield from _unique(reason for finding in self.passed for reason in refusals(finding))
@@ -119,6 +127,12 @@ def _unique(names: Iterable[str]) -> list[str]:
 def limit(case: str) -> str | None:
     """What a case that does not convert is about."""
     return next((text for pattern, text in LIMITS.items() if fnmatch.fnmatch(case, pattern)), None)
+
+
+def unexpected(case: tuple[str, str]) -> bool:
+    """Whether something is wrong with a case, by its name and what that is, and no limit says so."""
+    name, problem = case
+    return bool(problem) and limit(name) is None
 
 
 def is_inexact(finding: Finding) -> bool:
@@ -138,12 +152,15 @@ def refusals(finding: Finding) -> list[str]:
 
 def rows(cases: Iterable[Case]) -> list[Row]:
     """Survey the cases, by operator."""
+    cases = [case for case in cases if case.is_usable]
     found = {name: Row(name, schema) for name, schema in schemas().items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # onnx2torch's and the inliner's
         for case in cases:
-            if case.is_usable:
-                found[case.operator].findings.append(survey(case))
+            found[case.operator].findings.append(survey(case))
+        covered = (case for case in cases if case.is_official and found[case.operator].passed)
+        for form, case in older(covered):
+            found[case.operator].older[form][case.name] = first_conversion(case).problem
     return list(found.values())
 
 
@@ -151,11 +168,13 @@ def page(table: list[Row]) -> str:
     """The page in docs/."""
     lines = [_HEAD.format(command=COMMAND, onnx=onnx.__version__, opset=onnx.defs.onnx_opset_version())]
     lines += [*summary(table), ""]
-    lines += ["| operator | since | covered | cases | converted by | scored | notes |", "| --- " * 7 + "|"]
+    lines += ["| operator | since | covered | cases | older forms | converted by | scored | notes |"]
+    lines.append("| --- " * 8 + "|")
     for row in table:
         name = row.operator + (" (deprecated)" if row.schema.deprecated else "")
         cases = f"{len(row.passed)}/{len(row.findings)}" if row.findings else "–"
-        cells = (row.schema.since_version, row.covered, cases, row.converted_by or "–", row.scored)
+        forms = ", ".join(map(str, row.older_forms)) or "–"
+        cells = (row.schema.since_version, row.covered, cases, forms, row.converted_by or "–", row.scored)
         lines.append(f"| {name} | " + " | ".join(map(str, cells)) + f" | {'; '.join(row.notes())} |")
     return "\n".join(lines) + "\n"
 
@@ -177,6 +196,8 @@ def summary(table: list[Row]) -> Iterator[str]:
         yield f"| of those covered, scored: {name} | {scores[name]} |"
     yield f"| cases that convert and give what they should | {_share(findings)} |"
     yield f"| of these, ONNX's own | {_share(official)} |"
+    again = [problem for row in table for cases in row.older.values() for problem in cases.values()]
+    yield f"| ONNX's own in older forms | {again.count('')} of {len(again)} |"
 
 
 def _share(findings: list[Finding]) -> str:
@@ -202,6 +223,8 @@ layers and forms of older operator sets, with onnxruntime's outputs.
 - **covered:** whether all cases convert and give the outputs they should, to 1e-4 (cases in half precision to
   2e-3, in bfloat16 to 3e-2: here all floating-point numbers are float32). *constants only*: it may be used on
   constants, such as weights kept in few bits.
+- **older forms:** earlier operator sets that changed the operator, in which all of these cases that can be
+  said there give what onnxruntime gives, where it runs them.
 - **converted by:** *deeplift*, the converters of this repository; *onnx2torch*; *its definition in ONNX* by
   simpler operators; *written out*, branches, loops and sequences of which the course is known beforehand;
   *worked out beforehand*, what does nothing at inference or is constant. Any operator on constants alone is

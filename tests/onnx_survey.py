@@ -84,13 +84,23 @@ class Finding:
         return self.converts or (self.constant is not None and not self.constant.problem)
 
 
-def survey(case: Case) -> Finding:
-    """Convert, run and score a case."""
+def _varying(case: Case) -> list[int]:
+    """The inputs that may depend on the sequence: those of floating point, else masks."""
     assert case.inputs is not None
     kinds = [array.dtype.name for array in case.inputs]
-    varying = [place for place, kind in enumerate(kinds) if kind in FLOATS]
-    varying = varying or [place for place, kind in enumerate(kinds) if kind == "bool"]
-    first = conversion(case, tuple(varying[:1] or range(len(kinds))))
+    floats = [place for place, kind in enumerate(kinds) if kind in FLOATS]
+    return floats or [place for place, kind in enumerate(kinds) if kind == "bool"]
+
+
+def first_conversion(case: Case) -> Conversion:
+    """Convert a case with the first input varying that may depend on the sequence; else with all."""
+    varying = _varying(case)[:1] or range(len(case.inputs or ()))
+    return conversion(case, tuple(varying))
+
+
+def survey(case: Case) -> Finding:
+    """Convert, run and score a case."""
+    varying, first = _varying(case), first_conversion(case)
     constant = conversion(case, ()) if first.problem else None
     several = conversion(case, tuple(varying)) if len(varying) > 1 else None
     if first.problem or not varying:

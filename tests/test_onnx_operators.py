@@ -57,11 +57,11 @@ def test_page_is_up_to_date(table: list[Row]) -> None:
 def test_what_the_page_says_is_covered_and_scored_is(table: list[Row]) -> None:
     # with any version of onnx: newer cases may be about newer forms, but some must still hold
     said = [[cell.strip() for cell in line.split("|")[1:-1]] for line in PAGE.read_text().splitlines()]
-    said = [cells for cells in said if len(cells) == 7]
+    said = [cells for cells in said if len(cells) == 8]
     found = {row.operator: row for row in table}
     known = [cells for cells in said if cells[0].split()[0] in found]
     assert len(known) > 150
-    for name, _, covered, _, _, scored, _ in known:
+    for name, _, covered, _, _, _, scored, _ in known:
         row = found[name.split()[0]]
         if covered in ("yes", "with limits"):
             assert row.passed, name
@@ -76,6 +76,14 @@ def test_no_case_converts_into_something_else(table: list[Row]) -> None:
             if conversion is not None and conversion.problem.startswith("differs"):
                 wrong[finding.case.name] = conversion.problem
     assert wrong.keys() <= WRONG, wrong
+
+
+def test_older_forms_give_what_onnxruntime_says(table: list[Row]) -> None:
+    tried = [
+        (row.operator, form, case) for row in table for form, n in row.older.items() for case in n.items()
+    ]
+    assert len(tried) > 1000
+    assert [one for one in tried if operators.unexpected(one[2])] == []
 
 
 def test_contributions_add_up_wherever_there_are_any(table: list[Row]) -> None:
@@ -120,6 +128,15 @@ def test_sequences_into_and_out_of_a_model_are_refused(graph: str, named: str, t
     header = '<ir_version: 8, opset_import: ["" : 17]>'
     onnx.save(onnx.parser.parse_model(f"{header} graph {graph}"), path)
     with pytest.raises(UserError, match=f"{named} is no tensor"):
+        read(path)
+
+
+def test_operators_of_other_domains_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    header = '<ir_version: 8, opset_import: ["" : 17, "com.example" : 1]>'
+    graph = "graph (float[2,4] x) => (float[2,4] y) { [at] y = com.example.Widen(x) }"
+    onnx.save(onnx.parser.parse_model(f"{header} {graph}"), path)
+    with pytest.raises(UserError, match=r"com\.example\.Widen: at$"):
         read(path)
 
 

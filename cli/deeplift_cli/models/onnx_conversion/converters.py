@@ -138,6 +138,8 @@ for _op_type in functions():
     _register_call(_op_type)
 for _kind in ("LSTM", "GRU", "RNN"):
     _register_recurrent(_kind)
+# onnx2torch knows this operator from operator set 9 on; what it means is no different in 7.
+add_converter(operation_type="Gemm", version=7)(get_converter("Gemm", 9, ""))
 
 
 def convert(graph: Graph) -> nn.Module:
