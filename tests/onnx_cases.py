@@ -23,7 +23,7 @@ FLOATS = ("float32", "float64", "float16", "bfloat16")
 # Of what torch computes with; not of strings, complex numbers, and whole numbers that it can only store.
 TYPES = (*FLOATS, "int8", "int16", "int32", "int64", "uint8", "bool")
 # Cases of what deeplift does differently on purpose: it explains a model as it is at inference.
-TRAINING = ("batchnorm_*training_mode", "training_dropout*", "bernoulli*")
+TRAINING = ("batchnorm_*training_mode", "training_dropout", "training_dropout_[dm]*", "bernoulli*")
 
 
 @dataclass(frozen=True)

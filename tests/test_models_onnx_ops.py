@@ -184,6 +184,21 @@ def test_no_op_works_in_place(tmp_path: Path) -> None:
         assert torch.equal(x, before), case
 
 
+def test_padding_worked_out_from_the_length(tmp_path: Path) -> None:
+    # torch's exporters write it for a length that is padded to an even one
+    text = """<ir_version: 8, opset_import: ["" : 17]> graph (float[n,4,length] x) => (float[n,4,m] y) {
+        s = Shape<start=2, end=3>(x) two = Constant<value_ints=[2]>() rest = Mod(s, two)
+        none = Constant<value_ints=[0, 0, 0, 0, 0]>() pads = Concat<axis=0>(none, rest) y = Pad(x, pads)
+    }"""
+    path = tmp_path / "model.onnx"
+    onnx.save(onnx.parser.parse_model(text), path)
+    module = read(path).module
+    for length in (12, 17):
+        x = normal(2, 4, length)
+        expected = onnxruntime.InferenceSession(str(path)).run(None, {"x": x})[0]
+        np.testing.assert_array_equal(module(torch.from_numpy(x)).numpy(), expected)
+
+
 def test_erfc_as_tf2onnx_leaves_it(tmp_path: Path) -> None:
     # no ONNX op: tf2onnx writes it into files of Keras models with GELU, which onnxruntime refuses
     path = tmp_path / "model.onnx"

@@ -9,8 +9,10 @@ import onnx
 import onnx_operators as operators
 import pytest
 import torch
-from onnx_cases import further, official, parsed, schemas
+import torch.nn.functional as F
+from onnx_cases import Case, further, official, parsed, schemas
 from onnx_operators import INEXACT, LIMITS, NOT_COVERED, Row
+from onnx_survey import with_constants
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models import read
@@ -34,10 +36,15 @@ REFUSED = {
 
 
 @pytest.fixture(scope="module")
-def table() -> Iterator[list[Row]]:
+def by_name() -> dict[str, Case]:
+    return {case.name: case for case in official()}
+
+
+@pytest.fixture(scope="module")
+def table(by_name: dict[str, Case]) -> Iterator[list[Row]]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # tiny ops: threads would wait for each other most of the time
-    yield operators.rows([*official(), *further()])
+    yield operators.rows([*by_name.values(), *further()])
     torch.set_num_threads(threads)
 
 
@@ -100,10 +107,45 @@ def test_reasons_are_given_for_what_is_not_covered_and_nothing_else(table: list[
     assert [pattern for pattern in LIMITS if not fnmatch.filter(failing, pattern)] == []
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "batchnorm_example_training_mode",
+        "batchnorm_epsilon_training_mode",
+        "training_dropout",
+        "training_dropout_default",
+        "training_dropout_default_mask",
+        "training_dropout_mask",
+    ],
+)
+def test_training_is_treated_as_inference_with_a_note(
+    name: str, by_name: dict[str, Case], tmp_path: Path
+) -> None:
+    case, path = by_name[name], tmp_path / "model.onnx"
+    assert not case.is_usable
+    onnx.save(with_constants(case, [0]), path)
+    model = read(path)
+    node = next(node for node in case.model.graph.node if node.op_type != "Constant")
+    assert any("inference" in note or "running statistics" in note for note in model.notes)
+    x, *parameters = (torch.from_numpy(array) for array in case.inputs)
+    found = model.module(x)
+    found = [found] if isinstance(found, torch.Tensor) else list(found)
+    if node.op_type == "Dropout":
+        expected = [x, torch.ones_like(x, dtype=torch.bool)][: len(case.outputs)]
+    else:
+        scale, bias, mean, variance = parameters
+        epsilon = next((item.f for item in node.attribute if item.name == "epsilon"), 1e-5)
+        expected = [F.batch_norm(x, mean, variance, scale, bias, eps=epsilon), mean, variance]
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("operator", sorted(NOT_COVERED))
-def test_refused_by_name(operator: str, tmp_path: Path) -> None:
+def test_refused_by_name(operator: str, by_name: dict[str, Case], tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    model = parsed(17, REFUSED[operator])[0] if operator in REFUSED else first_model(operator)
+    if operator in REFUSED:
+        model, _ = parsed(17, REFUSED[operator])
+    else:
+        model = next(case.model for case in by_name.values() if case.operator == operator)
     for node in model.graph.node:
         node.name = f"at/{node.op_type}"
     onnx.save(model, path)
@@ -138,8 +180,3 @@ def test_operators_of_other_domains_are_refused_by_name(tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(f"{header} {graph}"), path)
     with pytest.raises(UserError, match=r"com\.example\.Widen: at$"):
         read(path)
-
-
-def first_model(operator: str) -> onnx.ModelProto:
-    """The model of ONNX's own first case of an operator."""
-    return next(case.model for case in official() if case.operator == operator)
