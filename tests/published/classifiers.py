@@ -17,17 +17,21 @@ def deepbind() -> nn.Module:
     """The largest and the mean match of each motif."""
 
     def forward(s: Net, x: Tensor) -> Tensor:
-        matches = torch.relu(s.motifs(x))
-        return s.last(torch.relu(s.hidden(torch.cat([matches.amax(2), matches.mean(2)], 1))))
+        matches = s.motifs(x)
+        return s.network(torch.cat([s.largest(matches), s.mean(matches)], 1))
 
     return Net(
-        forward, motifs=nn.Conv1d(4, 16, 24, padding=23), hidden=nn.Linear(32, 32), last=nn.Linear(32, 1)
+        forward,
+        motifs=nn.Sequential(nn.Conv1d(4, 16, 24, padding=23), nn.ReLU()),
+        largest=nn.MaxPool1d(124),
+        mean=nn.AvgPool1d(124),
+        network=nn.Sequential(nn.Flatten(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 1)),
     )
 
 
 @published(
     "basset", (4, 300), paper="Kelley, Snoek and Rinn 2016, Genome Research 26:990",
-    source="Basset, pretrained_model.lua", heads=_FIRST,
+    source="paper, methods", heads=_FIRST,
 )  # fmt: skip
 def basset() -> nn.Module:
     """Convolutions of widths 19, 11 and 7, norms before ReLU, two hidden dense layers."""

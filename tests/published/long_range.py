@@ -1,7 +1,6 @@
 """Long sequences: Basenji, Enformer and Borzoi."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from published.architecture import Head, published
@@ -36,7 +35,7 @@ class _Basenji(nn.Module):
         x = self.tower(x)
         for residual in self.residual:
             x = x + residual(x)
-        return F.softplus(self.last(x[:, :, self.cropping : -self.cropping]))
+        return self.last(x[:, :, self.cropping : -self.cropping])
 
 
 class _SigmoidGELU(nn.Module):

@@ -1,6 +1,5 @@
 """Recurrent classifiers: DanQ and the LSTM of the Deep Motif Dashboard."""
 
-import torch
 from torch import Tensor, nn
 from zoo.entry import Net
 
@@ -39,6 +38,10 @@ def lstm_classifier() -> nn.Module:
 
     def forward(s: Net, x: Tensor) -> Tensor:
         states, _ = s.lstm(x.transpose(1, 2))
-        return torch.softmax(s.last(states.mean(1)), -1)
+        return s.last(states.mean(1))
 
-    return Net(forward, lstm=nn.LSTM(4, 6, batch_first=True, bidirectional=True), last=nn.Linear(12, 2))
+    return Net(
+        forward,
+        lstm=nn.LSTM(4, 6, batch_first=True, bidirectional=True),
+        last=nn.Sequential(nn.Linear(12, 2), nn.Softmax(-1)),
+    )

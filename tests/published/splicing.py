@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from published.architecture import Head, published
@@ -36,7 +35,7 @@ class _SpliceAI(nn.Module):
             nn.Sequential(*(_Unit(width, window, dilation) for _ in range(4))) for window, dilation in groups
         )
         self.skips = nn.ModuleList(nn.Conv1d(width, width, 1) for _ in range(len(groups) + 1))
-        self.last = nn.Conv1d(width, 3, 1)
+        self.last = nn.Sequential(nn.Conv1d(width, 3, 1), nn.Softmax(1))
         self.flank = 4 * sum(dilation * (window - 1) for window, dilation in groups)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,7 +44,7 @@ class _SpliceAI(nn.Module):
         for group, skip in zip(self.groups, self.skips[1:], strict=True):
             x = group(x)
             total = total + skip(x)
-        return torch.softmax(self.last(total[:, :, self.flank : -self.flank]), 1)
+        return self.last(total[:, :, self.flank : -self.flank])
 
 
 @published(

@@ -12,7 +12,7 @@ _FIRST = (Head("first task", 0, 0),)
 
 @published(
     "rc_sharing", (4, 120), paper="Shrikumar, Greenside and Kundaje 2017, bioRxiv 103663",
-    source="paper, section 2 (RevCompConv1D, RevCompConv1DBatchNorm, DenseAfterRevcompConv1D)",
+    source="kundajelab's Keras (RevCompConv1D, RevCompConv1DBatchNorm, DenseAfterRevcompConv1D)",
     heads=_FIRST,
 )  # fmt: skip
 def rc_sharing() -> nn.Module:
