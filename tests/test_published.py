@@ -198,13 +198,17 @@ def test_through_onnx_by_the_current_exporter(name: str, tmp_path: Path) -> None
 # ---- by the command line
 
 
-@pytest.mark.parametrize(("name", "target"), [("spliceai", "(1,5)"), ("lstm_classifier", "1")])
+@pytest.mark.parametrize(
+    ("name", "target"), [("spliceai", "(1,5)"), ("lstm_classifier", "1"), ("deepstarr", "0")]
+)
 def test_deeplift_score_writes_the_same_scores(name: str, target: str, tmp_path: Path) -> None:
+    """Of a file, whose channels may be last, in genome orientation; and none beyond the tolerance."""
     architecture, model = built(name)
-    (head,) = architecture.heads
+    head = architecture.heads[0]
     x = architecture.inputs(ROWS, seed=5)
     export(model, tuple(value[:K] for value in x), tmp_path / "model.onnx", current=False)
-    letters = np.array(list("ACGT"))[x[0].argmax(1).numpy()]
+    channels = 1 + architecture.shapes[0].index(4)
+    letters = np.array(list("ACGT"))[x[0].argmax(channels).numpy()]
     fasta = "".join(f">s{row}\n{''.join(line)}\n" for row, line in enumerate(letters))
     (tmp_path / "s.fa").write_text(fasta)
     command = ["score", "--model", str(tmp_path / "model.onnx"), "--fasta", str(tmp_path / "s.fa")]
@@ -213,9 +217,9 @@ def test_deeplift_score_writes_the_same_scores(name: str, target: str, tmp_path:
     assert deeplift(command) == 0
     with h5py.File(tmp_path / "s.h5") as file, h5py.File(tmp_path / "r.h5") as saved:
         scores = torch.from_numpy(file["projected_shap/seq"][:])
-        given = torch.from_numpy(saved["references"][:])
+        given = torch.from_numpy(saved["references"][:]).movedim(2, 1 + channels)
         errors = relative_error(*(torch.from_numpy(file[f"qc/{key}"][:]) for key in QC))
     assert errors.max() <= TOLERANCE[D]
     expected = explainer(model, x, head.output, D).attribute(x[0], given, head.target)
-    observed = expected.hypothetical * x[0]
+    observed = (expected.hypothetical * x[0]).movedim(channels, 1)
     torch.testing.assert_close(scores.double(), observed, rtol=1e-4, atol=1e-5 * float(observed.abs().max()))
