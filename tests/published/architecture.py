@@ -44,7 +44,7 @@ class Architecture(Entry):
         """Why it cannot be built in this environment, if so."""
         if self.package is None or find_spec(_MODULES[self.package]) is not None:
             return None
-        return f"{self.package} is not installed (the extra `published`)"
+        return f"{self.package} is not installed (`make test` does so)"
 
     def inputs(self, rows: int, seed: int = 0) -> tuple[Tensor, ...]:
         """Random sequences, and tracks of numbers that are counts: none is negative."""
