@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from deeplift_core.errors import (
     CaptureError,
+    CompileError,
     DeepLiftError,
     ForwardError,
     OptionError,
@@ -21,6 +22,7 @@ __all__ = [
     "RULES",
     "Attribution",
     "CaptureError",
+    "CompileError",
     "DeepLift",
     "DeepLiftError",
     "ForwardError",

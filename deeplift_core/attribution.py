@@ -1,8 +1,9 @@
 """`DeepLift`: contribution scores of a model's inputs against references."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import fields
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves
 
 from deeplift_core import targets
-from deeplift_core.batch import BatchScorer, Task
+from deeplift_core.batch import BatchScorer
 from deeplift_core.capture import borrowed, record_model
 from deeplift_core.errors import OptionError, TargetError
 from deeplift_core.graph import Graph
@@ -23,6 +24,7 @@ from deeplift_core.randomness import check_repeatable
 from deeplift_core.results import Attribution, NodeInfo
 from deeplift_core.rule_names import parse_rule
 from deeplift_core.rules.base import NoRuleError
+from deeplift_core.steps import GradientSteps, Steps, Task
 from deeplift_core.targets import Target
 
 Tensors = Tensor | tuple[Tensor, ...]
@@ -61,6 +63,10 @@ class DeepLift:
         To compute in; the model's own by default, the first input's where the model has none.
     device : torch.device or str, optional
         To compute on; the model's own by default.
+    compile : bool
+        Compile forward pass and reverse walk with torch.compile when the first batch comes: seconds to a
+        minute for each target, and faster from then on. The rules "gradient" and "integrated-gradients"
+        are not compiled. Scores agree with those of ``compile=False`` to rounding.
 
     Raises
     ------
@@ -86,8 +92,10 @@ class DeepLift:
         channel_axis: int | None = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
+        compile: bool = False,  # noqa: A002 - torch's own word for it
     ) -> None:
         self._model = model
+        self._compile = compile
         self._set_rule(rule, layer_rules)
         self._output, self._logits, self._centre = output, logits, centre
         self._channel_axis = channel_axis
@@ -167,8 +175,20 @@ class DeepLift:
             plan.reached(self._explained)
             plan.check_patterns()
         self._plan = plan
-        self._scorer = BatchScorer(plan, self._rule, self._steps, self._channel_axis)
+        self._scorer = BatchScorer(
+            plan, self._make_steps(), exact=not self._steps, channel_axis=self._channel_axis
+        )
         return self._scorer
+
+    def _make_steps(self) -> Callable[[Sequence[Task], int | None], Steps]:
+        if self._steps:
+            return partial(GradientSteps, steps=self._steps, at_input=self._rule == "gradient")
+        if not self._compile:
+            return Steps
+        # torch's compiler takes seconds to import, and not everyone needs it.
+        from deeplift_core.compiled import CompiledSteps
+
+        return CompiledSteps
 
     def _recorded(self) -> Plan:
         if self._plan is None:
@@ -296,24 +316,50 @@ class DeepLift:
             If the target names no scalar.
         OptionError
             If shapes do not fit.
+        CompileError
+            If it is to be compiled, and torch cannot.
+        """
+        (result,) = self.attribute_targets(x, references, [target], per_reference=per_reference, layer=layer)
+        return result
+
+    def attribute_targets(
+        self,
+        x: Tensors,
+        references: Tensors,
+        targets: Sequence[Target],
+        *,
+        per_reference: bool = False,
+        layer: str | None = None,
+    ) -> list[Attribution]:
+        """What `attribute` returns for each of several targets, which share all forward passes.
+
+        Parameters
+        ----------
+        x, references, per_reference, layer
+            As for `attribute`.
+        targets : sequence of target
+            Each as for `attribute`.
+
+        Returns
+        -------
+        list of Attribution
+
+        Raises
+        ------
+        TargetError, OptionError, CompileError
+            As from `attribute`.
         """
         inputs, given = self._as_inputs(x), self._as_inputs(references)
         scorer = self._scorer or self._record(inputs)
         shared = self._check_shapes(inputs, given)
-        task = self._task(target, layer)
+        tasks = tuple(self._task(target, layer) for target in targets)
         with torch.inference_mode(mode=False), torch.no_grad():  # adjoints are taken by autograd
             batches = [
-                scorer.score(task, rows, refs, shared, per_reference)
+                scorer.score(tasks, rows, refs, shared=shared, per_reference=per_reference)
                 for rows, refs in _batches(inputs, given, self.batch_size, shared)
             ]
-        joined = {
-            item.name: _join([getattr(batch, item.name) for batch in batches], inputs[0].shape[0])
-            for item in fields(Attribution)
-        }
-        if layer is not None or not isinstance(x, tuple):
-            for name in ("contributions", "hypothetical", "multipliers"):
-                joined[name] = joined[name][0]
-        return Attribution(**joined)
+        one_input = layer is not None or not isinstance(x, tuple)
+        return [_joined(parts, inputs[0].shape[0], one_input) for parts in zip(*batches, strict=True)]
 
     def _check_shapes(self, inputs: tuple[Tensor, ...], references: tuple[Tensor, ...]) -> bool:
         """Whether the references are shared; refuses shapes that do not fit."""
@@ -403,6 +449,18 @@ def _batches(
             yield rows, [tensor.expand(size, *tensor.shape) for tensor in references]
         else:
             yield rows, [tensor[places] for tensor in references]
+
+
+def _joined(batches: Sequence[Attribution], rows: int, one_input: bool) -> Attribution:
+    """The results of all batches as one, without the rows that filled the last batch up."""
+    joined = {
+        item.name: _join([getattr(batch, item.name) for batch in batches], rows)
+        for item in fields(Attribution)
+    }
+    if one_input:
+        for name in ("contributions", "hypothetical", "multipliers"):
+            joined[name] = joined[name][0]
+    return Attribution(**joined)
 
 
 def _join(batches: list[Any], rows: int) -> Any:

@@ -1,6 +1,6 @@
 """Scores of one batch of exactly K rows against its references."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from deeplift_core.completeness import TOLERANCE, relative_error
 from deeplift_core.plan import Plan
-from deeplift_core.propagate import Score, gradients, scores
 from deeplift_core.results import Attribution
+from deeplift_core.steps import Steps, Task
 
 # Values of references that all sequences share are kept between calls, up to this many bytes.
 _SHARED_BYTES = 2 << 30
@@ -27,62 +27,75 @@ class _Pair:
     completeness_error: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """What one call explains: target and prediction nodes, and the layers that get scores."""
-
-    plan: Plan
-    target: int
-    prediction: int
-    layers: tuple[int, ...]
-    keep: frozenset[int]
-
-
 class BatchScorer:
-    """Scores batches; the input's forward values serve all its references.
+    """Scores batches; forward values serve all targets, and those of the input all its references.
 
     Parameters
     ----------
     plan : Plan
         The recording, and the rule of every node.
-    rule : str
-        Name of the rule.
-    steps : int
-        Gradients for each pair; 0 for DeepLIFT's own rules, 1 for the gradient at the input.
+    make_steps : callable
+        Makes the two steps of scoring for some tasks.
+    exact : bool
+        Whether summation-to-delta is promised.
     channel_axis : int or None
         Of the inputs; None to find it.
     """
 
-    def __init__(self, plan: Plan, rule: str, steps: int, channel_axis: int | None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        make_steps: Callable[[Sequence[Task], int | None], Steps],
+        *,
+        exact: bool,
+        channel_axis: int | None,
+    ) -> None:
         self._plan = plan
-        self._rule = rule
-        self._steps = steps
+        self._make_steps = make_steps
+        self._exact = exact
         self._channel_axis = channel_axis
+        self._steps: dict[tuple[Task, ...], Steps] = {}
         self._float64_plan: Plan | None = None
-        self._float64: dict[Task, Task] = {}
+        self._float64: dict[Task, Steps] = {}
         self._shared: dict[Any, tuple[tuple[Tensor, ...], dict[int, Any]]] = {}
 
     def score(
-        self, task: Task, rows: list[Tensor], references: list[Tensor], shared: bool, per_reference: bool
-    ) -> Attribution:
-        """Scores of one batch; rows that float32 rounds beyond the tolerance come from float64.
+        self,
+        tasks: tuple[Task, ...],
+        rows: list[Tensor],
+        references: list[Tensor],
+        *,
+        shared: bool,
+        per_reference: bool,
+    ) -> list[Attribution]:
+        """Scores of one batch for each task; rows that float32 rounds beyond the tolerance come from float64.
 
         That takes contributions that cancel to less than a thousandth of their size, and is rare.
         """
-        result = self._batch(task, rows, references, shared, per_reference)
-        if self._steps or rows[0].dtype != torch.float32 or rows[0].device.type == "mps":
-            return result
+        if tasks not in self._steps:
+            self._steps[tasks] = self._make_steps(tasks, self._channel_axis)
+        results = self._batch(self._steps[tasks], rows, references, shared, per_reference)
+        if not self._exact or rows[0].dtype != torch.float32 or rows[0].device.type == "mps":
+            return results
+        return [
+            self._mended(task, result, rows, references, per_reference)
+            for task, result in zip(tasks, results, strict=True)
+        ]
+
+    def _mended(
+        self,
+        task: Task,
+        result: Attribution,
+        rows: list[Tensor],
+        references: list[Tensor],
+        per_reference: bool,
+    ) -> Attribution:
         error = relative_error(result.completeness_error, result.output, result.reference_output)
         beyond = (error > TOLERANCE[torch.float32]).any(1)
         if not bool(beyond.any()):
             return result
-        exact = self._batch(
-            self._in_float64(task),
-            [tensor.double() for tensor in rows],
-            [tensor.double() for tensor in references],
-            False,
-            per_reference,
-        )
+        double_rows, double_references = ([t.double() for t in tensors] for tensors in (rows, references))
+        (exact,) = self._batch(self._in_float64(task), double_rows, double_references, False, per_reference)
         return Attribution(
             *(
                 _choose(beyond, getattr(exact, item.name), getattr(result, item.name))
@@ -90,7 +103,7 @@ class BatchScorer:
             )
         )
 
-    def _in_float64(self, task: Task) -> Task:
+    def _in_float64(self, task: Task) -> Steps:
         """The same task on a copy of the recording in float64: its nodes are at the same places."""
         if task not in self._float64:
             graph = self._plan.graph
@@ -101,105 +114,77 @@ class BatchScorer:
             plan.graph.follow(graph, torch.float64)
             if task.layers != tuple(graph.inputs):
                 plan = plan.scoring(task.layers[0])
-            self._float64[task] = replace(task, plan=plan)
+            self._float64[task] = Steps([replace(task, plan=plan)], self._channel_axis)
         return self._float64[task]
 
     def _batch(
-        self, task: Task, rows: list[Tensor], references: list[Tensor], shared: bool, per_reference: bool
-    ) -> Attribution:
+        self, steps: Steps, rows: list[Tensor], references: list[Tensor], shared: bool, per_reference: bool
+    ) -> list[Attribution]:
         """Scores of one batch of K rows, padding included."""
-        x = task.plan.graph.run(rows, [task.target, task.prediction], task.keep)
-        pairs = []
-        for place in range(references[0].shape[1]):
-            reference = [tensor[:, place].contiguous() for tensor in references]
-            pairs.append(
-                self._pair(task, x, self._reference_values(task, reference, place if shared else None))
-            )
+        x = steps.forward(rows)
+        pairs: list[list[_Pair]] = [[] for _ in steps.tasks]
+        for number in range(references[0].shape[1]):
+            reference = [tensor[:, number].contiguous() for tensor in references]
+            values = self._reference_values(steps, reference, number if shared else None)
+            for place, found in enumerate(pairs):
+                found.append(_pair(steps, place, x, values))
+        return [
+            _over_references(task, x, found, per_reference)
+            for task, found in zip(steps.tasks, pairs, strict=True)
+        ]
 
-        def over_references(name: str) -> list[Tensor | None]:
-            columns = zip(*(getattr(pair, name) for pair in pairs), strict=True)
-            combine = _stack if per_reference else _mean
-            return [None if column[0] is None else combine(column) for column in columns]
-
-        return Attribution(
-            over_references("contributions"),
-            over_references("hypothetical"),
-            over_references("multipliers"),
-            x[task.target],
-            torch.stack([pair.reference_output for pair in pairs], 1),
-            x[task.prediction],
-            torch.stack([pair.completeness_error for pair in pairs], 1),
-        )
-
-    def _reference_values(self, task: Task, reference: list[Tensor], place: int | None) -> dict[int, Any]:
+    def _reference_values(self, steps: Steps, reference: list[Tensor], number: int | None) -> dict[int, Any]:
         """Forward values at one reference; those of a shared reference are kept for the next batch."""
-        graph = task.plan.graph
-        if place is None:
-            return graph.run(reference, [task.target], task.keep)
-        key = (task.target, task.layers, place)
+        if number is None:
+            return steps.forward(reference)
+        key = (steps, number)
         known = self._shared.get(key)
         rows = tuple(tensor[:1] for tensor in reference)
         if known is not None and all(map(torch.equal, known[0], rows)):
             return known[1]
-        values = graph.run(reference, [task.target], task.keep)
+        values = steps.forward(reference)
         self._shared[key] = (tuple(row.clone() for row in rows), values)
         if sum(_bytes(kept) for _, kept in self._shared.values()) > _SHARED_BYTES:
             del self._shared[key]
         return values
 
-    def _pair(self, task: Task, x: dict[int, Any], reference: dict[int, Any]) -> _Pair:
-        """Contributions of one batch against one reference for each row."""
-        found = self._scores(task, x, reference)
-        contributions = [found[index].contribution for index in task.layers]
-        hypothetical = []
-        for index in task.layers:
-            here, there, m = x[index], reference[index], found[index].multiplier
-            axis = _channel_axis(here, self._channel_axis) if index in task.plan.graph.inputs else None
-            hypothetical.append(None if axis is None else _hypothetical(m, here, there, axis))
-        # In float64, so that what is reported is the scores' error and not that of adding them up.
-        flat = [item.reshape(item.shape[0], -1) for item in contributions]  # an input may be a number a row
-        total = sum(item.sum(1, dtype=torch.float64) for item in flat)
-        error = total - (x[task.target].double() - reference[task.target].double())
-        return _Pair(
-            contributions,
-            hypothetical,
-            [found[index].multiplier for index in task.layers],
-            reference[task.target],
-            error.to(x[task.target].dtype),
-        )
 
-    def _scores(self, task: Task, x: dict[int, Any], reference: dict[int, Any]) -> dict[int, Score]:
-        plan = task.plan
-        if not self._steps:
-            return scores(plan, task.target, task.layers, x, reference)
-        at_x = [x[index] for index in task.layers]
-        at_reference = [reference[index] for index in task.layers]
-        fractions = (
-            [1.0] if self._rule == "gradient" else [(k + 0.5) / self._steps for k in range(self._steps)]
-        )
-        total: dict[int, Tensor] = {}
-        for fraction in fractions:
-            point = [
-                there + fraction * (here - there) for here, there in zip(at_x, at_reference, strict=True)
-            ]
-            for index, gradient in gradients(plan.graph, task.target, point).items():
-                total[index] = total[index] + gradient if index in total else gradient
-        means = {index: value / len(fractions) for index, value in total.items()}
-        return {index: Score(mean, mean * (x[index] - reference[index])) for index, mean in means.items()}
+def _pair(steps: Steps, place: int, x: dict[int, Any], reference: dict[int, Any]) -> _Pair:
+    """Scores of one task for one batch against one reference for each row."""
+    found = steps.walk(place, x, reference)
+    target = steps.tasks[place].target
+    # In float64, so that what is reported is the scores' error and not that of adding them up.
+    flat = [item.contribution.reshape(x[target].shape[0], -1) for item in found]
+    total = sum(item.sum(1, dtype=torch.float64) for item in flat)
+    error = total - (x[target].double() - reference[target].double())
+    return _Pair(
+        [item.contribution for item in found],
+        [item.hypothetical for item in found],
+        [item.multiplier for item in found],
+        reference[target],
+        error.to(x[target].dtype),
+    )
 
 
-def _channel_axis(value: Tensor, given: int | None) -> int | None:
-    if given is not None:
-        return given % value.dim()
-    axes = [1, value.dim() - 1, *range(2, value.dim() - 1)]
-    return next((axis for axis in axes if 0 < axis < value.dim() and value.shape[axis] == 4), None)
+def _over_references(
+    task: Task, x: dict[int, Any], pairs: Sequence[_Pair], per_reference: bool
+) -> Attribution:
+    """Pairs of one task as one result."""
+    combine = _stack if per_reference else _mean
 
+    def of(name: str) -> list[Tensor | None]:
+        columns = zip(*(getattr(pair, name) for pair in pairs), strict=True)
+        return [None if column[0] is None else combine(column) for column in columns]
 
-def _hypothetical(m: Tensor, x: Tensor, reference: Tensor, axis: int) -> Tensor:
-    """m_b - sum_k ref_k m_k; 0 where neither the sequence nor the reference has a base."""
-    score = m - (reference * m).sum(axis, keepdim=True)
-    empty = ((x == 0) & (reference == 0)).all(axis, keepdim=True)
-    return score.masked_fill(empty, 0)
+    return Attribution(
+        of("contributions"),
+        of("hypothetical"),
+        of("multipliers"),
+        x[task.target],
+        torch.stack([pair.reference_output for pair in pairs], 1),
+        x[task.prediction],
+        torch.stack([pair.completeness_error for pair in pairs], 1),
+    )
 
 
 def _choose(rows: Tensor, chosen: Any, other: Any) -> Any:

@@ -52,6 +52,7 @@ _LEAVES_UNWRITTEN = {"empty", "empty_like", "empty_strided", "new_empty", "new_e
 _CHANGES_SHAPE = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_", "as_strided_"}
 # These hand values to Python or numpy without a call that a dispatch mode would see.
 _LEAVES_TORCH = {Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__}
+_BUILDS_FROM_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray}
 _OWN_FOLDERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
 
@@ -297,6 +298,10 @@ class _Exits(TorchFunctionMode):
         """Look at calls that leave torch, pass all others on."""
         if func in _LEAVES_TORCH and self._recorder.ref(args[0]) is not None:
             self._recorder.refuse_reading(f"Tensor.{func.__name__}")
+        if func in _BUILDS_FROM_NUMBERS and not isinstance(args[0], Tensor):
+            listed = any(self._recorder.ref(value) is not None for value in _tensors(args[0]))
+            if listed:
+                self._recorder.refuse_reading(f"torch.{func.__name__} of a list; torch.stack takes tensors")
         return func(*args, **(kwargs or {}))
 
 

@@ -13,6 +13,10 @@ class ForwardError(CaptureError):
     """The model's own forward failed on the example; the cause is the model's exception."""
 
 
+class CompileError(DeepLiftError):
+    """torch cannot compile the scoring of this model; it can be scored without."""
+
+
 class UnsupportedOpsError(DeepLiftError):
     """The model contains operations for which there is no rule.
 

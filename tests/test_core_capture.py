@@ -199,6 +199,8 @@ def test_a_branch_on_values_names_the_module() -> None:
         lambda x: 1.0 if torch.equal(x, x * 2) else 2.0,
         lambda x: 1.0 if (x > 0).all() else 2.0,
         lambda x: torch.unique(x).sum(),
+        lambda x: torch.tensor([[x[0, 0, 0]], [x[1, 1, 1]]]).sum(),
+        lambda x: torch.as_tensor([x[0, 0, 0] + 1.0]).sum(),
     ],
 )
 def test_values_do_not_leave_the_recording(leak: Callable[[torch.Tensor], Any]) -> None:

@@ -102,6 +102,18 @@ def test_contributions_are_shapley_values(name: str) -> None:
             torch.testing.assert_close(found[i, k], expected, rtol=0, atol=1e-10)
 
 
+def test_orders_without_a_value_are_left_out() -> None:
+    """0 to a negative power is met in one of two orders only."""
+    model = Net(lambda s, x: x[:, 0] ** x[:, 1])
+    x = torch.tensor([[2.0, -1.5], [0, 0.5]], dtype=D)
+    references = torch.tensor([[[0.0, 0.5]], [[2, -1.5]]], dtype=D)
+    found = DeepLift(model, x).attribute(x, references, target=()).contributions
+    first = [2**0.5, 2**-1.5 - 2**0.5]
+    torch.testing.assert_close(
+        found, torch.tensor([first, [-one for one in first]], dtype=D), rtol=0, atol=1e-12
+    )
+
+
 # ---- RevealCancel: two players
 
 

@@ -13,8 +13,8 @@ between the two values that it chooses from is its own, less what those values c
 masks as constants, as a gradient does, would leave that jump unexplained.
 """
 
-from collections.abc import Iterator
-from itertools import combinations
+from collections.abc import Iterator, Mapping
+from itertools import combinations, permutations
 from math import factorial
 from typing import ClassVar
 
@@ -61,16 +61,32 @@ class Interaction(Rule):
         ]
         values = {coalition: self._at(walk, coalition) for coalition in coalitions}
         slopes = {coalition: self._slopes(walk, coalition) for coalition in coalitions}
-        noise = resolution(*values.values(), units=2)
+        noise = resolution(values[frozenset()], values[frozenset(self.sources)], units=2)
+        gains = self._gains(values)
         for source in self.sources:
-            gain, limit = torch.zeros_like(fresh), torch.zeros_like(fresh)
+            gain, limit = gains[source], torch.zeros_like(fresh)
             for weight, others in self._weighted(source):
-                gain = gain + weight * (values[others | {source}] - values[others])
                 limit = limit + weight * slopes[others][source]
             delta = walk.delta(source)
             multiplier = quotient(gain, delta, delta == 0, limit, noise)
             shape = self.graph.nodes[source].shape
             yield source, Multipliers.same(sum_to_shape(fresh * multiplier, shape))
+
+    def _gains(self, values: Mapping[_Coalition, Tensor]) -> dict[int, Tensor]:
+        """Shapley values, as the mean over the orders in which quantities change.
+
+        Orders that pass through a combination without a value are left out: 0 to a power that turns from
+        positive to negative as the base turns from 0 to something has one order in which it stays finite.
+        """
+        total = {source: torch.zeros_like(values[frozenset()]) for source in self.sources}
+        count = torch.zeros_like(values[frozenset()])
+        for order in permutations(self.sources):
+            steps = [values[frozenset(order[:size])] for size in range(len(order) + 1)]
+            finite = torch.stack([step.isfinite() for step in steps]).all(0)
+            count = count + finite
+            for source, before, after in zip(order, steps, steps[1:], strict=False):
+                total[source] = total[source] + torch.where(finite, after - before, 0)
+        return {source: gain / count for source, gain in total.items()}
 
     def _weighted(self, source: int) -> Iterator[tuple[float, _Coalition]]:
         others = [other for other in self.sources if other != source]

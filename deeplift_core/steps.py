@@ -1,0 +1,117 @@
+"""The two steps of scoring: a forward pass that keeps what reverse walks read, and a walk for each target."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from deeplift_core.plan import Plan
+from deeplift_core.propagate import Score, gradients, scores
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What one call explains: target and prediction nodes, and the layers that get scores."""
+
+    plan: Plan
+    target: int
+    prediction: int
+    layers: tuple[int, ...]
+    keep: frozenset[int]
+
+
+class LayerScores(NamedTuple):
+    """Of one layer, for one batch against one reference for each row; tensors [K, ...]."""
+
+    contribution: Tensor
+    hypothetical: Tensor | None
+    multiplier: Tensor
+
+
+class Steps:
+    """Both steps as they are written, one operation after the other.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+        On one recording; they share the forward pass.
+    channel_axis : int or None
+        Of the inputs; None to find it.
+    """
+
+    def __init__(self, tasks: Sequence[Task], channel_axis: int | None) -> None:
+        self.tasks = tuple(tasks)
+        self.graph = tasks[0].plan.graph
+        self.wanted = sorted({node for task in tasks for node in (task.target, task.prediction)})
+        self._channel_axis = channel_axis
+
+    def forward(self, inputs: list[Tensor]) -> dict[int, Any]:
+        """Values of a batch [K, ...]: those that the walks read, the targets' and the predictions'."""
+        return self.graph.run(inputs, self.wanted, frozenset().union(*(task.keep for task in self.tasks)))
+
+    def walk(self, place: int, x: Mapping[int, Any], reference: Mapping[int, Any]) -> list[LayerScores]:
+        """Scores of every layer of one task, given the values at the input and at the reference."""
+        task = self.tasks[place]
+        found = self.scores(task, x, reference)
+        return [
+            LayerScores(
+                found[index].contribution,
+                self._hypothetical(index, found[index].multiplier, x[index], reference[index]),
+                found[index].multiplier,
+            )
+            for index in task.layers
+        ]
+
+    def scores(self, task: Task, x: Mapping[int, Any], reference: Mapping[int, Any]) -> dict[int, Score]:
+        """By DeepLIFT's rules."""
+        return scores(task.plan, task.target, task.layers, x, reference)
+
+    def _hypothetical(self, layer: int, m: Tensor, x: Tensor, reference: Tensor) -> Tensor | None:
+        """m_b - sum_k ref_k m_k; 0 where neither the sequence nor the reference has a base.
+
+        None for a layer that is no input with bases.
+        """
+        axis = _channel_axis(x, self._channel_axis) if layer in self.graph.inputs else None
+        if axis is None:
+            return None
+        score = m - (reference * m).sum(axis, keepdim=True)
+        empty = ((x == 0) & (reference == 0)).all(axis, keepdim=True)
+        return score.masked_fill(empty, 0)
+
+
+class GradientSteps(Steps):
+    """The rules for comparison: gradients in place of multipliers.
+
+    Parameters
+    ----------
+    tasks, channel_axis
+        As for `Steps`.
+    steps : int
+        Gradients for each pair, at the middles of as many parts of the way from reference to input.
+    at_input : bool
+        Take one at the input itself.
+    """
+
+    def __init__(
+        self, tasks: Sequence[Task], channel_axis: int | None, *, steps: int, at_input: bool
+    ) -> None:
+        super().__init__(tasks, channel_axis)
+        self._fractions = [1.0] if at_input else [(k + 0.5) / steps for k in range(steps)]
+
+    def scores(self, task: Task, x: Mapping[int, Any], reference: Mapping[int, Any]) -> dict[int, Score]:
+        """The mean of the gradients, times the difference."""
+        total: dict[int, Tensor] = {}
+        for fraction in self._fractions:
+            point = [reference[i] + fraction * (x[i] - reference[i]) for i in task.layers]
+            for index, gradient in gradients(self.graph, task.target, point).items():
+                total[index] = total[index] + gradient if index in total else gradient
+        means = {index: value / len(self._fractions) for index, value in total.items()}
+        return {index: Score(mean, mean * (x[index] - reference[index])) for index, mean in means.items()}
+
+
+def _channel_axis(value: Tensor, given: int | None) -> int | None:
+    if given is not None:
+        return given % value.dim()
+    axes = [1, value.dim() - 1, *range(2, value.dim() - 1)]
+    return next((axis for axis in axes if 0 < axis < value.dim() and value.shape[axis] == 4), None)
