@@ -59,7 +59,7 @@ def _block(before: int, after: int, width: int, dilation: int = 1, pool: int = 1
     "enformer", (128, 4), paper="Avsec et al. 2021, Nature Methods 18:1196",
     source="enformer-pytorch, Enformer", package="enformer-pytorch",
     heads=(Head("human", "human", (3, 2)), Head("mouse", "mouse", (3, 1))),
-    not_in_onnx="torch's exporters do not write lgamma, which the positions are computed with",
+    not_in_onnx="torch's exporters write no xlogy and lgamma, of which the positions are made",
 )  # fmt: skip
 def enformer() -> nn.Module:
     """Attention pools, and attention with positions by exponentials, masks and gamma densities."""
@@ -74,7 +74,7 @@ def enformer() -> nn.Module:
 @published(
     "borzoi", (4, 1024), paper="Linder et al. 2025, Nature Genetics 57:949",
     source="borzoi-pytorch, Borzoi", package="borzoi-pytorch", heads=(Head("first track", 0, (0, 8)),),
-    not_in_onnx="torch's exporters do not write its vmap of as_strided",
+    not_in_onnx="torch's older exporter writes no vmap of as_strided; the current one does",
 )  # fmt: skip
 def borzoi() -> nn.Module:
     """A U-net around attention, whose shift of positions is a view by strides."""
