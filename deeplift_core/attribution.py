@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves
 
 from deeplift_core import targets
@@ -225,6 +224,52 @@ class DeepLift:
         plan = self._recorded()
         return self._described(None if self._steps else plan, self._rule)
 
+    def compiled(self, targets: Sequence[Target] = (0,)) -> "DeepLift":
+        """The same recording with ``compile=True``, compiled for these targets.
+
+        Parameters
+        ----------
+        targets : sequence of target
+            As for `attribute`; any other target is compiled when it first comes.
+
+        Raises
+        ------
+        CompileError
+            If torch cannot compile, for instance for want of a C++ compiler.
+        """
+        other = copy(self)
+        other._compile = True
+        other._tasks = {}
+        other._make_plan(self._recorded().graph)
+        other.attribute_targets(*self.example_batch(1), targets)
+        return other
+
+    def example_batch(self, n_references: int) -> tuple[Tensors, Tensors]:
+        """A batch of random numbers and references of the recorded shapes, to try how long scoring takes.
+
+        Parameters
+        ----------
+        n_references : int
+            R.
+
+        Returns
+        -------
+        x, references : Tensor [K, ...], [K, R, ...], or tuples of them for a model with several inputs
+            The same ones every time.
+        """
+        graph = self._recorded().graph
+        generator = torch.Generator().manual_seed(0)
+        x: list[Tensor] = []
+        references: list[Tensor] = []
+        for node in (graph.nodes[index] for index in graph.inputs):
+            for batches, shape in (
+                (x, node.shape),
+                (references, (node.shape[0], n_references, *node.shape[1:])),
+            ):
+                drawn = torch.rand(shape, generator=generator)
+                batches.append(drawn.to(dtype=node.dtype, device=graph.device))
+        return (x[0], references[0]) if len(x) == 1 else (tuple(x), tuple(references))
+
     def nodes_under(self, rule: str, layer_rules: Mapping[str, str] | None = None) -> list[NodeInfo]:
         """`nodes` as another rule would have them, where that has no rule for some of them, too.
 
@@ -259,7 +304,7 @@ class DeepLift:
         return [
             NodeInfo(
                 node.name,
-                str(node.op) if isinstance(node.op, OpOverload) else node.op_name,
+                node.called,
                 node.module,
                 rule_of(node.index),
                 node.source,

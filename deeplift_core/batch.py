@@ -157,12 +157,13 @@ def _pair(steps: Steps, place: int, x: dict[int, Any], reference: dict[int, Any]
     flat = [item.contribution.reshape(x[target].shape[0], -1) for item in found]
     total = sum(item.sum(1, dtype=torch.float64) for item in flat)
     error = total - (x[target].double() - reference[target].double())
+    dtype = torch.promote_types(x[target].dtype, torch.float32)
     return _Pair(
         [item.contribution for item in found],
         [item.hypothetical for item in found],
         [item.multiplier for item in found],
-        reference[target],
-        error.to(x[target].dtype),
+        reference[target].to(dtype),
+        error.to(dtype),
     )
 
 
@@ -171,6 +172,7 @@ def _over_references(
 ) -> Attribution:
     """Pairs of one task as one result."""
     combine = _stack if per_reference else _mean
+    dtype = pairs[0].reference_output.dtype
 
     def of(name: str) -> list[Tensor | None]:
         columns = zip(*(getattr(pair, name) for pair in pairs), strict=True)
@@ -180,9 +182,9 @@ def _over_references(
         of("contributions"),
         of("hypothetical"),
         of("multipliers"),
-        x[task.target],
+        x[task.target].to(dtype),
         torch.stack([pair.reference_output for pair in pairs], 1),
-        x[task.prediction],
+        x[task.prediction].to(dtype),
         torch.stack([pair.completeness_error for pair in pairs], 1),
     )
 

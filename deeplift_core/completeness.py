@@ -8,8 +8,9 @@ grows with the size of what cancels, so errors are taken relative to max(|Delta|
 import torch
 from torch import Tensor
 
-# Largest relative error for each precision.
-TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
+# Largest relative error for each precision. bfloat16 rounds outputs themselves by up to 0.4 %, nearly half of
+# 0.01 |output|: no promise can be kept there, and what a run warns of is errors of another size.
+TOLERANCE = {torch.bfloat16: 1.0, torch.float32: 1e-4, torch.float64: 1e-9}
 
 
 def relative_error(error: Tensor, output: Tensor, reference_output: Tensor) -> Tensor:

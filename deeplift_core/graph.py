@@ -68,8 +68,9 @@ class Node:
 
     @property
     def called(self) -> str:
-        """The operation as messages name it: "aten.relu.default"."""
-        return str(self.op) if isinstance(self.op, OpOverload) else self.op_name
+        """The operation as messages name it: "aten.relu.default", even where another function computes it."""
+        op = getattr(self.op, "stands_for", self.op)
+        return str(op) if isinstance(op, OpOverload) else self.op_name
 
     def describe(self) -> str:
         """Op, module and source line, as error messages show them."""

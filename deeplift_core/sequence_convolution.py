@@ -35,6 +35,9 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) 
     return result.squeeze(2)
 
 
+convolution.stands_for = aten.convolution.default  # type: ignore[attr-defined]
+
+
 def adjoint(m: Tensor, shape: torch.Size, weight: Tensor, settings: _Settings) -> Tensor:
     """Multipliers of the input of this ``shape`` [N, C, L], given those of :func:`convolution`'s result."""
     shape_only = m.new_zeros(()).expand(shape).unsqueeze(2)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from deeplift_core.plan import Plan
@@ -54,18 +55,20 @@ class Steps:
         """Scores of every layer of one task, given the values at the input and at the reference."""
         task = self.tasks[place]
         found = self.scores(task, x, reference)
-        return [
-            LayerScores(
-                found[index].contribution,
-                self._hypothetical(index, found[index].multiplier, x[index], reference[index]),
-                found[index].multiplier,
-            )
-            for index in task.layers
-        ]
+        return [self._finished(index, found[index], x[index], reference[index]) for index in task.layers]
 
     def scores(self, task: Task, x: Mapping[int, Any], reference: Mapping[int, Any]) -> dict[int, Score]:
         """By DeepLIFT's rules."""
         return scores(task.plan, task.target, task.layers, x, reference)
+
+    def _finished(self, layer: int, score: Score, x: Tensor, reference: Tensor) -> LayerScores:
+        """In float32 at least: what follows are sums and means of these."""
+        multiplier = _single(score.multiplier)
+        return LayerScores(
+            _single(score.contribution),
+            self._hypothetical(layer, multiplier, _single(x), _single(reference)),
+            multiplier,
+        )
 
     def _hypothetical(self, layer: int, m: Tensor, x: Tensor, reference: Tensor) -> Tensor | None:
         """m_b - sum_k ref_k m_k; 0 where neither the sequence nor the reference has a base.
@@ -108,6 +111,10 @@ class GradientSteps(Steps):
                 total[index] = total[index] + gradient if index in total else gradient
         means = {index: value / len(self._fractions) for index, value in total.items()}
         return {index: Score(mean, mean * (x[index] - reference[index])) for index, mean in means.items()}
+
+
+def _single(value: Tensor) -> Tensor:
+    return value.to(torch.promote_types(value.dtype, torch.float32))
 
 
 def _channel_axis(value: Tensor, given: int | None) -> int | None:

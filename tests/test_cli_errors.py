@@ -129,7 +129,9 @@ USER_ERRORS = {
         ["-m", pickled(), "--allow-pickle", *FASTA, *OUT, "--layer-rule", "foo*=rescale"],
         ["foo*", "'first'"]),
     "device that is not there": ([*NET, *FASTA, *OUT, "--device", "cuda:99999999999999999999"], ["cuda:9"]),
-    "more references than fit": ([*NET, *FASTA, *OUT, "--n-references", 10**9], ["memory", "--n-references"]),
+    "more references than fit": (
+        [*NET, *FASTA, *OUT, "--n-references", 10**9, "--compile", "off"],
+        ["memory", "--n-references"]),
     # references
     "background missing": ([*NET, *FASTA, *OUT, "--reference", "background:none.fa"], ["none.fa"]),
     "background of another length": (

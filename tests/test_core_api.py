@@ -319,7 +319,7 @@ def test_nodes_show_what_was_recorded() -> None:
     assert len({node.name for node in nodes}) == len(nodes)
     assert nodes[0].op == nodes[0].rule == "input"
     by_module = {node.module: node for node in nodes}
-    assert by_module["0.0"].op == "convolution"
+    assert by_module["0.0"].op == "aten.convolution.default"
     assert [by_module[f"0.{k}"].rule for k in (0, 1, 3, 4, 5)] == [
         "linear", "rescale", "linear", "revealcancel", "linear",
     ]  # fmt: skip

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+import deeplift_references
+from deeplift_cli.compiling import compiled_if_worth_it
 from deeplift_cli.errors import UserError
 from deeplift_cli.models import Layout, ModelFile, find_layout, read
 from deeplift_cli.models.layout import find_batch_size
@@ -49,14 +51,15 @@ class Explained:
         self,
         sequences: npt.NDArray[np.int8],
         references: npt.NDArray[np.float32],
-        target: int | tuple[int, ...],
-    ) -> Scores:
-        """Score [N, 4, L] against [N, R, 4, L] or [R, 4, L]."""
+    ) -> list[Scores]:
+        """Score [N, 4, L] against [N, R, 4, L] or [R, 4, L], for each target of the options."""
         with told(self.options):
-            return self.scorer.score(sequences, references, target)
+            return self.scorer.score(sequences, references, [spec.index for spec in self.options.targets])
 
 
-def explain(options: ScoreOptions, first_length: Callable[[], int], screen: Screen) -> Explained:
+def explain(
+    options: ScoreOptions, first_length: Callable[[], int], n_sequences: int, screen: Screen
+) -> Explained:
     """Read the model and record it.
 
     Parameters
@@ -64,6 +67,8 @@ def explain(options: ScoreOptions, first_length: Callable[[], int], screen: Scre
     options : ScoreOptions
     first_length : callable
         Length of the input's first sequence: what a model that takes any length is recorded with.
+    n_sequences : int
+        How many there are, as far as known: whether compiling pays.
     screen : Screen
         Gets lines that the user should read.
 
@@ -85,6 +90,9 @@ def explain(options: ScoreOptions, first_length: Callable[[], int], screen: Scre
         explainer = _record(options, model, layout, length)
         for spec in options.targets:
             explainer.check_target(spec.index)
+        takes_count = deeplift_references.parse_spec(options.reference)[0].takes_count
+        pairs = n_sequences * (options.n_references if takes_count else 1) * (2 if options.rc_average else 1)
+        explainer = compiled_if_worth_it(explainer, options, pairs, screen)
     _describe(screen, model, layout, length, explainer)
     scorer = Scorer(explainer, layout, rc_average=options.rc_average)
     return Explained(model, length, only_length is None, explainer.batch_size, scorer, options)

@@ -58,6 +58,7 @@ class ScoreOptions(ModelOptions):
     strand_aware: bool = False
     overlap: str = "nearest-centre"
     max_completeness_error: float | None = None
+    compile: str = "auto"
     overwrite: bool = False
 
     def for_target(self, path: Path, target: TargetSpec) -> Path:

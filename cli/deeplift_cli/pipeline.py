@@ -70,7 +70,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     _check_outputs(written, options)
     source = _open_source(options, screen)
     sizes = _chrom_sizes(options, source)
-    explained = explain(options, source.first_length, screen)
+    explained = explain(options, source.first_length, source.n_records, screen)
     records = Records(options, source, explained)
     if sizes is not None:
         records.check_places(sizes)
@@ -177,10 +177,8 @@ class _Job:
         references = self._references(batch)
         identical = (references == batch.sequences[:, None]).all(axis=(-1, -2)).sum(axis=1)
         shared = self._reference.shared and bool(batch.sequences.any(axis=1).all())
-        for spec, file in self._files.items():
-            scores = self._explained.score(
-                batch.sequences, references[0] if shared else references, spec.index
-            )
+        found = self._explained.score(batch.sequences, references[0] if shared else references)
+        for (spec, file), scores in zip(self._files.items(), found, strict=True):
             _check_finite(self._options.model, batch, scores)
             self._summary.completeness[spec.label].add(relative_completeness_error(scores))
             file.append(_scored(batch, scores, identical))

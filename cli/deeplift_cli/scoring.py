@@ -1,5 +1,6 @@
 """Scores of one batch of sequences in the tool's own layout, [N, 4, L] in the order ACGT."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +9,9 @@ import numpy.typing as npt
 import torch
 
 from deeplift_cli.models import Layout
-from deeplift_core import DeepLift
+from deeplift_core import Attribution, DeepLift
 
+Index = int | tuple[int, ...]
 Float = npt.NDArray[np.float32]
 
 
@@ -36,6 +38,16 @@ def reverse_complement(one_hot: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return one_hot[..., ::-1, ::-1]
 
 
+def _mean_of_strands(forward: Scores, turned: Scores) -> Scores:
+    return Scores(
+        (forward.hypothetical + reverse_complement(turned.hypothetical)) / 2,
+        (forward.prediction + turned.prediction) / 2,
+        (forward.output + turned.output) / 2,
+        (forward.reference_output + turned.reference_output) / 2,
+        (forward.completeness_error + turned.completeness_error) / 2,
+    )
+
+
 class Scorer:
     """Runs `deeplift_core.DeepLift` on numpy arrays.
 
@@ -56,25 +68,25 @@ class Scorer:
         self._rc_average = rc_average
 
     def score(
-        self, sequences: npt.NDArray[np.int8], references: Float, target: int | tuple[int, ...]
-    ) -> Scores:
-        """Score sequences [N, 4, L] against references [N, R, 4, L], or [R, 4, L] for all."""
-        forward = self._one_strand(sequences, references, target)
+        self, sequences: npt.NDArray[np.int8], references: Float, targets: Sequence[Index]
+    ) -> list[Scores]:
+        """Scores for each target of sequences [N, 4, L] against references [N, R, 4, L], or [R, 4, L]."""
+        forward = self._one_strand(sequences, references, targets)
         if not self._rc_average:
             return forward
-        turned = self._one_strand(reverse_complement(sequences), reverse_complement(references), target)
-        return Scores(
-            (forward.hypothetical + reverse_complement(turned.hypothetical)) / 2,
-            (forward.prediction + turned.prediction) / 2,
-            (forward.output + turned.output) / 2,
-            (forward.reference_output + turned.reference_output) / 2,
-            (forward.completeness_error + turned.completeness_error) / 2,
-        )
+        turned = self._one_strand(reverse_complement(sequences), reverse_complement(references), targets)
+        return [_mean_of_strands(*both) for both in zip(forward, turned, strict=True)]
 
     def _one_strand(
-        self, sequences: npt.NDArray[Any], references: npt.NDArray[Any], target: int | tuple[int, ...]
-    ) -> Scores:
-        result = self._explainer.attribute(self._to_model(sequences), self._to_model(references), target)
+        self, sequences: npt.NDArray[Any], references: npt.NDArray[Any], targets: Sequence[Index]
+    ) -> list[Scores]:
+        results = self._explainer.attribute_targets(
+            self._to_model(sequences), self._to_model(references), targets
+        )
+        return [self._as_arrays(result) for result in results]
+
+    def _as_arrays(self, result: Attribution) -> Scores:
+        assert isinstance(result.hypothetical, torch.Tensor)
         hypothetical = self._layout.from_model(result.hypothetical)
         return Scores(
             *(

@@ -13,6 +13,7 @@ from deeplift_cli.commands.shared_options import (
     ALLOW_PICKLE,
     ALPHABET,
     BATCH_SIZE,
+    COMPILE,
     DEVICE,
     FILE,
     LAYER_RULE,
@@ -112,6 +113,7 @@ _OPTIONS = (
     DEVICE,
     THREADS,
     PRECISION,
+    COMPILE,
     click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
     ALLOW_PICKLE,
 )  # fmt: skip

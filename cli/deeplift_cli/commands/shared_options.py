@@ -121,10 +121,17 @@ THREADS = click.option(
 )
 PRECISION = click.option(
     "--precision",
-    type=click.Choice(["float32", "float64"]),
+    type=click.Choice(["float32", "bfloat16", "float64"]),
     default="float32",
     show_default=True,
     help="To compute in.",
+)
+COMPILE = click.option(
+    "--compile",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="Compile the model's scoring first; auto does where the job is long enough.",
 )
 ALLOW_PICKLE = click.option(
     "--allow-pickle", is_flag=True, help="Load pickled modules too, which can run any code."

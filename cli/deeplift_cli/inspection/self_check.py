@@ -40,7 +40,7 @@ def check(
 ) -> SelfCheck:
     """Score the sample and compare sums of contributions with differences of the output."""
     scorer = Scorer(explainer, layout, rc_average=False)
-    scores = scorer.score(sample.sequences, sample.references, target)
+    (scores,) = scorer.score(sample.sequences, sample.references, [target])
     errors = relative_completeness_error(scores)
     return SelfCheck(
         rule,

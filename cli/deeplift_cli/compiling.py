@@ -1,0 +1,78 @@
+"""Whether to compile a model's scoring, and what to do where that fails."""
+
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from os import environ
+
+import torch
+
+from deeplift_cli.options import ScoreOptions
+from deeplift_cli.screen import Screen
+from deeplift_core import CompileError, DeepLift
+
+# Compiling takes some seconds, and more with the number of operations: measured on two cores, generously.
+_SECONDS = 15.0
+_SECONDS_PER_OPERATION = 0.15
+# The part of the time that it saves, at the least that is worth waiting for (docs/performance.md).
+_SAVES = 0.1
+_COMPILERS = ("c++", "g++", "clang++")
+
+
+def compiled_if_worth_it(explainer: DeepLift, options: ScoreOptions, pairs: int, screen: Screen) -> DeepLift:
+    """Compile as `--compile` says: always, never, or where the job is long enough.
+
+    Parameters
+    ----------
+    explainer : DeepLift
+        Recorded, not compiled.
+    options : ScoreOptions
+    pairs : int
+        Of a sequence and a reference, in the whole job; each strand counts.
+    screen : Screen
+        Is told what was decided, and why where compiling failed.
+
+    Returns
+    -------
+    DeepLift
+        The one given, where it is not compiled.
+    """
+    targets = [spec.index for spec in options.targets]
+    if options.compile == "off" or (options.compile == "auto" and not _worth_it(explainer, targets, pairs)):
+        return explainer
+    # It says on the screen, in passing, that there is no CUDA.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    started = time.perf_counter()
+    try:
+        compiled = explainer.compiled(targets)
+    except CompileError as error:
+        screen.note(f"not compiled: {error}")
+        return explainer
+    screen.note(
+        f"compiled the model's scoring in {time.perf_counter() - started:.0f} s (--compile off: don't)"
+    )
+    return compiled
+
+
+def _worth_it(explainer: DeepLift, targets: Sequence[int | tuple[int, ...]], pairs: int) -> bool:
+    if explainer.device.type == "cpu" and not _has_compiler():
+        return False
+    cost = _SECONDS + _SECONDS_PER_OPERATION * len(explainer.nodes) * len(targets)
+    return _SAVES * pairs * _seconds_per_pair(explainer, targets) > cost
+
+
+def _has_compiler() -> bool:
+    return any(shutil.which(name) for name in (environ.get("CXX"), *_COMPILERS) if name)
+
+
+def _seconds_per_pair(explainer: DeepLift, targets: Sequence[int | tuple[int, ...]]) -> float:
+    """The second of two batches with two references each; the first one also prepares."""
+    x, references = explainer.example_batch(2)
+    for _ in range(2):
+        started = time.perf_counter()
+        explainer.attribute_targets(x, references, targets)
+        if explainer.device.type == "cuda":
+            torch.cuda.synchronize(explainer.device)
+        seconds = time.perf_counter() - started
+    return seconds / (2 * explainer.batch_size)
