@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RESULTS := demo-results
+# A process for each core, of one thread each.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .PHONY: demo test zoo clean
 
@@ -19,11 +21,11 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(PYTEST)
 
-# The whole zoo through ONNX: an hour or so.
+# The whole zoo through ONNX and compiled: an hour or two.
 zoo: $(VENV)/.installed-dev
-	$(BIN)/pytest -m "zoo or not zoo" tests/test_zoo.py tests/test_onnx_zoo.py
+	$(PYTEST) -m "zoo or not zoo" tests/test_zoo.py tests/test_onnx_zoo.py tests/test_core_compiled.py
 
 # A stamp for each set of packages: a second run installs nothing.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python

@@ -87,7 +87,8 @@ class CompiledSteps(Steps):
 
     def _traced_walk(self, place: int, kept: list[int], values: Mapping[int, Any]) -> fx.GraphModule:
         def walk(x: list[Any], reference: list[Any]) -> list[tuple[Tensor | None, ...]]:
-            pair = (dict(zip(kept, side, strict=True)) for side in (x, reference))
+            # Rules may look at values of which nothing comes in the end: any will do for those.
+            pair = ({**values, **dict(zip(kept, side, strict=True))} for side in (x, reference))
             return [tuple(found) for found in super(CompiledSteps, self).walk(place, *pair)]
 
         at_input = [values[index] for index in kept]

@@ -1,0 +1,132 @@
+"""Compiled scoring gives the scores of scoring step by step; targets scored together those of each alone."""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from zoo import ENTRIES, Entry
+
+from deeplift_core import CompileError, DeepLift
+
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="torch compiles with a C++ compiler"
+)
+# One for each way in which steps are traced: split multipliers, kernels with several results, autograd.
+BY_DEFAULT = {
+    "relu_module", "glu", "attention_written_out", "layer_norm", "pool_max_overlapping", "act_gelu",
+    "sorted_features", "select_where_other", "residual_inplace", "control_track", "pool_noisy_or",
+}  # fmt: skip
+ALL = [pytest.param(name, marks=() if name in BY_DEFAULT else (pytest.mark.zoo,)) for name in ENTRIES]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_compiler() -> Iterator[None]:
+    yield
+    torch._dynamo.reset()
+
+
+def unpacked(values: tuple[Tensor, ...]) -> Any:
+    return values if len(values) > 1 else values[0]
+
+
+def scored(entry: Entry, dtype: torch.dtype, *, compiled: bool) -> list[Tensor]:
+    """Contributions to each input, three rows in batches of two."""
+    x = entry.inputs(3)
+    output = "expression" if entry.name == "several_outputs" else 0
+    example = unpacked(tuple(value[:2] for value in x))
+    explainer = DeepLift(entry.make(), example, dtype=dtype, compile=compiled, output=output)
+    found = explainer.attribute(
+        unpacked(x), unpacked(entry.references(x, 2)), per_reference=True
+    ).contributions
+    return list(found) if isinstance(found, tuple | list) else [found]
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ALL)
+def test_compiled_scores_equal_those_of_single_steps(name: str) -> None:
+    entry = ENTRIES[name]
+    both = (scored(entry, torch.float32, compiled=compiled) for compiled in (False, True))
+    for plain, compiled in zip(*both, strict=True):
+        scale = max(1e-6, float(plain.abs().max()))
+        torch.testing.assert_close(compiled, plain, rtol=0, atol=1e-5 * scale)
+
+
+@needs_compiler
+def test_bfloat16_compiled_correlates_with_float32() -> None:
+    entry = ENTRIES["residual_inplace"]
+    (exact,) = scored(entry, torch.float32, compiled=False)
+    (found,) = scored(entry, torch.bfloat16, compiled=True)
+    assert found.dtype == torch.float32
+    for pair in zip(exact.flatten(0, 1), found.flatten(0, 1), strict=True):
+        assert torch.corrcoef(torch.stack([value.flatten() for value in pair]))[0, 1] > 0.97
+
+
+@needs_compiler
+def test_a_batch_equal_to_its_references_gets_exactly_nothing_in_bfloat16() -> None:
+    """Both forward passes are one function: compiled apart they would round differently."""
+    entry = ENTRIES["residual_inplace"]
+    (x,) = entry.inputs(2)
+    explainer = DeepLift(entry.make(), x, dtype=torch.bfloat16, compile=True)
+    result = explainer.attribute(x, x[:, None])
+    assert result.contributions.count_nonzero() == 0
+    assert result.completeness_error.count_nonzero() == 0
+
+
+def model() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv1d(4, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(60, 8), nn.ReLU(), nn.Linear(8, 5)
+        ).eval()
+
+
+def data() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(5, 4, 12, generator=generator), torch.randn(5, 3, 4, 12, generator=generator)
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=needs_compiler)])
+def test_targets_together_are_targets_by_themselves(compiled: bool) -> None:
+    x, references = data()
+    targets = [0, 3, lambda y: y[:, 1] - y[:, 2], ("1", (2, 3))]
+    together = DeepLift(model(), x[:2], compile=compiled).attribute_targets(x, references, targets)
+    single = DeepLift(model(), x[:2])
+    for target, found in zip(targets, together, strict=True):
+        alone = single.attribute(x, references, target)
+        for name in (
+            "contributions",
+            "hypothetical",
+            "multipliers",
+            "output",
+            "reference_output",
+            "prediction",
+        ):
+            torch.testing.assert_close(getattr(found, name), getattr(alone, name), rtol=1e-5, atol=1e-6)
+
+
+@needs_compiler
+def test_compiled_of_a_recording_leaves_the_recording_as_it_was() -> None:
+    x, references = data()
+    plain = DeepLift(model(), x[:2])
+    compiled = plain.compiled([1])
+    assert compiled is not plain
+    assert compiled.nodes == plain.nodes
+    found, expected = (one.attribute(x, references, 1).contributions for one in (compiled, plain))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_what_cannot_be_compiled_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, references = data()
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no working C++ compiler\nand more")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.raises(CompileError, match="cannot compile the scoring of this model: no working C"):
+        DeepLift(model(), x[:2], compile=True).attribute(x, references)
+    with pytest.raises(CompileError):
+        DeepLift(model(), x[:2]).compiled()
+    assert DeepLift(model(), x[:2], rule="gradient", compile=True).attribute(x, references) is not None
