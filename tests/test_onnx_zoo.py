@@ -137,7 +137,7 @@ def _loaded(path: Path, kind: str, opset: int) -> ModelFile:
         pytest.fail(f"{kind} {opset}: {error}")
 
 
-@pytest.mark.parametrize(("name", "kind", "opset", "batch"), _combinations())
+@pytest.mark.parametrize(("name", "kind", "opset", "batch"), list(_combinations()))
 def test_through_onnx(name: str, kind: str, opset: int, batch: str, tmp_path: Path) -> None:
     entry = ENTRIES[name]
     path = tmp_path / "model.onnx"
