@@ -1,7 +1,11 @@
-"""The main job: sequences -> references -> scores -> outputs, in batches of a fixed number of rows."""
+"""The main job: sequences -> references -> scores -> outputs, in batches of a fixed number of rows.
+
+Three stages overlap: one thread reads sequences and makes their references, the main thread runs the model,
+and each output compresses and writes on threads of its own.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 import deeplift_references
+from deeplift_cli.ahead import Ahead
 from deeplift_cli.batches import Batch, Records, Source
 from deeplift_cli.errors import UserError
 from deeplift_cli.explaining import Explained, explain
@@ -25,6 +30,7 @@ from deeplift_cli.outputs import (
     write_bigwig,
 )
 from deeplift_cli.outputs.publish import Publication
+from deeplift_cli.preparing import Preparation, Prepared
 from deeplift_cli.reference_kinds.saved import ReferenceFile
 from deeplift_cli.scoring import Scores, reverse_complement
 from deeplift_cli.screen import Screen
@@ -40,6 +46,8 @@ Progress = Callable[[int, int], None]
 _EXEMPT = ("gradient", "integrated-gradients")
 # Rows of a first pass over the input, which runs no model.
 _OBSERVED_ROWS = 256
+# One is ready, one in the making: with 20 references a batch of 64 sequences of 2,114 bp takes 43 MB.
+_BATCHES_AHEAD = 2
 
 
 def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Summary, list[Path]]:
@@ -83,8 +91,9 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     with deferred(), ExitStack() as stack:
         job = _Job(options, explained, reference, summary, stack)
         summary.start_scoring()
+        batches = stack.enter_context(Ahead(job.prepared(records), _BATCHES_AHEAD))
         with interruptible():
-            for batch in records.batches(explained.batch_size, job.skip):
+            for batch in batches:
                 job.score(batch)
                 progress(summary.scored + summary.skipped, source.n_records)
                 check_stopped()
@@ -165,37 +174,28 @@ class _Job:
         publication = stack.enter_context(Publication())
         return stack.enter_context(ReferenceFile(publication.temporary(self._options.save_references)))
 
-    def skip(self, record: Skipped) -> None:
-        """Note a record that is not scored."""
+    def prepared(self, records: Records) -> Generator[Prepared, None, None]:
+        """Batches for `score`; they may be made on another thread."""
+        preparation = Preparation(records, self._reference, self._saved)
+        return preparation.batches(self._explained.batch_size, self._skip)
+
+    def _skip(self, record: Skipped) -> None:
+        """Note a record that is not scored, where batches are made."""
         self._first_skipped = self._first_skipped or record
         self._summary.skip(record)
         for file in self._files.values():
             file.skip(record)
 
-    def score(self, batch: Batch) -> None:
+    def score(self, prepared: Prepared) -> None:
         """Score one batch for every target and hand it to the outputs."""
-        references = self._references(batch)
-        identical = (references == batch.sequences[:, None]).all(axis=(-1, -2)).sum(axis=1)
-        shared = self._reference.shared and bool(batch.sequences.any(axis=1).all())
-        found = self._explained.score(batch.sequences, references[0] if shared else references)
+        batch, identical = prepared.batch, prepared.identical
+        found = self._explained.score(batch.sequences, prepared.references)
         for (spec, file), scores in zip(self._files.items(), found, strict=True):
             _check_finite(self._options.model, batch, scores)
             self._summary.completeness[spec.label].add(relative_completeness_error(scores))
             file.append(_scored(batch, scores, identical))
         self._summary.scored += len(batch.regions)
         self._summary.identical += int((identical > 0).sum())
-
-    def _references(self, batch: Batch) -> npt.NDArray[np.float32]:
-        rows = np.array([region.index for region in batch.regions])
-        try:
-            references = self._reference(batch.sequences, rows)
-        except ValueError as error:
-            raise UserError(f"references: {error}") from error
-        if self._saved is not None and self._reference.shared:
-            self._saved.shared(self._reference.common(self._explained.length))
-        elif self._saved is not None:
-            self._saved.append(references, batch.sequences)
-        return references
 
     def finish(self) -> None:
         """Refuse to publish outputs without a single score.
@@ -257,9 +257,9 @@ def _make_reference(options: ScoreOptions, records: Records, length: int) -> Ref
 
 def _scored(batch: Batch, scores: Scores, identical: npt.NDArray[Any]) -> ScoredBatch:
     """Rows in genome orientation, as they are stored."""
-    sequences, hypothetical = batch.sequences.copy(), scores.hypothetical.copy()
-    for array in (sequences, hypothetical):
-        array[batch.turned] = reverse_complement(array[batch.turned])
+    sequences, hypothetical = batch.sequences, scores.hypothetical
+    if batch.turned.any():
+        sequences, hypothetical = (_turned(array, batch.turned) for array in (sequences, hypothetical))
     return ScoredBatch(
         batch.regions,
         sequences,
@@ -272,12 +272,18 @@ def _scored(batch: Batch, scores: Scores, identical: npt.NDArray[Any]) -> Scored
     )
 
 
+def _turned(array: npt.NDArray[Any], rows: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    turned = array.copy()
+    turned[rows] = reverse_complement(array[rows])
+    return turned
+
+
 def _check_finite(model: Path, batch: Batch, scores: Scores) -> None:
     """Refuse scores that no file of scores should hold: NaN, infinity, or beyond float32."""
-    largest = np.finfo(np.float32).max
+    if _are_finite(scores.output, scores.reference_output, scores.hypothetical):
+        return
     for row, region in enumerate(batch.regions):
-        values = (scores.output[row], scores.reference_output[row], scores.hypothetical[row])
-        if not all((np.abs(value) <= largest).all() for value in values):
+        if not _are_finite(scores.output[row], scores.reference_output[row], scores.hypothetical[row]):
             at_reference = np.asarray(scores.reference_output[row]).ravel()
             odd = next(
                 (value for value in (scores.output[row], *at_reference) if not np.isfinite(value)), None
@@ -287,6 +293,12 @@ def _check_finite(model: Path, batch: Batch, scores: Scores) -> None:
                 f"{model} cannot be explained at record {region.index + 1} ({region.name}): {why} for it or "
                 "a reference of it; check the model, or leave the record out"
             )
+
+
+def _are_finite(*arrays: npt.NDArray[Any]) -> bool:
+    """Whether all are numbers that float32 can hold; NaN is found by its comparisons, which are false."""
+    largest = np.finfo(np.float32).max
+    return all(-largest <= array.min() and array.max() <= largest for array in arrays)
 
 
 def _completeness(options: ScoreOptions) -> Completeness:
