@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from real_models import insert, table
+from pages import insert, table
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))

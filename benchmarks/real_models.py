@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 import torch
+from pages import insert, table
 from torch import nn
 
 from deeplift_cli.main import run as deeplift
@@ -33,7 +34,6 @@ Array = npt.NDArray[Any]
 Predict = Callable[[Array], Array]
 
 RULES = ("genomics-default", "rescale")
-MARKS = ("<!-- measured: begin -->", "<!-- measured: end -->")
 BASES = "ACGT"
 TOLERANCE = 1e-4  # of summation-to-delta in float32, relative
 
@@ -416,13 +416,6 @@ def compare_with_tangermeme(shared: Path, folder: Path) -> list[list[str]]:
     return rows
 
 
-def table(header: str, rows: Iterable[list[str]]) -> str:
-    """A markdown table; ``header`` has its columns separated by |."""
-    columns = header.split("|")
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(cell.strip() for cell in line)} |" for line in lines)
-
-
 def report(shared: Path) -> str:
     """Everything, as markdown."""
     with tempfile.TemporaryDirectory() as name:
@@ -452,13 +445,6 @@ def report(shared: Path) -> str:
             table(peer, peers),
         ]
     )
-
-
-def insert(page: Path, text: str) -> None:
-    """Replace what stands between the page's two marks."""
-    before, _, rest = page.read_text().partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    page.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}")
 
 
 def main() -> None:
