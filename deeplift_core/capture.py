@@ -69,6 +69,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._calls: dict[Any, Ref] = {}
         self.refusal: CaptureError | None = None
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Torch asks this; with its own answer, yes, the first call imports all of dynamo: over a second."""
+        return False
+
     # ---- tensors and nodes
 
     def bind(self, tensor: Tensor, ref: Ref) -> None:

@@ -26,6 +26,7 @@ from deeplift_cli.commands.shared_options import (
     parsed,
     with_options,
 )
+from deeplift_cli.importing import undisturbed
 from deeplift_cli.options import ScoreOptions
 from deeplift_cli.outputs.overlap import RULES as OVERLAPS
 from deeplift_cli.target_specs import parse_targets
@@ -135,8 +136,9 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
     """
     _refuse_contradictions(context, given)
     # These import torch, which takes seconds that --help should not.
-    from deeplift_cli.pipeline import score
-    from deeplift_cli.screen import Screen
+    with undisturbed():
+        from deeplift_cli.pipeline import score
+        from deeplift_cli.screen import Screen
 
     screen = Screen(quiet=quiet, verbose=verbose)
     options = ScoreOptions(**given)

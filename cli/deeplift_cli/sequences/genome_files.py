@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyfaidx import Faidx, FastaIndexingError
-
 from deeplift_cli.errors import UserError
 from deeplift_cli.sequences.cache import CacheEntry
 from deeplift_cli.sequences.fasta import read_fasta, require_heading
@@ -112,6 +110,8 @@ def _is_sound_index(fai: Path, genome: Path) -> bool:
 
 def _build_index(genome: Path, entry: CacheEntry, suffixes: tuple[str, ...], note: Note) -> bool:
     """Index the genome in the cache; False where pyfaidx refuses the file."""
+    from pyfaidx import Faidx, FastaIndexingError  # a fifth of the time that --help may take
+
     note(f"indexing genome {genome}, once, to {entry.path(_FAI)}")
     try:
         with entry.build(*suffixes) as paths:

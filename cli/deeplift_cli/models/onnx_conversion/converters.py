@@ -1,7 +1,4 @@
-"""Converters for our own ops, in onnx2torch's registry, and the conversion itself.
-
-Importing this takes seconds, as onnx2torch imports torchvision.
-"""
+"""Converters for our own ops, in onnx2torch's registry, and the conversion itself."""
 
 from collections.abc import Callable
 from typing import Any
