@@ -4,7 +4,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs.columns import FILTERS, ArrayColumn, Column, TextColumn
+from deeplift_cli.outputs.columns import FILTERS, ArrayColumn, Column, TextColumn, compressing_threads
 from deeplift_cli.outputs.guarded_file import GuardedFile
 from deeplift_cli.outputs.narrowpeak import NarrowPeakFile
 from deeplift_cli.outputs.publish import Publication, check_writable
@@ -28,7 +28,6 @@ FORMAT_VERSION = 1
 _CHUNK_BYTES = 512 * 1024  # below HDF5's chunk cache of 1 MiB, so that readers unpack a chunk once
 _ROW_CHUNK = 1024
 _BATCHES_AHEAD = 2
-_COMPRESSING_THREADS = 4  # each manages some 5,000 sequences of 2,114 bp in a second
 
 
 @dataclass
@@ -129,14 +128,8 @@ class ScoreFile:
             self._file = stack.enter_context(h5py.File(self._guarded, "w"))
             datasets = _create_datasets(self._file, self._length, self._n_references, self._dtype)
             self.set_attrs(self._attrs | {"format": FORMAT, "format_version": FORMAT_VERSION})
-            threads = min(_COMPRESSING_THREADS, os.cpu_count() or 1)
-            pool = stack.enter_context(ThreadPoolExecutor(threads, "deeplift-compressor"))
-            self._columns: dict[str, Column] = {
-                name: TextColumn(dataset)
-                if h5py.check_string_dtype(dataset.dtype)
-                else ArrayColumn(dataset, pool)
-                for name, dataset in datasets.items()
-            }
+            pool = stack.enter_context(compressing_threads())
+            self._columns = {name: _column(dataset, pool) for name, dataset in datasets.items()}
             self._thread = stack.enter_context(ThreadPoolExecutor(1, "deeplift-writer"))
             stack.push(self._finish)
             self._stack = stack.pop_all()
@@ -267,6 +260,11 @@ def _create_datasets(
 
     datasets = {name: create(name, rows_per_chunk, (4, length), kind) for name, kind in wide.items()}
     return datasets | {name: create(name, _ROW_CHUNK, rest, kind) for name, (rest, kind) in narrow.items()}
+
+
+def _column(dataset: h5py.Dataset, pool: Executor) -> Column:
+    is_text = h5py.check_string_dtype(dataset.dtype) is not None
+    return TextColumn(dataset) if is_text else ArrayColumn(dataset, pool)
 
 
 def _attribute(value: Any) -> Any:

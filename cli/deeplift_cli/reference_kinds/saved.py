@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.columns import FILTERS, ArrayColumn, compressing_threads
 from deeplift_cli.outputs.guarded_file import GuardedFile
 from deeplift_references import Reference, Settings, SharedReference, blank_missing, register
 
@@ -136,19 +137,22 @@ class ReferenceFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._column: ArrayColumn | None = None
 
     def __enter__(self) -> Self:
         self._guarded = GuardedFile(self._path)
         self._file = h5py.File(self._guarded, "w")
+        self._threads = compressing_threads()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._guarded:
-            self._file.close()
-            if kind is None:
-                self._check()
+        with self._guarded, self._file, self._threads:
+            if kind is None and self._column is not None:
+                self._column.finish()
+        if kind is None:
+            self._check()
 
     def shared(self, references: npt.NDArray[np.float32]) -> None:
         """Write one set [R, 4, L] for all sequences; nothing where it was written before.
@@ -170,23 +174,20 @@ class ReferenceFile:
         UserError
             If the disc is full.
         """
-        rows, *rest = references.shape
-        if _DATASET not in self._file:
-            self._file.create_dataset(
-                _DATASET,
-                (0, *rest),
-                np.float32,
-                maxshape=(None, *rest),
-                chunks=(1, *rest),
-                compression="gzip",
-                shuffle=True,
-            )
-            self._file.create_dataset(_DIGESTS, (0,), "S32", maxshape=(None,), chunks=(1024,))
-        for name, values in ((_DATASET, references), (_DIGESTS, [digest(item) for item in sequences])):
-            dataset = self._file[name]
-            dataset.resize(dataset.shape[0] + rows, axis=0)
-            dataset[-rows:] = values
+        if self._column is None:
+            self._column = self._create(references.shape[1:])
+        self._column.append(references)
+        digests = self._file[_DIGESTS]
+        digests.resize(len(digests) + len(sequences), axis=0)
+        digests[-len(sequences) :] = [digest(item) for item in sequences]
         self._check()
+
+    def _create(self, shape: tuple[int, ...]) -> ArrayColumn:
+        self._file.create_dataset(_DIGESTS, (0,), "S32", maxshape=(None,), chunks=(1024,))
+        dataset = self._file.create_dataset(
+            _DATASET, (0, *shape), np.float32, maxshape=(None, *shape), chunks=(1, *shape), **FILTERS
+        )
+        return ArrayColumn(dataset, self._threads)
 
     def _check(self) -> None:
         """Whether the disc took what was written so far."""

@@ -1,0 +1,361 @@
+"""Measure what `deeplift score` does beside the model: how fast, what it adds, its memory, its start-up.
+
+    python benchmarks/pipeline.py [--markdown docs/pipeline.md] [--regions 5000] [--model-regions 160]
+                                  [--references 4] [--largest 100000] [--rounds 5]
+
+Sequences are random, of 2,114 bp, and so are the scores that stand for a model's in the first tables: normal
+numbers, which compress worse than real contributions. `--markdown` puts the tables into that page, between
+its two marks. `--largest` is the number of regions up to which memory is measured.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from itertools import cycle
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does, before torch is imported
+
+import numpy as np
+import torch
+from real_models import insert, table
+from torch import Tensor, nn
+
+import deeplift_references
+from deeplift_cli import pipeline
+from deeplift_cli.batches import Batch, Records
+from deeplift_cli.explaining import Explained, explain
+from deeplift_cli.options import ScoreOptions
+from deeplift_cli.outputs import ScoredBatch, ScoreFile, write_bigwig
+from deeplift_cli.preparing import Preparation, Prepared
+from deeplift_cli.scoring import Scores
+from deeplift_cli.screen import Screen
+from deeplift_cli.sequences import FastaSource
+
+LENGTH = 2114
+SPACING = 3000  # of regions along a chromosome
+BATCH = 64
+SCREEN = Screen(quiet=True)
+COMMAND = [sys.executable, "-c", "from deeplift_cli.main import main; main()"]
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+class Cheap(nn.Module):
+    """One dense layer on pooled sequences."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool1d(302)
+        self.dense = nn.Linear(4 * 7, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(self.pool(x).flatten(1))
+
+
+class BPNet64(nn.Module):
+    """BPNet's trunk with 64 filters and 8 dilated layers, and a head of counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv1d(4, 64, 21, padding=10), nn.ReLU())
+        self.dilated = nn.ModuleList(
+            nn.Sequential(nn.Conv1d(64, 64, 3, padding=2**i, dilation=2**i), nn.ReLU()) for i in range(1, 9)
+        )
+        self.counts = nn.Linear(64, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        for layer in self.dilated:
+            x = x + layer(x)
+        return self.counts(x.mean(-1))
+
+
+@dataclass(frozen=True)
+class Work:
+    """A folder with models and sequences."""
+
+    folder: Path
+
+    def model(self, make: type[nn.Module]) -> Path:
+        """The model as TorchScript, with weights from a seed."""
+        path = self.folder / f"{make.__name__}.pt"
+        if not path.exists():
+            torch.manual_seed(0)
+            torch.jit.trace(make().eval(), torch.zeros(2, 4, LENGTH)).save(str(path))
+        return path
+
+    def fasta(self, n: int) -> Path:
+        """Random sequences with places on a chromosome, so that they can go to a bigWig."""
+        path = self.folder / f"{n}.fa"
+        if not path.exists():
+            rng = np.random.default_rng(0)
+            with path.open("wb") as file:
+                for i in range(n):
+                    letters = np.frombuffer(b"ACGT", np.uint8)[rng.integers(0, 4, LENGTH)].tobytes()
+                    start = SPACING * i
+                    file.write(b">chr1:%d-%d\n%s\n" % (start, start + LENGTH, letters))
+        return path
+
+    def options(
+        self, make: type[nn.Module], n: int, references: int, batch: int | None = None
+    ) -> ScoreOptions:
+        """A job, uncompiled."""
+        return ScoreOptions(
+            model=self.model(make),
+            fasta=self.fasta(n),
+            out=self.folder / "scores.h5",
+            n_references=references,
+            batch_size=batch,
+            overwrite=True,
+            compile="off",
+        )
+
+
+class Canned(Explained):
+    """Stands for a model that takes no time: it returns parts of the same random scores."""
+
+    def score(self, sequences: np.ndarray, references: np.ndarray) -> list[Scores]:
+        rows, n_references = len(sequences), references.shape[-3]
+        part = canned(n_references)
+        return [Scores(*(getattr(part, field.name)[:rows] for field in fields(Scores)))]
+
+
+CANNED: dict[int, Scores] = {}
+
+
+def canned(n_references: int) -> Scores:
+    """Random scores of one batch."""
+    if n_references not in CANNED:
+        rng = np.random.default_rng(1)
+        CANNED[n_references] = Scores(
+            rng.standard_normal((BATCH, 4, LENGTH)).astype(np.float32) * np.float32(0.01),
+            *(rng.standard_normal(BATCH) for _ in range(2)),
+            rng.standard_normal((BATCH, n_references)),
+            np.zeros((BATCH, n_references)),
+        )
+    return CANNED[n_references]
+
+
+@contextmanager
+def explained_as(explained: Explained) -> Iterator[None]:
+    """Within, jobs use this model."""
+    original = pipeline.explain
+    pipeline.explain = lambda *_: explained  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        pipeline.explain = original
+
+
+def records(options: ScoreOptions, explained: Explained) -> Records:
+    """The sequences of a job."""
+    assert options.fasta is not None
+    return Records(options, FastaSource(options.fasta), explained)
+
+
+def prepared(options: ScoreOptions, explained: Explained) -> Iterator[Prepared]:
+    """Batches and references of a job."""
+    reference = deeplift_references.make(options.reference, n_references=options.n_references)
+    preparation = Preparation(records(options, explained), reference, None)
+    return preparation.batches(explained.batch_size, lambda _: None)
+
+
+def made_explained(options: ScoreOptions) -> Explained:
+    """The model, read and recorded."""
+    return explain(options, lambda: LENGTH, 1, SCREEN)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall-clock time."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def medians(rounds: int, contenders: dict[str, Callable[[], float]]) -> dict[str, float]:
+    """Median of each contender's measurements; they take turns."""
+    found: dict[str, list[float]] = {name: [] for name in contenders}
+    for name, _ in zip(cycle(contenders), range(rounds * len(contenders)), strict=False):
+        found[name].append(contenders[name]())
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def drain(items: Iterable[object]) -> None:
+    """Go through all, and keep none."""
+    for _ in items:
+        pass
+
+
+def throughput(work: Work, n: int, rounds: int) -> str:
+    """Everything but the model, and each stage by itself."""
+    options = work.options(Cheap, n, references=1, batch=BATCH)
+    real = made_explained(options)
+    free = Canned(**{field.name: getattr(real, field.name) for field in fields(Explained)})
+    batches = [item.batch for item in prepared(options, free)]
+
+    def job(explained: Explained) -> float:
+        with explained_as(explained):
+            return pipeline.score(options, SCREEN, lambda *_: None)[0].scoring_seconds
+
+    jobs = {
+        "everything but the model": lambda: job(free),
+        "with one dense layer on pooled sequences": lambda: job(real),
+    }
+    stages = {
+        "reading, one-hot": lambda: seconds(lambda: drain(records(options, free).batches(BATCH))),
+        "the same and references": lambda: seconds(lambda: drain(prepared(options, free))),
+        "HDF5": lambda: seconds(lambda: write_scores(work, batches)),
+        "bigWig": lambda: seconds(lambda: write_tracks(work, n)),
+    }
+    found = medians(rounds, jobs | stages)
+    columns = "seconds|regions per second|microseconds each"
+    return "\n\n".join(
+        [
+            f"{n:,} regions with one reference, batches of {BATCH}, medians of {rounds} runs.",
+            table(f"whole job, while scoring|{columns}", [rates(name, found[name], n) for name in jobs]),
+            table(f"stage by itself|{columns}", [rates(name, found[name], n) for name in stages]),
+        ]
+    )
+
+
+def rates(text: str, taken: float, n: int) -> list[str]:
+    """A row of seconds, regions per second and the inverse."""
+    return [text, f"{taken:.2f}", f"{n / taken:,.0f}", f"{1e6 * taken / n:,.0f}"]
+
+
+def write_scores(work: Work, batches: Sequence[Batch]) -> None:
+    """Write canned scores."""
+    with ScoreFile(work.folder / "alone.h5", length=LENGTH, n_references=1, attrs={}, overwrite=True) as file:
+        for batch in batches:
+            rows = len(batch.regions)
+            parts = (getattr(canned(1), field.name)[:rows] for field in fields(Scores))
+            file.append(ScoredBatch(batch.regions, batch.sequences, *parts, np.zeros(rows, int)))
+
+
+def write_tracks(work: Work, n: int) -> None:
+    """Write what `write_scores` wrote as bigWig."""
+    write_bigwig(
+        work.folder / "alone.bw", work.folder / "alone.h5", {"chr1": SPACING * (n + 1)}, overwrite=True
+    )
+
+
+def overhead(work: Work, n: int, references: int, rounds: int) -> str:
+    """A job against nothing but calls of the model, on batches that were made before."""
+    options = work.options(BPNet64, n, references)
+    explained = made_explained(options)
+    ready = list(prepared(options, explained))
+
+    def bare() -> float:
+        return seconds(lambda: [explained.score(item.batch.sequences, item.references) for item in ready])
+
+    def job() -> float:
+        with explained_as(explained):
+            return pipeline.score(options, SCREEN, lambda *_: None)[0].scoring_seconds
+
+    bare()
+    found = medians(rounds, {"bare": bare, "job": job})
+    added = found["job"] / found["bare"] - 1
+    return "\n\n".join(
+        [
+            f"{n:,} regions, {references} references, batches of {explained.batch_size}, medians of {rounds} "
+            "runs that took turns.",
+            table(
+                "calls of the model alone, s|whole job while scoring, s|added",
+                [[f"{found['bare']:.2f}", f"{found['job']:.2f}", f"{added:+.1%}"]],
+            ),
+        ]
+    )
+
+
+def run(*arguments: object) -> tuple[float, float]:
+    """Run the command; wall-clock seconds and the largest resident memory in MB."""
+    started = time.perf_counter()
+    process = subprocess.Popen([*COMMAND, *map(str, arguments)], stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    taken = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"failed: {arguments}")
+    return taken, used.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+
+
+def memory(work: Work, largest: int) -> str:
+    """Resident memory of whole processes, and how long they take."""
+    rows = list[list[str]]()
+    first = 0.0
+    for n in sorted({min(1000, largest), min(10_000, largest), largest}):
+        model, fasta = work.model(Cheap), work.fasta(n)
+        taken, used = run(
+            "score", "-q", "-m", model, "-f", fasta, "-o", work.folder / "m.h5", "--overwrite",
+            "--n-references", 1, "--batch-size", BATCH, "--compile", "off",
+        )  # fmt: skip
+        first = first or used
+        rows.append([f"{n:,}", f"{used:,.0f}", f"{used / first - 1:+.1%}", f"{taken:.1f}"])
+        fasta.unlink()
+    return table("regions|largest resident memory, MB|against the first|seconds in all", rows)
+
+
+def start(work: Work, rounds: int) -> str:
+    """How long the command takes where there is next to nothing to do."""
+    ten = work.folder / "ten.fa"
+    with (EXAMPLES / "sequences.fa").open() as file:
+        ten.write_text(">" + ">".join(file.read().split(">")[1:11]))
+    scores = work.folder / "ten.h5"
+    commands: dict[str, tuple[object, ...]] = {
+        "deeplift --help": ("--help",),
+        "deeplift score --help": ("score", "--help"),
+        "deeplift inspect --help": ("inspect", "--help"),
+        "deeplift score, 10 sequences of the embedded example": (
+            "score", "-q", "-m", EXAMPLES / "tal1_gata.onnx", "-f", ten, "-o", scores, "--overwrite",
+        ),
+    }  # fmt: skip
+    found = medians(rounds, {name: lambda words=words: run(*words)[0] for name, words in commands.items()})
+    return table("command|seconds", [[f"`{name}`", f"{found[name]:.2f}"] for name in commands])
+
+
+def report(options: argparse.Namespace) -> str:
+    """All tables, as markdown."""
+    with tempfile.TemporaryDirectory() as name:
+        work = Work(Path(name))
+        return "\n\n".join(
+            [
+                "### Everything but the model",
+                throughput(work, options.regions, options.rounds),
+                "### BPNet-64",
+                overhead(work, options.model_regions, options.references, options.rounds),
+                "### Memory",
+                memory(work, options.largest),
+                "### Start-up",
+                start(work, options.rounds),
+            ]
+        )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Measure what deeplift score does beside the model.")
+    for name, default in [
+        ("regions", 5000),
+        ("model-regions", 160),
+        ("references", 4),
+        ("largest", 100_000),
+        ("rounds", 5),
+    ]:
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--markdown", type=Path, help="page to put the tables into")
+    options = parser.parse_args()
+    text = report(options)
+    print(text)
+    if options.markdown:
+        insert(options.markdown, text)
+
+
+if __name__ == "__main__":
+    main()
