@@ -36,7 +36,7 @@ REFERENCES = 20
 PEER_BATCHES = (8, 32, 64)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Ours against ours, relative to the largest contribution; the lowest correlation of ours in bfloat16.
-SAME, ALIKE = 1e-5, 0.99
+SAME, ALIKE = 1e-4, 0.9
 
 
 @dataclass
