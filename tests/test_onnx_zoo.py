@@ -44,12 +44,7 @@ def _combinations() -> Iterator[Any]:
             yield pytest.param(name, *one, id="-".join(map(str, (name, *one))), marks=marks)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def export(entry: Entry, path: Path, kind: str, opset: int, batch: str) -> None:

@@ -32,12 +32,7 @@ HEADS = [(name, head.name) for name, found in ARCHITECTURES.items() for head in 
 IN_ONNX = [name for name, found in ARCHITECTURES.items() if found.not_in_onnx is None]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @cache

@@ -1,6 +1,5 @@
 """Every model of the zoo scores exactly: as a whole, operation by operation, in every spelling."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,12 +23,7 @@ ALL = pytest.mark.parametrize("name", ENTRIES)
 BY_RULE = pytest.mark.parametrize("rule", RULES)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def unpacked(values: tuple[Tensor, ...]) -> Any:
