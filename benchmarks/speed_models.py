@@ -153,11 +153,11 @@ class Case:
 
 
 CASES = {
-    "BPNet, 64 filters": Case(lambda: bpnet(64), 2114, 8),
+    "BPNet, 64 filters": Case(lambda: bpnet(64), 2114, 4),
     "BPNet, 512 filters": Case(lambda: bpnet(512), 2114, 1),
-    "Basset": Case(basset, 600, 16),
-    "DeepSEA": Case(deepsea, 1000, 8),
-    "SpliceAI-like": Case(spliceai, 5000, 2),
-    "Enformer-like, small": Case(enformer, 2048, 8),
+    "Basset": Case(basset, 600, 8),
+    "DeepSEA": Case(deepsea, 1000, 4),
+    "SpliceAI-like": Case(spliceai, 5000, 1),
+    "Enformer-like, small": Case(enformer, 2048, 4),
     "MMSplice-like, tiny": Case(mmsplice, 53, 256),
 }

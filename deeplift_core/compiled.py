@@ -16,6 +16,8 @@ from torch.utils._pytree import tree_map
 from deeplift_core.errors import CompileError
 from deeplift_core.steps import LayerScores, Steps, Task
 
+aten = torch.ops.aten
+
 # What torch raises where it cannot compile has no common class.
 _FAILURES = (RuntimeError, OSError, TypeError, ValueError, AssertionError)
 
@@ -83,7 +85,7 @@ class CompiledSteps(Steps):
             found = self.graph.run(inputs, self.wanted, read)
             return [found[index] for index in kept]
 
-        return make_fx(forward)(inputs), [self._traced_walk(place, kept, values) for place in places]
+        return _trace(forward)(inputs), [self._traced_walk(place, kept, values) for place in places]
 
     def _traced_walk(self, place: int, kept: list[int], values: Mapping[int, Any]) -> fx.GraphModule:
         def walk(x: list[Any], reference: list[Any]) -> list[tuple[Tensor | None, ...]]:
@@ -92,10 +94,31 @@ class CompiledSteps(Steps):
             return [tuple(found) for found in super(CompiledSteps, self).walk(place, *pair)]
 
         at_input = [values[index] for index in kept]
-        traced = make_fx(walk)(at_input, _apart(at_input))
+        traced = _trace(walk)(at_input, _apart(at_input))
         traced.graph.eliminate_dead_code()
         traced.recompile()
         return traced
+
+
+def _sum_in_double(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    if x.dtype != torch.float32 or dtype not in (None, torch.float32):
+        return NotImplemented
+    return aten.sum.dim_IntList(x, dim, keepdim, dtype=torch.float64).to(torch.float32)
+
+
+def _mean_in_double(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    if x.dtype != torch.float32 or dtype not in (None, torch.float32):
+        return NotImplemented
+    return aten.mean.dim(x, dim, keepdim, dtype=torch.float64).to(torch.float32)
+
+
+# Compiled loops add numbers up one after the other, which over thousands of positions costs the digits that
+# summation-to-delta is checked by; torch's own kernels add them up in a tree.
+_IN_DOUBLE = {aten.sum.dim_IntList: _sum_in_double, aten.mean.dim: _mean_in_double}
+
+
+def _trace(step: Callable[..., Any]) -> Callable[..., fx.GraphModule]:
+    return make_fx(step, decomposition_table=_IN_DOUBLE)
 
 
 def _apart(values: Any) -> Any:
