@@ -44,6 +44,15 @@ SPACING = 3000  # of regions along a chromosome
 BATCH = 64
 SCREEN = Screen(quiet=True)
 COMMAND = [sys.executable, "-c", "from deeplift_cli.main import main; main()"]
+# What the kernel reports of a child is at least what its parent held when it began, so a child says its own.
+PEAK = """
+import re, os, sys
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from deeplift_cli.main import run
+code = run()
+print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+sys.exit(code)
+"""
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
@@ -246,44 +255,77 @@ def write_tracks(work: Work, n: int) -> None:
     )
 
 
+class Watched(Explained):
+    """A model whose calls are timed."""
+
+    def score(self, sequences: np.ndarray, references: np.ndarray) -> list[Scores]:
+        started = time.perf_counter()
+        found = super().score(sequences, references)
+        IN_MODEL.append(time.perf_counter() - started)
+        return found
+
+
+IN_MODEL: list[float] = []
+
+
 def overhead(work: Work, n: int, references: int, rounds: int) -> str:
     """A job against nothing but calls of the model, on batches that were made before."""
     options = work.options(BPNet64, n, references)
-    explained = made_explained(options)
+    made = made_explained(options)
+    explained = Watched(**{field.name: getattr(made, field.name) for field in fields(Explained)})
     ready = list(prepared(options, explained))
+    outside: list[float] = []
 
     def bare() -> float:
         return seconds(lambda: [explained.score(item.batch.sequences, item.references) for item in ready])
 
     def job() -> float:
+        IN_MODEL.clear()
         with explained_as(explained):
-            return pipeline.score(options, SCREEN, lambda *_: None)[0].scoring_seconds
+            taken = pipeline.score(options, SCREEN, lambda *_: None)[0].scoring_seconds
+        outside.append(1 - sum(IN_MODEL) / taken)
+        return taken
 
     bare()
-    found = medians(rounds, {"bare": bare, "job": job})
-    added = found["job"] / found["bare"] - 1
+    times: list[tuple[float, float]] = [(bare(), job()) for _ in range(rounds)]
+    added = [whole / alone - 1 for alone, whole in times]
     return "\n\n".join(
         [
-            f"{n:,} regions, {references} references, batches of {explained.batch_size}, medians of {rounds} "
-            "runs that took turns.",
+            f"{n:,} regions, {references} references, batches of {explained.batch_size}; medians (and "
+            f"ranges) of {rounds} pairs of runs.",
             table(
-                "calls of the model alone, s|whole job while scoring, s|added",
-                [[f"{found['bare']:.2f}", f"{found['job']:.2f}", f"{added:+.1%}"]],
+                "calls of the model alone, s|whole job while scoring, s|added|share outside the calls",
+                [
+                    [
+                        ranged([alone for alone, _ in times], ".2f"),
+                        ranged([whole for _, whole in times], ".2f"),
+                        ranged(added, "+.1%"),
+                        ranged(outside, ".1%"),
+                    ]
+                ],
             ),
         ]
     )
 
 
-def run(*arguments: object) -> tuple[float, float]:
-    """Run the command; wall-clock seconds and the largest resident memory in MB."""
-    started = time.perf_counter()
-    process = subprocess.Popen([*COMMAND, *map(str, arguments)], stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    taken = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"failed: {arguments}")
-    return taken, used.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+def ranged(values: Sequence[float], form: str) -> str:
+    """Median, smallest and largest."""
+    middle, least, most = (format(f(values), form) for f in (statistics.median, min, max))
+    return f"{middle} ({least} to {most})"
+
+
+def run(*arguments: object) -> str:
+    """Run the command and return what it prints."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+
+
+def peak(*arguments: object) -> float:
+    """Largest resident memory of the command, in MB; needs Linux."""
+    words = [sys.executable, "-c", PEAK, *map(str, arguments)]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+    return int(done.stdout.split()[-1]) / 1024
 
 
 def memory(work: Work, largest: int) -> str:
@@ -292,10 +334,12 @@ def memory(work: Work, largest: int) -> str:
     first = 0.0
     for n in sorted({min(1000, largest), min(10_000, largest), largest}):
         model, fasta = work.model(Cheap), work.fasta(n)
-        taken, used = run(
+        started = time.perf_counter()
+        used = peak(
             "score", "-q", "-m", model, "-f", fasta, "-o", work.folder / "m.h5", "--overwrite",
             "--n-references", 1, "--batch-size", BATCH, "--compile", "off",
         )  # fmt: skip
+        taken = time.perf_counter() - started
         first = first or used
         rows.append([f"{n:,}", f"{used:,.0f}", f"{used / first - 1:+.1%}", f"{taken:.1f}"])
         fasta.unlink()
@@ -316,7 +360,9 @@ def start(work: Work, rounds: int) -> str:
             "score", "-q", "-m", EXAMPLES / "tal1_gata.onnx", "-f", ten, "-o", scores, "--overwrite",
         ),
     }  # fmt: skip
-    found = medians(rounds, {name: lambda words=words: run(*words)[0] for name, words in commands.items()})
+    found = medians(
+        rounds, {name: lambda words=words: seconds(lambda: run(*words)) for name, words in commands.items()}
+    )
     return table("command|seconds", [[f"`{name}`", f"{found[name]:.2f}"] for name in commands])
 
 

@@ -97,8 +97,8 @@ def main() -> NoReturn:
     """Entry point of the console script."""
     stopping.stop_on_signals()
     # Read when torch is imported. By default torch's threads wait for each other in a loop that keeps their
-    # core busy, also where the one that they wait for is off its core because the pipeline's other threads
-    # use it: measured, that makes a model up to five times as slow.
+    # core busy, also where the one that they wait for has no core because another thread has it. On a machine
+    # with other work that made jobs several times as slow (docs/pipeline.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
