@@ -11,9 +11,6 @@ pass of each sequence, and a forward and a backward pass of each reference. Medi
 import argparse
 import json
 import platform
-import resource
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -35,8 +32,8 @@ from deeplift_core import DeepLift
 REFERENCES = 20
 PEER_BATCHES = (8, 32, 64)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-# Ours against ours, relative to the largest contribution; the lowest correlation of ours in bfloat16.
-SAME, ALIKE = 1e-4, 0.9
+# Ours against ours, relative to the largest contribution.
+SAME = 1e-4
 
 
 @dataclass
@@ -125,7 +122,7 @@ def compared(bench: Bench, results: dict[str, Tensor]) -> dict[str, float]:
     Raises
     ------
     SystemExit
-        If ours differ from each other by more than rounding.
+        If ours in float32 differ from each other by more than rounding.
     """
     found = {}
     for rule in ("rescale", "genomics-default"):
@@ -136,10 +133,8 @@ def compared(bench: Bench, results: dict[str, Tensor]) -> dict[str, float]:
             raise SystemExit(f"compiled scores differ by {off:.1e} under {rule}")
         found[f"compiled off, {rule}"] = off
         for how in ("eager", "compiled"):
-            alike = correlation(exact, results[f"ours, bfloat16, {how}, {rule}"], bench.x)
-            if alike < ALIKE:
-                raise SystemExit(f"bfloat16, {how}, {rule}: correlation {alike}")
-            found[f"bfloat16 {how}, {rule}"] = alike
+            other = results[f"ours, bfloat16, {how}, {rule}"]
+            found[f"bfloat16 {how}, {rule}"] = correlation(exact, other, bench.x)
     exact = results["ours, float32, eager, rescale"]
     for name, other in results.items():
         if name.startswith("tangermeme, float32"):
@@ -187,33 +182,9 @@ def rows_of(found: dict[str, Any]) -> tuple[list[str], list[str]]:
     return line, [found["model"], str(count), *times, f"{100 * spread:.0f} %"]
 
 
-def peak_memory(name: str, who: str) -> float:
-    """Megabytes that one contender adds to a process that holds model and data, at 8 pairs a batch."""
-    command = [sys.executable, __file__, "--memory-of", who, name]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
-
-
-def memory_of(name: str, who: str) -> float:
-    """In this process: what :func:`peak_memory` asks for."""
-    bench = Bench(CASES[name])
-    bench.x, bench.references = bench.x[:8], bench.references[:8]
-    if who == "ours":
-        explainer = DeepLift(bench.model, bench.x, rule="rescale")
-        run: Callable[[], Any] = lambda: explainer.attribute(bench.x, bench.references)  # noqa: E731
-    else:
-        run = bench.peer("float32", 8)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    run()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-
-
 def report(found: list[dict[str, Any]]) -> str:
     """Both tables, as markdown."""
     ratios, times = zip(*map(rows_of, found), strict=True)
-    memory = [
-        [one["model"], *(f"{peak_memory(one['model'], who):.0f}" for who in ("ours", "tangermeme"))]
-        for one in found
-    ]
     machine = f"{torch.get_num_threads()} threads of {_processor()}; torch {torch.__version__}"
     modes = "float32|float32 compiled|bfloat16|bfloat16 compiled"
     return "\n\n".join(
@@ -227,8 +198,6 @@ def report(found: list[dict[str, Any]]) -> str:
             ),
             "### Milliseconds a sequence",
             table(f"model|sequences|{modes}|tangermeme|bare model|largest spread", times),
-            "### Memory, megabytes that scoring adds, batches of 8",
-            table("model|deeplift|tangermeme", memory),
         ]
     )
 
@@ -249,12 +218,8 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, metavar="PAGE")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--memory-of", choices=["ours", "tangermeme"], help=argparse.SUPPRESS)
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    if given.memory_of:
-        print(memory_of(given.models[0], given.memory_of))
-        return
     found = []
     for name in given.models or CASES:
         found.append(measure(name, given.repeats, peers=True))
