@@ -12,6 +12,8 @@ import onnx
 import pytest
 import torch
 
+from deeplift_cli.main import run as deeplift
+
 ort = pytest.importorskip("onnxruntime")
 onnx2torch = pytest.importorskip("onnx2torch")
 
@@ -367,3 +369,17 @@ def test_plot_says_in_one_line_what_is_wrong(small, monkeypatch, arguments, word
     with pytest.raises(SystemExit) as caught:
         plot.main()
     assert_one_line(caught.value, "plot.py: ", *words)
+
+
+def test_bfloat16_scores_correlate_with_those_in_float32(tmp_path):
+    """Contributions of the observed bases, sequence by sequence, on a trained model."""
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        out = tmp_path / f"{precision}.h5"
+        files = ["-m", str(MODEL), "-f", str(FASTA), "-o", str(out)]
+        assert deeplift(["score", *files, "--precision", precision, "--compile", "off", "--quiet"]) == 0
+        with h5py.File(out) as file:
+            found[precision] = file["projected_shap/seq"][:].sum(1)
+    correlations = [np.corrcoef(*pair)[0, 1] for pair in zip(*found.values(), strict=True)]
+    assert min(correlations) >= 0.999
+    assert np.median(correlations) >= 0.9999
