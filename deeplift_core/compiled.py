@@ -100,21 +100,20 @@ class CompiledSteps(Steps):
         return traced
 
 
-def _sum_in_double(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    if x.dtype != torch.float32 or dtype not in (None, torch.float32):
-        return NotImplemented
-    return aten.sum.dim_IntList(x, dim, keepdim, dtype=torch.float64).to(torch.float32)
+def _in_double(total: Callable[..., Tensor]) -> Callable[..., Any]:
+    """A sum or mean of float32 numbers that adds up in float64."""
 
+    def accurate(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+        if x.dtype != torch.float32 or dtype not in (None, torch.float32):
+            return NotImplemented
+        return total(x, dim, keepdim, dtype=torch.float64).to(torch.float32)
 
-def _mean_in_double(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    if x.dtype != torch.float32 or dtype not in (None, torch.float32):
-        return NotImplemented
-    return aten.mean.dim(x, dim, keepdim, dtype=torch.float64).to(torch.float32)
+    return accurate
 
 
 # Compiled loops add numbers up one after the other, which over thousands of positions costs the digits that
 # summation-to-delta is checked by; torch's own kernels add them up in a tree.
-_IN_DOUBLE = {aten.sum.dim_IntList: _sum_in_double, aten.mean.dim: _mean_in_double}
+_IN_DOUBLE = {total: _in_double(total) for total in (aten.sum.dim_IntList, aten.mean.dim)}
 
 
 def _trace(step: Callable[..., Any]) -> Callable[..., fx.GraphModule]:

@@ -208,6 +208,14 @@ class Rule(ABC):
         """P and Q of the output; unless a rule says otherwise they start afresh from its sign."""
         return Parts.of(walk.delta(self.node.index))
 
+    def _fresh(self, walk: Walk, m: Multipliers) -> Tensor:
+        """One multiplier of the output, for operations that start afresh from its sign."""
+        return m.by_sign(walk.delta(self.node.index)) if m.split else m.positive
+
+    def _stacked(self, values: Mapping[int, Tensor]) -> Tensor:
+        """Values of all sources, broadcast to the output's shape, along a further last axis."""
+        return torch.stack([values[source].expand(self.node.shape) for source in self.sources], -1)
+
     def evaluate(self, lookup: Callable[[int], Any]) -> Any:
         """Run the recorded operation on other values of its sources."""
         node = self.node

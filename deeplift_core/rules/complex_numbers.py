@@ -67,7 +67,7 @@ class ComplexPiece(Rule):
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """The adjoint."""
-        fresh = m.by_sign(walk.delta(self.node.index)) if m.split else m.positive
+        fresh = self._fresh(walk, m)
         with torch.enable_grad():
             shapes = {source: self.graph.nodes[source].shape for source in self.sources}
             points = {source: fresh.new_zeros(shape).requires_grad_() for source, shape in shapes.items()}

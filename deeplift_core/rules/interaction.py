@@ -55,7 +55,7 @@ class Interaction(Rule):
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """See the module's docstring."""
-        fresh = m.by_sign(walk.delta(self.node.index)) if m.split else m.positive
+        fresh = self._fresh(walk, m)
         coalitions = [
             frozenset(c) for n in range(len(self.sources) + 1) for c in combinations(self.sources, n)
         ]

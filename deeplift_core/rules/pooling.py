@@ -11,7 +11,6 @@ maxima and all minima have the same rule.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -220,15 +219,12 @@ class LargerOfTwo(Rule):
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """See the module's docstring; the smaller of two is the larger of their negatives."""
-        x, r = (self._sign * self._pair(values) for values in (walk.x, walk.reference))
+        x, r = (self._sign * self._stacked(values) for values in (walk.x, walk.reference))
         turned = scaled_multipliers(m, float(self._sign)).each(lambda value: value.unsqueeze(-1))
         at_x, at_r = (value.argmax(-1, keepdim=True) for value in (x, r))
         routed = self._sign * route_maximum(x, r, at_x, at_r, turned)
         for place, source in enumerate(self.sources):
             yield source, Multipliers.same(sum_to_shape(routed[..., place], self.graph.nodes[source].shape))
-
-    def _pair(self, values: Mapping[int, Tensor]) -> Tensor:
-        return torch.stack([values[source].expand(self.node.shape) for source in self.sources], -1)
 
 
 def larger_of_two(graph: Graph, node: Node) -> LargerOfTwo | None:

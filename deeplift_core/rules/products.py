@@ -29,9 +29,6 @@ class _Bilinear(Rule):
     left: int
     right: int
 
-    def _fresh(self, walk: Walk, m: Multipliers) -> Tensor:
-        return m.by_sign(walk.delta(self.node.index)) if m.split else m.positive
-
     @staticmethod
     def _mean(walk: Walk, index: int) -> Tensor:
         mean: Tensor = (walk.x[index] + walk.reference[index]) / 2
@@ -108,7 +105,7 @@ class ProductOverAxis(Rule):
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """See the class's docstring."""
-        fresh = m.by_sign(walk.delta(self.node.index)) if m.split else m.positive
+        fresh = self._fresh(walk, m)
         fresh = fresh if self._kept else fresh.unsqueeze(self._axis)
         x, r = walk.x[self._source], walk.reference[self._source]
         mean = _total(weight * self._others(r + at * (x - r)) for at, weight in self._quadrature)

@@ -7,7 +7,6 @@ shift of all logits receives nothing; the chain exp / sum / reciprocal is none o
 log-softmax gets delta_ik - L_k / sum L, and logsumexp L_k / sum L.
 """
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -44,9 +43,6 @@ class _OverAxis(Rule):
 
     def _means(self, walk: Walk) -> tuple[Tensor, Tensor]:
         return shares(walk.x[self._source], walk.reference[self._source], self._axes)
-
-    def _fresh(self, walk: Walk, m: Multipliers) -> Tensor:
-        return m.by_sign(walk.delta(self.node.index)) if m.split else m.positive
 
 
 @rule_for("_softmax")
@@ -108,11 +104,8 @@ class LogAddExp(Rule):
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """(L_k / sum L) m for each of the two."""
-        fresh = m.by_sign(walk.delta(self.node.index)) if m.split else m.positive
-        _, share = shares(self._pair(walk.x), self._pair(walk.reference), [-1])
+        fresh = self._fresh(walk, m)
+        _, share = shares(self._stacked(walk.x), self._stacked(walk.reference), [-1])
         for place, source in enumerate(self.sources):
             sent = sum_to_shape(share[..., place] * fresh, self.graph.nodes[source].shape)
             yield source, Multipliers.same(sent)
-
-    def _pair(self, values: Mapping[int, Tensor]) -> Tensor:
-        return torch.stack([values[source].expand(self.node.shape) for source in self.sources], -1)

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -123,22 +123,29 @@ def _shifted(x: Tensor, axis: int, first: float) -> Tensor:
     return torch.cat([head, x.narrow(axis, 0, x.shape[axis] - 1)], axis)
 
 
+def _accumulated(
+    accumulate: Callable[[Tensor, int], Tensor],
+    first: float,
+    x: Tensor,
+    axis: int,
+    exclusive: int,
+    reverse: int,
+) -> Tensor:
+    x = x.flip(axis) if reverse else x
+    x = accumulate(_shifted(x, axis, first) if exclusive else x, axis)
+    return x.flip(axis) if reverse else x
+
+
 @call("CumSum")
 def cumulative_sum(x: Tensor, axis: Tensor, exclusive: int = 0, reverse: int = 0) -> Tensor:
     """Sums along an axis up to each place (without it: exclusive), from either end."""
-    along = int(axis)
-    x = x.flip(along) if reverse else x
-    x = torch.cumsum(_shifted(x, along, 0.0) if exclusive else x, along)
-    return x.flip(along) if reverse else x
+    return _accumulated(torch.cumsum, 0.0, x, int(axis), exclusive, reverse)
 
 
 @call("CumProd")
 def cumulative_product(x: Tensor, axis: Tensor, exclusive: int = 0, reverse: int = 0) -> Tensor:
     """Products along an axis up to each place (without it: exclusive), from either end."""
-    along = int(axis)
-    x = x.flip(along) if reverse else x
-    x = torch.cumprod(_shifted(x, along, 1.0) if exclusive else x, along)
-    return x.flip(along) if reverse else x
+    return _accumulated(torch.cumprod, 1.0, x, int(axis), exclusive, reverse)
 
 
 @call("TopK")
