@@ -1,11 +1,16 @@
 """Summation-to-delta is kept in float32 too, where contributions cancel to far less than their size."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from deeplift_core import DeepLift
 from deeplift_core.completeness import TOLERANCE, relative_error
+from deeplift_core.results import Attribution
+from deeplift_core.steps import Steps
 
 
 def cancelling_model() -> nn.Module:
@@ -40,27 +45,61 @@ def case() -> tuple[nn.Module, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("rule", ["rescale", "genomics-default"])
-def test_rows_beyond_the_tolerance_come_from_float64(
+def test_pairs_beyond_the_tolerance_come_from_float64(
     case: tuple[nn.Module, Tensor, Tensor], rule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, x, references = case
     monkeypatch.setitem(TOLERANCE, torch.float32, 1.0)
-    plain = DeepLift(model, x[:8], rule=rule).attribute(x, references, 1)
-    worst = relative_error(plain.completeness_error, plain.output, plain.reference_output).amax(1)
-    tight = float(worst.median())
-    missed = worst > tight
 
+    def scored(dtype: torch.dtype) -> Attribution:
+        explainer = DeepLift(model, x[:8], rule=rule, dtype=dtype)
+        return explainer.attribute(x, references, 1, per_reference=True)
+
+    plain = scored(torch.float32)
+    before = relative_error(plain.completeness_error, plain.output, plain.reference_output)
+    tight = float(before.median())
     monkeypatch.setitem(TOLERANCE, torch.float32, tight)
-    kept = DeepLift(model, x[:8], rule=rule).attribute(x, references, 1)
-    exact = DeepLift(model, x[:8], rule=rule, dtype=torch.float64).attribute(x, references, 1)
+    kept, exact = scored(torch.float32), scored(torch.float64)
     assert kept.contributions.dtype == torch.float32
-    for name in ("contributions", "hypothetical", "multipliers", "output", "reference_output", "prediction"):
+    missed = before > tight
+    # An output of its own in float64 puts a few more pairs of its row beyond.
+    changed = (kept.contributions != plain.contributions).any(-1).any(-1)
+    assert changed[missed].all()
+    assert changed.sum() < 1.2 * missed.sum()
+    for name in ("contributions", "hypothetical", "multipliers", "reference_output"):
         mended, given = getattr(kept, name), getattr(plain, name)
-        assert torch.equal(mended[missed], getattr(exact, name)[missed].float()), name
-        assert torch.equal(mended[~missed], given[~missed]), name
+        assert torch.equal(mended[changed], getattr(exact, name)[changed].float()), name
+        assert torch.equal(mended[~changed], given[~changed]), name
+    for name in ("output", "prediction"):
+        assert torch.equal(getattr(kept, name)[missed.any(1)], getattr(exact, name)[missed.any(1)].float())
     error = relative_error(kept.completeness_error, kept.output, kept.reference_output)
-    assert float(error[missed].max()) < 1e-12
+    assert float(error[changed].max()) < 1e-12
     assert float(error.max()) <= tight
+
+
+def test_only_pairs_beyond_the_tolerance_are_scored_again(
+    case: tuple[nn.Module, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One pair in a batch costs one batch against one reference, not against all."""
+    model, x, references = case
+    calls = []
+    forward = Steps.forward
+    monkeypatch.setattr(Steps, "forward", lambda self, given: calls.append(given[0]) or forward(self, given))
+    monkeypatch.setitem(TOLERANCE, torch.float32, 1.0)
+    DeepLift(model, x[:8]).attribute(x[:8], references[:8], 1)
+    assert len(calls) == 1 + 4
+    calls.clear()
+    monkeypatch.setattr("deeplift_core.mending._beyond", _first_and_last)
+    DeepLift(model, x[:8]).attribute(x[:8], references[:8], 1)
+    assert [given.dtype for given in calls] == [torch.float32] * 5 + [torch.float64] * 2
+    assert torch.equal(calls[-2][:2], x[[0, 7]].double())
+    assert torch.equal(calls[-1][:2], torch.stack([references[0, 0], references[7, 3]]).double())
+
+
+def _first_and_last(output: Tensor, pairs: Sequence[Any]) -> Tensor:
+    beyond = torch.zeros(len(output), len(pairs), dtype=torch.bool)
+    beyond[0, 0] = beyond[-1, -1] = True
+    return beyond
 
 
 def test_inner_layers_and_further_targets_have_a_twin_too(
@@ -72,8 +111,8 @@ def test_inner_layers_and_further_targets_have_a_twin_too(
     exact = DeepLift(model, x[:8], dtype=torch.float64)
     for target in (0, ("3", 5), lambda output: output[:, 0] - 2 * output[:, 1]):
         for layer in (None, "0", "1"):
-            ours = explainer.attribute(x, references, target, layer=layer)
-            theirs = exact.attribute(x, references, target, layer=layer)
+            ours = explainer.attribute(x, references, target, layer=layer, per_reference=True)
+            theirs = exact.attribute(x, references, target, layer=layer, per_reference=True)
             torch.testing.assert_close(ours.contributions, theirs.contributions.float(), rtol=0, atol=0)
 
 

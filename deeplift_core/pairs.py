@@ -1,0 +1,66 @@
+"""Scores of one batch against one reference for each row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deeplift_core.steps import Steps
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One batch against one reference for each row.
+
+    Attributes
+    ----------
+    contributions, hypothetical, multipliers : list of Tensor [K, ...]
+        One for each layer.
+    reference_output, completeness_error : Tensor [K]
+    """
+
+    contributions: list[Tensor]
+    hypothetical: list[Tensor | None]
+    multipliers: list[Tensor]
+    reference_output: Tensor
+    completeness_error: Tensor
+
+    def with_rows(self, rows: Tensor, other: "Pair", places: Tensor) -> "Pair":
+        """The same with ``rows`` [M] taken from ``places`` [M] of another, in this one's precision."""
+
+        def replaced(mine: Tensor, theirs: Tensor) -> Tensor:
+            return mine.index_copy(0, rows, theirs[places].to(mine.dtype))
+
+        def each(mine: list[Tensor], theirs: list[Tensor]) -> list[Tensor]:
+            return [replaced(*layer) for layer in zip(mine, theirs, strict=True)]
+
+        return Pair(
+            each(self.contributions, other.contributions),
+            [
+                None if mine is None or theirs is None else replaced(mine, theirs)
+                for mine, theirs in zip(self.hypothetical, other.hypothetical, strict=True)
+            ],
+            each(self.multipliers, other.multipliers),
+            replaced(self.reference_output, other.reference_output),
+            replaced(self.completeness_error, other.completeness_error),
+        )
+
+
+def score_pair(steps: Steps, place: int, x: Mapping[int, Any], reference: Mapping[int, Any]) -> Pair:
+    """Scores of one task, given the forward values at the input and at the reference."""
+    found = steps.walk(place, x, reference)
+    target = steps.tasks[place].target
+    # In float64, so that what is reported is the scores' error and not that of adding them up.
+    flat = [item.contribution.reshape(x[target].shape[0], -1) for item in found]
+    total = sum(item.sum(1, dtype=torch.float64) for item in flat)
+    error = total - (x[target].double() - reference[target].double())
+    dtype = torch.promote_types(x[target].dtype, torch.float32)
+    return Pair(
+        [item.contribution for item in found],
+        [item.hypothetical for item in found],
+        [item.multiplier for item in found],
+        reference[target].to(dtype),
+        error.to(dtype),
+    )
