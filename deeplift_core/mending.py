@@ -1,8 +1,8 @@
 """Pairs that float32 rounds beyond the tolerance, scored again in float64.
 
 That takes contributions that cancel to less than a thousandth of their size: one pair in some dozens or
-hundreds, but then most batches with 20 references have one. So only those pairs are scored again, K of them at
-a time, whichever rows and references they come from.
+hundreds, but then most batches with 20 references have one. So only those pairs are scored again, K of them
+at a time, whichever rows and references they come from.
 """
 
 from collections.abc import Sequence
