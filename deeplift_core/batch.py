@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.mending import Mender
-from deeplift_core.pairs import Pair, score_pair
+from deeplift_core.pairs import Pair, score_pairs
 from deeplift_core.plan import Plan
 from deeplift_core.results import Attribution
 from deeplift_core.steps import Steps, Task
@@ -79,24 +79,24 @@ class BatchScorer:
         for number in range(references[0].shape[1]):
             reference = [tensor[:, number].contiguous() for tensor in references]
             values = self._reference_values(steps, reference, number if shared else None)
-            for place, found in enumerate(pairs):
-                found.append(score_pair(steps, place, x, values))
+            for found, pair in zip(pairs, score_pairs(steps, x, values), strict=True):
+                found.append(pair)
         return {node: x[node] for node in steps.wanted}, pairs
 
     def _reference_values(self, steps: Steps, reference: list[Tensor], number: int | None) -> dict[int, Any]:
-        """Forward values at one reference; those of a shared reference are kept for the next batch."""
+        """Forward values at one reference, to be taken; a shared one's are kept for the next batch, too."""
         if number is None:
             return steps.forward(reference)
         key = (steps, number)
         known = self._shared.get(key)
         rows = tuple(tensor[:1] for tensor in reference)
         if known is not None and all(map(torch.equal, known[0], rows)):
-            return known[1]
+            return dict(known[1])
         values = steps.forward(reference)
         self._shared[key] = (tuple(row.clone() for row in rows), values)
         if sum(_bytes(kept) for _, kept in self._shared.values()) > _SHARED_BYTES:
             del self._shared[key]
-        return values
+        return dict(values)
 
 
 def _over_references(

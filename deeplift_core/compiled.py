@@ -5,7 +5,7 @@ ATen calls on tensors of fixed shapes, without Python, autograd or the values th
 The forward passes of input and references are the same compiled function, and round alike.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -49,10 +49,15 @@ class CompiledSteps(Steps):
         assert self._forward is not None
         return dict(zip(self._kept, self._forward(inputs), strict=True))
 
-    def walk(self, place: int, x: Mapping[int, Any], reference: Mapping[int, Any]) -> list[LayerScores]:
-        """As the base class has it."""
+    def walks(self, x: Mapping[int, Any], reference: dict[int, Any]) -> Iterator[list[LayerScores]]:
+        """As the base class has it; walks are compiled one by one, and share nothing."""
         at_x, at_reference = ([values[index] for index in self._kept] for values in (x, reference))
-        return [LayerScores(*found) for found in self._walks[place](at_x, at_reference)]
+        for walk in self._walks:
+            yield [LayerScores(*found) for found in walk(at_x, at_reference)]
+
+    def _walk(self, place: int, x: Mapping[int, Any], reference: Mapping[int, Any]) -> list[LayerScores]:
+        (found,) = Steps([self.tasks[place]], self._channel_axis).walks(x, dict(reference))
+        return found
 
     def _compile(self, inputs: list[Tensor]) -> None:
         try:
@@ -75,7 +80,7 @@ class CompiledSteps(Steps):
         everything = sorted(values)
         places = range(len(self.tasks))
         for place in places:  # what rules work out only once must not become part of a trace
-            super().walk(place, values, _apart(values))
+            self._walk(place, values, _apart(values))
         read = {*self.wanted, *(layer for task in self.tasks for layer in task.layers)}
         for place in places:
             read |= _read(self._traced_walk(place, everything, values), everything, values)
@@ -91,7 +96,7 @@ class CompiledSteps(Steps):
         def walk(x: list[Any], reference: list[Any]) -> list[tuple[Tensor | None, ...]]:
             # Rules may look at values of which nothing comes in the end: any will do for those.
             pair = ({**values, **dict(zip(kept, side, strict=True))} for side in (x, reference))
-            return [tuple(found) for found in super(CompiledSteps, self).walk(place, *pair)]
+            return [tuple(found) for found in self._walk(place, *pair)]
 
         at_input = [values[index] for index in kept]
         traced = _trace(walk)(at_input, _apart(at_input))

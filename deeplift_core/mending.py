@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.completeness import TOLERANCE, relative_error
-from deeplift_core.pairs import Pair, score_pair
+from deeplift_core.pairs import Pair, score_pairs
 from deeplift_core.plan import Plan
 from deeplift_core.steps import Steps, Task
 
@@ -82,9 +82,8 @@ class Mender:
         row, number = filled.unbind(1)
         steps = self._in_float64(task)
         x = steps.forward([tensor[row].double() for tensor in rows])
-        exact = score_pair(
-            steps, 0, x, steps.forward([tensor[row, number].double() for tensor in references])
-        )
+        reference = steps.forward([tensor[row, number].double() for tensor in references])
+        (exact,) = score_pairs(steps, x, reference)
         row, number = places.unbind(1)
         mended = {
             node: outputs[node].index_copy(0, row, x[node][: len(row)].to(outputs[node].dtype))

@@ -1,6 +1,6 @@
 """Scores of one batch against one reference for each row."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,19 +48,19 @@ class Pair:
         )
 
 
-def score_pair(steps: Steps, place: int, x: Mapping[int, Any], reference: Mapping[int, Any]) -> Pair:
-    """Scores of one task, given the forward values at the input and at the reference."""
-    found = steps.walk(place, x, reference)
-    target = steps.tasks[place].target
-    # In float64, so that what is reported is the scores' error and not that of adding them up.
-    flat = [item.contribution.reshape(x[target].shape[0], -1) for item in found]
-    total = sum(item.sum(1, dtype=torch.float64) for item in flat)
-    error = total - (x[target].double() - reference[target].double())
-    dtype = torch.promote_types(x[target].dtype, torch.float32)
-    return Pair(
-        [item.contribution for item in found],
-        [item.hypothetical for item in found],
-        [item.multiplier for item in found],
-        reference[target].to(dtype),
-        error.to(dtype),
-    )
+def score_pairs(steps: Steps, x: Mapping[int, Any], reference: dict[int, Any]) -> Iterator[Pair]:
+    """Scores of each task in turn; the values are taken out of ``reference``, as `Steps.walks` does."""
+    ends = [(x[task.target], reference[task.target]) for task in steps.tasks]
+    for (output, reference_output), found in zip(ends, steps.walks(x, reference), strict=True):
+        # In float64, so that what is reported is the scores' error and not that of adding them up.
+        flat = [item.contribution.reshape(len(output), -1) for item in found]
+        total = sum(item.sum(1, dtype=torch.float64) for item in flat)
+        error = total - (output.double() - reference_output.double())
+        dtype = torch.promote_types(output.dtype, torch.float32)
+        yield Pair(
+            [item.contribution for item in found],
+            [item.hypothetical for item in found],
+            [item.multiplier for item in found],
+            reference_output.to(dtype),
+            error.to(dtype),
+        )

@@ -1,8 +1,8 @@
 """One forward pass and one reverse walk, as functions of tensors."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ class Score(NamedTuple):
 
 
 def scores(
-    plan: Plan, target: int, layers: Collection[int], x: Mapping[int, Any], reference: Mapping[int, Any]
+    plan: Plan, target: int, layers: Collection[int], walk: Walk, *, last: bool = True
 ) -> dict[int, Score]:
     """Multipliers and contributions of ``layers`` (inputs, or any nodes) with respect to ``target``.
 
@@ -38,8 +38,10 @@ def scores(
         Node [K] of the explained scalar.
     layers : collection of int
         Where the walk ends.
-    x, reference : mapping of int to values
-        Forward values of the nodes in :func:`values_to_keep`, at the input and at the reference.
+    walk : Walk
+        With the forward values of the nodes in :func:`values_to_keep`, at the input and at the reference.
+    last : bool
+        Whether no further walk needs ``walk``, so that values go as soon as this one has passed.
 
     Returns
     -------
@@ -48,10 +50,12 @@ def scores(
         where it is 0; the contribution is m+ P + m- Q, which is multiplier x Delta for an input, but not
         for a layer inside whose Delta has parts of both signs.
     """
-    walk = Walk(x, reference, plan.rule)
-    pending = {target: Multipliers.same(torch.ones_like(x[target]))}
-    found = {}
+    pending = {target: Multipliers.same(torch.ones_like(walk.x[target]))}
+    nothing = {index: torch.zeros_like(walk.x[index]) for index in layers}
+    found = {index: Score(zeros, zeros) for index, zeros in nothing.items()}
     for index in plan.reached(target):
+        if last:
+            walk.let_go(index + 1)
         m = pending.pop(index, None)
         if m is None:
             continue
@@ -63,8 +67,7 @@ def scores(
             if dtype.is_floating_point:  # in its own precision: attention in bfloat16 has steps in float32
                 sent = sent.each(partial(torch.Tensor.to, dtype=dtype))
             pending[source] = pending[source] + sent if source in pending else sent
-    nothing = {index: torch.zeros_like(x[index]) for index in layers if index not in found}
-    return found | {index: Score(zeros, zeros) for index, zeros in nothing.items()}
+    return found
 
 
 def _score(walk: Walk, index: int, m: Multipliers) -> Score:

@@ -1,6 +1,6 @@
 """The two steps of scoring: a forward pass that keeps what reverse walks read, and a walk for each target."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from deeplift_core.plan import Plan
 from deeplift_core.propagate import Score, gradients, scores
+from deeplift_core.rules.base import Walk
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class Steps:
     Parameters
     ----------
     tasks : sequence of Task
-        On one recording; they share the forward pass.
+        On one recording and of one plan; they share the forward pass, and what walks work out on the way.
     channel_axis : int or None
         Of the inputs; None to find it.
     """
@@ -51,15 +52,22 @@ class Steps:
         """Values of a batch [K, ...]: those that the walks read, the targets' and the predictions'."""
         return self.graph.run(inputs, self.wanted, frozenset().union(*(task.keep for task in self.tasks)))
 
-    def walk(self, place: int, x: Mapping[int, Any], reference: Mapping[int, Any]) -> list[LayerScores]:
-        """Scores of every layer of one task, given the values at the input and at the reference."""
-        task = self.tasks[place]
-        found = self.scores(task, x, reference)
-        return [self._finished(index, found[index], x[index], reference[index]) for index in task.layers]
+    def walks(self, x: Mapping[int, Any], reference: dict[int, Any]) -> Iterator[list[LayerScores]]:
+        """Scores of every layer of each task in turn, given the values at the input and at the reference.
 
-    def scores(self, task: Task, x: Mapping[int, Any], reference: Mapping[int, Any]) -> dict[int, Score]:
+        Takes the latter out of ``reference``, to let go of them as the last walk passes.
+        """
+        tasks = self.tasks
+        ends = [{i: (x[i], reference[i]) for i in task.layers} for task in tasks]
+        walk = Walk(x, reference, tasks[0].plan.rule)
+        reference.clear()
+        for task, pairs in zip(tasks, ends, strict=True):
+            found = self.scores(task, walk, last=task is tasks[-1])
+            yield [self._finished(i, found[i], *pairs[i]) for i in task.layers]
+
+    def scores(self, task: Task, walk: Walk, *, last: bool) -> dict[int, Score]:
         """By DeepLIFT's rules."""
-        return scores(task.plan, task.target, task.layers, x, reference)
+        return scores(task.plan, task.target, task.layers, walk, last=last)
 
     def _finished(self, layer: int, score: Score, x: Tensor, reference: Tensor) -> LayerScores:
         """In float32 at least: what follows are sums and means of these."""
@@ -102,8 +110,9 @@ class GradientSteps(Steps):
         super().__init__(tasks, channel_axis)
         self._fractions = [1.0] if at_input else [(k + 0.5) / steps for k in range(steps)]
 
-    def scores(self, task: Task, x: Mapping[int, Any], reference: Mapping[int, Any]) -> dict[int, Score]:
+    def scores(self, task: Task, walk: Walk, *, last: bool) -> dict[int, Score]:
         """The mean of the gradients, times the difference."""
+        x, reference = walk.x, walk.reference
         total: dict[int, Tensor] = {}
         for fraction in self._fractions:
             point = [reference[i] + fraction * (x[i] - reference[i]) for i in task.layers]

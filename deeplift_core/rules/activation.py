@@ -240,9 +240,9 @@ class Activation(Rule):
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """Multiply by the response to each part; a negative response swaps m+ with m-."""
         if self.rule == "rescale":
-            sent = scaled_multipliers(m, self._rescale(walk))
+            sent = scaled_multipliers(m, walk.once(self.node.index, self._rescale))
         else:
-            to_rise, to_fall = self._revealcancel(walk)
+            to_rise, to_fall = walk.once(self.node.index, self._revealcancel)
             sent = Multipliers(
                 to_rise * torch.where(to_rise >= 0, m.positive, m.negative)
                 if m.split
@@ -258,8 +258,8 @@ class Activation(Rule):
         """What the input's P and Q turn into; RevealCancel's y+ and y- where they have those signs."""
         given = walk.parts(self.source)
         if self.rule == "rescale":
-            return given.scaled(self._rescale(walk))
-        to_rise, to_fall = self._revealcancel(walk)
+            return given.scaled(walk.once(self.node.index, self._rescale))
+        to_rise, to_fall = walk.once(self.node.index, self._revealcancel)
         rise, fall = to_rise * given.positive, to_fall * given.negative
         return Parts(rise.clamp(min=0) + fall.clamp(min=0), rise.clamp(max=0) + fall.clamp(max=0))
 

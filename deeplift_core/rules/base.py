@@ -8,12 +8,14 @@ how the parts come from its inputs to its output.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from deeplift_core.graph import Graph, Node, Ref, substitute
+
+Found = TypeVar("Found")
 
 
 class NoRuleError(Exception):
@@ -135,6 +137,8 @@ def as_number(value: Any, dtype: torch.dtype) -> Any:
 class Walk:
     """The forward values of one batch of inputs and one batch of references, and what follows from them.
 
+    One serves the walks from all targets, which share what they work out on the way.
+
     Attributes
     ----------
     x, reference : dict of int to values
@@ -148,6 +152,25 @@ class Walk:
         self._rule_of = rule_of
         self._deltas: dict[int, Tensor] = {}
         self._parts: dict[int, Parts] = {}
+        self._found: dict[int, Any] = {}
+        self._end = max(self.x) + 1
+
+    def once(self, index: int, find: Callable[["Walk"], Found]) -> Found:
+        """What the rule of one node finds, however many targets and parts ask for it."""
+        if index not in self._found:
+            self._found[index] = find(self)
+        found: Found = self._found[index]
+        return found
+
+    def let_go(self, index: int) -> None:
+        """Forget, in the walk from the last target, what belongs to this node and to later ones.
+
+        Rules read values of their own node and of earlier ones, so that nothing reads these again.
+        """
+        for held in (self.x, self.reference, self._deltas, self._parts, self._found):
+            for passed in range(index, self._end):
+                held.pop(passed, None)
+        self._end = index
 
     def delta(self, index: int) -> Tensor:
         """Difference-from-reference of one node, cleaned of rounding."""

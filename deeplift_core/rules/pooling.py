@@ -11,7 +11,7 @@ maxima and all minima have the same rule.
 """
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,8 +30,36 @@ from deeplift_core.rules.base import (
 from deeplift_core.rules.registry import rule_for
 
 
-def route_maximum(x: Tensor, r: Tensor, at_x: Tensor, at_r: Tensor, m: Multipliers) -> Tensor:
-    """Multipliers of the positions [..., M] given those of the maxima [..., W].
+class Routes(NamedTuple):
+    """Where the multipliers of maxima [..., W] go among the positions [..., M] that they choose from.
+
+    Attributes
+    ----------
+    at_x, at_r : int64 Tensor [..., W]
+        Positions of the maxima of the input and of the reference.
+    to_x, to_r : Tensor [..., W]
+        What a maximum's multiplier is multiplied by on its way to either.
+    delta : Tensor [..., W]
+        Difference-from-reference of the maxima.
+    """
+
+    at_x: Tensor
+    at_r: Tensor
+    to_x: Tensor
+    to_r: Tensor
+    delta: Tensor
+
+    def send(self, m: Multipliers, positions: int) -> Tensor:
+        """Multipliers of the positions [..., M] given those of the maxima [..., W]."""
+        total = m.by_sign(self.delta)
+        none = total.new_zeros((*total.shape[:-1], positions))
+        return none.scatter_add(-1, self.at_x, self.to_x * total).scatter_add(
+            -1, self.at_r, self.to_r * total
+        )
+
+
+def routes_of_maxima(x: Tensor, r: Tensor, at_x: Tensor, at_r: Tensor) -> Routes:
+    """See the module's docstring.
 
     Parameters
     ----------
@@ -39,41 +67,36 @@ def route_maximum(x: Tensor, r: Tensor, at_x: Tensor, at_r: Tensor, m: Multiplie
         Values that the maxima choose from, at the input and at the reference.
     at_x, at_r : int64 Tensor [..., W]
         Positions of the maxima of the input and of the reference.
-    m : Multipliers [..., W]
-        Multipliers of the maxima.
     """
     top_x, old_x = x.gather(-1, at_x), r.gather(-1, at_x)
     top_r = r.gather(-1, at_r)
     at_r = torch.where(difference(old_x, top_r) == 0, at_x, at_r)
     new_r = x.gather(-1, at_r)
     delta = difference(top_x, top_r)
-    total = m.by_sign(delta)
     ones = torch.ones_like(delta)
     rose = torch.where(delta > 0, delta / torch.where(delta > 0, top_x - old_x, ones), 0)
     fell = torch.where(delta < 0, delta / torch.where(delta < 0, new_r - top_r, ones), 0)
     stayed = ((delta == 0) & (at_x == at_r)).to(delta.dtype)
-    return (
-        torch.zeros_like(x).scatter_add(-1, at_x, (rose + stayed) * total).scatter_add(-1, at_r, fell * total)
-    )
+    return Routes(at_x, at_r, rose + stayed, fell, delta)
 
 
 class Maximum(Rule):
-    """Base: brings values and argmax positions into the form that :func:`route_maximum` takes."""
+    """Base: brings values and argmax positions into the form that :func:`routes_of_maxima` takes."""
 
     label: ClassVar[str] = "maximum"
     source: int
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """See the module's docstring."""
-        x, r = walk.x[self.source], walk.reference[self.source]
-        routed = route_maximum(
-            self.flatten(x),
-            self.flatten(r),
-            self.positions(walk.x),
-            self.positions(walk.reference),
-            m.each(self.flat_maxima),
-        )
-        return [(self.source, Multipliers.same(self.unflatten(routed, x.shape)))]
+        shape = self.graph.nodes[self.source].shape
+        positions = self.flatten(walk.x[self.source]).shape[-1]
+        routed = walk.once(self.node.index, self._routes).send(m.each(self.flat_maxima), positions)
+        return [(self.source, Multipliers.same(self.unflatten(routed, shape)))]
+
+    def _routes(self, walk: Walk) -> Routes:
+        sides = walk.x, walk.reference
+        values = [self.flatten(side[self.source]) for side in sides]
+        return routes_of_maxima(*values, *(self.positions(side) for side in sides))
 
     @abstractmethod
     def flatten(self, value: Tensor) -> Tensor:
@@ -219,12 +242,14 @@ class LargerOfTwo(Rule):
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """See the module's docstring; the smaller of two is the larger of their negatives."""
-        x, r = (self._sign * self._stacked(values) for values in (walk.x, walk.reference))
         turned = scaled_multipliers(m, float(self._sign)).each(lambda value: value.unsqueeze(-1))
-        at_x, at_r = (value.argmax(-1, keepdim=True) for value in (x, r))
-        routed = self._sign * route_maximum(x, r, at_x, at_r, turned)
+        routed = self._sign * walk.once(self.node.index, self._routes).send(turned, len(self.sources))
         for place, source in enumerate(self.sources):
             yield source, Multipliers.same(sum_to_shape(routed[..., place], self.graph.nodes[source].shape))
+
+    def _routes(self, walk: Walk) -> Routes:
+        x, r = (self._sign * self._stacked(values) for values in (walk.x, walk.reference))
+        return routes_of_maxima(x, r, *(value.argmax(-1, keepdim=True) for value in (x, r)))
 
 
 def larger_of_two(graph: Graph, node: Node) -> LargerOfTwo | None:
