@@ -14,6 +14,7 @@ from torch import Tensor
 from deeplift_core.completeness import TOLERANCE, relative_error
 from deeplift_core.pairs import Pair, score_pairs
 from deeplift_core.plan import Plan
+from deeplift_core.propagate import values_to_keep
 from deeplift_core.steps import Steps, Task
 
 
@@ -105,7 +106,8 @@ class Mender:
             plan.graph.follow(graph, torch.float64)
             if task.layers != tuple(graph.inputs):
                 plan = plan.scoring(task.layers[0])
-            self._steps[task] = Steps([replace(task, plan=plan)], self._channel_axis)
+            keep = values_to_keep(plan, task.target, task.layers)
+            self._steps[task] = Steps([replace(task, plan=plan, keep=keep)], self._channel_axis)
         return self._steps[task]
 
 

@@ -28,6 +28,11 @@ class Input(Rule):
 
     label = "input"
 
+    def splits(self, given: bool) -> bool:
+        """Nothing lies before it."""
+        del given
+        return False
+
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """Nothing lies before an input."""
         return ()

@@ -1,7 +1,8 @@
 """One forward pass and one reverse walk, as functions of tensors."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -9,13 +10,38 @@ from torch import Tensor
 
 from deeplift_core.graph import Graph
 from deeplift_core.plan import Plan
-from deeplift_core.rules.base import Multipliers, Walk
+from deeplift_core.rules.activation import Activation
+from deeplift_core.rules.base import Multipliers, Rule, Walk
+from deeplift_core.rules.linear import LinearRule
 
 
 def values_to_keep(plan: Plan, target: int, layers: Collection[int]) -> frozenset[int]:
     """Nodes whose forward values the reverse walk from ``target`` to ``layers`` may read."""
-    saved = (plan.rule(index).saved for index in plan.reached(target))
+    reached = plan.reached(target)
+    split: set[int] = set()
+    for index in reached:
+        if plan.rule(index).splits(index in split):
+            split.update(plan.rule(index).sources)
+    asking = [plan.rule(i).sources for i in reached if _is_revealcancel(plan.rule(i))]
+    asked = _asked_for_parts(plan, [*chain(*asking), *split.intersection(layers)])
+    saved = (plan.rule(i).saved_for(split=i in split, parts=i in asked) for i in reached)
     return frozenset().union(*saved, layers, plan.graph.inputs)
+
+
+def _is_revealcancel(rule: Rule) -> bool:
+    return isinstance(rule, Activation) and rule.rule != "rescale"
+
+
+def _asked_for_parts(plan: Plan, first: Iterable[int]) -> set[int]:
+    """Nodes whose P and Q may be asked for: up from ``first`` to the linear ones, which start afresh."""
+    pending, asked = list(first), set[int]()
+    while pending:
+        index = pending.pop()
+        if index not in asked:
+            asked.add(index)
+            if not isinstance(plan.rule(index), LinearRule):
+                pending.extend(plan.rule(index).sources)
+    return asked
 
 
 class Score(NamedTuple):

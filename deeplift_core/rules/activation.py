@@ -237,6 +237,10 @@ class Activation(Rule):
         """ReLU's own values follow from its input's."""
         return {self.source} if self.formula.is_relu and self.rule == "rescale" else super().saved
 
+    def splits(self, given: bool) -> bool:
+        """RevealCancel tells rises from falls, Rescale does not."""
+        return given or self.rule != "rescale"
+
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """Multiply by the response to each part; a negative response swaps m+ with m-."""
         if self.rule == "rescale":

@@ -223,6 +223,24 @@ class Rule(ABC):
         """Nodes whose forward values :meth:`backward` or :meth:`parts` may read."""
         return {self.node.index, *self.sources}
 
+    def saved_for(self, *, split: bool, parts: bool) -> set[int]:
+        """Which of :attr:`saved` are read where it is known what comes.
+
+        Parameters
+        ----------
+        split : bool
+            Whether the output's m+ and m- may differ.
+        parts : bool
+            Whether :meth:`parts` may be called.
+        """
+        del split, parts
+        return self.saved
+
+    def splits(self, given: bool) -> bool:
+        """Whether a source's m+ and m- may differ, ``given`` whether the output's may; True if unsure."""
+        del given
+        return True
+
     @abstractmethod
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """Multipliers of the sources, given those of the output."""

@@ -152,6 +152,10 @@ class Affine(Rule):
         """The factors are constant and the shapes known."""
         return set()
 
+    def splits(self, given: bool) -> bool:
+        """m+ and m- go through by themselves."""
+        return given
+
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """Scale, and sum over broadcast axes."""
         for source, factor in self._terms:

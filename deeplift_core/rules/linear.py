@@ -46,6 +46,15 @@ class LinearRule(Rule):
         """The sign of the input's Delta decides; the output's value does not matter."""
         return {self.source}
 
+    def saved_for(self, *, split: bool, parts: bool) -> set[int]:
+        """Not even that where m+ and m- are the same and nobody asks for P and Q."""
+        return self.saved if split or parts else set()
+
+    def splits(self, given: bool) -> bool:
+        """Each source gets one multiplier."""
+        del given
+        return False
+
     @abstractmethod
     def apply(self, weight: Tensor, value: Tensor) -> Tensor:
         """The operation without its bias, with other weights or values."""

@@ -86,6 +86,11 @@ class Maximum(Rule):
     label: ClassVar[str] = "maximum"
     source: int
 
+    def splits(self, given: bool) -> bool:
+        """Each source gets one multiplier."""
+        del given
+        return False
+
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """See the module's docstring."""
         shape = self.graph.nodes[self.source].shape
@@ -239,6 +244,11 @@ class LargerOfTwo(Rule):
         super().__init__(graph, node)
         self.sources = (left, right)
         self._sign = sign
+
+    def splits(self, given: bool) -> bool:
+        """Each source gets one multiplier."""
+        del given
+        return False
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """See the module's docstring; the smaller of two is the larger of their negatives."""

@@ -29,6 +29,11 @@ class _Bilinear(Rule):
     left: int
     right: int
 
+    def splits(self, given: bool) -> bool:
+        """Each source gets one multiplier."""
+        del given
+        return False
+
     @staticmethod
     def _mean(walk: Walk, index: int) -> Tensor:
         mean: Tensor = (walk.x[index] + walk.reference[index]) / 2

@@ -41,6 +41,11 @@ class _OverAxis(Rule):
         self._axes = [axes] if isinstance(axes, int) else list(axes)
         self._source = self.sources[0]
 
+    def splits(self, given: bool) -> bool:
+        """Each source gets one multiplier."""
+        del given
+        return False
+
     def _means(self, walk: Walk) -> tuple[Tensor, Tensor]:
         return shares(walk.x[self._source], walk.reference[self._source], self._axes)
 

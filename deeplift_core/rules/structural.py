@@ -50,6 +50,10 @@ class Structural(Rule):
         """Neither direction reads a forward value; the shapes are known."""
         return set()
 
+    def splits(self, given: bool) -> bool:
+        """m+ and m- go through by themselves."""
+        return given
+
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """The adjoint, for m+ and m- by itself."""
         known = adjoint_of(self.node)
