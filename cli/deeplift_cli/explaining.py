@@ -12,6 +12,7 @@ import torch
 import deeplift_references
 from deeplift_cli.compiling import compiled_if_worth_it
 from deeplift_cli.errors import UserError
+from deeplift_cli.memory import keep_freed_memory, memory_of
 from deeplift_cli.models import Layout, ModelFile, find_layout, read
 from deeplift_cli.models.layout import find_batch_size
 from deeplift_cli.models.probing import one_hot
@@ -20,9 +21,13 @@ from deeplift_cli.scoring import Scorer, Scores
 from deeplift_cli.screen import Screen
 from deeplift_core import DeepLift, DeepLiftError, ForwardError
 
-# `auto`: values kept for one batch stay near this size, where a CPU's caches and memory are at ease.
+# `auto`: values kept for one batch stay near this size, where a CPU's caches and memory are at ease; a GPU
+# wants more at a time.
 _AUTO_BYTES = 128 << 20
 _AUTO_LARGEST = 64
+# Of all memory, since a walk holds further values, and pairs that are scored again in float64 twice as much.
+_AUTO_SHARE = 8
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ def explain(
     UserError
         If the model cannot be read or recorded, has no rule for some operation, or the target does not fit.
     """
+    keep_freed_memory()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     model = read(options.model, allow_pickle=options.allow_pickle)
@@ -149,7 +155,10 @@ def _record(options: ScoreOptions, model: ModelFile, layout: Layout, length: int
         )
 
     rows = chosen_batch_size(options, model, layout, length)
-    return recorded(rows or auto_batch_size(recorded(2).bytes_per_row))
+    if rows is None:
+        tried = recorded(2)
+        rows = auto_batch_size(tried.bytes_per_row, tried.device)
+    return recorded(rows)
 
 
 def chosen_batch_size(options: ModelOptions, model: ModelFile, layout: Layout, length: int) -> int | None:
@@ -166,9 +175,11 @@ def chosen_batch_size(options: ModelOptions, model: ModelFile, layout: Layout, l
     return fixed or options.batch_size
 
 
-def auto_batch_size(bytes_per_row: int) -> int:
-    """K for `auto`: a power of two whose values fit comfortably."""
-    rows = max(1, min(_AUTO_LARGEST, _AUTO_BYTES // max(1, bytes_per_row)))
+def auto_batch_size(bytes_per_row: int, device: torch.device = _CPU) -> int:
+    """K for `auto`: a power of two whose values fit comfortably into the device's memory, 1 at least."""
+    share = memory_of(device) // _AUTO_SHARE
+    budget = share if device.type == "cuda" else min(share, _AUTO_BYTES)
+    rows = max(1, min(_AUTO_LARGEST, budget // max(1, bytes_per_row)))
     return 1 << (rows.bit_length() - 1)
 
 
