@@ -29,6 +29,10 @@ class _Bilinear(Rule):
     left: int
     right: int
 
+    def saved_for(self, *, split: bool, parts: bool) -> set[int]:
+        """The output's value only for its sign, where m+ and m- may differ or P and Q are asked for."""
+        return self.saved if split or parts else self.saved - {self.node.index}
+
     def splits(self, given: bool) -> bool:
         """Each source gets one multiplier."""
         del given

@@ -41,6 +41,10 @@ class _OverAxis(Rule):
         self._axes = [axes] if isinstance(axes, int) else list(axes)
         self._source = self.sources[0]
 
+    def saved_for(self, *, split: bool, parts: bool) -> set[int]:
+        """The output's value only for its sign, where m+ and m- may differ or P and Q are asked for."""
+        return self.saved if split or parts else self.saved - {self.node.index}
+
     def splits(self, given: bool) -> bool:
         """Each source gets one multiplier."""
         del given
