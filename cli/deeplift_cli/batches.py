@@ -1,7 +1,9 @@
 """The input's records as one-hot batches."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import islice
 
 import numpy as np
@@ -34,6 +36,13 @@ class Batch:
     sequences: npt.NDArray[np.int8]
     turned: npt.NDArray[np.bool_]
 
+    @property
+    def digest(self) -> bytes:
+        """Tells whether two batches hold the same records: SHA-256 of sequences, places and names."""
+        content = sha256(self.sequences.tobytes())
+        content.update(repr(self.regions).encode("utf-8", "surrogatepass"))
+        return content.digest()
+
 
 class Records:
     """The input's records, which may be gone through several times.
@@ -52,6 +61,11 @@ class Records:
         any_length = explained.takes_any_length and isinstance(source, FastaSource)
         self._length = None if any_length else explained.length
 
+    @property
+    def n_records(self) -> int:
+        """How many there are, those that cannot be scored included."""
+        return self._source.n_records
+
     def usable(self, skip: Callable[[Skipped], None] = lambda _: None) -> Iterator[Record]:
         """Records that can be scored; ``skip`` gets the others."""
         for record in self._source.records(self._length):
@@ -60,12 +74,32 @@ class Records:
             else:
                 yield record
 
-    def batches(self, rows: int, skip: Callable[[Skipped], None] = lambda _: None) -> Iterator[Batch]:
-        """Records that can be scored, so many at a time."""
-        records = self.usable(skip)
-        while chunk := list(islice(records, rows)):
+    def count(self) -> int:
+        """How many can be scored."""
+        return sum(1 for _ in self.usable())
+
+    def batches(
+        self, rows: int, share: range | None = None, skip: Callable[[Skipped], None] = lambda _: None
+    ) -> Iterator[Batch]:
+        """Records that can be scored, so many at a time.
+
+        Parameters
+        ----------
+        rows : int
+        share : range, optional
+            The batches that are wanted, by their numbers, in one piece; by default all. What comes after the
+            last batch counts as one more: a share that holds it gets what is skipped there.
+        skip : callable
+            Gets the records that cannot be scored, those before a wanted batch or in it.
+        """
+        share = range(sys.maxsize) if share is None else share
+        number = 0
+        records = self.usable(lambda record: skip(record) if number in share else None)
+        while number < share.stop and (chunk := list(islice(records, rows))):
             check_stopped()
-            yield _encode(chunk, self._source, self._options)
+            if number in share:
+                yield _encode(chunk, self._source, self._options)
+            number += 1
 
     def check_places(self, sizes: dict[str, int]) -> None:
         """Refuse, before any work, what has no place in a bigWig.

@@ -43,12 +43,14 @@ class Explained:
         Whether that is the input's choice rather than the model's.
     batch_size : int
         K, the number of rows of every batch.
+    is_compiled : bool
     """
 
     model: ModelFile
     length: int
     takes_any_length: bool
     batch_size: int
+    is_compiled: bool
     scorer: Scorer
     options: ScoreOptions
 
@@ -62,14 +64,32 @@ class Explained:
             return self.scorer.score(sequences, references, [spec.index for spec in self.options.targets])
 
 
+def read_model(options: ModelOptions, screen: Screen) -> ModelFile:
+    """Read the model's file, and tell the screen what there is to be told of it.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read.
+    """
+    keep_freed_memory()
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    model = read(options.model, allow_pickle=options.allow_pickle)
+    for line in model.notes:
+        screen.note(line)
+    return model
+
+
 def explain(
-    options: ScoreOptions, first_length: Callable[[], int], n_sequences: int, screen: Screen
+    options: ScoreOptions, model: ModelFile, first_length: Callable[[], int], n_sequences: int, screen: Screen
 ) -> Explained:
-    """Read the model and record it.
+    """Record a model.
 
     Parameters
     ----------
     options : ScoreOptions
+    model : ModelFile
     first_length : callable
         Length of the input's first sequence: what a model that takes any length is recorded with.
     n_sequences : int
@@ -80,14 +100,8 @@ def explain(
     Raises
     ------
     UserError
-        If the model cannot be read or recorded, has no rule for some operation, or the target does not fit.
+        If the model cannot be recorded, has no rule for some operation, or the target does not fit.
     """
-    keep_freed_memory()
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    model = read(options.model, allow_pickle=options.allow_pickle)
-    for line in model.notes:
-        screen.note(line)
     with told(options):
         layout, only_length = find_layout(
             model, layout=options.layout, alphabet=options.alphabet, length=first_length()
@@ -98,10 +112,12 @@ def explain(
             explainer.check_target(spec.index)
         takes_count = deeplift_references.parse_spec(options.reference)[0].takes_count
         pairs = n_sequences * (options.n_references if takes_count else 1) * (2 if options.rc_average else 1)
-        explainer = compiled_if_worth_it(explainer, options, pairs, screen)
+        ready = compiled_if_worth_it(explainer, options, pairs, screen)
     _describe(screen, model, layout, length, explainer)
-    scorer = Scorer(explainer, layout, rc_average=options.rc_average)
-    return Explained(model, length, only_length is None, explainer.batch_size, scorer, options)
+    scorer = Scorer(ready, layout, rc_average=options.rc_average)
+    return Explained(
+        model, length, only_length is None, explainer.batch_size, ready is not explainer, scorer, options
+    )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from deeplift_cli.errors import UserError
 # One file per subcommand, imported when it is called: `deeplift --help` must be quick.
 COMMANDS = {
     "score": "Score sequences: which bases made the model say this?",
+    "merge": "Put the shards of a job together, or average the folds of a cross-validation.",
     "inspect": "Inspect a model: can it be scored, by which rules, and at what cost?",
 }
 
@@ -53,7 +54,7 @@ def run(arguments: list[str] | None = None) -> int:
     -------
     int
         0 done; 1 a file, model, record or output that cannot be used; 2 unusable options; 3 finished, but
-        beyond ``--max-completeness-error``; 130 and 143 stopped by a signal.
+        beyond ``--max-completeness-error``; 130, 138 and 143 stopped by a signal.
     """
     try:
         with warnings.catch_warnings():
@@ -67,7 +68,7 @@ def run(arguments: list[str] | None = None) -> int:
     except stopping.Stopped as stopped:
         return _say_stopped(stopped)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("deeplift: interrupted; what was unfinished is removed", err=True)
+        click.echo("deeplift: interrupted", err=True)
         return 130
     except (UserError, OSError, MemoryError) as error:
         stopped_before = stopping.received()
@@ -79,7 +80,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _say_stopped(stopped: stopping.Stopped) -> int:
-    click.echo(f"deeplift: stopped by {stopped}; what was unfinished is removed", err=True)
+    click.echo(f"deeplift: stopped by {stopped}", err=True)
     return stopped.exit_code
 
 

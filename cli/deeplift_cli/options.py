@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import deeplift_references
+from deeplift_cli.shards import Shard
 from deeplift_cli.target_specs import TargetSpec
 
 
@@ -59,11 +60,15 @@ class ScoreOptions(ModelOptions):
     overlap: str = "nearest-centre"
     max_completeness_error: float | None = None
     compile: str = "auto"
+    dtype: str = "float32"
+    shard: Shard | None = None
+    resume: bool = True
     overwrite: bool = False
 
-    def for_target(self, path: Path, target: TargetSpec) -> Path:
-        """``{target}`` in an output's name stands for the target."""
-        return path.with_name(path.name.replace("{target}", target.label))
+    def named(self, path: Path, target: TargetSpec | None = None) -> Path:
+        """``{target}`` in an output's name stands for the target, ``{shard}`` for the share of the job."""
+        name = path.name.replace("{target}", target.label) if target else path.name
+        return path.with_name(name.replace("{shard}", self.shard.label) if self.shard else name)
 
     def inputs(self) -> list[Path]:
         """The files that the run reads."""
@@ -75,6 +80,7 @@ class ScoreOptions(ModelOptions):
     def as_attributes(self) -> dict[str, Any]:
         """For the score file: plain values only."""
         plain = asdict(self) | {"targets": [spec.index for spec in self.targets]}
+        plain["shard"] = None if self.shard is None else str(self.shard)
         return {key: _text(value) if isinstance(value, str | Path) else value for key, value in plain.items()}
 
 

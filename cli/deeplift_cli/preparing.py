@@ -1,7 +1,8 @@
 """Batches with their references: everything about a batch that comes before the model."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ class Prepared:
 
     Attributes
     ----------
+    number : int
+        The batch's own among those of the whole job.
     batch : Batch
         N sequences.
     references : float32 array [N, R, 4, L], or [R, 4, L] where one set serves all
@@ -29,9 +32,26 @@ class Prepared:
         How many references are equal to the sequence.
     """
 
+    number: int
     batch: Batch
     references: npt.NDArray[np.float32]
     identical: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A batch that an earlier run finished.
+
+    Attributes
+    ----------
+    rows : int
+        N.
+    numbers : list of mappings of str to array [N, ...]
+        For each target, what its score file has beside scores: qc/output and so on.
+    """
+
+    rows: int
+    numbers: Sequence[Mapping[str, npt.NDArray[Any]]]
 
 
 class Preparation:
@@ -50,19 +70,44 @@ class Preparation:
         self._reference = reference
         self._saved = saved
 
-    def batches(self, rows: int, skip: Callable[[Skipped], None]) -> Generator[Prepared, None, None]:
-        """Go through the input, so many rows at a time; ``skip`` gets records that cannot be scored.
+    def batches(
+        self,
+        rows: int,
+        share: range,
+        earlier: Callable[[int, Batch], Earlier | None],
+        skip: Callable[[Skipped], None],
+    ) -> Generator[Prepared | Earlier, None, None]:
+        """Go through the input, so many rows at a time.
+
+        Parameters
+        ----------
+        rows : int
+        share : range
+            See `Records.batches`.
+        earlier : callable
+            Gets each batch with its number, and finds it among those that need not be scored.
+        skip : callable
+            Gets records that cannot be scored.
 
         Raises
         ------
         UserError
             If a record has no references.
         """
-        for batch in self._records.batches(rows, skip):
-            references = self._references(batch)
-            identical = count_identical(references, batch.sequences)
-            shared = self._reference.shared and bool(batch.sequences.any(axis=1).all())
-            yield Prepared(batch, references[0] if shared else references, identical)
+        for number, batch in enumerate(self._records.batches(rows, share, skip), start=share.start):
+            found = earlier(number, batch)
+            if found is None:
+                yield self._prepared(number, batch)
+            else:
+                if self._saved is not None:
+                    self._references(batch)
+                yield found
+
+    def _prepared(self, number: int, batch: Batch) -> Prepared:
+        references = self._references(batch)
+        identical = count_identical(references, batch.sequences)
+        shared = self._reference.shared and bool(batch.sequences.any(axis=1).all())
+        return Prepared(number, batch, references[0] if shared else references, identical)
 
     def _references(self, batch: Batch) -> npt.NDArray[np.float32]:
         rows = np.array([region.index for region in batch.regions])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 class Stopped(BaseException):
@@ -23,7 +23,7 @@ class Stopped(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """As a shell reports it: 130 for SIGINT, 143 for SIGTERM."""
+        """As a shell reports it: 130 for SIGINT, 143 for SIGTERM, 138 for SIGUSR1."""
         return 128 + self.number
 
 

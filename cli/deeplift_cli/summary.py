@@ -3,22 +3,30 @@
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from deeplift_cli.scoring import Scores
 from deeplift_cli.sequences import Skipped
 from deeplift_core.completeness import relative_error
 
 _SHOWN_REASONS = 3
 
 
-def relative_completeness_error(scores: Scores) -> npt.NDArray[np.float64]:
-    """Worst relative summation-to-delta error of each sequence [N] over its references; NaN where one is."""
-    parts = (scores.completeness_error, scores.output, scores.reference_output)
-    worst: npt.NDArray[np.float64] = relative_error(*map(torch.from_numpy, parts)).amax(1).numpy()
+def relative_completeness_error(
+    error: npt.NDArray[Any], output: npt.NDArray[Any], reference_output: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
+    """Worst relative summation-to-delta error of each sequence [N] over its references; NaN where one is.
+
+    Parameters
+    ----------
+    error, reference_output : array [N, R]
+    output : array [N]
+    """
+    parts = map(torch.from_numpy, (error, output, reference_output))
+    worst: npt.NDArray[np.float64] = relative_error(*parts).amax(1).numpy()
     return worst
 
 
@@ -52,12 +60,23 @@ class Completeness:
 
 @dataclass
 class Summary:
-    """Counts and times of one run."""
+    """Counts and times of one run, which may go on from an earlier one.
+
+    Attributes
+    ----------
+    scored : int
+        Sequences with scores, those of the earlier run included.
+    earlier : int
+        Those alone.
+    identical : int
+        Sequences that have references equal to themselves.
+    """
 
     completeness: dict[str, Completeness]
     exempt: bool
     started: float
     scored: int = 0
+    earlier: int = 0
     identical: int = 0
     skipped: int = 0
     examples: list[Skipped] = field(default_factory=list)
@@ -113,7 +132,9 @@ class Summary:
                 ("identical", f"{self.identical:,} with references equal to themselves, which add nothing")
             )
         rows.append(("summation-to-delta", self._completeness_text()))
-        rate = self.scored / self.scoring_seconds if self.scoring_seconds else 0.0
+        if self.earlier:
+            rows.append(("gone on", f"from {self.earlier:,} sequences that an earlier run had finished"))
+        rate = (self.scored - self.earlier) / self.scoring_seconds if self.scoring_seconds else 0.0
         rows.append(("time", f"{self.seconds:.1f} s; {rate:,.1f} sequences per second while scoring"))
         rows += [("written" if place == 0 else "", str(path)) for place, path in enumerate(written)]
         return [f"{label:<18}  {printable(text)}" for label, text in rows]

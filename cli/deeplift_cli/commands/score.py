@@ -1,7 +1,6 @@
 """`deeplift score`: contribution scores of every sequence of a file."""
 
 from math import isnan
-from pathlib import Path
 from typing import Any
 
 import click
@@ -23,12 +22,14 @@ from deeplift_cli.commands.shared_options import (
     OUTPUT,
     PRECISION,
     THREADS,
+    new_file,
     parsed,
     with_options,
 )
 from deeplift_cli.importing import undisturbed
 from deeplift_cli.options import ScoreOptions
 from deeplift_cli.outputs.overlap import RULES as OVERLAPS
+from deeplift_cli.shards import parse_shard
 from deeplift_cli.target_specs import parse_targets
 from deeplift_core import RULES
 from deeplift_core.rule_names import parse_rule
@@ -54,12 +55,6 @@ def _frequencies(text: str) -> tuple[float, ...] | None:
     return values
 
 
-def _new_file(text: str) -> Path:
-    if text.endswith(("/", "/.")) or Path(text).name in ("", ".", ".."):
-        raise ValueError(f"{text!r} is a folder; give the name of a file")
-    return Path(text)
-
-
 def _limit(value: float) -> float:
     if isnan(value):
         raise ValueError("nan is no limit")
@@ -75,9 +70,9 @@ _OPTIONS = (
         "-r", "--regions", "--peaks", type=FILE,
         help="BED or narrowPeak: windows around the summits, or else the midpoints.",
     ),
-    click.option("-o", "--out", required=True, callback=parsed(_new_file), metavar="PATH",
+    click.option("-o", "--out", required=True, callback=parsed(new_file), metavar="PATH",
                  help="HDF5 file of scores to write."),
-    click.option("--bigwig", callback=parsed(_new_file), metavar="PATH",
+    click.option("--bigwig", callback=parsed(new_file), metavar="PATH",
                  help="Also write a bigWig of the observed bases' contributions."),
     click.option(
         "-c", "--chrom-sizes", type=FILE, help="For --bigwig with --fasta: two columns, name and length."
@@ -90,7 +85,7 @@ _OPTIONS = (
     LAYER_RULE,
     click.option("--reference", default="dinucleotide", callback=parsed(_reference), show_default=True,
                  metavar=_REFERENCES, help="What sequences are compared with."),
-    click.option("--save-references", callback=parsed(_new_file), metavar="PATH",
+    click.option("--save-references", callback=parsed(new_file), metavar="PATH",
                  help="Write the references used, for --reference file:."),
     click.option("--frequencies", default="auto", callback=parsed(_frequencies), metavar="A,C,G,T|auto",
                  help="For --reference frequency; auto counts the bases of the input.  [default: auto]"),
@@ -115,6 +110,12 @@ _OPTIONS = (
     THREADS,
     PRECISION,
     COMPILE,
+    click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True,
+                 help="Of the stored scores."),
+    click.option("--shard", callback=parsed(parse_shard), metavar="I/N|auto",
+                 help="Score the I-th of N shares only; auto: the place in a Slurm array."),
+    click.option("--resume/--no-resume", default=True, show_default=True,
+                 help="Go on where an interrupted run of the same job stopped."),
     click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
     ALLOW_PICKLE,
 )  # fmt: skip
@@ -179,6 +180,12 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
         raise click.UsageError(f"--layer-rule does not go with --rule {given['rule']}")
     if said("overlap", "chrom_sizes") and not given["bigwig"]:
         raise click.UsageError("--overlap and --chrom-sizes go with --bigwig")
+    if given["shard"] and given["batch_size"] is None:
+        raise click.UsageError("--shard needs --batch-size K: shares are cut between batches")
+    if given["shard"] and given["bigwig"]:
+        raise click.UsageError("--shard does not go with --bigwig: deeplift merge makes it, of all shares")
+    if "{shard}" in given["out"].name and not given["shard"]:
+        raise click.UsageError("{shard} in the name of --out goes with --shard")
     for name in ("out", "bigwig"):
         if given[name] and len(given["targets"]) > 1 and "{target}" not in given[name].name:
             raise click.UsageError(

@@ -30,6 +30,13 @@ def parsed(parse: Callable[[Any], Any]) -> Callable[[click.Context, click.Parame
     return callback
 
 
+def new_file(text: str) -> Path:
+    """Parse the name of a file to write."""
+    if text.endswith(("/", "/.")) or Path(text).name in ("", ".", ".."):
+        raise ValueError(f"{text!r} is a folder; give the name of a file")
+    return Path(text)
+
+
 def _layer_rule(text: str) -> tuple[str, str]:
     pattern, found, rule = text.rpartition("=")
     if not found or not pattern:

@@ -41,7 +41,7 @@ def check(
     """Score the sample and compare sums of contributions with differences of the output."""
     scorer = Scorer(explainer, layout, rc_average=False)
     (scores,) = scorer.score(sample.sequences, sample.references, [target])
-    errors = relative_completeness_error(scores)
+    errors = relative_completeness_error(scores.completeness_error, scores.output, scores.reference_output)
     return SelfCheck(
         rule,
         target,

@@ -1,17 +1,26 @@
-"""Where scores go: HDF5 with its companions, bigWig."""
+"""Where scores go: pieces while a run is at it, HDF5 with its companions, bigWig."""
 
 from deeplift_cli.outputs.bigwig import write_bigwig
 from deeplift_cli.outputs.chrom_sizes import Placement, read_chrom_sizes
+from deeplift_cli.outputs.layout import ScoreLayout
+from deeplift_cli.outputs.packed import PackedBatch, ScoredBatch, pack
 from deeplift_cli.outputs.publish import Publication, check_writable
-from deeplift_cli.outputs.score_file import ScoredBatch, ScoreFile, companions
+from deeplift_cli.outputs.score_file import ScoreFile, companions, not_written
+from deeplift_cli.outputs.workspace import Workspace, is_complete
 
 __all__ = [
+    "PackedBatch",
     "Placement",
     "Publication",
     "ScoreFile",
+    "ScoreLayout",
     "ScoredBatch",
+    "Workspace",
     "check_writable",
     "companions",
+    "is_complete",
+    "not_written",
+    "pack",
     "read_chrom_sizes",
     "write_bigwig",
 ]

@@ -68,8 +68,9 @@ class ArrayColumn:
         self._first_row = 0
         self._pending = deque[tuple[int, int, Future[bytes]]]()  # first row, rows after it, content
 
-    def append(self, values: npt.NDArray[Any]) -> None:
+    def append(self, values: npt.ArrayLike) -> None:
         """Add rows [N, ...]; they are copied."""
+        values = np.asarray(values)
         done = 0
         while done < len(values):
             rows = min(len(values) - done, len(self._chunk) - self._filled)
@@ -78,6 +79,24 @@ class ArrayColumn:
             self._filled += rows
             if self._filled == len(self._chunk):
                 self._submit()
+
+    def append_deflated(self, chunks: Sequence[bytes], rows: int) -> None:
+        """Add whole chunks as `deflated` leaves them, of so many rows in all.
+
+        Raises
+        ------
+        ValueError
+            If rows that were added before do not fill their chunk.
+        """
+        self._write(until=0)
+        for content in chunks:
+            if self._filled or self._first_row % len(self._chunk):
+                raise ValueError(
+                    f"a whole chunk after {self._first_row + self._filled} rows of {self._dataset.name}"
+                )
+            end = self._first_row + min(rows, len(self._chunk))
+            self._write_chunk(self._first_row, end, content)
+            rows, self._first_row = rows - (end - self._first_row), end
 
     def finish(self) -> None:
         """Write what is left, the last chunk filled up with zeros as HDF5 would."""
@@ -96,8 +115,11 @@ class ArrayColumn:
         """Hand chunks to HDF5, in order, those that are ready and all but so many."""
         while self._pending and (len(self._pending) > until or self._pending[0][2].done()):
             first, end, content = self._pending.popleft()
-            self._dataset.resize(end, axis=0)
-            self._dataset.id.write_direct_chunk((first, *(0,) * (self._dataset.ndim - 1)), content.result())
+            self._write_chunk(first, end, content.result())
+
+    def _write_chunk(self, first: int, end: int, content: bytes) -> None:
+        self._dataset.resize(end, axis=0)
+        self._dataset.id.write_direct_chunk((first, *(0,) * (self._dataset.ndim - 1)), content)
 
     def _empty_chunk(self) -> npt.NDArray[Any]:
         return np.empty(self._dataset.chunks, self._dataset.dtype)

@@ -59,16 +59,27 @@ class Publication:
 
     A context manager: on a clean exit the files are renamed in the order in which they were asked for; on an
     exception, an interruption included, they are removed, and whatever stood at their places stays.
+
+    Parameters
+    ----------
+    scratch : Path, optional
+        The folder of the temporary files, on the same disc as the real ones; by default, that of each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: Path | None = None) -> None:
+        self._scratch = scratch
         self._files = list[tuple[Path, Path]]()
 
     def temporary(self, path: Path, suffix: str = ".part") -> Path:
-        """A name in the same folder to write to, which becomes `path`; some writers mind its suffix."""
-        temporary = path.with_name(f".{path.name[:200]}.{uuid4().hex[:8]}{suffix}")
-        self._files.append((temporary, path))
+        """A new name to write to, which becomes `path`; some writers mind its suffix."""
+        folder = self._scratch or path.parent
+        temporary = folder / f".{path.name[:200]}.{uuid4().hex[:8]}{suffix}"
+        self.add(temporary, path)
         return temporary
+
+    def add(self, temporary: Path, path: Path) -> None:
+        """A file that exists, or will, and is to become `path`."""
+        self._files.append((temporary, path))
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +90,7 @@ class Publication:
         try:
             if kind is None:
                 for temporary, _ in self._files:
-                    _to_disc(temporary)
+                    to_disc(temporary)
                 for temporary, path in self._files:
                     os.replace(temporary, path)
         finally:
@@ -87,7 +98,7 @@ class Publication:
                 temporary.unlink(missing_ok=True)
 
 
-def _to_disc(path: Path) -> None:
+def to_disc(path: Path) -> None:
     """Wait until the content is on the disc, so that a rename never outlives it in a power cut."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -2,62 +2,23 @@
 
 import json
 import os
-from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs.columns import FILTERS, ArrayColumn, Column, TextColumn, compressing_threads
+from deeplift_cli.outputs.columns import ArrayColumn, TextColumn, compressing_threads
 from deeplift_cli.outputs.guarded_file import GuardedFile
+from deeplift_cli.outputs.layout import FORMAT, FORMAT_VERSION, REGION_KEYS, ScoreLayout
 from deeplift_cli.outputs.narrowpeak import NarrowPeakFile
+from deeplift_cli.outputs.packed import PackedBatch
 from deeplift_cli.outputs.publish import Publication, check_writable
-from deeplift_cli.outputs.skipped import SkippedFile
-from deeplift_cli.sequences.records import Region, Skipped
-
-FORMAT = "deeplift-scores"
-FORMAT_VERSION = 1
-_CHUNK_BYTES = 512 * 1024  # below HDF5's chunk cache of 1 MiB, so that readers unpack a chunk once
-_ROW_CHUNK = 1024
-_BATCHES_AHEAD = 2
-
-
-@dataclass
-class ScoredBatch:
-    """Scores of N sequences of length L against R references.
-
-    Parameters
-    ----------
-    regions : list of Region, [N]
-        Where they are.
-    sequences : ndarray of int8, [N, 4, L]
-        One-hot, ACGT; all zero where there is no base.
-    hypothetical : ndarray of float32, [N, 4, L]
-        Hypothetical contributions.
-    prediction, output : ndarray, [N]
-        The model's own prediction, and the explained scalar.
-    reference_output, completeness_error : ndarray, [N, R]
-        The explained scalar at each reference, and by how much the contributions miss the difference.
-    identical_references : ndarray of int, [N]
-        How many of the references equal the sequence.
-    """
-
-    regions: list[Region]
-    sequences: npt.NDArray[np.int8]
-    hypothetical: npt.NDArray[np.floating[Any]]
-    prediction: npt.NDArray[np.floating[Any]]
-    output: npt.NDArray[np.floating[Any]]
-    reference_output: npt.NDArray[np.floating[Any]]
-    completeness_error: npt.NDArray[np.floating[Any]]
-    identical_references: npt.NDArray[np.integer[Any]]
 
 
 def companions(path: Path) -> tuple[Path, Path]:
@@ -68,27 +29,24 @@ def companions(path: Path) -> tuple[Path, Path]:
 
 
 class ScoreFile:
-    """Streams scores to HDF5 and its two companions; a context manager.
+    """Puts packed batches together in one HDF5 file with its companions; a context manager.
 
     The three appear together on a clean exit, the HDF5 last: where it stands, the others beside it are
-    complete and belong to it. On an exception nothing appears, and what stood there stays. Writing runs on a
-    thread of its own and compression on a few more, at most two batches behind, so arrays must not be changed
-    once appended.
+    complete and belong to it. On an exception nothing appears, and what stood there stays.
 
     Parameters
     ----------
     path : str or Path
         Where the HDF5 goes.
-    length : int
-        L.
-    n_references : int
-        R.
+    layout : ScoreLayout
+    skipped : Path
+        A finished table of what was skipped; it becomes SCORES.skipped.tsv.
     attrs : mapping of str to anything that JSON can hold
         Written as attributes of the file; lists, mappings and None as JSON.
     overwrite : bool
         Whether files that exist may be replaced.
-    dtype : numpy dtype, optional
-        Of the scores: float32 or float16.
+    scratch : Path, optional
+        A folder on the same disc for what is unfinished; beside the file by default.
 
     Raises
     ------
@@ -99,64 +57,61 @@ class ScoreFile:
     def __init__(
         self,
         path: str | Path,
+        layout: ScoreLayout,
         *,
-        length: int,
-        n_references: int,
+        skipped: Path,
         attrs: Mapping[str, Any],
         overwrite: bool,
-        dtype: npt.DTypeLike = np.float32,
+        scratch: Path | None = None,
     ) -> None:
         self.path = Path(path)
         self.n_rows = 0
-        self._length = length
-        self._n_references = n_references
+        self._layout = layout
+        self._skipped = skipped
         self._attrs = dict(attrs)
         self._overwrite = overwrite
-        self._dtype = np.dtype(dtype)
+        self._scratch = scratch
         self._stack = ExitStack()
-        self._pending = deque[Future[None]]()
 
     def __enter__(self) -> Self:
         bed, skipped = companions(self.path)
         check_writable([self.path, bed, skipped], self._overwrite)
         with ExitStack() as stack:
-            publication = stack.enter_context(Publication())
+            publication = stack.enter_context(Publication(self._scratch))
             self._bed = stack.enter_context(NarrowPeakFile(publication.temporary(bed)))
-            self._skipped = stack.enter_context(SkippedFile(publication.temporary(skipped)))
+            publication.add(self._skipped, skipped)
             self._guarded = stack.enter_context(GuardedFile(publication.temporary(self.path)))
             stack.push(self._check)
             self._file = stack.enter_context(h5py.File(self._guarded, "w"))
-            datasets = _create_datasets(self._file, self._length, self._n_references, self._dtype)
-            self.set_attrs(self._attrs | {"format": FORMAT, "format_version": FORMAT_VERSION})
+            self._write_attrs()
             pool = stack.enter_context(compressing_threads())
-            self._columns = {name: _column(dataset, pool) for name, dataset in datasets.items()}
-            self._thread = stack.enter_context(ThreadPoolExecutor(1, "deeplift-writer"))
+            self._open_columns(pool)
             stack.push(self._finish)
             self._stack = stack.pop_all()
         return self
 
-    def append(self, batch: ScoredBatch) -> None:
-        """Add rows.
+    def append(self, batch: PackedBatch) -> None:
+        """Add rows: K, or fewer in the last batch.
 
         Raises
         ------
+        UserError
+            If the disc is full.
         ValueError
-            When an array's shape does not fit the file.
+            If a batch before was not of K rows.
         """
-        self._check_shapes(batch)
-        self._wait(until=_BATCHES_AHEAD - 1)
-        self._pending.append(self._thread.submit(self._write, batch))
-        self.n_rows += len(batch.regions)
-
-    def skip(self, skipped: Skipped) -> None:
-        """Add a line to SCORES.skipped.tsv."""
-        self._skipped.append(skipped)
-
-    def set_attrs(self, attrs: Mapping[str, Any]) -> None:
-        """Add or replace attributes, for what is known at the end only."""
-        self._wait()
-        for key, value in attrs.items():
-            self._file.attrs[key] = _attribute(value)
+        if self.n_rows % self._layout.batch_size:
+            raise ValueError(f"a batch after {self.n_rows} rows, in a file of {self._layout.batch_size} each")
+        rows = len(batch.regions)
+        for name, chunks in batch.chunks.items():
+            self._arrays[name].append_deflated(chunks, rows)
+        for name, values in batch.numbers.items():
+            self._arrays[name].append(values)
+        for key in REGION_KEYS:
+            self._regions[key].append([getattr(region, key) for region in batch.regions])
+        self._bed.append(batch.regions, batch.numbers["qc/output"].tolist())
+        self.n_rows += rows
+        self._raise_error()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -164,105 +119,47 @@ class ScoreFile:
         try:
             return self._stack.__exit__(kind, error, trace)
         except OSError as failure:
-            raise _not_written(self.path, failure) from failure
+            raise not_written(self.path, failure) from failure
+
+    def _write_attrs(self) -> None:
+        for key, value in (self._attrs | {"format": FORMAT, "format_version": FORMAT_VERSION}).items():
+            self._file.attrs[key] = _attribute(value)
+
+    def _open_columns(self, pool: Executor) -> None:
+        datasets = self._layout.create(self._file)
+        self._arrays = {
+            name: ArrayColumn(dataset, pool)
+            for name, dataset in datasets.items()
+            if not name.startswith("regions/")
+        }
+        self._regions = {key: _region_column(datasets[f"regions/{key}"], pool) for key in REGION_KEYS}
 
     def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
-        """On leaving: write what is pending, or drop it where the file is going to be dropped."""
+        """On leaving: write what fills no chunk yet."""
         if kind is None:
-            self._pending.append(self._thread.submit(self._write_rest))
-            self._wait()
-        for future in self._pending:
-            future.cancel()
+            for column in (*self._arrays.values(), *self._regions.values()):
+                column.finish()
+            self._raise_error()
 
     def _check(self, kind: type[BaseException] | None, *_: object) -> None:
         """After HDF5 has closed its file: find out whether all of it was written."""
         if kind is None:
             self._guarded.raise_error()
 
-    def _wait(self, until: int = 0) -> None:
-        """Wait until so many batches are pending, and raise what went wrong with the others."""
-        while len(self._pending) > until:
-            try:
-                self._pending.popleft().result()
-            except OSError as error:
-                raise _not_written(self.path, error) from error
-
-    def _check_shapes(self, batch: ScoredBatch) -> None:
-        n, length, references = len(batch.regions), self._length, self._n_references
-        expected = {
-            "sequences": (n, 4, length),
-            "hypothetical": (n, 4, length),
-            "prediction": (n,),
-            "output": (n,),
-            "reference_output": (n, references),
-            "completeness_error": (n, references),
-            "identical_references": (n,),
-        }
-        for name, shape in expected.items():
-            if getattr(batch, name).shape != shape:
-                raise ValueError(f"{name} has the shape {getattr(batch, name).shape}, not {shape}")
-
-    def _write(self, batch: ScoredBatch) -> None:
-        observed = np.where(batch.sequences != 0, batch.hypothetical, 0)
-        for name, values in {
-            "raw/seq": batch.sequences,
-            "shap/seq": batch.hypothetical,
-            "projected_shap/seq": observed,
-            "qc/prediction": batch.prediction,
-            "qc/output": batch.output,
-            "qc/reference_output": batch.reference_output,
-            "qc/completeness_error": batch.completeness_error,
-            "qc/identical_references": batch.identical_references,
-        }.items():
-            self._columns[name].append(values)
-        for key in ("chrom", "start", "end", "name", "strand", "index"):
-            self._columns[f"regions/{key}"].append([getattr(region, key) for region in batch.regions])
-        self._guarded.raise_error()
-        self._bed.append(batch.regions, batch.output.tolist())
-
-    def _write_rest(self) -> None:
-        for column in self._columns.values():
-            column.finish()
-        self._guarded.raise_error()
+    def _raise_error(self) -> None:
+        try:
+            self._guarded.raise_error()
+        except OSError as error:
+            raise not_written(self.path, error) from error
 
 
-def _not_written(path: Path, error: OSError) -> UserError:
+def not_written(path: Path, error: OSError) -> UserError:
+    """What to tell the user when a file could not be written."""
     reason = os.strerror(error.errno) if error.errno else error  # h5py's own text runs over several lines
     return UserError(f"output {path} cannot be written: {reason}")
 
 
-def _create_datasets(
-    file: h5py.File, length: int, n_references: int, dtype: np.dtype[Any]
-) -> dict[str, h5py.Dataset]:
-    """Empty datasets that grow along their first axis; the filters are those that every reader has."""
-    rows_per_chunk = int(np.clip(_CHUNK_BYTES // (4 * length * dtype.itemsize), 1, _ROW_CHUNK))
-    text = h5py.string_dtype("utf-8")
-    wide = {"raw/seq": np.int8, "shap/seq": dtype, "projected_shap/seq": dtype}
-    narrow = {
-        "regions/chrom": ((), text),
-        "regions/start": ((), np.int64),
-        "regions/end": ((), np.int64),
-        "regions/name": ((), text),
-        "regions/strand": ((), text),
-        "regions/index": ((), np.int64),
-        "qc/prediction": ((), np.float64),
-        "qc/output": ((), np.float64),
-        "qc/reference_output": ((n_references,), np.float64),
-        "qc/completeness_error": ((n_references,), np.float64),
-        "qc/identical_references": ((), np.int32),
-    }
-
-    def create(name: str, rows: int, rest: tuple[int, ...], kind: Any) -> h5py.Dataset:
-        filters = {} if kind is text else FILTERS
-        return file.create_dataset(
-            name, shape=(0, *rest), maxshape=(None, *rest), chunks=(rows, *rest), dtype=kind, **filters
-        )
-
-    datasets = {name: create(name, rows_per_chunk, (4, length), kind) for name, kind in wide.items()}
-    return datasets | {name: create(name, _ROW_CHUNK, rest, kind) for name, (rest, kind) in narrow.items()}
-
-
-def _column(dataset: h5py.Dataset, pool: Executor) -> Column:
+def _region_column(dataset: h5py.Dataset, pool: Executor) -> ArrayColumn | TextColumn:
     is_text = h5py.check_string_dtype(dataset.dtype) is not None
     return TextColumn(dataset) if is_text else ArrayColumn(dataset, pool)
 

@@ -28,10 +28,14 @@ class SkippedFile:
         name, reason = one_column(skipped.name), one_column(skipped.reason)
         self._file.write(f"{skipped.index}\t{skipped.line}\t{name}\t{reason}\n")
 
+    def close(self) -> None:
+        """Nothing comes any more."""
+        self._file.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self.close()

@@ -132,11 +132,14 @@ class ReferenceFile:
     Parameters
     ----------
     path : Path
-        Where to write; a temporary name is the caller's business.
+        Where to write.
+    final : Path
+        The name that the file will have, which messages say.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, final: Path) -> None:
         self._path = path
+        self._final = final
         self._column: ArrayColumn | None = None
 
     def __enter__(self) -> Self:
@@ -194,6 +197,4 @@ class ReferenceFile:
         try:
             self._guarded.raise_error()
         except OSError as error:
-            raise UserError(
-                f"references cannot be written to {self._path.parent}: {error.strerror}"
-            ) from error
+            raise UserError(f"references {self._final} cannot be written: {error.strerror}") from error

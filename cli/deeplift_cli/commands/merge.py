@@ -1,0 +1,48 @@
+"""`deeplift merge`: shards into one score file, or folds into their average."""
+
+from typing import Any
+
+import click
+
+from deeplift_cli.commands.shared_options import FILE, new_file, parsed, with_options
+from deeplift_cli.outputs.overlap import RULES as OVERLAPS
+
+_OPTIONS = (
+    click.argument("parts", nargs=-1, required=True, type=FILE, metavar="PART..."),
+    click.option("-o", "--out", required=True, callback=parsed(new_file), metavar="PATH",
+                 help="HDF5 file of scores to write."),
+    click.option("--average", is_flag=True,
+                 help="The mean of models that scored the same sequences, such as cross-validation folds."),
+    click.option("--bigwig", callback=parsed(new_file), metavar="PATH",
+                 help="Also write a bigWig of the observed bases' contributions."),
+    click.option("-c", "--chrom-sizes", type=FILE, help="For --bigwig: two columns, name and length."),
+    click.option("-g", "--genome", type=FILE, help="For --bigwig: the genome FASTA, instead of sizes."),
+    click.option("--overlap", type=click.Choice(list(OVERLAPS)), default="nearest-centre", show_default=True,
+                 help="bigWig: which window counts where several overlap."),
+    click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
+)  # fmt: skip
+
+
+@click.command("merge", context_settings={"help_option_names": ["-h", "--help"]})
+@with_options(_OPTIONS)
+@click.option("-q", "--quiet", is_flag=True, help="No summary.")
+def command(quiet: bool, **given: Any) -> int:
+    """Put score files together.
+
+    \b
+    deeplift merge shards/*.h5 -o scores.h5
+    deeplift merge --average fold*.h5 -o mean.h5
+
+    Shards (deeplift score --shard) become what one run would have written, bit for bit. All must be there, in
+    any order.
+    """
+    if bool(given["bigwig"]) != bool(given["chrom_sizes"] or given["genome"]):
+        raise click.UsageError("--bigwig goes with --chrom-sizes or --genome")
+    from deeplift_cli.merging import MergeOptions, merge
+    from deeplift_cli.screen import Screen
+
+    rows, written = merge(MergeOptions(**given))
+    lines = [f"{'sequences':<18}  {rows:,}"]
+    lines += [f"{'' if place else 'written':<18}  {path}" for place, path in enumerate(written)]
+    Screen(quiet=quiet).show(lines)
+    return 0

@@ -1,0 +1,54 @@
+"""What makes two runs the same job, so that one can go on from the other, or be merged with it."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import deeplift_references
+from deeplift_cli.models.model_file import file_sha256
+from deeplift_cli.options import ScoreOptions
+
+# Options that change no score: where things are and go, how fast, and what is said about it.
+_NO_MATTER = (
+    "model", "fasta", "genome", "regions", "chrom_sizes", "out", "bigwig", "overlap", "save_references",
+    "max_completeness_error", "threads", "device", "allow_pickle", "overwrite", "resume", "shard",
+)  # fmt: skip
+_PACKAGES = ("deeplift", "torch")
+
+
+def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[str, Any]:
+    """Everything that a score depends on, each by a name that the user knows.
+
+    Files count by their content, a genome by its size (and, in a run that goes on, by every sequence that
+    was scored). Threads do not count: they change scores by rounding only.
+
+    Parameters
+    ----------
+    options : ScoreOptions
+    model_sha256 : str
+    device : str
+        The kind that is computed on, such as "cpu".
+    """
+    told = options.as_attributes()
+    found = {_flag(key): value for key, value in told.items() if key not in _NO_MATTER}
+    found |= {"the kind of device": device, "the model": f"sha256:{model_sha256}"}
+    kind, argument = deeplift_references.parse_spec(options.reference)
+    if kind.takes_argument and argument:
+        found["--reference"] = kind.name
+        found["the file of references"] = _digest(Path(argument))
+    for path, what in ((options.fasta, "the FASTA file"), (options.regions, "the file of regions")):
+        if path is not None:
+            found[what] = _digest(path)
+    if options.genome is not None:
+        found["the size of the genome"] = options.genome.stat().st_size
+    return found | {f"the version of {name}": version(name) for name in _PACKAGES}
+
+
+def _flag(key: str) -> str:
+    """An option's name on the command line."""
+    singular = {"targets": "target", "layer_rules": "layer_rule"}.get(key, key)
+    return f"--{singular.replace('_', '-')}"
+
+
+def _digest(path: Path) -> str:
+    return f"sha256:{file_sha256(path)}"

@@ -1,0 +1,83 @@
+"""The datasets of a score file: names, types and shapes, layout version 1."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+
+from deeplift_cli.outputs.columns import FILTERS
+
+FORMAT = "deeplift-scores"
+FORMAT_VERSION = 1
+WIDE = ("raw/seq", "shap/seq", "projected_shap/seq")
+REGION_KEYS = ("chrom", "start", "end", "name", "strand", "index")
+_CHUNK_BYTES = 512 * 1024  # below HDF5's chunk cache of 1 MiB, so that readers unpack a chunk once
+ROW_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class ScoreLayout:
+    """Of N sequences of length L against R references, in batches of K rows.
+
+    Attributes
+    ----------
+    length : int
+        L.
+    n_references : int
+        R.
+    batch_size : int
+        K. A batch fills whole chunks of the wide datasets, so that chunks can be compressed before the file
+        is begun, kept, and put together with those of other batches as they are.
+    dtype : str
+        Of the scores: "float32" or "float16".
+    """
+
+    length: int
+    n_references: int
+    batch_size: int
+    dtype: str = "float32"
+
+    @property
+    def rows_per_chunk(self) -> int:
+        """Of the wide datasets: as many as divide K and stay below the bytes that a chunk should have."""
+        most = max(1, _CHUNK_BYTES // (4 * self.length * np.dtype(self.dtype).itemsize))
+        return max(rows for rows in range(1, min(most, self.batch_size) + 1) if self.batch_size % rows == 0)
+
+    @property
+    def wide(self) -> dict[str, np.dtype[Any]]:
+        """Datasets [N, 4, L]."""
+        return dict(zip(WIDE, map(np.dtype, ("int8", self.dtype, self.dtype)), strict=True))
+
+    @property
+    def numbers(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+        """Of the other datasets of numbers, what follows N in their shapes, and their types."""
+        each, real = (self.n_references,), np.dtype("float64")
+        return {
+            "qc/prediction": ((), real),
+            "qc/output": ((), real),
+            "qc/reference_output": (each, real),
+            "qc/completeness_error": (each, real),
+            "qc/identical_references": ((), np.dtype("int32")),
+        }
+
+    def create(self, file: h5py.File) -> dict[str, h5py.Dataset]:
+        """Empty datasets that grow along their first axis; the filters are those that every reader has."""
+
+        def create(name: str, rows: int, rest: tuple[int, ...], kind: Any) -> h5py.Dataset:
+            filters = {} if kind is text else FILTERS
+            return file.create_dataset(
+                name, shape=(0, *rest), maxshape=(None, *rest), chunks=(rows, *rest), dtype=kind, **filters
+            )
+
+        text = h5py.string_dtype("utf-8")
+        made = {
+            name: create(name, self.rows_per_chunk, (4, self.length), kind)
+            for name, kind in self.wide.items()
+        }
+        for key in REGION_KEYS:
+            kind = np.int64 if key in ("start", "end", "index") else text
+            made[f"regions/{key}"] = create(f"regions/{key}", ROW_CHUNK, (), kind)
+        for name, (rest, kind) in self.numbers.items():
+            made[name] = create(name, ROW_CHUNK, rest, kind)
+        return made

@@ -1,0 +1,106 @@
+"""Batches of scores as the score file stores them: wide arrays already compressed, chunk by chunk."""
+
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deeplift_cli.outputs.columns import deflated
+from deeplift_cli.outputs.layout import ScoreLayout
+from deeplift_cli.sequences.records import Region
+
+
+@dataclass
+class ScoredBatch:
+    """Scores of N sequences of length L against R references.
+
+    Parameters
+    ----------
+    regions : list of Region, [N]
+        Where they are.
+    sequences : ndarray of int8, [N, 4, L]
+        One-hot, ACGT; all zero where there is no base.
+    hypothetical : ndarray of float32, [N, 4, L]
+        Hypothetical contributions.
+    prediction, output : ndarray, [N]
+        The model's own prediction, and the explained scalar.
+    reference_output, completeness_error : ndarray, [N, R]
+        The explained scalar at each reference, and by how much the contributions miss the difference.
+    identical_references : ndarray of int, [N]
+        How many of the references equal the sequence.
+    """
+
+    regions: list[Region]
+    sequences: npt.NDArray[np.int8]
+    hypothetical: npt.NDArray[np.floating[Any]]
+    prediction: npt.NDArray[np.floating[Any]]
+    output: npt.NDArray[np.floating[Any]]
+    reference_output: npt.NDArray[np.floating[Any]]
+    completeness_error: npt.NDArray[np.floating[Any]]
+    identical_references: npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """The same, ready to be stored.
+
+    Attributes
+    ----------
+    regions : list of Region, [N]
+    chunks : mapping of str to list of bytes
+        For each wide dataset its chunks; the last is filled up with zeros.
+    numbers : mapping of str to ndarray [N, ...]
+        The other datasets, in the types of the file.
+    """
+
+    regions: list[Region]
+    chunks: Mapping[str, list[bytes]]
+    numbers: Mapping[str, npt.NDArray[Any]]
+
+
+def pack(batch: ScoredBatch, layout: ScoreLayout, pool: Executor) -> PackedBatch:
+    """Compress a batch of at most K rows, on the threads of the pool.
+
+    Raises
+    ------
+    ValueError
+        When an array's shape does not fit the layout.
+    """
+    _check_shapes(batch, layout)
+    observed = np.where(batch.sequences != 0, batch.hypothetical, 0)
+    wide = zip(layout.wide.items(), (batch.sequences, batch.hypothetical, observed), strict=True)
+    pending = {
+        name: [pool.submit(deflated, chunk) for chunk in _chunks(values, layout.rows_per_chunk, dtype)]
+        for (name, dtype), values in wide
+    }
+    numbers = {
+        name: np.asarray(getattr(batch, name.partition("/")[2]), dtype)
+        for name, (_, dtype) in layout.numbers.items()
+    }
+    chunks = {name: [future.result() for future in futures] for name, futures in pending.items()}
+    return PackedBatch(batch.regions, chunks, numbers)
+
+
+def _chunks(values: npt.NDArray[Any], rows: int, dtype: np.dtype[Any]) -> list[npt.NDArray[Any]]:
+    """Whole chunks; HDF5, too, would fill the last one up."""
+    chunks = []
+    for first in range(0, len(values), rows):
+        chunk = np.zeros((rows, *values.shape[1:]), dtype)
+        part = values[first : first + rows]
+        chunk[: len(part)] = part
+        chunks.append(chunk)
+    return chunks
+
+
+def _check_shapes(batch: ScoredBatch, layout: ScoreLayout) -> None:
+    n = len(batch.regions)
+    expected: dict[str, tuple[int, ...]] = dict.fromkeys(("sequences", "hypothetical"), (n, 4, layout.length))
+    expected |= {name.partition("/")[2]: (n, *rest) for name, (rest, _) in layout.numbers.items()}
+    for name, shape in expected.items():
+        if getattr(batch, name).shape != shape:
+            raise ValueError(f"{name} has the shape {getattr(batch, name).shape}, not {shape}")
+    if n > layout.batch_size:
+        raise ValueError(f"a batch has {n} rows, not at most {layout.batch_size}")

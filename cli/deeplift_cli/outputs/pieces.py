@@ -1,0 +1,141 @@
+"""Finished batches, each in a file of its own, until all are there and become a score file.
+
+An HDF5 file that is open for writing is lost when its process is killed. A piece is written under another
+name, brought to the disc and renamed, so that it is there as a whole or not at all, whatever happens.
+Pieces are zip archives of arrays (`numpy.load` opens them), whose checksums tell a damaged one.
+"""
+
+import json
+import os
+import re
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deeplift_cli.outputs.packed import PackedBatch
+from deeplift_cli.outputs.publish import to_disc
+from deeplift_cli.sequences.records import Region
+
+_NAME = re.compile(r"(\d{8,})\.npz")
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError)
+
+
+class DamagedPieceError(Exception):
+    """A piece is not what was written."""
+
+
+class Pieces:
+    """The pieces in one folder, by the numbers of their batches.
+
+    Parameters
+    ----------
+    folder : Path
+        It exists.
+
+    Attributes
+    ----------
+    numbers : set of int
+        Of the batches that are there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        found = (_NAME.fullmatch(entry.name) for entry in os.scandir(folder))
+        self.numbers = {int(match[1]) for match in found if match}
+
+    def save(self, number: int, batch: PackedBatch, digest: bytes) -> None:
+        """Keep a batch, with what tells that it was made from the same sequences.
+
+        Raises
+        ------
+        OSError
+            If it could not be written; it is then not there.
+        """
+        regions = [[getattr(region, key) for key in Region.__slots__] for region in batch.regions]
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "digest": np.frombuffer(digest, np.uint8),
+            "regions": np.frombuffer(json.dumps(regions).encode(), np.uint8),
+        }
+        for name, chunks in batch.chunks.items():
+            arrays[f"{name}.sizes"] = np.array([len(chunk) for chunk in chunks])
+            arrays[name] = np.frombuffer(b"".join(chunks), np.uint8)
+        final = self._path(number)
+        temporary = final.with_suffix(".part")
+        try:
+            with temporary.open("wb") as file:
+                np.savez(file, **arrays, **batch.numbers)  # type: ignore[arg-type]
+            to_disc(temporary)
+            os.replace(temporary, final)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        self.numbers.add(number)
+
+    def load(self, number: int) -> PackedBatch:
+        """A batch as it was kept.
+
+        Raises
+        ------
+        DamagedPieceError
+            The piece is removed then, so that its batch counts as not done.
+        """
+        with _Piece(self, number) as piece:
+            wide = [name.removesuffix(".sizes") for name in piece.files if name.endswith(".sizes")]
+            chunks = {name: _cut(piece[name].tobytes(), piece[f"{name}.sizes"]) for name in wide}
+            regions = [Region(*fields) for fields in json.loads(piece["regions"].tobytes())]
+            return PackedBatch(regions, chunks, self._numbers(piece))
+
+    def summary(self, number: int) -> tuple[bytes, dict[str, npt.NDArray[Any]]]:
+        """A batch's digest and its small arrays, without its scores.
+
+        Raises
+        ------
+        DamagedPieceError
+            As `load`.
+        """
+        with _Piece(self, number) as piece:
+            return piece["digest"].tobytes(), self._numbers(piece)
+
+    def drop(self, number: int) -> None:
+        """Forget a batch."""
+        self.numbers.discard(number)
+        self._path(number).unlink(missing_ok=True)
+
+    def _numbers(self, piece: Any) -> dict[str, npt.NDArray[Any]]:
+        return {name: piece[name] for name in piece.files if name.startswith("qc/")}
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:08d}.npz"
+
+
+class _Piece:
+    """An opened piece, as a context manager that removes it where it turns out to be damaged."""
+
+    def __init__(self, pieces: Pieces, number: int) -> None:
+        self._pieces, self._number = pieces, number
+
+    def __enter__(self) -> Any:
+        self._path = self._pieces._path(self._number)
+        try:
+            self._file = np.load(self._path, allow_pickle=False)
+        except (*_DAMAGED, FileNotFoundError) as error:
+            self._give_up(error)
+        return self._file
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._file.close()
+        if isinstance(error, _DAMAGED):
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        self._pieces.drop(self._number)
+        raise DamagedPieceError(f"{self._path} is damaged ({error})") from error
+
+
+def _cut(content: bytes, sizes: npt.NDArray[np.int64]) -> list[bytes]:
+    ends = np.cumsum(sizes)
+    return [content[end - size : end] for size, end in zip(sizes, ends, strict=True)]
