@@ -1,0 +1,293 @@
+"""The Snakemake workflow: what it refuses, its jobs, scores equal to one run's, going on after a failure."""
+
+import copy
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import h5py
+import numpy as np
+import pyBigWig
+import pytest
+from small_models import score
+
+from deeplift_cli.commands.score import command as score_command
+from deeplift_cli.target_specs import parse_targets
+
+if importlib.util.find_spec("snakemake") is None:
+    pytest.skip("snakemake is not installed: pip install 'snakemake>=9'", allow_module_level=True)
+
+import psutil  # these two come with snakemake
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
+from settings import ConfigurationError, read_samples, score_options, target_label
+
+ROOT = Path(__file__).resolve().parents[1]
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+SETTINGS = SCHEMA["$defs"]["settings"]["properties"]
+MODEL = "examples/tal1_gata.onnx"
+BATCHES = ".*.pieces/*.npz"  # that an unfinished job keeps
+SAMPLE = {"model": MODEL, "fasta": "examples/sequences.fa", "bigwig": False}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with what the workflow reads, to run it in: nothing is written to the checkout."""
+    for name in ("config", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copytree(
+        ROOT / ".test", tmp_path / ".test", ignore=shutil.ignore_patterns("results", ".snakemake")
+    )
+    return tmp_path
+
+
+def snakemake_command(folder: Path, *options: object) -> list[str]:
+    words = ["-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder, *options]
+    return [sys.executable, *map(str, words)]
+
+
+def environment() -> dict[str, str]:
+    """With this checkout's `deeplift` before any other."""
+    return os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+
+
+def snakemake(folder: Path, *options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        snakemake_command(folder, *options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,  # a dry run's messages go to stdout, others to stderr
+        text=True,
+        env=environment(),
+    )
+
+
+def expected(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """How many jobs of each rule a dry run lists."""
+    assert done.returncode == 0, done.stdout
+    table = re.search(r"^job +count\n-+ +-+\n(.*?)\n\n", done.stdout, re.DOTALL | re.MULTILINE)
+    assert table, done.stdout
+    return {name: int(count) for name, count in map(str.split, table[1].splitlines())}
+
+
+# ---- the configuration
+
+
+def refusal(config: dict[str, Any]) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        read_samples(copy.deepcopy(config), SCHEMA)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"peak": "x.bed"}, "samples.s: unknown key 'peak' (did you mean 'peaks'?); allowed: model, fasta,"),
+        ({"score": {"n_references": 3}}, "samples.s.score: unknown key 'n_references' (did you mean 'n-ref"),
+        ({"shards": "two"}, "samples.s.shards: 'two' should be a whole number"),
+        ({"shards": 0}, "samples.s.shards: 0 should be 1 or more"),
+        ({"gpu": "maybe"}, "samples.s.gpu: 'maybe' should be true or false"),
+        ({"overlap": "sum"}, "samples.s.overlap: 'sum' should be one of nearest-centre, mean"),
+        ({"score": {"compile": True}}, 'true should be one of auto, on, off (in quotes: "on")'),
+        ({"model": []}, "samples.s.model: is empty"),
+        ({"model": None}, "samples.s.model: nothing should be text or a list"),
+        ({"targets": ["GATA"]}, "samples.s.targets.0: 'GATA' should be a number, or \"(50,1)\""),
+        ({"targets": [1, 1]}, "samples.s.targets: names something twice"),
+        ({"model": "none.onnx"}, "samples.s.model: none.onnx: no such file (looked for from "),
+        ({"fasta": "examples"}, "samples.s.fasta: examples: is a folder, not a file"),
+        ({"score": {"reference": "background:no.fa"}}, "samples.s.score.reference: no.fa: no such file"),
+        ({"genome": MODEL}, "samples.s: give either fasta, or genome with peaks"),
+        ({"bigwig": True}, "samples.s: a bigWig from fasta needs chrom_sizes, or else say bigwig: false"),
+    ],
+)
+def test_the_message_says_which_key_and_what_is_allowed(
+    change: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    refused = refusal({"samples": {"s": SAMPLE | change}})
+    assert message in refused
+    assert refused.count("\n") == 1  # one thing is wrong, and one line says so
+
+
+def test_what_is_missing_or_wrong_at_the_top() -> None:
+    assert "at the top: missing samples" in refusal({})
+    assert "samples: is empty" in refusal({"samples": {}})
+    assert "samples: 'a b' is no name" in refusal({"samples": {"a b": SAMPLE}})
+    assert "unknown key 'default' (did you mean 'defaults'?)" in refusal({"default": {}, "samples": {}})
+    assert "missing model" in refusal({"samples": {"s": {"genome": "g.fa"}}})
+    assert "missing peaks" in refusal({"samples": {"s": {"genome": "g.fa"}}})
+    assert "... and 3 more" in refusal({"samples": {f"s{i}": {"shards": 0} for i in range(13)}})
+
+
+def test_settings_of_a_sample_come_before_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    defaults = {"model": MODEL, "genome": "none.fa", "shards": 7, "score": {"seed": 1, "rule": "rescale"}}
+    given = {"fasta": "examples/sequences.fa", "bigwig": False, "score": {"seed": 2}}
+    settings = read_samples({"defaults": defaults, "samples": {"s": given}}, SCHEMA)["s"]
+    assert (settings["model"], settings["shards"]) == ([MODEL], 7)
+    assert settings["score"] == {"seed": 2, "rule": "rescale"}
+    assert "genome" not in settings  # not together with the sample's own fasta
+    assert settings["batch_size"] == SETTINGS["batch_size"]["default"]
+
+
+def test_score_options_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    named = {name.removeprefix("--") for option in score_command.params for name in option.opts}
+    assert SETTINGS["score"]["properties"].keys() <= named
+
+    options = {"layer-rule": ["a*=rescale", "b=rescale"], "centre": False, "rc-average": True, "seed": 3}
+    sample = SAMPLE | {"targets": [3, "(50, 1)"], "score": options}
+    settings = read_samples({"samples": {"s": sample}}, SCHEMA)["s"]
+    words = [*shlex.split(score_options(settings)), "--model", MODEL, "--out", "scores_{target}.h5"]
+    with click.Context(score_command) as context:
+        given = score_command.make_context("score", words, parent=context).params
+    assert [spec.label for spec in given["targets"]] == ["3", "50-1"]
+    assert [target_label(target) for target in settings["targets"]] == ["3", "50-1"]
+    assert given["layer_rules"] == (("a*", "rescale"), ("b", "rescale"))
+    assert (given["centre"], given["rc_average"], given["seed"]) == (False, True, 3)
+
+
+@pytest.mark.parametrize("target", ["0", "12", "(50,1)", "(0,1,2)"])
+def test_labels_in_names_of_files_are_those_of_the_command(target: str) -> None:
+    assert target_label(target) == parse_targets(target)[0].label
+
+
+def test_every_setting_is_documented() -> None:
+    example = (ROOT / "config/config.yaml").read_text()
+    page = (ROOT / "docs/workflow.md").read_text()
+    for name in [*SCHEMA["properties"], *SETTINGS]:
+        assert f"`{name}`" in page, name
+        assert name == "chrom_sizes" or f"{name}:" in example, name
+
+
+# ---- the workflow
+
+
+def test_lint_is_clean(checkout: Path) -> None:
+    done = snakemake(checkout, "--lint")
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_wrong_configuration_gives_one_message_and_no_traceback(checkout: Path) -> None:
+    wrong = checkout / "wrong.yaml"
+    wrong.write_text(yaml.safe_dump({"samples": {"s": SAMPLE | {"peak": "x", "model": "none.onnx"}}}))
+    done = snakemake(checkout, "-n", "--configfile", wrong)
+    assert done.returncode == 1
+    assert "samples.s: unknown key 'peak' (did you mean 'peaks'?)" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_jobs_of_the_small_run(checkout: Path) -> None:
+    assert expected(snakemake(checkout / ".test", "-n", "--profile", ROOT / "profiles/local")) == {
+        "score_shard": 2 * 2 + 3,
+        "merge_fold": 2,
+        "average_folds": 1,
+        "bigwig": 1,
+        "merge_shards": 2,
+        "report": 1,
+        "all": 1,
+        "total": 15,
+    }
+
+
+def test_jobs_of_a_configuration_file_of_ones_own(checkout: Path) -> None:
+    """The example's sample of config/config.yaml is not among them."""
+    own = checkout / "own.yaml"
+    peaks = {"genome": ".test/data/genome.fa", "peaks": ".test/data/peaks.narrowPeak"}
+    samples = {"one": {"model": MODEL, "modisco": True} | peaks, "two": SAMPLE | {"model": [MODEL] * 3}}
+    own.write_text(yaml.safe_dump({"report": False, "defaults": {"shards": 5}, "samples": samples}))
+    profile = ["--profile", ROOT / "profiles/slurm"]
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        profile = []
+    assert expected(snakemake(checkout, "-n", "--configfile", own, *profile)) == {
+        "score_shard": 5 + 3 * 5,
+        "merge_shards": 1,
+        "bigwig": 1,
+        "merge_fold": 3,
+        "average_folds": 1,
+        "modisco": 1,
+        "all": 1,
+        "total": 28,
+    }
+
+
+def assert_equal_files(ours: Path, single: Path) -> None:
+    """Every dataset bit for bit, and the texts beside."""
+    with h5py.File(ours) as found, h5py.File(single) as wanted:
+        names: list[str] = []
+        wanted.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+        assert "projected_shap/seq" in names
+        for name in names:
+            assert found[name].dtype == wanted[name].dtype, name
+            np.testing.assert_array_equal(found[name][()], wanted[name][()], err_msg=name)
+    for suffix in (".bed", ".skipped.tsv"):
+        assert ours.with_suffix(suffix).read_text() == single.with_suffix(suffix).read_text()
+
+
+def test_small_run_equals_single_runs(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = checkout / ".test"
+    done = snakemake(folder, "--profile", ROOT / "profiles/local")
+    assert done.returncode == 0, done.stdout
+    results = folder / "results"
+
+    monkeypatch.chdir(folder)
+    common = ["-m", "../" + MODEL, "--batch-size", 4, "--n-references", 5, "--compile", "off"]
+    peaks = ["-g", "data/genome.fa", "-r", "data/peaks.narrowPeak", "--strand-aware"]
+    score(*common, *peaks, "-o", "single.h5", "--bigwig", "single.bw")
+    assert_equal_files(results / "folds/folds/1/scores_0.h5", Path("single.h5"))
+    assert_equal_files(results / "folds/folds/2/scores_0.h5", Path("single.h5"))
+    assert_equal_files(results / "folds/scores_0.h5", Path("single.h5"))  # the mean of two that are equal
+    with pyBigWig.open("single.bw") as wanted, pyBigWig.open(str(results / "folds/scores_0.bw")) as found:
+        assert found.chroms() == wanted.chroms()
+        assert all(found.intervals(name) == wanted.intervals(name) for name in wanted.chroms())
+
+    score(*common, "-f", "data/sequences.fa", "--target", "1,2", "-o", "single_{target}.h5")
+    for target in (1, 2):
+        assert_equal_files(results / f"targets/scores_{target}.h5", Path(f"single_{target}.h5"))
+
+    header, *rows = (results / "report.tsv").read_text().splitlines()
+    assert header.startswith("sample\ttarget\tsequences\tskipped\t")
+    assert [row.split("\t")[:4] for row in rows] == [
+        ["folds", "0", "16", "1"],
+        ["targets", "1", "20", "0"],
+        ["targets", "2", "20", "0"],
+    ]
+    assert not list(results.glob("*/shards/*/*"))  # shards are deleted once they are merged
+    assert "Nothing to be done" in snakemake(folder, "-n").stdout
+
+
+def test_a_job_that_was_killed_goes_on_where_it_was(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fasta, options = ".test/data/sequences.fa", {"n-references": 60, "compile": "off"}
+    sample = SAMPLE | {"fasta": fasta, "batch_size": 1, "threads": 1, "score": options}
+    (checkout / "own.yaml").write_text(yaml.safe_dump({"samples": {"s": sample}}))
+    command = snakemake_command(checkout, "--configfile", checkout / "own.yaml", "--cores", "1")
+    unfinished = checkout / "results/s/shards/1/1-of-1.unfinished"
+    nowhere = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=nowhere, stderr=nowhere, env=environment()) as running:
+        while not list(unfinished.glob(BATCHES)):
+            assert running.poll() is None, "the workflow ended before a batch was seen"
+            time.sleep(0.02)
+        for process in psutil.Process(running.pid).children(recursive=True):
+            if "--shard" in process.cmdline():
+                process.send_signal(signal.SIGTERM)
+        assert running.wait() == 1
+    assert list(unfinished.glob(BATCHES))  # Snakemake has left them alone
+    assert not (checkout / "results/s/scores_0.h5").exists()
+
+    done = snakemake(checkout, "--configfile", checkout / "own.yaml", "--cores", "1")
+    assert done.returncode == 0, done.stdout
+    log = (checkout / "results/s/logs/score_fold1_1-of-1.log").read_text()
+    assert re.search(r"gone on +from \d+ sequences", log)
+    monkeypatch.chdir(checkout)
+    common = ["-m", MODEL, "-f", fasta, "--batch-size", 1, "--n-references", 60, "--compile", "off"]
+    score(*common, "-o", "single.h5")
+    assert_equal_files(checkout / "results/s/scores_0.h5", Path("single.h5"))

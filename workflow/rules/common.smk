@@ -1,0 +1,77 @@
+# What the rules share: the checked configuration, and functions of wildcards.
+import os
+import re
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+HERE = Path(workflow.basedir) / "workflow"
+sys.path.insert(0, str(HERE))
+from settings import ConfigurationError, input_files, read_samples, score_options, target_label
+
+# `deeplift` may be installed beside Snakemake in an environment that nobody activated. Last in line, so that
+# an activated environment, or conda's, goes before.
+os.environ.update(PATH=os.pathsep.join([os.environ.get("PATH", os.defpath), os.path.dirname(sys.executable)]))
+os.environ.update(DEEPLIFT_CHECKOUT=str(workflow.basedir))  # for workflow/envs/deeplift.post-deploy.sh
+
+try:
+    SAMPLES = read_samples(config, yaml.safe_load((HERE / "schemas" / "config.schema.yaml").read_text()))
+except ConfigurationError as error:
+    raise WorkflowError(str(error)) from None
+
+FOLDED = [name for name, settings in SAMPLES.items() if len(settings["model"]) > 1]
+SINGLE = [name for name in SAMPLES if name not in FOLDED]
+WITH_BIGWIG = [name for name, settings in SAMPLES.items() if settings["bigwig"]]
+WITH_MODISCO = [name for name, settings in SAMPLES.items() if settings["modisco"]]
+
+
+def pattern(names):
+    """For wildcard_constraints: one of the names; none of any where there are none."""
+    return "|".join(map(re.escape, sorted(names))) or "(?!)"
+
+
+def setting(wildcards, key):
+    return SAMPLES[wildcards.sample][key]
+
+
+def results(name, samples):
+    """A file for each target of each of the samples."""
+    return [
+        f"results/{sample}/{name}".format(target=target_label(target))
+        for sample in samples
+        for target in SAMPLES[sample]["targets"]
+    ]
+
+
+def model(wildcards):
+    return setting(wildcards, "model")[int(wildcards.fold) - 1]
+
+
+def sequences(wildcards):
+    """Sequences, and a file of references where there is one."""
+    files = input_files(SAMPLES[wildcards.sample])
+    return [file for key, named in files.items() if key != "model" for file in named]
+
+
+def options(wildcards):
+    return score_options(SAMPLES[wildcards.sample])
+
+
+def shards(wildcards):
+    """The shards of one model; a sample's only model is fold 1."""
+    count = setting(wildcards, "shards")
+    folder = f"results/{wildcards.sample}/shards/{wildcards.get('fold', 1)}"
+    return [f"{folder}/{shard}-of-{count}" for shard in range(1, count + 1)]
+
+
+def folds(wildcards):
+    numbers = range(1, len(setting(wildcards, "model")) + 1)
+    return [f"results/{wildcards.sample}/folds/{fold}/scores_{wildcards.target}.h5" for fold in numbers]
+
+
+def chrom_sizes(wildcards):
+    """Where the lengths of the chromosomes are: a table, or the genome itself."""
+    settings = SAMPLES[wildcards.sample]
+    return {key: settings[key] for key in ("chrom_sizes", "genome") if key in settings}
