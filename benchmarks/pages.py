@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-MARKS = ("<!-- measured: begin -->", "<!-- measured: end -->")
-
 
 def table(header: str, rows: Iterable[list[str]]) -> str:
     """A markdown table; ``header`` has its columns separated by |."""
@@ -13,8 +11,11 @@ def table(header: str, rows: Iterable[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell.strip() for cell in line)} |" for line in lines)
 
 
-def insert(page: Path, text: str) -> None:
-    """Replace what stands between the page's two marks."""
-    before, _, rest = page.read_text().partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    page.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}")
+def insert(page: Path, text: str, name: str = "measured") -> None:
+    """Replace what stands between the page's two marks of this name."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, found, rest = page.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise SystemExit(f"{page} has no {begin} with {end} behind it")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")

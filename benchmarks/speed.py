@@ -2,10 +2,13 @@
 
     python benchmarks/speed.py [--markdown docs/performance.md] [--json speed.json] [--repeats 3] [MODEL ...]
 
-All get the same sequences and the same references, 20 dinucleotide shuffles for each, under `rescale`, which
-tangermeme implements too; hypothetical contributions are compared before times are. tangermeme runs with 8,
-32 and 64 pairs a batch, and its best time counts. *bare* is the model's own arithmetic in float32: a forward
-pass of each sequence, and a forward and a backward pass of each reference. Medians over the repeats.
+All get the same sequences and the same references, 20 dinucleotide shuffles for each or one frequency
+reference, under `rescale`, which tangermeme implements too; contributions and hypothetical contributions are
+compared before times are. tangermeme runs with 8, 32 and 64 pairs a batch, and its best counts. *bare* is the
+model's own arithmetic in float32 at its best of three batches: a forward pass of each sequence, and a forward
+and a backward pass of each reference. Medians over the repeats.
+
+All keep freed memory, as `deeplift score` does, which serves the others as well.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,18 +26,26 @@ from typing import Any
 import numpy as np
 import torch
 from pages import insert, table
-from speed_models import CASES, Case
+from peak_memory import CONTENDERS, in_process
+from speed_models import CASES, MANY_TARGETS, Case
 from torch import Tensor, nn
 
 import deeplift_references
 from deeplift_cli.explaining import auto_batch_size
+from deeplift_cli.memory import keep_freed_memory
 from deeplift_core import DeepLift
 
 REFERENCES = 20
+FREQUENCIES = (0.3, 0.2, 0.2, 0.3)
+TARGETS = (1, 4, 16)
+PEAK_PAIRS = (8, 32)
 PEER_BATCHES = (8, 32, 64)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Ours against ours, relative to the largest contribution.
 SAME = 1e-4
+
+
+Run = Callable[[], Any]
 
 
 @dataclass
@@ -44,6 +56,7 @@ class Bench:
     model: nn.Module = field(init=False)
     x: Tensor = field(init=False)
     references: Tensor = field(init=False)
+    frequencies: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         self.model = self.case.model()
@@ -52,26 +65,25 @@ class Bench:
         shuffles = deeplift_references.make("dinucleotide", n_references=REFERENCES, seed=0)
         self.x = torch.from_numpy(np.ascontiguousarray(one_hot)).float()
         self.references = torch.from_numpy(shuffles(np.ascontiguousarray(one_hot)))
+        self.frequencies = torch.tensor(FREQUENCIES)[None, :, None].expand(1, 4, self.case.length).clone()
 
-    def ours(self, precision: str, rule: str, *, compiled: bool) -> Callable[[], Tensor]:
-        """Ready to score: recorded, and compiled."""
+    def explainer(self, precision: str, rule: str) -> DeepLift:
+        """Recorded, with the batch size that the command line would choose."""
         dtype = PRECISIONS[precision]
         rows = auto_batch_size(DeepLift(self.model, self.x[:1], rule=rule, dtype=dtype).bytes_per_row)
-        explainer = DeepLift(self.model, self.x[:rows], rule=rule, dtype=dtype)
-        ready = explainer.compiled() if compiled else explainer
-        return lambda: ready.attribute(self.x, self.references).hypothetical
+        return DeepLift(self.model, self.x[:rows], rule=rule, dtype=dtype)
 
-    def peer(self, precision: str, batch: int) -> Callable[[], Tensor]:
+    def peer(self, precision: str, batch: int, references: Tensor, *, hypothetical: bool = True) -> Run:
         """tangermeme's scores of the same pairs."""
         from tangermeme.deep_lift_shap import deep_lift_shap
 
-        options = {"batch_size": batch, "hypothetical": True, "device": "cpu", "warning_threshold": np.inf}
+        options = {"batch_size": batch, "device": "cpu", "warning_threshold": np.inf, "only_warn": True}
         dtype = None if precision == "float32" else PRECISIONS[precision]
         return lambda: deep_lift_shap(
-            self.model, self.x, references=self.references, dtype=dtype, **options
+            self.model, self.x, references=references, dtype=dtype, hypothetical=hypothetical, **options
         ).float()
 
-    def bare(self, rows: int) -> Callable[[], None]:
+    def bare(self, rows: int) -> Run:
         """(1 + n) forward passes and n of those backwards, so many sequences at a time."""
 
         def run() -> None:
@@ -85,119 +97,175 @@ class Bench:
         return run
 
 
-def contenders(bench: Bench, peers: bool) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Names and functions, prepared one after the other."""
+def ours(bench: Bench) -> Iterator[tuple[str, Run]]:
+    """Names and functions of ours; where the preset gives the rules of `rescale` it is not run again."""
     for precision in PRECISIONS:
         for rule in ("rescale", "genomics-default"):
-            for compiled in (False, True):
-                name = f"ours, {precision}, {'compiled' if compiled else 'eager'}, {rule}"
-                yield name, bench.ours(precision, rule, compiled=compiled)
-        if peers:
-            for batch in PEER_BATCHES:
-                yield f"tangermeme, {precision}, {batch}", bench.peer(precision, batch)
-    for rows in (1, 8, 64):
-        yield f"bare, {rows}", bench.bare(rows)
+            explainer = bench.explainer(precision, rule)
+            if rule != "rescale" and (precision != "float32" or not _reveals(explainer)):
+                continue
+            for how, ready in (("eager", explainer), ("compiled", explainer.compiled())):
+                run = partial(ready.attribute, bench.x, bench.references)
+                yield f"ours, {precision}, {how}, {rule}", run
 
 
-def timed(runs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+def _reveals(explainer: DeepLift) -> bool:
+    return any(node.rule == "revealcancel" for node in explainer.nodes)
+
+
+def fastest(runs: dict[Any, Run]) -> tuple[Any, Run]:
+    """The one that takes least time, each tried twice."""
+    seconds = {name: min(_timed(run), _timed(run)) for name, run in runs.items()}
+    best = min(seconds, key=seconds.__getitem__)
+    return best, runs[best]
+
+
+def _timed(run: Run) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def timed(runs: dict[str, Run], repeats: int) -> dict[str, list[float]]:
     """Seconds of each, taking turns."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
-            started = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(_timed(run))
     return seconds
 
 
-def correlation(first: Tensor, second: Tensor, x: Tensor) -> float:
-    """Pearson's, of the observed bases' contributions, for the sequence where it is lowest."""
-    pairs = zip((first * x).sum(1), (second * x).sum(1), strict=True)
-    return min(float(torch.corrcoef(torch.stack(pair))[0, 1]) for pair in pairs)
+def correlation(first: Tensor, second: Tensor) -> float:
+    """Pearson's, for the sequence where it is lowest; of what is not 0 in both."""
+    pairs = zip(first.flatten(1), second.flatten(1), strict=True)
+    return min(float(torch.corrcoef(torch.stack([a, b])[:, (a != 0) | (b != 0)])[0, 1]) for a, b in pairs)
 
 
-def compared(bench: Bench, results: dict[str, Tensor]) -> dict[str, float]:
-    """How alike the results are; ours must be, or no time counts.
+def likeness(bench: Bench, runs: dict[str, Run], batch: int) -> dict[str, float]:
+    """How alike the results are; ours must be, or no time counts. This also warms up.
 
     Raises
     ------
     SystemExit
         If ours in float32 differ from each other by more than rounding.
     """
+    results = {name: run() for name, run in runs.items() if name.startswith("ours")}
     found = {}
-    for rule in ("rescale", "genomics-default"):
-        exact = results[f"ours, float32, eager, {rule}"]
-        scale = float(exact.abs().max())
-        off = float((results[f"ours, float32, compiled, {rule}"] - exact).abs().max()) / scale
-        if off > SAME:
-            raise SystemExit(f"compiled scores differ by {off:.1e} under {rule}")
-        found[f"compiled off, {rule}"] = off
-        for how in ("eager", "compiled"):
-            other = results[f"ours, bfloat16, {how}, {rule}"]
-            found[f"bfloat16 {how}, {rule}"] = correlation(exact, other, bench.x)
+    for name, result in results.items():
+        _, precision, how, rule = name.split(", ")
+        exact = results[f"ours, float32, eager, {rule}"].hypothetical
+        off = float((result.hypothetical - exact).abs().max() / exact.abs().max())
+        if precision == "float32" and off > SAME:
+            raise SystemExit(f"{how} scores differ by {off:.1e} under {rule}")
+        found[f"{precision}, {how}, {rule}"] = correlation(exact * bench.x, result.hypothetical * bench.x)
     exact = results["ours, float32, eager, rescale"]
-    for name, other in results.items():
-        if name.startswith("tangermeme, float32"):
-            found["correlation with tangermeme"] = correlation(exact, other, bench.x)
+    theirs = bench.peer("float32", batch, bench.references)()
+    found["hypothetical"] = correlation(exact.hypothetical, theirs)
+    theirs = bench.peer("float32", batch, bench.references, hypothetical=False)()
+    # Theirs of what is absent is left out, ours goes to the position: the sum over bases is the same.
+    found["contributions"] = correlation(exact.contributions.sum(1), theirs.sum(1))
     return found
 
 
-def measure(name: str, repeats: int, peers: bool) -> dict[str, Any]:
+def measure(name: str, repeats: int) -> dict[str, Any]:
     """One model: equality first, then times."""
     bench = Bench(CASES[name])
-    runs = dict(contenders(bench, peers))
-    results = {who: run() for who, run in runs.items()}  # also warms up
-    likeness = compared(bench, {who: value for who, value in results.items() if value is not None})
+    runs = dict(ours(bench))
+    peers = {batch: bench.peer("float32", batch, bench.references) for batch in PEER_BATCHES}
+    batch, runs["tangermeme, float32"] = fastest(peers)
+    runs["tangermeme, bfloat16"] = bench.peer("bfloat16", batch, bench.references)
+    _, runs["bare"] = fastest({rows: bench.bare(rows) for rows in (1, 8, 64)})
+    alike = likeness(bench, runs, batch)
+    one = bench.frequencies.expand(len(bench.x), 1, 4, -1)
+    explainer = bench.explainer("float32", "rescale")
+    runs["one reference, ours"] = partial(explainer.attribute, bench.x, bench.frequencies)
+    runs["one reference, tangermeme"] = bench.peer("float32", batch, one)
+    alike["one reference"] = correlation(
+        runs["one reference, ours"]().hypothetical, runs["one reference, tangermeme"]()
+    )
     seconds = timed(runs, repeats)
-    return {"model": name, "sequences": len(bench.x), "likeness": likeness, "seconds": seconds}
+    return {"model": name, "sequences": len(bench.x), "likeness": alike, "seconds": seconds}
 
 
-def best(found: dict[str, Any], start: str) -> float:
-    """Median seconds of the fastest contender of this kind."""
-    return min(median(times) for who, times in found["seconds"].items() if who.startswith(start))
+def peaks(name: str) -> list[str]:
+    """One line of the table of memory: MiB of ours and of tangermeme for batches of some pairs."""
+    found = [in_process("peak_memory.py", who, name, str(n)) for n in PEAK_PAIRS for who in CONTENDERS]
+    return [name, *(f"{peak:.0f}" for peak in found)]
 
 
-def rows_of(found: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """One line of the table of ratios, and one of the table of times."""
-    ours = {
-        (precision, how): best(found, f"ours, {precision}, {how}, rescale")
-        for precision in PRECISIONS
-        for how in ("eager", "compiled")
+def many_targets(name: str, repeats: int) -> list[str]:
+    """One line of the table of targets: milliseconds a sequence and target."""
+    bench = Bench(MANY_TARGETS[name])
+    explainer = bench.explainer("float32", "rescale")
+    references = bench.references[:, :5]
+    runs: dict[str, Run] = {
+        str(count): partial(explainer.attribute_targets, bench.x, references, range(count))
+        for count in TARGETS
     }
-    peer, bare = best(found, "tangermeme, float32"), best(found, "bare")
-    ratios = [f"{peer / seconds:.1f}" for seconds in ours.values()]
+    for run in runs.values():
+        run()
+    seconds = timed(runs, repeats)
+    each = [1000 * median(seconds[str(count)]) / len(bench.x) / count for count in TARGETS]
+    return [name, *(f"{milliseconds:.0f}" for milliseconds in each)]
+
+
+def best(found: dict[str, Any], *starts: str) -> float:
+    """Median seconds of the fastest contender of the first kind that there is."""
+    for start in starts:
+        times = [median(times) for who, times in found["seconds"].items() if who.startswith(start)]
+        if times:
+            return min(times)
+    raise KeyError(starts)
+
+
+def rows_of(found: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
+    """One line each of the tables of ratios, of times, and of one reference."""
+    alike, count, name = found["likeness"], found["sequences"], found["model"]
+    modes = [best(found, f"ours, {p}, {how}, rescale") for p in PRECISIONS for how in ("eager", "compiled")]
     default = [
-        f"{peer / best(found, f'ours, float32, {how}, genomics-default'):.1f}"
+        best(found, f"ours, float32, {how}, genomics-default", f"ours, float32, {how}, rescale")
         for how in ("eager", "compiled")
     ]
-    likeness = found["likeness"]
-    others = [f"{peer / seconds:.1f}" for seconds in (best(found, "tangermeme, bfloat16"), bare)]
-    alike = [
-        f"{likeness['correlation with tangermeme']:.6f}", f"{likeness['bfloat16 compiled, rescale']:.5f}"
+    peer, peer16, bare = (best(found, who) for who in ("tangermeme, float32", "tangermeme, bfloat16", "bare"))
+    ratios = [f"{peer / seconds:.1f}" for seconds in (*modes, *default, peer16, bare)]
+    likenesses = [
+        f"{alike['contributions']:.6f}", f"{alike['hypothetical']:.6f}",
+        f"{alike['bfloat16, compiled, rescale']:.5f}",
     ]  # fmt: skip
-    line = [found["model"], *ratios, *default, *others, *alike]
-    count = found["sequences"]
     spread = max((max(times) - min(times)) / median(times) for times in found["seconds"].values())
-    times = [f"{1000 * seconds / count:.1f}" for seconds in (*ours.values(), peer, bare)]
-    return line, [found["model"], str(count), *times, f"{100 * spread:.0f} %"]
+    times = [f"{1000 * seconds / count:.1f}" for seconds in (*modes, *default, peer, bare)]
+    once, theirs = (best(found, f"one reference, {who}") for who in ("ours", "tangermeme"))
+    one = [f"{1000 * seconds / count:.1f}" for seconds in (once, theirs)]
+    return (
+        [name, *ratios, *likenesses],
+        [name, str(count), *times, f"{100 * spread:.0f} %"],
+        [name, *one, f"{theirs / once:.1f}", f"{alike['one reference']:.6f}"],
+    )
 
 
-def report(found: list[dict[str, Any]]) -> str:
-    """Both tables, as markdown."""
-    ratios, times = zip(*map(rows_of, found), strict=True)
+def report(found: list[dict[str, Any]], targets: list[list[str]], memory: list[list[str]]) -> str:
+    """All tables, as markdown."""
+    ratios, times, once = zip(*map(rows_of, found), strict=True)
     machine = f"{torch.get_num_threads()} threads of {_processor()}; torch {torch.__version__}"
-    modes = "float32|float32 compiled|bfloat16|bfloat16 compiled"
+    modes = "float32|float32 compiled|bfloat16|bfloat16 compiled|genomics-default|genomics-default compiled"
+    sizes = "|".join(f"{who}, {n} pairs" for n in PEAK_PAIRS for who in CONTENDERS)
     return "\n\n".join(
         [
-            f"Measured on {machine}, {REFERENCES} references for each sequence.",
+            f"Measured on {machine}, {REFERENCES} references a sequence where no other number is given.",
             "### Times as fast as tangermeme in float32 at its best batch",
             table(
-                f"model|{modes}|genomics-default|genomics-default compiled|tangermeme bfloat16|bare model|"
-                "correlation with tangermeme|bfloat16 with float32",
+                f"model|{modes}|tangermeme bfloat16|bare model|"
+                "contributions, correlation with tangermeme|hypothetical|bfloat16 with float32",
                 ratios,
             ),
             "### Milliseconds a sequence",
             table(f"model|sequences|{modes}|tangermeme|bare model|largest spread", times),
+            "### Milliseconds a sequence with one frequency reference",
+            table("model|ours|tangermeme|times as fast|hypothetical, correlation", once),
+            "### Milliseconds a sequence and target, 5 references",
+            table("model|" + "|".join(f"of {count}" for count in TARGETS), targets),
+            "### Peak memory of a batch, MiB",
+            table(f"model|{sizes}", memory),
         ]
     )
 
@@ -220,11 +288,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    found = []
+    keep_freed_memory()
+    found, memory = [], []
     for name in given.models or CASES:
-        found.append(measure(name, given.repeats, peers=True))
-        print(name, *rows_of(found[-1])[0][1:], sep=" | ", flush=True)
-    text = report(found)
+        found.append(measure(name, given.repeats))
+        print(*rows_of(found[-1])[0], sep=" | ", flush=True)
+        memory.append(peaks(name))
+    targets = [many_targets(name, given.repeats) for name in MANY_TARGETS]
+    text = report(found, targets, memory)
     print(text)
     if given.json:
         given.json.write_text(json.dumps(found, indent=1))

@@ -55,14 +55,14 @@ class Attention(nn.Module):
         return self.out(self.mix(weights, v).transpose(1, 2).flatten(2)).transpose(1, 2)
 
 
-def bpnet(filters: int, layers: int = 8) -> nn.Module:
+def bpnet(filters: int, layers: int = 8, tasks: int = 1) -> nn.Module:
     """BPNet's trunk and counts head (Avsec et al. 2021)."""
     dilated = [
         Sum(nn.Sequential(nn.Conv1d(filters, filters, 3, padding=2**i, dilation=2**i), nn.ReLU()))
         for i in range(1, layers + 1)
     ]
     return nn.Sequential(
-        nn.Conv1d(4, filters, 21, padding=10), nn.ReLU(), *dilated, Mean(), nn.Linear(filters, 1)
+        nn.Conv1d(4, filters, 21, padding=10), nn.ReLU(), *dilated, Mean(), nn.Linear(filters, tasks)
     )
 
 
@@ -124,6 +124,17 @@ def enformer(channels: int = 192, blocks: int = 2) -> nn.Module:
     )  # fmt: skip
 
 
+def long_trunk(filters: int, pools: int = 7, blocks: int = 2) -> nn.Module:
+    """Borzoi's layers (Linder et al. 2025) for inputs of its length: a tower with pools, then attention."""
+    body: list[nn.Module] = [nn.Conv1d(4, filters, 15, padding=7), nn.MaxPool1d(2)]
+    for _ in range(pools - 1):
+        body += [
+            nn.BatchNorm1d(filters), nn.GELU(), nn.Conv1d(filters, filters, 5, padding=2), nn.MaxPool1d(2)
+        ]  # fmt: skip
+    body += [Sum(Attention(filters, 4)) for _ in range(blocks)]
+    return nn.Sequential(*body, nn.Conv1d(filters, filters, 1), nn.GELU(), Mean(), nn.Linear(filters, 5))
+
+
 def mmsplice() -> nn.Module:
     """The size of an MMSplice module (Cheng et al. 2019): tiny."""
     return nn.Sequential(
@@ -155,9 +166,15 @@ class Case:
 CASES = {
     "BPNet, 64 filters": Case(lambda: bpnet(64), 2114, 4),
     "BPNet, 512 filters": Case(lambda: bpnet(512), 2114, 1),
-    "Basset": Case(basset, 600, 8),
-    "DeepSEA": Case(deepsea, 1000, 4),
+    "Basset": Case(basset, 600, 16),
+    "DeepSEA": Case(deepsea, 1000, 8),
     "SpliceAI-like": Case(spliceai, 5000, 1),
     "Enformer-like, small": Case(enformer, 2048, 4),
     "MMSplice-like, tiny": Case(mmsplice, 53, 256),
+}
+
+# Where several targets of one run are timed.
+MANY_TARGETS = {
+    "BPNet, 64 filters": Case(lambda: bpnet(64, tasks=16), 2114, 4),
+    "Basset": Case(basset, 600, 16),
 }
