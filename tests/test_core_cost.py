@@ -1,5 +1,6 @@
 """What scoring costs: forward passes and reverse walks are counted, not assumed."""
 
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -88,6 +89,71 @@ def test_two_products_for_a_convolution_before_a_revealcancel_activation() -> No
     assert count.calls[BACKWARD] == 2 + 2 + 1
     # and their parts take four products with signed weights each
     assert count.calls[FORWARD] == 2 * CONVOLUTIONS + 2 * 4
+
+
+def test_four_products_for_a_dense_layer_before_a_revealcancel_activation() -> None:
+    """Its weights are what takes the time: twice for both parts at once, twice for the walk back."""
+    x, refs = data(K, 1)
+    explainer = DeepLift(model(), x)
+    with Count() as count:
+        explainer.attribute(x, refs)
+    assert count.calls["mm"] == 2 + 2 + 1  # the last layer is walked through once
+    assert count.calls["addmm"] == 2 * 2
+
+
+@pytest.mark.parametrize("rule", ["rescale", "genomics-default", "revealcancel"])
+def test_targets_share_what_does_not_depend_on_them(rule: str) -> None:
+    """Quotients, responses to parts and the ways through maxima are worked out once for each pair."""
+
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = model()
+            self.inner[6] = nn.MaxPool1d(2)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.inner(x)
+
+    x, refs = data(K, 2)
+    explainer = DeepLift(Pooled(), x, rule=rule)
+    alone = [explainer.attribute(x, refs, target) for target in (0, 1)]
+    with Count() as one:
+        explainer.attribute(x, refs, 0)
+    with Count() as both:
+        together = explainer.attribute_targets(x, refs, [0, 1])
+    for name in ("clamp_min", "minimum", "relu", "gather", "le", "convolution"):
+        assert both.calls[name] == one.calls[name], name
+    for first, second in zip(alone, together, strict=True):
+        assert torch.equal(first.contributions, second.contributions)
+        assert torch.equal(first.hypothetical, second.hypothetical)
+
+
+def test_inputs_of_linear_layers_are_kept_only_for_multipliers_that_differ() -> None:
+    """Five convolutions in a row keep nothing under `rescale`, which needs the inputs of activations only."""
+    x, _ = data(K, 1)
+    layers = [layer for _ in range(5) for layer in (nn.Conv1d(4, 4, 3, padding=1), nn.AvgPool1d(1))]
+    net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(40, 5), nn.ReLU(), nn.Linear(5, 1))
+    each = x[0].numel()
+    kept = {rule: DeepLift(net, x, rule=rule).bytes_per_row // 8 for rule in ("rescale", "genomics-default")}
+    assert kept["rescale"] == each + 5  # the input, and what goes into ReLU
+    # RevealCancel reads ReLU's output, the dense layer's input, and the output's input for the sign of it
+    assert kept["genomics-default"] == each + 5 + 5 + 40
+
+
+def test_values_of_the_reference_go_as_the_last_walk_passes_them() -> None:
+    x, refs = data(K, 1)
+    explainer = DeepLift(model(), x, rule="rescale")
+    explainer.attribute_targets(x, refs, [0, 1])
+    (steps,) = explainer._scorer._steps.values()
+    at_x, at_reference = steps.forward([x]), steps.forward([refs[:, 0].contiguous()])
+    ends = {*steps.wanted, *steps.graph.inputs}
+    held = [weakref.ref(value) for index, value in at_reference.items() if index not in ends]
+    walks = steps.walks(at_x, at_reference)
+    next(walks)
+    assert not at_reference
+    assert any(value() is not None for value in held)
+    next(walks)
+    assert [value() for value in held if value() is not None] == []
 
 
 def test_an_activation_costs_one_call_in_each_pass() -> None:
