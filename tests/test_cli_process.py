@@ -73,7 +73,7 @@ def test_help_does_not_wait_for_torch(arguments: list[str]) -> None:
 
 
 def while_writing(_: subprocess.Popen[str]) -> bool:
-    return any(Path("results").glob(".*.part"))
+    return any(Path("results").glob(".*.pieces/*.npz"))
 
 
 def while_importing_torch(process: subprocess.Popen[str]) -> bool:
@@ -117,19 +117,28 @@ def stopped(
     ("numbers", "moment", "code"),
     [
         ([signal.SIGTERM], while_writing, 143),
+        ([signal.SIGUSR1], while_writing, 138),
         ([signal.SIGINT, signal.SIGTERM, signal.SIGINT], while_writing, 130),  # an impatient user
         pytest.param([signal.SIGTERM], while_importing_torch, 143,
                      marks=pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")),
     ],
-    ids=["SIGTERM", "SIGINT and more", "during import"],
+    ids=["SIGTERM", "SIGUSR1", "SIGINT and more", "during import"],
 )  # fmt: skip
-def test_a_signal_ends_the_run_and_leaves_nothing(
+def test_a_signal_ends_the_run_and_leaves_what_is_finished(
     numbers: list[signal.Signals], moment: Callable[[subprocess.Popen[str]], bool], code: int
 ) -> None:
     found, err = stopped(numbers, moment)
     assert found == code
-    assert err == f"deeplift: stopped by {numbers[0].name}; what was unfinished is removed\n"
-    assert os.listdir("results") == []
+    *kept, last = err.splitlines()
+    assert last == f"deeplift: stopped by {numbers[0].name}"
+    if moment is while_writing:
+        assert os.listdir("results") == [".out.h5.pieces"]
+        finished = len(list(Path("results").glob(".*.pieces/*.npz")))
+        assert kept == [
+            f"deeplift: {finished} finished batches are kept: the same command goes on from there"
+        ]
+    else:
+        assert (kept, os.listdir("results")) == ([], [])
 
 
 @contextmanager
@@ -200,7 +209,7 @@ sys.exit(run(["score", "-q", "-m", sys.argv[1], "-f", "many.fa", "-o", "results/
 """
 
 
-def test_a_full_disc_under_the_references_is_told_and_leaves_nothing() -> None:
+def test_a_full_disc_under_the_references_is_told_and_loses_nothing() -> None:
     """A limit on the size of files stands for the disc; HDF5 alone would crash the process at its end."""
     Path("results").mkdir()
     write_fasta(Path("many.fa"), [random_letters(seed) for seed in range(300)])
@@ -208,8 +217,8 @@ def test_a_full_disc_under_the_references_is_told_and_leaves_nothing() -> None:
         [sys.executable, "-c", LIMITED, str(torchscript("Net"))], capture_output=True, text=True
     )
     assert done.returncode == 1
-    assert done.stderr == "deeplift: references cannot be written to results: File too large\n"
-    assert os.listdir("results") == []
+    assert done.stderr == "deeplift: references results/refs.h5 cannot be written: File too large\n"
+    assert os.listdir("results") == [".out.h5.pieces"]
 
 
 # ---- memory

@@ -11,9 +11,10 @@ import pyBigWig
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from score_files import open_score_file
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs import ScoredBatch, ScoreFile, read_chrom_sizes, write_bigwig
+from deeplift_cli.outputs import ScoredBatch, ScoreLayout, read_chrom_sizes, write_bigwig
 from deeplift_cli.outputs import bigwig as bigwig_module
 from deeplift_cli.outputs.overlap import RULES
 from deeplift_cli.sequences import FastaSource, Record, Region, one_hot
@@ -26,10 +27,10 @@ def write_scores(path: Path, regions: list[Region], letters: list[bytes]) -> Pat
     n, length = len(regions), len(letters[0]) if letters else 5
     scores = np.random.default_rng(n).standard_normal((n, 4, length)).astype(np.float32)
     zeros, table = np.zeros(n), np.zeros((n, 1))
-    with ScoreFile(path, length=length, n_references=1, attrs={}, overwrite=True) as file:
+    with open_score_file(path, ScoreLayout(length, 1, max(1, n)), overwrite=True) as file:
         if n:
             counts = np.zeros(n, int)
-            file.append(ScoredBatch(regions, one_hot(letters), scores, zeros, zeros, table, table, counts))
+            file.add(ScoredBatch(regions, one_hot(letters), scores, zeros, zeros, table, table, counts))
     return path
 
 

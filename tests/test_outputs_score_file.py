@@ -11,9 +11,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from score_files import BatchFile, open_score_file
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs import ScoredBatch, ScoreFile, check_writable, companions
+from deeplift_cli.outputs import ScoredBatch, ScoreLayout, check_writable, companions
 from deeplift_cli.sequences import Region, Skipped, one_hot
 
 LENGTH, REFERENCES = 21, 3
@@ -38,9 +39,10 @@ def make_batch(n: int, first: int = 0, length: int = LENGTH) -> ScoredBatch:
     )
 
 
-def open_file(path: Path, **changes: Any) -> ScoreFile:
-    options: dict[str, Any] = {"length": LENGTH, "n_references": REFERENCES, "attrs": {}, "overwrite": False}
-    return ScoreFile(path, **(options | changes))
+def open_file(
+    path: Path, length: int = LENGTH, rows: int = 7, dtype: str = "float32", **options: Any
+) -> BatchFile:
+    return open_score_file(path, ScoreLayout(length, REFERENCES, rows, dtype), **options)
 
 
 def files_in(folder: Path) -> list[str]:
@@ -51,10 +53,10 @@ def files_in(folder: Path) -> list[str]:
 def written(tmp_path: Path) -> tuple[Path, list[ScoredBatch]]:
     batches = [make_batch(7), make_batch(0, 7), make_batch(7, 7), make_batch(2, 14)]
     path = tmp_path / "scores.h5"
-    with open_file(path) as file:
+    skipped = Skipped(3, "bad\tname", 17, "is 5 bp long; the model takes 21 bp")
+    with open_file(path, skipped=(skipped,)) as file:
         for batch in batches:
-            file.append(batch)
-        file.skip(Skipped(3, "bad\tname", 17, "is 5 bp long; the model takes 21 bp"))
+            file.add(batch)
         assert file.n_rows == 16
     return path, batches
 
@@ -133,15 +135,14 @@ def test_attributes(tmp_path: Path) -> None:
         "long": ["x" * 100] * 1000,
         "seed": np.int64(3),
     }
-    with open_file(tmp_path / "a.h5", attrs=options) as file:
-        file.set_attrs({"late": [1, 2]})
+    with open_file(tmp_path / "a.h5", attrs=options):
+        pass
     with h5py.File(tmp_path / "a.h5") as result:
         attrs = dict(result.attrs)
     assert (attrs["format"], attrs["format_version"]) == ("deeplift-scores", 1)
     assert (attrs["text"], attrs["number"], attrs["flag"], attrs["path"]) == ("é", 0.5, True, "p")
     assert json.loads(attrs["nested"]) == {"a": [1, "x"]}
     assert json.loads(attrs["none"]) is None
-    assert json.loads(attrs["late"]) == [1, 2]
     assert len(json.loads(attrs["long"])) == 1000
     assert attrs["seed"] == 3
 
@@ -158,20 +159,30 @@ def test_without_rows_the_file_is_still_valid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 18, 2114, 200_000])
-def test_chunks_are_of_a_sensible_size(tmp_path: Path, length: int) -> None:
-    with open_file(tmp_path / "a.h5", length=length) as file:
-        file.append(make_batch(3, length=length))
+@pytest.mark.parametrize("rows", [1, 7, 64, 96, 5000])
+def test_chunks_are_of_a_sensible_size(tmp_path: Path, length: int, rows: int) -> None:
+    """At most half a MiB, whole ones in a batch, and no fewer than need be."""
+    with open_file(tmp_path / "a.h5", length=length, rows=rows) as file:
+        file.add(make_batch(1, length=length))
     with h5py.File(tmp_path / "a.h5") as result:
-        rows, *rest = result["shap/seq"].chunks
+        chunk, *rest = result["shap/seq"].chunks
         assert rest == [4, length]
-        assert rows * 16 * length <= max(2**19, 16 * length)
-        assert rows == 1024 or (rows + 1) * 16 * length > 2**19
+        assert rows % chunk == 0
+        fitting = [n for n in range(1, rows + 1) if rows % n == 0 and n * 16 * length <= 2**19]
+        assert chunk == max(fitting, default=1)
+
+
+def test_a_batch_after_one_that_was_not_full_is_refused(tmp_path: Path) -> None:
+    with open_file(tmp_path / "a.h5") as file:
+        file.add(make_batch(3))
+        with pytest.raises(ValueError, match="after 3 rows"):
+            file.add(make_batch(7))
 
 
 def test_half_precision(tmp_path: Path) -> None:
     batch = make_batch(3)
-    with open_file(tmp_path / "a.h5", dtype=np.float16) as file:
-        file.append(batch)
+    with open_file(tmp_path / "a.h5", dtype="float16") as file:
+        file.add(batch)
     with h5py.File(tmp_path / "a.h5") as result:
         assert result["shap/seq"].dtype == result["projected_shap/seq"].dtype == np.float16
         np.testing.assert_array_equal(result["shap/seq"][:], batch.hypothetical.astype(np.float16))
@@ -206,7 +217,7 @@ def test_an_exception_leaves_what_was_there(tmp_path: Path, before: bool, error:
 
     def fail() -> None:
         with open_file(path, overwrite=before) as file:
-            file.append(make_batch(5))
+            file.add(make_batch(5))
             assert len(files_in(tmp_path)) == len(names) + 3  # so there are temporary files to be removed
             raise error("in the middle")
 
@@ -216,11 +227,11 @@ def test_an_exception_leaves_what_was_there(tmp_path: Path, before: bool, error:
     assert all((tmp_path / name).read_text() == f"old {name}" for name in names)
 
 
-def test_a_failure_of_the_writer_thread_is_raised_and_leaves_nothing(tmp_path: Path) -> None:
+def test_what_hdf5_refuses_is_raised_and_leaves_nothing(tmp_path: Path) -> None:
     batch = make_batch(4)
     batch.regions[2] = Region("a\0b", 0, LENGTH, "x", ".", 0)  # HDF5 strings cannot hold NUL
     with pytest.raises(ValueError, match="NULL"), open_file(tmp_path / "a.h5") as file:
-        file.append(batch)
+        file.add(batch)
     assert files_in(tmp_path) == []
 
 
@@ -233,9 +244,9 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.outputs import write_bigwig
 resource.setrlimit(resource.RLIMIT_FSIZE, ({h5_limit}, 10**9))
 try:
-    with open_file(Path({folder!r}, "a.h5"), length=2000) as file:
+    with open_file(Path({folder!r}, "a.h5"), length=2000, rows=40) as file:
         for number in range({batches}):
-            file.append(make_batch(40, 40 * number, length=2000))
+            file.add(make_batch(40, 40 * number, length=2000))
     resource.setrlimit(resource.RLIMIT_FSIZE, ({bigwig_limit}, 10**9))
     write_bigwig(Path({folder!r}, "a.bw"), Path({folder!r}, "a.h5"), {{f"chr{{i}}": 10**7 for i in range(3)}})
     print("done")
@@ -275,18 +286,20 @@ def test_a_batch_of_another_shape_is_refused(tmp_path: Path) -> None:
         open_file(tmp_path / "a.h5") as file,
         pytest.raises(ValueError, match=r"output .* \(3,\), not \(4,\)"),
     ):
-        file.append(batch)
+        file.add(batch)
     assert file.n_rows == 0
 
 
 def test_overwrite(written: tuple[Path, list[ScoredBatch]]) -> None:
     path, _ = written
     content = path.read_bytes()
-    with pytest.raises(UserError, match=r"scores\.h5 exists; give --overwrite"), open_file(path):
+    refused = open_file(path)
+    with pytest.raises(UserError, match=r"scores\.h5 exists; give --overwrite"), refused:
         pass
+    (path.parent / ".scores.h5.table").unlink()
     assert path.read_bytes() == content
     with open_file(path, overwrite=True) as file:
-        file.append(make_batch(1))
+        file.add(make_batch(1))
     with h5py.File(path) as result:
         assert len(result["raw/seq"]) == 1
     assert len(path.with_name("scores.bed").read_text().splitlines()) == 1

@@ -17,7 +17,7 @@ from small_models import LENGTH, Outcome, deeplift, random_letters, score, torch
 from deeplift_cli import batches, explaining, preparing, stopping
 from deeplift_cli.ahead import Ahead
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs import columns, score_file
+from deeplift_cli.outputs import columns, packed, pieces
 from deeplift_cli.preparing import count_identical
 
 SEQUENCES, BATCH = 40, 4
@@ -202,8 +202,8 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, stage: str, act: Any) -> list[int]:
         "reading": (batches, "_encode"),
         "references": (preparing.Preparation, "_references"),
         "model": (explaining.Explained, "score"),
-        "writing": (score_file.ScoreFile, "_write"),
-        "compression": (columns, "deflated"),
+        "writing": (pieces.Pieces, "save"),
+        "compression": (packed, "deflated"),
     }[stage]
     original = getattr(owner, name)
 
@@ -231,8 +231,8 @@ def test_an_error_in_any_stage_is_told_and_stops_the_others(
     outcome = job("--save-references", "results/refs.h5")
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err == f"deeplift: no {stage} today\n"
-    assert os.listdir("results") == []
-    if stage != "compression":  # which has several things to compress at the end
+    assert os.listdir("results") in ([], [".a.h5.pieces"])
+    if stage != "compression":  # which has several things to compress for each batch
         assert len(begun) < SEQUENCES / BATCH
 
 
@@ -250,8 +250,8 @@ def test_a_stop_signal_in_any_stage_ends_the_run_within_a_batch(
     finally:
         signal.signal(signal.SIGTERM, handler)
     assert outcome.code == 143
-    assert outcome.err == "deeplift: stopped by SIGTERM; what was unfinished is removed\n"
-    assert os.listdir("results") == []
+    assert outcome.err == "deeplift: stopped by SIGTERM\n"
+    assert os.listdir("results") in ([], [".a.h5.pieces"])
     assert len(begun) < SEQUENCES
     if stage in ("reading", "references"):  # at the third batch, with two made before
         assert models is not None
@@ -265,7 +265,7 @@ def test_scores_do_not_depend_on_how_far_the_stages_are_apart(monkeypatch: pytes
         with monkeypatch.context() as context:
             owner, name = {
                 "references": (preparing.Preparation, "_references"),
-                "writing": (score_file.ScoreFile, "_write"),
+                "writing": (pieces.Pieces, "save"),
             }[stage]
             original = getattr(owner, name)
 

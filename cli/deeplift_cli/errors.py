@@ -11,3 +11,7 @@ class UserError(Exception):
     """
 
     exit_code = 1
+
+
+class FutileError(UserError):
+    """One after which the same command would fail in the same place again, so that nothing is kept for it."""

@@ -51,4 +51,5 @@ def _flag(key: str) -> str:
 
 
 def _digest(path: Path) -> str:
-    return f"sha256:{file_sha256(path)}"
+    """Of a file that may be missing: who reads it says so better."""
+    return f"sha256:{file_sha256(path)}" if path.is_file() else "missing"

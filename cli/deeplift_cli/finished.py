@@ -1,7 +1,6 @@
 """A target's finished batches: kept as they come, and put together in the end."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -29,8 +28,8 @@ from deeplift_cli.sequences import Skipped
 class Finished:
     """Batches of one target, of this run and of earlier ones; a context manager.
 
-    Compressing and writing run on threads of their own, one batch behind at most: whenever a batch is handed
-    over, the one before is safe.
+    A batch is compressed on several threads, and safe when `add` returns: the model does not go on before,
+    so that a killed run loses the batch that it was at and no more.
 
     Parameters
     ----------
@@ -46,22 +45,22 @@ class Finished:
         self._workspace = workspace
         self._pieces = workspace.pieces
         self._layout = layout
-        self._pending: Future[None] | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._skipped = stack.enter_context(SkippedFile(self._workspace.skipped))
             self._pool = stack.enter_context(compressing_threads())
-            self._thread = stack.enter_context(ThreadPoolExecutor(1, "deeplift-writer"))
             self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait for what was handed over, also where the run ends early."""
-        self._stack.__exit__(kind, error, trace)
+        try:
+            self._stack.__exit__(kind, error, trace)
+        except OSError as failure:
+            raise not_written(self._out, failure) from failure
 
     def skip(self, skipped: Skipped) -> None:
         """Add a line to the table of what was skipped."""
@@ -90,33 +89,17 @@ class Finished:
         return numbers
 
     def add(self, number: int, batch: Batch, scores: ScoredBatch) -> None:
-        """Hand over a batch.
+        """Keep a batch.
 
         Raises
         ------
         UserError
-            If one before could not be written.
+            If it cannot be written.
         """
-        self.wait()
-        self._pending = self._thread.submit(self._keep, number, batch, scores)
-
-    def wait(self) -> None:
-        """Until all that was handed over is safe.
-
-        Raises
-        ------
-        UserError
-            If it could not be written.
-        """
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            try:
-                pending.result()
-            except OSError as error:
-                raise not_written(self._out, error) from error
-
-    def _keep(self, number: int, batch: Batch, scores: ScoredBatch) -> None:
-        self._pieces.save(number, pack(scores, self._layout, self._pool), batch.digest)
+        try:
+            self._pieces.save(number, pack(scores, self._layout, self._pool), batch.digest)
+        except OSError as error:
+            raise not_written(self._out, error) from error
 
     def publish(
         self, numbers: range, attrs: Mapping[str, Any], overwrite: bool, step: Callable[[], None]
@@ -137,7 +120,10 @@ class Finished:
         UserError
             If a piece is damaged (its batch counts as not done from then on), or the disc is full.
         """
-        self._skipped.close()
+        try:
+            self._skipped.close()
+        except OSError as error:
+            raise not_written(self._out, error) from error
         with ScoreFile(
             self._out,
             self._layout,

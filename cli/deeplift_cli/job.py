@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplift_cli.batches import Batch, Records
-from deeplift_cli.errors import UserError
+from deeplift_cli.errors import FutileError, UserError
 from deeplift_cli.explaining import Explained
 from deeplift_cli.finished import Finished
 from deeplift_cli.options import ScoreOptions
@@ -147,11 +147,6 @@ class Job:
         self._summary.scored += len(identical)
         self._summary.identical += int((identical > 0).sum())
 
-    def flush(self) -> None:
-        """Wait until everything that was taken is safe."""
-        for finished in self._finished.values():
-            finished.wait()
-
     def publish(self) -> None:
         """Make the score files.
 
@@ -165,7 +160,6 @@ class Job:
             why = self._first_skipped
             example = f"; the first, {why.name} (line {why.line}), {why.reason}" if why else ""
             raise UserError(f"no sequence is left to score: {self._summary.skipped:,} skipped{example}")
-        self.flush()
         numbers = range(self._share.start, self._share.start + self._n_batches)
         for spec, finished in self._finished.items():
             path = self._options.named(self._options.out, spec)
@@ -220,7 +214,7 @@ def _check_finite(options: ScoreOptions, batch: Batch, scores: Scores) -> None:
             why = f"the model's output is {odd}"
             if odd is None:
                 why = f"its contributions overflow {options.dtype}"
-            raise UserError(
+            raise FutileError(
                 f"{options.model} cannot be explained at record {region.index + 1} ({region.name}): {why} "
                 "for it or a reference of it; check the model, or leave the record out"
             )

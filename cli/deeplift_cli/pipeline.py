@@ -1,8 +1,8 @@
 """The main job: sequences -> references -> scores -> outputs, in batches of a fixed number of rows.
 
-Three stages overlap: one thread reads sequences and makes their references, the main thread runs the model,
-and each output compresses on threads of its own and keeps every finished batch. When all are there, the
-outputs are put together from what was kept.
+One thread reads sequences and makes their references, ahead of the main thread, which runs the model and
+keeps each finished batch, compressed on several threads, before it goes on. When all are there, the outputs
+are put together from what was kept.
 """
 
 import time
@@ -17,7 +17,7 @@ import torch
 import deeplift_references
 from deeplift_cli.ahead import Ahead
 from deeplift_cli.batches import Records, Source
-from deeplift_cli.errors import UserError
+from deeplift_cli.errors import FutileError, UserError
 from deeplift_cli.explaining import Explained, chosen_device, explain, read_model
 from deeplift_cli.fingerprint import fingerprint
 from deeplift_cli.job import Job
@@ -125,6 +125,8 @@ def _workspaces(
             spaces[spec] = stack.enter_context(space)
         try:
             yield spaces
+        except FutileError:
+            raise
         except BaseException:
             kept = min(len(space.pieces.numbers) for space in spaces.values())
             if kept:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from deeplift_cli.errors import UserError
+from deeplift_cli.errors import FutileError, UserError
 from deeplift_cli.outputs.lock import FolderLock, LockedError
 from deeplift_cli.outputs.pieces import Pieces
 from deeplift_cli.outputs.publish import to_disc
@@ -20,8 +20,8 @@ _KEPT = ("job.json", "complete", "lock")
 class Workspace:
     """A run's folder ``.NAME.pieces`` beside the output NAME; a context manager.
 
-    It is locked while it is used. On an exception it stays if it holds a finished batch, and is removed
-    otherwise; on a clean exit it is removed.
+    It is locked while it is used. On an exception it stays if it holds a finished batch that can be of use,
+    and is removed otherwise; on a clean exit it is removed.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class Workspace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # Removed before it is let go: whoever comes next makes a folder of its own.
-        if kind is None or not self.pieces.numbers:
+        if kind is None or issubclass(kind, FutileError) or not self.pieces.numbers:
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
 

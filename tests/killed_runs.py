@@ -1,0 +1,110 @@
+"""Runs of the command that are killed at a moment of one's choice; a program of its own, for it forks.
+
+It reads a JSON list of runs and writes a JSON list of what became of them. A run is
+
+    {"arguments": [...], "kill": null | {"after": seconds} | {"at": NAME, "call": n, "before": bool}}
+
+and NAME is one of `MOMENTS`. Its outcome is [exit status, batches scored, stderr]; a status below 0 is the
+signal that ended it.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # threads would not live through a fork
+
+from deeplift_cli import pipeline  # noqa: F401 - everything slow is imported here, once
+from deeplift_cli.explaining import Explained
+from deeplift_cli.main import run
+from deeplift_cli.outputs.pieces import Pieces
+from deeplift_cli.outputs.score_file import ScoreFile
+from deeplift_cli.outputs.workspace import Workspace
+
+MOMENTS: dict[str, tuple[Any, str]] = {
+    "flush": (Pieces, "save"),
+    "fsync": (os, "fsync"),
+    "rename": (os, "replace"),
+    "assembly": (ScoreFile, "append"),
+    "publication": (Workspace, "mark_complete"),
+    "removal": (shutil, "rmtree"),
+}
+SECONDS_PER_BATCH = 0.01  # so that there is something to interrupt
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wrap(owner: Any, name: str, before: Callable[[], None], after: Callable[[], None]) -> None:
+    original = getattr(owner, name)
+
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        before()
+        result = original(*arguments, **options)
+        after()
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def arm(at: str, call: int, before: bool) -> None:
+    """Kill this process before or after the n-th call of what the moment names."""
+    calls = [0]
+
+    def count() -> None:
+        calls[0] += 1
+        if before and calls[0] == call:
+            kill()
+
+    def check() -> None:
+        if not before and calls[0] == call:
+            kill()
+
+    wrap(*MOMENTS[at], count, check)
+
+
+def child(arguments: list[str], moment: dict[str, Any] | None, log: Path, err: Path) -> int:
+    def note() -> None:
+        with log.open("ab") as file:
+            file.write(b".")
+        time.sleep(SECONDS_PER_BATCH)
+
+    for descriptor, path in ((1, os.devnull), (2, err)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    wrap(Explained, "score", lambda: None, note)
+    if moment and "at" in moment:
+        arm(**moment)
+    return run(arguments)
+
+
+def outcome(arguments: list[str], moment: dict[str, Any] | None) -> tuple[int, int, str]:
+    log, err = Path("batches.log"), Path("err.txt")
+    log.write_bytes(b"")
+    pid = os.fork()
+    if not pid:
+        code = 99
+        try:
+            code = child(arguments, moment, log, err)
+        finally:
+            os._exit(code)
+    if moment and "after" in moment:
+        time.sleep(moment["after"])
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status), len(log.read_bytes()), err.read_text()
+
+
+def main() -> None:
+    runs = json.load(sys.stdin)
+    json.dump([outcome(run["arguments"], run["kill"]) for run in runs], sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Score files of ready-made batches, for tests of what is written and of what reads it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from deeplift_cli.outputs import ScoredBatch, ScoreFile, ScoreLayout, pack
+from deeplift_cli.outputs.skipped import SkippedFile
+from deeplift_cli.sequences import Skipped
+
+
+class BatchFile(ScoreFile):
+    """A score file that takes batches as they are scored, one after the other."""
+
+    def add(self, batch: ScoredBatch) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            self.append(pack(batch, self._layout, pool))
+
+
+def open_score_file(
+    path: Path, layout: ScoreLayout, *, skipped: tuple[Skipped, ...] = (), **options: Any
+) -> BatchFile:
+    table = path.with_name(f".{path.name}.table")
+    with SkippedFile(table) as file:
+        for record in skipped:
+            file.append(record)
+    return BatchFile(path, layout, skipped=table, **({"attrs": {}, "overwrite": False} | options))

@@ -1,0 +1,391 @@
+"""Nothing finished is ever lost: runs killed at any moment, faults, and what a run that goes on refuses."""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from small_models import deeplift, random_letters, score, torchscript, write_fasta
+
+from deeplift_cli.outputs.layout import ScoreLayout
+from deeplift_cli.outputs.lock import FolderLock, LockedError
+from deeplift_cli.outputs.packed import PackedBatch
+from deeplift_cli.outputs.pieces import DamagedPieceError, Pieces
+from deeplift_cli.sequences import Region
+
+RECORDS, ROWS = 43, 4
+BATCHES = 11  # of which the last is not full
+KILLS = 20
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_fasta(Path("in.fa"), [random_letters(seed) for seed in range(RECORDS)])
+    return tmp_path
+
+
+def words(out: str = "a.h5", *options: object) -> list[str]:
+    given = ["score", "-m", torchscript("Net"), "-f", "in.fa", "-o", out, "--n-references", 2,
+             "--batch-size", ROWS, "--threads", 1, "--compile", "off", *options]  # fmt: skip
+    return list(map(str, given))
+
+
+def runs(*given: tuple[list[str], dict[str, Any] | None]) -> list[tuple[int, int, str]]:
+    """Exit status, batches scored and stderr of each run, one after the other."""
+    asked = json.dumps([{"arguments": arguments, "kill": moment} for arguments, moment in given])
+    script = Path(__file__).with_name("killed_runs.py")
+    done = subprocess.run([sys.executable, script], input=asked, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return [tuple(item) for item in json.loads(done.stdout)]
+
+
+def datasets(path: str) -> dict[str, Any]:
+    """All datasets, as bytes or lists of texts."""
+    found: dict[str, Any] = {}
+
+    def take(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = (
+                list(item[:]) if item.dtype == object else (item.dtype, item.shape, item[:].tobytes())
+            )
+
+    with h5py.File(path) as file:
+        file.visititems(take)
+    return found
+
+
+@pytest.fixture
+def expected() -> dict[str, Any]:
+    score(*words("whole.h5")[1:])
+    return datasets("whole.h5")
+
+
+def hidden() -> list[str]:
+    return [name for name in os.listdir() if name.startswith(".")]
+
+
+# ---- killed
+
+
+def test_twenty_kills_at_random_moments_lose_nothing(expected: dict[str, Any]) -> None:
+    """Each run goes on where the last one was killed; after one that ends, it is begun anew."""
+    moments = np.random.default_rng(0).uniform(0.02, 0.45, KILLS)
+    killed, given = 0, []
+    for after in moments:
+        given += [(words(), {"after": float(after)})]
+    given += [(words(), None)]
+    computed, kills_of_this_job = 0, 0
+    for number, (status, batches, err) in enumerate(runs(*given)):
+        computed += batches
+        if status == -9:
+            killed, kills_of_this_job = killed + 1, kills_of_this_job + 1
+            continue
+        assert (status, number) == (0, len(given) - 1) or "exists; give --overwrite" in err
+        assert computed <= BATCHES + kills_of_this_job
+    assert killed >= 1
+    assert datasets("a.h5") == expected
+    assert Path("a.bed").read_bytes() == Path("whole.bed").read_bytes()
+    assert hidden() == []
+
+
+def test_a_kill_at_a_chosen_moment_loses_nothing(expected: dict[str, Any]) -> None:
+    """Before and after a piece is written, an fsync, a rename, each step of the end."""
+    calls = {
+        "flush": (1, BATCHES), "fsync": (3,), "assembly": (7,), "publication": (1,), "removal": (1,),
+        "rename": (1, 2, 6, BATCHES + 3, BATCHES + 4, BATCHES + 5),
+    }  # fmt: skip
+    moments = [
+        {"at": at, "call": call, "before": before}
+        for at, several in calls.items() for call in several for before in (True, False)
+    ]  # fmt: skip
+    given = [(words(f"{i}.h5"), moment) for i, moment in enumerate(moments)]
+    killed, resumed = runs(*given), runs(*((arguments, None) for arguments, _ in given))
+    for i, (moment, (first, computed, _), (second, again, err)) in enumerate(
+        zip(moments, killed, resumed, strict=True)
+    ):
+        assert first == -9, moment  # the moment came
+        done = moment["at"] == "removal" and not moment["before"]
+        assert (second == 1 and "exists; give --overwrite" in err) if done else second == 0, (moment, err)
+        assert computed + again <= BATCHES + 1, moment
+        assert datasets(f"{i}.h5") == expected, moment
+        assert Path(f"{i}.bed").read_bytes() == Path("whole.bed").read_bytes(), moment
+    assert hidden() == []
+
+
+def test_a_kill_while_files_are_published_leaves_the_user_nothing_to_do(expected: dict[str, Any]) -> None:
+    """The first of the outputs is there: without --overwrite, the same command still goes on."""
+    (first, *_), (second, again, _) = runs(
+        (
+            words("a.h5", "--save-references", "refs.h5"),
+            {"at": "rename", "call": BATCHES + 5, "before": False},
+        ),
+        (words("a.h5", "--save-references", "refs.h5"), None),
+    )
+    assert (first, second, again) == (-9, 0, 0)
+    assert datasets("a.h5") == expected
+    score(*words("refs-whole.h5", "--save-references", "whole-refs.h5")[1:])
+    assert datasets("refs.h5") == datasets("whole-refs.h5")
+
+
+def test_several_targets_go_on_together(expected: dict[str, Any]) -> None:
+    given = words("t{target}.h5", "--target", "0,1")
+    (first, computed, _), (second, again, _) = runs(
+        (given, {"at": "flush", "call": 6, "before": True}), (given, None)
+    )
+    assert (first, second) == (-9, 0)
+    assert computed + again <= BATCHES + 1
+    assert datasets("t0.h5") == expected
+    score(*words("whole{target}.h5", "--target", "0,1")[1:])
+    assert datasets("t1.h5") == datasets("whole1.h5")
+    assert hidden() == []
+
+
+def test_what_was_decided_automatically_is_kept() -> None:
+    """The batch size that `auto` finds may be another on the next machine."""
+    given = [*words()[:-8], "--threads", "1"]
+    write_fasta(Path("in.fa"), [random_letters(seed) for seed in range(200)])
+    ((first, *_),) = runs((given, {"at": "flush", "call": 2, "before": False}))
+    assert first == -9
+    job = json.loads(Path(".a.h5.pieces/job.json").read_text())
+    assert job["decisions"] == {"batch_size": 64, "compile": "off"}
+    job["decisions"]["batch_size"] = 32  # as if it had been found on another machine
+    Path(".a.h5.pieces/job.json").write_text(json.dumps(job))
+    shutil.rmtree("pieces", ignore_errors=True)
+    for piece in Path(".a.h5.pieces").glob("*.npz"):
+        piece.unlink()
+    score(*given[1:])
+    with h5py.File("a.h5") as file:
+        assert file.attrs["batch_size"] == 32
+
+
+# ---- what a run refuses to go on from
+
+
+def interrupted(*options: object) -> None:
+    """As a killed run leaves it, with four finished batches."""
+
+    def fail(self: Pieces, number: int, *rest: Any) -> None:
+        if number == 4:
+            raise MemoryError
+        save(self, number, *rest)
+
+    save = Pieces.save
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Pieces, "save", fail)
+        assert deeplift(*words("a.h5", *options)).code == 1
+    assert len(list(Path(".a.h5.pieces").glob("*.npz"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (["--seed", "3"], "--seed was 0, now 3"),
+        (["--batch-size", "8"], "--batch-size was 4, now 8"),
+        (["--rule", "rescale"], "--rule was genomics-default, now rescale"),
+        (["--target", "1"], "--target was [0], now [1]"),
+        (["--rc-average"], "--rc-average was off, now on"),
+        (["--reference", "zeros"], "--reference was dinucleotide, now zeros"),
+    ],
+)
+def test_other_options_are_refused_by_name(
+    expected: dict[str, Any], change: list[str], difference: str
+) -> None:
+    interrupted()
+    given = words()
+    if change[0] == "--reference":
+        del given[given.index("--n-references") : given.index("--n-references") + 2]
+    outcome = deeplift(*given, *change)
+    assert outcome.code == 1
+    assert difference in outcome.err
+    assert "--no-resume to start over" in outcome.err
+    assert score(*words()[1:]).out.count("gone on")
+    assert datasets("a.h5") == expected
+
+
+def test_options_that_change_no_score_may_change(expected: dict[str, Any]) -> None:
+    interrupted()
+    Path("moved").mkdir()
+    shutil.copy("in.fa", "moved/in.fa")
+    given = words("a.h5", "--max-completeness-error", "1", "-v")
+    given[given.index("in.fa")] = "moved/in.fa"
+    assert "16 sequences that an earlier run" in score(*given[1:]).out
+    assert datasets("a.h5") == expected
+
+
+def test_no_resume_starts_over(expected: dict[str, Any]) -> None:
+    interrupted("--seed", "3")
+    outcome = score(*words("a.h5", "--no-resume")[1:])
+    assert "gone on" not in outcome.out
+    assert datasets("a.h5") == expected
+    assert hidden() == []
+
+
+def test_a_changed_fasta_file_is_refused() -> None:
+    interrupted()
+    write_fasta(Path("in.fa"), [random_letters(seed + 1) for seed in range(RECORDS)])
+    outcome = deeplift(*words())
+    assert outcome.code == 1
+    assert "the FASTA file has changed" in outcome.err
+
+
+def test_a_changed_genome_is_refused() -> None:
+    """Its size is the same; sequences are compared as they are read again."""
+    letters = random_letters(1, 24 * RECORDS)
+    write_fasta(Path("genome.fa"), {"chr1": letters})
+    Path("in.bed").write_text("".join(f"chr1\t{24 * i}\t{24 * i + 24}\n" for i in range(RECORDS)))
+    given = words()
+    given[given.index("-f") : given.index("-f") + 2] = ["-g", "genome.fa", "-r", "in.bed"]
+    ((status, *_),) = runs((given, {"at": "flush", "call": 4, "before": False}))
+    assert status == -9
+    write_fasta(Path("genome.fa"), {"chr1": letters[:200] + random_letters(2, 10) + letters[210:]})
+    outcome = deeplift(*given)
+    assert outcome.code == 1
+    assert "records 9 to 12 have changed" in outcome.err
+
+
+# ---- faults
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped", "emptied"])
+def test_a_damaged_piece_is_made_again(expected: dict[str, Any], how: str) -> None:
+    interrupted()
+    piece = Path(".a.h5.pieces/00000002.npz")
+    content = bytearray(piece.read_bytes())
+    content[len(content) // 2] ^= 1
+    piece.write_bytes({"cut": content[:-100], "flipped": content, "emptied": b""}[how])
+    outcome = deeplift(*words())
+    if outcome.code:  # found when everything else was there
+        assert "is damaged" in outcome.err
+        assert "the same command scores that batch again" in outcome.err
+        outcome = deeplift(*words())
+    assert outcome.code == 0, outcome.err
+    assert datasets("a.h5") == expected
+
+
+@pytest.fixture
+def small_disc() -> Iterator[Path]:
+    """A disc of its own, too small for the results."""
+    Path("small").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "small"]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a file system in memory is not allowed here")
+    yield Path("small")
+    subprocess.run(["umount", "small"], check=True)
+
+
+def test_a_full_disc_keeps_what_is_finished(expected: dict[str, Any], small_disc: Path) -> None:
+    outcome = deeplift(*words("small/a.h5"))
+    assert outcome.code == 1
+    assert "output small/a.h5 cannot be written: No space left on device" in outcome.err
+    finished = len(list(Path("small/.a.h5.pieces").glob("*.npz")))
+    assert f"{finished} finished batches are kept" in outcome.err
+    subprocess.run(["mount", "-o", "remount,size=10m", "small"], check=True)
+    assert f"from {ROWS * finished} sequences" in score(*words("small/a.h5")[1:]).out
+    assert datasets("small/a.h5") == expected
+
+
+def test_a_folder_that_becomes_read_only_keeps_what_is_finished(
+    expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may write everywhere: it is made another user in the meantime."""
+    workspace = Path(".a.h5.pieces")
+
+    def save(self: Pieces, number: int, *rest: Any) -> None:
+        if number == 5:
+            workspace.chmod(0o555)
+            if not user:
+                os.seteuid(65534)
+        original(self, number, *rest)
+
+    user, original = os.geteuid(), Pieces.save
+    with monkeypatch.context() as patched:
+        patched.setattr(Pieces, "save", save)
+        try:
+            outcome = deeplift(*words())
+        finally:
+            os.seteuid(user)
+    assert outcome.code == 1
+    assert "output a.h5 cannot be written: Permission denied" in outcome.err
+    workspace.chmod(0o755)
+    assert f"from {5 * ROWS} sequences" in score(*words()[1:]).out
+    assert datasets("a.h5") == expected
+
+
+def test_two_runs_on_one_output(expected: dict[str, Any]) -> None:
+    holder = FolderLock(Path(".a.h5.pieces"))
+    outcome = deeplift(*words())
+    assert outcome.code == 1
+    assert f"output a.h5 is being written by another run (process {os.getpid()} on" in outcome.err
+    holder.release()
+    score(*words()[1:])
+    assert datasets("a.h5") == expected
+
+
+# ---- the parts
+
+
+def test_a_lock_is_not_taken_on_a_folder_that_is_gone() -> None:
+    first = FolderLock(Path("x"))
+    shutil.rmtree("x")
+    second = FolderLock(Path("x"))
+    with pytest.raises(LockedError, match="process"):
+        FolderLock(Path("x"))
+    first.release()
+    second.release()
+
+
+def test_a_file_system_without_locks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    outcome = score(*words()[1:])
+    assert "has no file locks" in outcome.err
+
+
+def test_pieces_are_what_was_saved(tmp_path: Path) -> None:
+    layout = ScoreLayout(24, 2, 4)
+    numbers = {name: np.zeros((3, *rest), kind) for name, (rest, kind) in layout.numbers.items()}
+    region = Region("chr1", 1, 25, "a\tb\udc80", "+", 3)
+    batch = PackedBatch([region] * 3, {name: [b"abc", b""] for name in layout.wide}, numbers)
+    pieces = Pieces(tmp_path)
+    pieces.save(7, batch, b"digest")
+    assert Pieces(tmp_path).numbers >= {7}
+    found = Pieces(tmp_path).load(7)
+    assert (found.regions, dict(found.chunks)) == (batch.regions, dict(batch.chunks))
+    assert all(np.array_equal(found.numbers[name], numbers[name]) for name in numbers)
+    assert pieces.summary(7)[0] == b"digest"
+    (tmp_path / "00000007.npz").write_bytes(b"x")
+    with pytest.raises(DamagedPieceError):
+        pieces.load(7)
+    assert pieces.numbers == set()
+    assert not (tmp_path / "00000007.npz").exists()
+
+
+def test_a_signal_waits_for_the_batch_and_no_longer() -> None:
+    """SIGUSR1, as a scheduler sends it before the time is up."""
+    write_fasta(Path("in.fa"), [random_letters(seed) for seed in range(2000)])
+    start = [sys.executable, "-c", "from deeplift_cli.main import main; main()"]
+    process = subprocess.Popen([*start, *words()], stderr=subprocess.PIPE, text=True)
+    while not any(Path().glob(".*.pieces/*.npz")):
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(10)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 10
+    assert process.returncode == 138
+    finished = len(list(Path().glob(".*.pieces/*.npz")))
+    assert f"{finished:,} finished batches are kept: the same command goes on from there\n" in err
+    assert f"from {ROWS * finished:,} sequences" in score(*words()[1:]).out
