@@ -6,7 +6,7 @@ RESULTS := demo-results
 # A process for each core, of one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test zoo clean
+.PHONY: demo test zoo workflow clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(RESULTS)
@@ -43,5 +43,9 @@ $(BIN)/python:
 	@echo "Setting up $(VENV) (PyTorch is a large download: some minutes)"
 	$(PYTHON) -m venv $(VENV)
 
+# The workflow on the embedded example, in shards and folds.
+workflow: $(VENV)/.installed-dev
+	$(BIN)/snakemake --profile profiles/local --directory .test
+
 clean:
-	rm -rf $(VENV) $(RESULTS)
+	rm -rf $(VENV) $(RESULTS) results .snakemake .test/results .test/.snakemake

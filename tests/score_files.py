@@ -4,6 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import h5py
+
 from deeplift_cli.outputs import ScoredBatch, ScoreFile, ScoreLayout, pack
 from deeplift_cli.outputs.skipped import SkippedFile
 from deeplift_cli.sequences import Skipped
@@ -25,3 +27,18 @@ def open_score_file(
         for record in skipped:
             file.append(record)
     return BatchFile(path, layout, skipped=table, **({"attrs": {}, "overwrite": False} | options))
+
+
+def datasets(path: str) -> dict[str, Any]:
+    """All datasets, as bytes or lists of texts."""
+    found: dict[str, Any] = {}
+
+    def take(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = (
+                list(item[:]) if item.dtype == object else (item.dtype, item.shape, item[:].tobytes())
+            )
+
+    with h5py.File(path) as file:
+        file.visititems(take)
+    return found

@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from score_files import datasets
 from small_models import deeplift, random_letters, score, torchscript, write_fasta
 
 from deeplift_cli.outputs.layout import ScoreLayout
@@ -48,21 +49,6 @@ def runs(*given: tuple[list[str], dict[str, Any] | None]) -> list[tuple[int, int
     done = subprocess.run([sys.executable, script], input=asked, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return [tuple(item) for item in json.loads(done.stdout)]
-
-
-def datasets(path: str) -> dict[str, Any]:
-    """All datasets, as bytes or lists of texts."""
-    found: dict[str, Any] = {}
-
-    def take(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[name] = (
-                list(item[:]) if item.dtype == object else (item.dtype, item.shape, item[:].tobytes())
-            )
-
-    with h5py.File(path) as file:
-        file.visititems(take)
-    return found
 
 
 @pytest.fixture
