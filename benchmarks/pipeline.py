@@ -25,15 +25,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does, befo
 
 import numpy as np
 import torch
-from real_models import insert, table
+from pages import insert, table
 from torch import Tensor, nn
 
 import deeplift_references
 from deeplift_cli import pipeline
 from deeplift_cli.batches import Batch, Records
-from deeplift_cli.explaining import Explained, explain
+from deeplift_cli.explaining import Explained, explain, read_model
 from deeplift_cli.options import ScoreOptions
-from deeplift_cli.outputs import ScoredBatch, ScoreFile, write_bigwig
+from deeplift_cli.outputs import ScoredBatch, ScoreFile, ScoreLayout, pack, write_bigwig
+from deeplift_cli.outputs.columns import compressing_threads
+from deeplift_cli.outputs.pieces import Pieces
+from deeplift_cli.outputs.skipped import SkippedFile
 from deeplift_cli.preparing import Preparation, Prepared
 from deeplift_cli.scoring import Scores
 from deeplift_cli.screen import Screen
@@ -173,12 +176,13 @@ def prepared(options: ScoreOptions, explained: Explained) -> Iterator[Prepared]:
     """Batches and references of a job."""
     reference = deeplift_references.make(options.reference, n_references=options.n_references)
     preparation = Preparation(records(options, explained), reference, None)
-    return preparation.batches(explained.batch_size, lambda _: None)
+    found = preparation.batches(explained.batch_size, range(sys.maxsize), lambda *_: None, lambda _: None)
+    return (item for item in found if isinstance(item, Prepared))
 
 
 def made_explained(options: ScoreOptions) -> Explained:
     """The model, read and recorded."""
-    return explain(options, lambda: LENGTH, 1, SCREEN)
+    return explain(options, read_model(options, SCREEN), lambda: LENGTH, 1, SCREEN)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -220,7 +224,8 @@ def throughput(work: Work, n: int, rounds: int) -> str:
     stages = {
         "reading, one-hot": lambda: seconds(lambda: drain(records(options, free).batches(BATCH))),
         "the same and references": lambda: seconds(lambda: drain(prepared(options, free))),
-        "HDF5": lambda: seconds(lambda: write_scores(work, batches)),
+        "compressing and keeping": lambda: seconds(lambda: keep(work, batches)),
+        "HDF5 from what was kept": lambda: seconds(lambda: assemble(work)),
         "bigWig": lambda: seconds(lambda: write_tracks(work, n)),
     }
     found = medians(rounds, jobs | stages)
@@ -239,17 +244,32 @@ def rates(text: str, taken: float, n: int) -> list[str]:
     return [text, f"{taken:.2f}", f"{n / taken:,.0f}", f"{1e6 * taken / n:,.0f}"]
 
 
-def write_scores(work: Work, batches: Sequence[Batch]) -> None:
-    """Write canned scores."""
-    with ScoreFile(work.folder / "alone.h5", length=LENGTH, n_references=1, attrs={}, overwrite=True) as file:
-        for batch in batches:
+def keep(work: Work, batches: Sequence[Batch]) -> None:
+    """Compress canned scores, and keep each batch in a piece."""
+    folder = work.folder / "pieces"
+    folder.mkdir(exist_ok=True)
+    layout, pieces = ScoreLayout(LENGTH, 1, BATCH), Pieces(folder)
+    with compressing_threads() as pool:
+        for number, batch in enumerate(batches):
             rows = len(batch.regions)
             parts = (getattr(canned(1), field.name)[:rows] for field in fields(Scores))
-            file.append(ScoredBatch(batch.regions, batch.sequences, *parts, np.zeros(rows, int)))
+            scored = ScoredBatch(batch.regions, batch.sequences, *parts, np.zeros(rows, int))
+            pieces.save(number, pack(scored, layout, pool), batch.digest)
+
+
+def assemble(work: Work) -> None:
+    """Put together what `keep` kept."""
+    pieces, skipped = Pieces(work.folder / "pieces"), work.folder / "skipped.tsv"
+    with SkippedFile(skipped):
+        pass
+    layout = ScoreLayout(LENGTH, 1, BATCH)
+    with ScoreFile(work.folder / "alone.h5", layout, skipped=skipped, attrs={}, overwrite=True) as file:
+        for number in sorted(pieces.numbers):
+            file.append(pieces.load(number))
 
 
 def write_tracks(work: Work, n: int) -> None:
-    """Write what `write_scores` wrote as bigWig."""
+    """Write what `assemble` wrote as bigWig."""
     write_bigwig(
         work.folder / "alone.bw", work.folder / "alone.h5", {"chr1": SPACING * (n + 1)}, overwrite=True
     )
