@@ -29,7 +29,7 @@ def open_score_file(
     return BatchFile(path, layout, skipped=table, **({"attrs": {}, "overwrite": False} | options))
 
 
-def datasets(path: str) -> dict[str, Any]:
+def datasets(path: str | Path) -> dict[str, Any]:
     """All datasets, as bytes or lists of texts."""
     found: dict[str, Any] = {}
 
