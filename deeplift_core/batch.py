@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deeplift_core.kernels import full_precision
 from deeplift_core.mending import Mender
 from deeplift_core.pairs import Pair, score_pairs
 from deeplift_core.plan import Plan
@@ -59,6 +60,17 @@ class BatchScorer:
 
         Pairs that float32 rounds beyond the tolerance come from float64.
         """
+        with full_precision(rows[0].device):
+            return self._score(tasks, rows, references, shared, per_reference)
+
+    def _score(
+        self,
+        tasks: tuple[Task, ...],
+        rows: list[Tensor],
+        references: list[Tensor],
+        shared: bool,
+        per_reference: bool,
+    ) -> list[Attribution]:
         if tasks not in self._steps:
             self._steps[tasks] = self._make_steps(tasks, self._channel_axis)
         outputs, pairs = self._pairs(self._steps[tasks], rows, references, shared)
