@@ -41,8 +41,10 @@ TARGETS = (1, 4, 16)
 PEAK_PAIRS = (8, 32)
 PEER_BATCHES = (8, 32, 64)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-# Ours against ours, relative to the largest contribution.
-SAME = 1e-4
+# Ours against ours in float32: the root mean square of the difference relative to that of the scores, and the
+# correlation in the worst sequence. Where two positions of a max pool tie but for rounding, rounding decides
+# which of them gets all, and eager float32 itself differs from float64 there.
+SAME, ALIKE = 1e-2, 0.999
 
 
 Run = Callable[[], Any]
@@ -154,10 +156,11 @@ def likeness(bench: Bench, runs: dict[str, Run], batch: int) -> dict[str, float]
     for name, result in results.items():
         _, precision, how, rule = name.split(", ")
         exact = results[f"ours, float32, eager, {rule}"].hypothetical
-        off = float((result.hypothetical - exact).abs().max() / exact.abs().max())
-        if precision == "float32" and off > SAME:
-            raise SystemExit(f"{how} scores differ by {off:.1e} under {rule}")
-        found[f"{precision}, {how}, {rule}"] = correlation(exact * bench.x, result.hypothetical * bench.x)
+        off = float((result.hypothetical - exact).norm() / exact.norm())
+        alike = correlation(exact * bench.x, result.hypothetical * bench.x)
+        if precision == "float32" and (off > SAME or alike < ALIKE):
+            raise SystemExit(f"{how} scores differ by {off:.1e} under {rule}; correlation {alike:.5f}")
+        found[f"{precision}, {how}, {rule}"] = alike
     exact = results["ours, float32, eager, rescale"]
     theirs = bench.peer("float32", batch, bench.references)()
     found["hypothetical"] = correlation(exact.hypothetical, theirs)
@@ -284,23 +287,36 @@ def main() -> None:
     )
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(CASES)}")
     parser.add_argument("--markdown", type=Path, metavar="PAGE")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="keeps what was measured, also of earlier runs"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     keep_freed_memory()
-    found, memory = [], []
+    known: dict[str, Any] = {}
+    if given.json and given.json.exists():
+        known = json.loads(given.json.read_text())
     for name in given.models or CASES:
-        found.append(measure(name, given.repeats))
-        print(*rows_of(found[-1])[0], sep=" | ", flush=True)
-        memory.append(peaks(name))
-    targets = [many_targets(name, given.repeats) for name in MANY_TARGETS]
-    text = report(found, targets, memory)
+        known[name] = measured(name, given.repeats)
+        print(*rows_of(known[name]["speed"])[0], sep=" | ", flush=True)
+        if given.json:
+            given.json.write_text(json.dumps(known, indent=1))
+    here = [known[name] for name in CASES if name in known]
+    text = report(
+        [item["speed"] for item in here],
+        [item["targets"] for item in here if item["targets"]],
+        [item["memory"] for item in here],
+    )
     print(text)
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1))
     if given.markdown:
         insert(given.markdown, text)
+
+
+def measured(name: str, repeats: int) -> dict[str, Any]:
+    """All about one model."""
+    targets = many_targets(name, repeats) if name in MANY_TARGETS else None
+    return {"speed": measure(name, repeats), "memory": peaks(name), "targets": targets}
 
 
 if __name__ == "__main__":

@@ -166,6 +166,40 @@ def test_options_that_do_not_go_with_shards(
     assert words in outcome.err
 
 
+def test_names_that_look_like_something_else() -> None:
+    """Templates, JSON, and line ends of Unicode inside a name."""
+    write_fasta(Path("in.fa"), {f"a\u2028{i}": random_letters(i, 24 - (i == 3)) for i in range(RECORDS)})
+    run("[whole].h5")
+    for number in (1, 2):
+        run("{shard}.h5", "--shard", f"{number}/2")
+    assert deeplift("merge", "1-of-2.h5", "2-of-2.h5", "-o", "{x}.h5").code == 0
+    assert datasets("{x}.h5") == datasets("[whole].h5")
+    assert Path("{x}.skipped.tsv").read_bytes() == Path("[whole].skipped.tsv").read_bytes()
+
+
+def test_what_a_killed_merge_left_is_removed() -> None:
+    parts = shards(2)
+    Path(".m.h5.merge").mkdir()
+    Path(".m.h5.merge/.m.h5.123.part").write_text("half")
+    assert deeplift("merge", *parts, "-o", "m.h5").code == 0
+    assert not list(Path().glob(".*"))
+
+
+def test_shards_on_genomes_of_different_content() -> None:
+    """Of one size: a hard-masked copy, say."""
+    letters = random_letters(1, 24 * RECORDS)
+    Path("in.bed").write_text("".join(f"chr1\t{24 * i}\t{24 * i + 24}\n" for i in range(RECORDS)))
+    for number in (1, 2):
+        write_fasta(
+            Path("genome.fa"), {"chr1": letters if number == 1 else letters[:24] + "N" * 24 + letters[48:]}
+        )
+        score(
+            "-m", torchscript("Net"), "-g", "genome.fa", "-r", "in.bed", "-o", "{shard}.h5",
+            "--batch-size", 4, "--shard", f"{number}/2",
+        )  # fmt: skip
+    assert "the content of the genome at these regions differ" in refused("1-of-2.h5", "2-of-2.h5")
+
+
 # ---- what does not belong together
 
 

@@ -18,6 +18,8 @@ from deeplift_cli.stopping import check_stopped
 
 Source = FastaSource | GenomeSource
 
+_CHECKED_EVERY = 1024
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -74,9 +76,15 @@ class Records:
             else:
                 yield record
 
-    def count(self) -> int:
-        """How many can be scored."""
-        return sum(1 for _ in self.usable())
+    def survey(self) -> tuple[int, str]:
+        """How many can be scored, and what tells their letters and places from others' (SHA-256)."""
+        count, content = 0, sha256()
+        for record in self.usable():
+            count += 1
+            content.update(record.letters + repr(record.region).encode("utf-8", "surrogatepass"))
+            if not count % _CHECKED_EVERY:
+                check_stopped()
+        return count, content.hexdigest()
 
     def batches(
         self, rows: int, share: range | None = None, skip: Callable[[Skipped], None] = lambda _: None

@@ -1,6 +1,6 @@
 """A target's finished batches: kept as they come, and put together in the end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -102,7 +102,12 @@ class Finished:
             raise not_written(self._out, error) from error
 
     def publish(
-        self, numbers: range, attrs: Mapping[str, Any], overwrite: bool, step: Callable[[], None]
+        self,
+        numbers: range,
+        attrs: Mapping[str, Any],
+        overwrite: bool,
+        outputs: Sequence[Path],
+        step: Callable[[], None],
     ) -> None:
         """Make the score file and its companions of these batches.
 
@@ -112,6 +117,8 @@ class Finished:
         attrs : mapping
             Attributes of the file.
         overwrite : bool
+        outputs : sequence of Path
+            All that the run is going to publish.
         step : callable
             Called after each batch.
 
@@ -135,7 +142,7 @@ class Finished:
             for number in numbers:
                 file.append(self._piece(number))
                 step()
-            self._workspace.mark_complete()
+            self._workspace.mark_complete(outputs)
 
     def _piece(self, number: int) -> PackedBatch:
         try:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from deeplift_cli.errors import FutileError, UserError
 from deeplift_cli.explaining import Explained
 from deeplift_cli.finished import Finished
 from deeplift_cli.options import ScoreOptions
-from deeplift_cli.outputs import Publication, ScoredBatch, ScoreLayout, Workspace, is_complete
+from deeplift_cli.outputs import Publication, ScoredBatch, ScoreLayout, Workspace, begun_outputs
 from deeplift_cli.preparing import Earlier, Preparation, Prepared
 from deeplift_cli.reference_kinds.saved import ReferenceFile
 from deeplift_cli.scoring import Scores, reverse_complement
@@ -34,6 +35,8 @@ class Job:
     explained : Explained
     reference : Reference
     records : Records
+    usable : int or None
+        How many of them can be scored; needed for a shard only.
     workspaces : dict of TargetSpec to Workspace
         Entered already.
     fingerprint : dict
@@ -49,6 +52,7 @@ class Job:
         explained: Explained,
         reference: Reference,
         records: Records,
+        usable: int | None,
         workspaces: dict[TargetSpec, Workspace],
         fingerprint: dict[str, Any],
         summary: Summary,
@@ -62,7 +66,7 @@ class Job:
         self._summary = summary
         self._first_skipped: Skipped | None = None
         self._n_batches = 0
-        self._share, self.n_records = self._find_share()
+        self._share, self.n_records = self._find_share(usable)
         self._saved = self._open_reference_file(next(iter(workspaces.values())), stack)
         layout = ScoreLayout(explained.length, reference.n_references, explained.batch_size, options.dtype)
         self._finished = {
@@ -70,15 +74,15 @@ class Job:
             for spec, workspace in workspaces.items()
         }
 
-    def _find_share(self) -> tuple[range, int]:
+    def _find_share(self, usable: int | None) -> tuple[range, int]:
         """The batches that this run is about, and how many records these are, about.
 
         The last share holds what comes after the last batch, too.
         """
         shard, rows = self._options.shard, self._explained.batch_size
-        if shard is None:
+        if shard is None or usable is None:
             return range(sys.maxsize), self._records.n_records
-        share = shard.batches(-(-self._records.count() // rows))
+        share = shard.batches(-(-usable // rows))
         is_last = shard.number == shard.count
         return range(share.start, sys.maxsize) if is_last else share, len(share) * rows
 
@@ -147,8 +151,8 @@ class Job:
         self._summary.scored += len(identical)
         self._summary.identical += int((identical > 0).sum())
 
-    def publish(self) -> None:
-        """Make the score files.
+    def publish(self, outputs: Sequence[Path]) -> None:
+        """Make the score files, which are among these outputs.
 
         Raises
         ------
@@ -163,8 +167,8 @@ class Job:
         numbers = range(self._share.start, self._share.start + self._n_batches)
         for spec, finished in self._finished.items():
             path = self._options.named(self._options.out, spec)
-            overwrite = self._options.overwrite or is_complete(path)
-            finished.publish(numbers, self._attributes(spec), overwrite, check_stopped)
+            overwrite = self._options.overwrite or path.absolute() in begun_outputs(path)
+            finished.publish(numbers, self._attributes(spec), overwrite, outputs, check_stopped)
 
     def _attributes(self, spec: TargetSpec) -> dict[str, Any]:
         return self._options.as_attributes() | {

@@ -1,10 +1,10 @@
 """Score files put together: the shards of one job end to end, or the folds of a cross-validation averaged."""
 
+import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,18 @@ from deeplift_cli.outputs import (
     ScoreFile,
     check_writable,
     companions,
+    not_written,
     pack,
     read_chrom_sizes,
     write_bigwig,
 )
 from deeplift_cli.outputs.columns import compressing_threads
+from deeplift_cli.outputs.lock import FolderLock, LockedError
+from deeplift_cli.outputs.publish import short_name
 from deeplift_cli.outputs.score_reader import ScoreReader
 from deeplift_cli.sequences.genome import Genome
 from deeplift_cli.shards import parse_shard
-from deeplift_cli.stopping import check_stopped
+from deeplift_cli.stopping import check_stopped, deferred, interruptible
 
 _SKIPPED_HEADING = "index\tline\tname\treason\n"
 
@@ -62,27 +65,53 @@ def merge(options: MergeOptions) -> tuple[int, list[Path]]:
         written.append(options.bigwig)
     check_writable(written, options.overwrite, [*options.parts, *map(_skipped_of, options.parts)])
     sizes = _chrom_sizes(options)
-    with ExitStack() as stack:
-        scratch = Path(stack.enter_context(TemporaryDirectory(dir=options.out.parent, prefix=".merge-")))
-        parts = [stack.enter_context(ScoreReader(path)) for path in options.parts]
-        combined = _average(parts, stack) if options.average else _shards(parts)
-        skipped = _skipped(combined.skipped_of, scratch)
-        file = stack.enter_context(
-            ScoreFile(
-                options.out,
-                combined.first.layout,
-                skipped=skipped,
-                attrs=combined.attrs,
-                overwrite=options.overwrite,
-                scratch=scratch,
-            )
-        )
+    parts = [ScoreReader(path) for path in options.parts]
+    with deferred(), ExitStack() as stack:
+        scratch = stack.enter_context(_scratch(options.out))
+        with interruptible():
+            combined = _average(parts, stack) if options.average else _shards(parts)
+            skipped = _skipped(combined.skipped_of, scratch)
+        rows = _write(options, combined, skipped, scratch)
+        if options.bigwig is not None:
+            with interruptible():
+                write_bigwig(options.bigwig, options.out, sizes, options.overlap, options.overwrite, scratch)
+    return rows, written
+
+
+@contextmanager
+def _scratch(out: Path) -> Iterator[Path]:
+    """A folder beside the output for what is unfinished; also what a killed run left there goes."""
+    folder = out.with_name(f".{short_name(out.name)}.merge")
+    try:
+        lock = FolderLock(folder)
+    except LockedError as error:
+        raise UserError(f"output {out} is being written by another run ({error}); wait for it") from error
+    except OSError as error:
+        raise not_written(out, error) from error
+    try:
+        for entry in folder.iterdir():
+            if entry.name != "lock":
+                entry.unlink()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+def _write(options: MergeOptions, combined: "_Combined", skipped: Path, scratch: Path) -> int:
+    """Write the score file, and return its number of rows."""
+    with ScoreFile(
+        options.out,
+        combined.first.layout,
+        skipped=skipped,
+        attrs=combined.attrs,
+        overwrite=options.overwrite,
+        scratch=scratch,
+    ) as file:
         for batch in combined.batches:
             file.append(batch)
             check_stopped()
-    if options.bigwig is not None:
-        write_bigwig(options.bigwig, options.out, sizes, options.overlap, options.overwrite)
-    return file.n_rows, written
+    return file.n_rows
 
 
 @dataclass(frozen=True)
@@ -131,12 +160,12 @@ def _in_order(parts: Sequence[ScoreReader]) -> list[ScoreReader]:
     found: dict[int, ScoreReader] = {}
     count = 0
     for part in parts:
-        if part.attrs.get("shard") is None:
+        if part.shard is None:
             raise UserError(
                 f"{part.path} is no shard but a whole job; to average the folds of a cross-validation, "
                 "give --average"
             )
-        shard = parse_shard(part.attrs["shard"])
+        shard = parse_shard(part.shard)
         count = count or shard.count
         if shard.count != count:
             raise UserError(f"{part.path} is shard {shard}, {parts[0].path} one of {count}")
@@ -151,7 +180,7 @@ def _in_order(parts: Sequence[ScoreReader]) -> list[ScoreReader]:
 
 
 def _check_same_job(first: ScoreReader, part: ScoreReader) -> None:
-    before, now = first.attrs["fingerprint"], part.attrs["fingerprint"]
+    before, now = first.fingerprint, part.fingerprint
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     names += ["the target"] * (first.attrs["target"] != part.attrs["target"])
     names += ["the shapes"] * (first.layout != part.layout or first.chunk_rows != part.chunk_rows)
@@ -168,7 +197,7 @@ def _average(parts: Sequence[ScoreReader], stack: ExitStack) -> _Combined:
     if len(parts) < 2:
         raise UserError("an average takes two score files or more")
     for part in parts:
-        if part.attrs.get("shard") is not None:
+        if part.shard is not None:
             raise UserError(f"{part.path} is a shard; merge the shards of each fold first")
         _check_same_shape(first, part)
     errors = [part.attrs["worst_relative_completeness_error"] for part in parts]
@@ -176,6 +205,7 @@ def _average(parts: Sequence[ScoreReader], stack: ExitStack) -> _Combined:
         "model": [part.attrs["model"] for part in parts],
         "model_sha256": [part.attrs["model_sha256"] for part in parts],
         "worst_relative_completeness_error": float(np.max(errors)),
+        "fingerprint": None,
         "averaged_from": [part.path.name for part in parts],
     }
     pool = stack.enter_context(compressing_threads())
@@ -220,7 +250,7 @@ def _skipped_of(path: Path) -> Path:
 def _skipped(parts: Sequence[ScoreReader], scratch: Path) -> Path:
     """One table of those beside the parts."""
     table = scratch / "skipped.tsv"
-    with table.open("w", encoding="utf-8", newline="\n") as file:
+    with table.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         file.write(_SKIPPED_HEADING)
         for part in parts:
             if part.attrs["n_skipped"]:
@@ -231,7 +261,8 @@ def _skipped(parts: Sequence[ScoreReader], scratch: Path) -> Path:
 def _skipped_lines(part: ScoreReader) -> list[str]:
     path = _skipped_of(part.path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            lines = list(file)
     except OSError as error:
         raise UserError(f"{path}, which belongs to {part.path}, cannot be read: {error.strerror}") from error
     if len(lines) != part.attrs["n_skipped"] + 1:

@@ -6,7 +6,7 @@ are put together from what was kept.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 import deeplift_references
 from deeplift_cli.ahead import Ahead
 from deeplift_cli.batches import Records, Source
-from deeplift_cli.errors import FutileError, UserError
+from deeplift_cli.errors import UserError
 from deeplift_cli.explaining import Explained, chosen_device, explain, read_model
 from deeplift_cli.fingerprint import fingerprint
 from deeplift_cli.job import Job
@@ -25,12 +25,14 @@ from deeplift_cli.models import ModelFile
 from deeplift_cli.options import ScoreOptions
 from deeplift_cli.outputs import (
     Workspace,
+    begun_outputs,
     check_writable,
+    clean_up,
     companions,
-    is_complete,
     read_chrom_sizes,
     write_bigwig,
 )
+from deeplift_cli.outputs.pieces import DamagedPieceError
 from deeplift_cli.screen import Screen
 from deeplift_cli.sequences import FastaSource, GenomeSource
 from deeplift_cli.stopping import check_stopped, deferred, interruptible
@@ -42,6 +44,7 @@ from deeplift_references import Reference
 Progress = Callable[[int, int], None]
 
 _EXEMPT = ("gradient", "integrated-gradients")
+_SEQUENCES = "the content of the genome at these regions"
 # Rows of a first pass over the input, which runs no model.
 _OBSERVED_ROWS = 256
 # One is ready, one in the making: with 20 references a batch of 64 sequences of 2,114 bp takes 43 MB.
@@ -74,6 +77,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     """
     started = time.perf_counter()
     written = output_paths(options)
+    clean_up([options.named(options.out, spec) for spec in options.targets])
     _check_outputs(written, options)
     source = _open_source(options, screen)
     sizes = _chrom_sizes(options, source)
@@ -85,31 +89,56 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
         started=started,
     )
     with deferred(), _workspaces(options, job_is, screen) as workspaces:
+        _check_outputs(written, options)  # once more, now that no other run is at them
         with interruptible():
             explained = _explain(options, model, source, workspaces, screen)
             records = Records(options, source, explained)
             if sizes is not None:
                 records.check_places(sizes)
             reference = _make_reference(options, records, explained.length)
+            usable = _survey(options, records, reference, workspaces, job_is)
         with ExitStack() as stack:
-            job = Job(options, explained, reference, records, workspaces, job_is, summary, stack)
+            job = Job(options, explained, reference, records, usable, workspaces, job_is, summary, stack)
             summary.start_scoring()
-            _run(job, lambda: progress(summary.scored + summary.skipped, job.n_records))
+            _run(job, written, lambda: progress(summary.scored + summary.skipped, job.n_records))
         if sizes is not None:
             with interruptible():
-                _write_bigwigs(options, sizes)
+                _write_bigwigs(options, sizes, workspaces)
+        next(iter(workspaces.values())).mark_published()
     summary.finish()
     return summary, written
 
 
-def _run(job: Job, progress: Callable[[], None]) -> None:
+def _survey(
+    options: ScoreOptions,
+    records: Records,
+    reference: Reference,
+    workspaces: Mapping[TargetSpec, Workspace],
+    job_is: dict[str, Any],
+) -> int | None:
+    """How many records can be scored, where that has to be known before all have been: for a shard.
+
+    Shards, and references that depend on the whole input, depend on sequences that this run may not score. A
+    FASTA file's digest stands for them; those of a genome get one here.
+    """
+    if options.shard is None and not (reference.needs_observation and options.genome):
+        return None
+    count, digest = records.survey()
+    if options.genome is not None:
+        job_is[_SEQUENCES] = f"sha256:{digest}"
+        for workspace in workspaces.values():
+            workspace.confirm(_SEQUENCES, job_is[_SEQUENCES])
+    return count
+
+
+def _run(job: Job, written: Sequence[Path], progress: Callable[[], None]) -> None:
     """Score everything, batch by batch. A signal waits until the batch at hand is finished and safe."""
     with Ahead(job.batches(), _BATCHES_AHEAD) as batches:
         for batch in batches:
             job.take(batch)
             progress()
             check_stopped()
-    job.publish()
+    job.publish(written)
 
 
 @contextmanager
@@ -121,17 +150,21 @@ def _workspaces(
         spaces = {}
         for spec in options.targets:
             out = options.named(options.out, spec)
-            space = Workspace(out, job_is, resume=options.resume, note=screen.note)
+            share = {"--shard": None if options.shard is None else str(options.shard)}
+            space = Workspace(out, {**job_is, **share}, resume=options.resume, note=screen.note)
             spaces[spec] = stack.enter_context(space)
         try:
             yield spaces
-        except FutileError:
-            raise
-        except BaseException:
+        except BaseException as error:
             kept = min(len(space.pieces.numbers) for space in spaces.values())
-            if kept:
+            if kept and _can_go_on(error):
                 screen.note(f"{kept:,} finished batches are kept: the same command goes on from there")
             raise
+
+
+def _can_go_on(error: BaseException) -> bool:
+    """Whether what ended the run may be gone the next time; a record or an option would be there again."""
+    return not isinstance(error, UserError) or isinstance(error.__cause__, OSError | DamagedPieceError)
 
 
 def _explain(
@@ -179,11 +212,14 @@ def output_paths(options: ScoreOptions) -> list[Path]:
 
 
 def _check_outputs(paths: list[Path], options: ScoreOptions) -> None:
-    """Refuse, before any work; outputs that an interrupted run had begun to publish may be replaced."""
+    """Refuse what cannot be written; what an interrupted run had begun to publish may be replaced."""
+    outs = [options.named(options.out, spec) for spec in options.targets]
     try:
-        begun = any(is_complete(options.named(options.out, spec)) for spec in options.targets)
-        check_writable(paths, options.overwrite or begun, options.inputs())
-    except (OSError, RuntimeError) as error:  # a name that is too long, links that go round in a circle
+        check_writable(paths, True, options.inputs())
+        begun = {path for out in outs for path in begun_outputs(out)} if options.resume else set()
+        others = [path for path in paths if path.absolute() not in begun]
+        check_writable(others, options.overwrite)
+    except OSError as error:  # a name that is too long
         raise UserError(f"output {options.out} cannot be written: {error}; give another name") from error
 
 
@@ -230,13 +266,16 @@ def _completeness(options: ScoreOptions) -> Completeness:
     return Completeness(TOLERANCE[getattr(torch, options.precision)], options.max_completeness_error)
 
 
-def _write_bigwigs(options: ScoreOptions, sizes: dict[str, int]) -> None:
+def _write_bigwigs(
+    options: ScoreOptions, sizes: dict[str, int], workspaces: Mapping[TargetSpec, Workspace]
+) -> None:
     assert options.bigwig is not None
-    for spec in options.targets:
+    for spec, workspace in workspaces.items():
         write_bigwig(
             options.named(options.bigwig, spec),
             options.named(options.out, spec),
             sizes,
             options.overlap,
             overwrite=True,  # whether it may be was checked before
+            scratch=workspace.folder,
         )

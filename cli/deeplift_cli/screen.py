@@ -69,3 +69,9 @@ class Screen:
                 bar.update(task, completed=done, total=total, records=f"{total:,}")
 
             yield update
+
+
+def printable(text: str) -> str:
+    """Names from files can hold anything; a terminal must not obey what they hold."""
+    shown = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return text if text.isprintable() else "".join(shown)

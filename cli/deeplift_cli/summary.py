@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from deeplift_cli.screen import printable
 from deeplift_cli.sequences import Skipped
 from deeplift_core.completeness import relative_error
 
@@ -146,9 +147,3 @@ class Summary:
         tolerance = next(iter(self.completeness.values())).tolerance
         verdict = "all" if not beyond else f"all but {beyond:,}"
         return f"worst relative error {self.worst:.1e}; {verdict} within {tolerance:.0e}"
-
-
-def printable(text: str) -> str:
-    """Names from files can hold anything; a terminal must not obey what they hold."""
-    shown = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return text if text.isprintable() else "".join(shown)

@@ -39,10 +39,12 @@ def command(quiet: bool, **given: Any) -> int:
     if bool(given["bigwig"]) != bool(given["chrom_sizes"] or given["genome"]):
         raise click.UsageError("--bigwig goes with --chrom-sizes or --genome")
     from deeplift_cli.merging import MergeOptions, merge
-    from deeplift_cli.screen import Screen
+    from deeplift_cli.screen import Screen, printable
 
     rows, written = merge(MergeOptions(**given))
     lines = [f"{'sequences':<18}  {rows:,}"]
-    lines += [f"{'' if place else 'written':<18}  {path}" for place, path in enumerate(written)]
+    lines += [
+        f"{'' if place else 'written':<18}  {printable(str(path))}" for place, path in enumerate(written)
+    ]
     Screen(quiet=quiet).show(lines)
     return 0

@@ -184,8 +184,9 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
         raise click.UsageError("--shard needs --batch-size K: shares are cut between batches")
     if given["shard"] and given["bigwig"]:
         raise click.UsageError("--shard does not go with --bigwig: deeplift merge makes it, of all shares")
-    if "{shard}" in given["out"].name and not given["shard"]:
-        raise click.UsageError("{shard} in the name of --out goes with --shard")
+    for name in ("out", "save_references"):
+        if given[name] and "{shard}" in given[name].name and not given["shard"]:
+            raise click.UsageError(f"{{shard}} in the name of --{name.replace('_', '-')} goes with --shard")
     for name in ("out", "bigwig"):
         if given[name] and len(given["targets"]) > 1 and "{target}" not in given[name].name:
             raise click.UsageError(

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from deeplift_cli.inspection.findings import Operation, Recording
 from deeplift_cli.inspection.module_names import collapse
-from deeplift_cli.summary import printable
+from deeplift_cli.screen import printable
 from deeplift_core.rule_names import PRESETS
 
 # What stands in a table for names that are too long for it.

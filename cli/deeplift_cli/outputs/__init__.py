@@ -6,7 +6,7 @@ from deeplift_cli.outputs.layout import ScoreLayout
 from deeplift_cli.outputs.packed import PackedBatch, ScoredBatch, pack
 from deeplift_cli.outputs.publish import Publication, check_writable
 from deeplift_cli.outputs.score_file import ScoreFile, companions, not_written
-from deeplift_cli.outputs.workspace import Workspace, is_complete
+from deeplift_cli.outputs.workspace import Workspace, begun_outputs, clean_up
 
 __all__ = [
     "PackedBatch",
@@ -16,9 +16,10 @@ __all__ = [
     "ScoreLayout",
     "ScoredBatch",
     "Workspace",
+    "begun_outputs",
     "check_writable",
+    "clean_up",
     "companions",
-    "is_complete",
     "not_written",
     "pack",
     "read_chrom_sizes",

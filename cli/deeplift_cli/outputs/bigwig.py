@@ -18,6 +18,7 @@ from deeplift_cli.outputs.chrom_sizes import Placement
 from deeplift_cli.outputs.overlap import RULES, Rule
 from deeplift_cli.outputs.publish import Publication, check_writable
 from deeplift_cli.sequences.records import Region
+from deeplift_cli.stopping import Stopped
 
 _ROWS_AT_ONCE = 4096
 _BYTES_AT_ONCE = 64 * 1024 * 1024
@@ -29,6 +30,7 @@ def write_bigwig(
     chrom_sizes: Mapping[str, int],
     overlap: str = "nearest-centre",
     overwrite: bool = False,
+    scratch: Path | None = None,
 ) -> None:
     """Write the contributions of the observed bases, one value per base.
 
@@ -47,6 +49,8 @@ def write_bigwig(
         What a position covered by several windows gets: a name of `overlap.RULES`.
     overwrite : bool, optional
         Whether a file that exists may be replaced.
+    scratch : Path, optional
+        A folder for what is unfinished, if it is on the same disc; beside the file by default.
 
     Raises
     ------
@@ -58,17 +62,19 @@ def write_bigwig(
     rule = RULES[overlap]
     check_writable([path], overwrite, [score_file_path])
     try:
-        _convert(score_file_path, path, dict(sorted(chrom_sizes.items())), rule)
+        _convert(score_file_path, path, dict(sorted(chrom_sizes.items())), rule, scratch)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise UserError(f"bigWig {path} cannot be written from {score_file_path}: {reason}") from error
 
 
-def _convert(score_file: Path, path: Path, chrom_sizes: dict[str, int], rule: Rule) -> None:
+def _convert(
+    score_file: Path, path: Path, chrom_sizes: dict[str, int], rule: Rule, scratch_folder: Path | None
+) -> None:
     with h5py.File(score_file) as scores, TemporaryFile(dir=path.parent) as scratch:
         rows = _read_rows(scores, Placement(chrom_sizes))
         _sort_values(scores, rows, scratch)
-        with Publication() as publication:
+        with Publication(scratch_folder) as publication:
             temporary = publication.temporary(path, ".part.bw")
             _write(temporary, chrom_sizes, _Intervals(rows, scratch, rule), path)
 
@@ -155,7 +161,7 @@ class _Intervals:
                     last = end
                     self.n_bases += len(values)
             self.complete = True
-        except (Exception, KeyboardInterrupt) as error:
+        except (Exception, Stopped) as error:
             self.error = error
             raise
 

@@ -11,6 +11,13 @@ from deeplift_cli.outputs.columns import FILTERS
 FORMAT = "deeplift-scores"
 FORMAT_VERSION = 1
 WIDE = ("raw/seq", "shap/seq", "projected_shap/seq")
+NUMBERS = (
+    "qc/prediction",
+    "qc/output",
+    "qc/reference_output",
+    "qc/completeness_error",
+    "qc/identical_references",
+)
 REGION_KEYS = ("chrom", "start", "end", "name", "strand", "index")
 _CHUNK_BYTES = 512 * 1024  # below HDF5's chunk cache of 1 MiB, so that readers unpack a chunk once
 ROW_CHUNK = 1024
@@ -53,13 +60,8 @@ class ScoreLayout:
     def numbers(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
         """Of the other datasets of numbers, what follows N in their shapes, and their types."""
         each, real = (self.n_references,), np.dtype("float64")
-        return {
-            "qc/prediction": ((), real),
-            "qc/output": ((), real),
-            "qc/reference_output": (each, real),
-            "qc/completeness_error": (each, real),
-            "qc/identical_references": ((), np.dtype("int32")),
-        }
+        kinds = (((), real), ((), real), (each, real), (each, real), ((), np.dtype("int32")))
+        return dict(zip(NUMBERS, kinds, strict=True))
 
     def create(self, file: h5py.File) -> dict[str, h5py.Dataset]:
         """Empty datasets that grow along their first axis; the filters are those that every reader has."""

@@ -5,6 +5,7 @@ name, brought to the disc and renamed, so that it is there as a whole or not at 
 Pieces are zip archives of arrays (`numpy.load` opens them), whose checksums tell a damaged one.
 """
 
+import errno
 import json
 import os
 import re
@@ -16,12 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deeplift_cli.outputs.layout import NUMBERS, WIDE
 from deeplift_cli.outputs.packed import PackedBatch
 from deeplift_cli.outputs.publish import to_disc
 from deeplift_cli.sequences.records import Region
 
 _NAME = re.compile(r"(\d{8,})\.npz")
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError)
+# What zipfile and numpy raise at a file that is not what was written.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError, TypeError)
 
 
 class DamagedPieceError(Exception):
@@ -63,7 +66,7 @@ class Pieces:
         for name, chunks in batch.chunks.items():
             arrays[f"{name}.sizes"] = np.array([len(chunk) for chunk in chunks])
             arrays[name] = np.frombuffer(b"".join(chunks), np.uint8)
-        final = self._path(number)
+        final = self.path(number)
         temporary = final.with_suffix(".part")
         try:
             with temporary.open("wb") as file:
@@ -84,10 +87,12 @@ class Pieces:
             The piece is removed then, so that its batch counts as not done.
         """
         with _Piece(self, number) as piece:
-            wide = [name.removesuffix(".sizes") for name in piece.files if name.endswith(".sizes")]
-            chunks = {name: _cut(piece[name].tobytes(), piece[f"{name}.sizes"]) for name in wide}
+            chunks = {name: _cut(piece[name].tobytes(), piece[f"{name}.sizes"]) for name in WIDE}
             regions = [Region(*fields) for fields in json.loads(piece["regions"].tobytes())]
-            return PackedBatch(regions, chunks, self._numbers(piece))
+            batch = PackedBatch(regions, chunks, _numbers(piece))
+            if {len(values) for values in batch.numbers.values()} != {len(regions)}:
+                raise ValueError("arrays of different lengths")
+            return batch
 
     def summary(self, number: int) -> tuple[bytes, dict[str, npt.NDArray[Any]]]:
         """A batch's digest and its small arrays, without its scores.
@@ -98,17 +103,15 @@ class Pieces:
             As `load`.
         """
         with _Piece(self, number) as piece:
-            return piece["digest"].tobytes(), self._numbers(piece)
+            return piece["digest"].tobytes(), _numbers(piece)
 
     def drop(self, number: int) -> None:
         """Forget a batch."""
         self.numbers.discard(number)
-        self._path(number).unlink(missing_ok=True)
+        self.path(number).unlink(missing_ok=True)
 
-    def _numbers(self, piece: Any) -> dict[str, npt.NDArray[Any]]:
-        return {name: piece[name] for name in piece.files if name.startswith("qc/")}
-
-    def _path(self, number: int) -> Path:
+    def path(self, number: int) -> Path:
+        """Where a batch is kept."""
         return self._folder / f"{number:08d}.npz"
 
 
@@ -119,23 +122,31 @@ class _Piece:
         self._pieces, self._number = pieces, number
 
     def __enter__(self) -> Any:
-        self._path = self._pieces._path(self._number)
+        self._path = self._pieces.path(self._number)
         try:
             self._file = np.load(self._path, allow_pickle=False)
-        except (*_DAMAGED, FileNotFoundError) as error:
+        except (*_DAMAGED, OSError) as error:
             self._give_up(error)
         return self._file
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self._file.close()
-        if isinstance(error, _DAMAGED):
+        if isinstance(error, (*_DAMAGED, OSError)):
             self._give_up(error)
 
     def _give_up(self, error: BaseException) -> None:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL, errno.ENOENT):
+            raise error  # the disc's trouble, not the piece's
         self._pieces.drop(self._number)
         raise DamagedPieceError(f"{self._path} is damaged ({error})") from error
 
 
+def _numbers(piece: Any) -> dict[str, npt.NDArray[Any]]:
+    return {name: piece[name] for name in NUMBERS}
+
+
 def _cut(content: bytes, sizes: npt.NDArray[np.int64]) -> list[bytes]:
     ends = np.cumsum(sizes)
+    if int(sizes.sum()) != len(content):
+        raise ValueError("chunks of other sizes")
     return [content[end - size : end] for size, end in zip(sizes, ends, strict=True)]

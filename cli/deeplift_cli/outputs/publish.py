@@ -1,5 +1,6 @@
 """Outputs that appear whole or not at all."""
 
+import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Self
 from uuid import uuid4
 
 from deeplift_cli.errors import UserError
+
+_LONGEST_NAME = 200  # of the 255 bytes that a file system takes
 
 
 def check_writable(paths: Iterable[Path], overwrite: bool, inputs: Iterable[Path] = ()) -> None:
@@ -28,10 +31,10 @@ def check_writable(paths: Iterable[Path], overwrite: bool, inputs: Iterable[Path
         When two outputs have one path, an output is also an input, its folder is missing or cannot be
         written, or it exists and `overwrite` is False (or it is not a regular file).
     """
-    read = {path.resolve() for path in inputs}
+    read = {_resolved(path) for path in inputs}
     taken = set[Path]()
     for path in paths:
-        real = path.resolve()
+        real = _resolved(path)
         if real in taken:
             raise UserError(f"two outputs would be written to {path}; give each a name of its own")
         if real in read:
@@ -42,6 +45,20 @@ def check_writable(paths: Iterable[Path], overwrite: bool, inputs: Iterable[Path
             raise UserError(f"output {path} exists and is not a regular file; give another name")
         if path.exists() and not overwrite:
             raise UserError(f"output {path} exists; give --overwrite to replace it, or another name")
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except RuntimeError as error:  # Python 3.11 and 3.12 say so of links that go round in a circle
+        raise UserError(f"{path} cannot be used: {error}; give another name") from error
+
+
+def short_name(name: str) -> str:
+    """A name that leaves room for what is put around it, other for every name."""
+    if len(os.fsencode(name)) <= _LONGEST_NAME:
+        return name
+    return f"{name[:20]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
 
 
 def _check_folder(path: Path) -> None:
@@ -63,7 +80,7 @@ class Publication:
     Parameters
     ----------
     scratch : Path, optional
-        The folder of the temporary files, on the same disc as the real ones; by default, that of each.
+        The folder of the temporary files whose own folders are on the same disc; by default, those folders.
     """
 
     def __init__(self, scratch: Path | None = None) -> None:
@@ -72,8 +89,10 @@ class Publication:
 
     def temporary(self, path: Path, suffix: str = ".part") -> Path:
         """A new name to write to, which becomes `path`; some writers mind its suffix."""
-        folder = self._scratch or path.parent
-        temporary = folder / f".{path.name[:200]}.{uuid4().hex[:8]}{suffix}"
+        folder = path.parent
+        if self._scratch is not None and self._scratch.stat().st_dev == folder.stat().st_dev:
+            folder = self._scratch
+        temporary = folder / f".{short_name(path.name)}.{uuid4().hex[:8]}{suffix}"
         self.add(temporary, path)
         return temporary
 

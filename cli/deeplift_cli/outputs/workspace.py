@@ -3,7 +3,8 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,10 +12,12 @@ from typing import Any, Self
 from deeplift_cli.errors import FutileError, UserError
 from deeplift_cli.outputs.lock import FolderLock, LockedError
 from deeplift_cli.outputs.pieces import Pieces
-from deeplift_cli.outputs.publish import to_disc
+from deeplift_cli.outputs.publish import short_name, to_disc
 from deeplift_cli.outputs.score_file import not_written
 
-_KEPT = ("job.json", "complete", "lock")
+_KEPT = ("job.json", "complete", "published", "lock")
+_ANOTHER = "holds finished batches of another job"
+_WAY_OUT = "Give what was given then to go on, --no-resume to start over, or another output"
 
 
 class Workspace:
@@ -81,10 +84,9 @@ class Workspace:
         if earlier is None:
             self._clear()
         elif differences := _differences(earlier["job"], self._job):
-            raise UserError(
-                f"{self.folder} holds finished batches of another job: {'; '.join(differences)}. "
-                "Give what was given then to go on, --no-resume to start over, or another output"
-            )
+            raise UserError(f"{self.folder} {_ANOTHER}: {'; '.join(differences)}. {_WAY_OUT}")
+        self._known: dict[str, str] = earlier.get("late", {}) if earlier else {}
+        self._late = dict(self._known)
         self.pieces = Pieces(self.folder)
         self.decisions: dict[str, Any] = earlier["decisions"] if earlier else {}
         self._remove_unfinished()
@@ -95,20 +97,47 @@ class Workspace:
         """What an earlier run wrote, if there is one to go on from."""
         if not self._resume:
             return None
+        path = self.folder / "job.json"
         try:
-            found: dict[str, Any] = json.loads((self.folder / "job.json").read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-        return found
+            found = json.loads(path.read_text())
+            if isinstance(found["job"], dict) and isinstance(found["decisions"], dict):
+                return dict(found)
+        except FileNotFoundError:
+            if not Pieces(self.folder).numbers:
+                return None
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise UserError(
+            f"{path}, which says what the finished batches beside it are of, is missing or damaged; "
+            "--no-resume starts over"
+        )
 
     def decide(self, decisions: Mapping[str, Any]) -> None:
         """Write down what this run decided by itself, so that one that goes on decides the same."""
         self.decisions = dict(decisions)
-        self._write("job.json", json.dumps({"job": self._job, "decisions": self.decisions}, indent=1))
+        found = {"job": self._job, "decisions": self.decisions, "late": self._late}
+        self._write("job.json", json.dumps(found, indent=1))
 
-    def mark_complete(self) -> None:
-        """From now on outputs appear, which a run that goes on may replace: they are its own."""
-        self._write("complete", "")
+    def confirm(self, name: str, value: str) -> None:
+        """Add to the job what is found out late, or compare it with what an earlier run found.
+
+        Raises
+        ------
+        UserError
+            If it differs.
+        """
+        known = self._known.get(name)
+        if known not in (None, value):
+            raise UserError(f"{self.folder} {_ANOTHER}: {_difference(name, known, value)}. {_WAY_OUT}")
+        self._late[name] = value
+
+    def mark_complete(self, outputs: Iterable[Path]) -> None:
+        """From now on these outputs appear, which a run that goes on may replace: they are its own."""
+        self._write("complete", json.dumps([os.fsdecode(path.absolute()) for path in outputs]))
+
+    def mark_published(self) -> None:
+        """Everything is where it belongs, for other targets, too: the workspaces can go."""
+        self._write("published", "")
 
     @property
     def skipped(self) -> Path:
@@ -140,18 +169,43 @@ class Workspace:
     ) -> None:
         # Removed before it is let go: whoever comes next makes a folder of its own.
         if kind is None or issubclass(kind, FutileError) or not self.pieces.numbers:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            _remove(self.folder)
         self._lock.release()
 
 
 def workspace_folder(out: Path) -> Path:
     """Where the workspace of an output is."""
-    return out.with_name(f".{out.name[:200]}.pieces")
+    return out.with_name(f".{short_name(out.name)}.pieces")
 
 
-def is_complete(out: Path) -> bool:
-    """Whether a run was killed after it had begun to publish this output."""
-    return (workspace_folder(out) / "complete").exists()
+def begun_outputs(out: Path) -> set[Path]:
+    """What a run that was killed while it published this output had begun, and may be replaced."""
+    try:
+        return {Path(name) for name in json.loads((workspace_folder(out) / "complete").read_text())}
+    except (OSError, ValueError):
+        return set()
+
+
+def clean_up(outs: Sequence[Path]) -> None:
+    """Remove what a run left that was killed when it had published everything."""
+    folders = [workspace_folder(out) for out in outs]
+    if any((folder / "published").exists() for folder in folders):
+        for folder in folders:
+            _remove(folder)
+    for folder in folders:
+        if _gone(folder).exists():
+            shutil.rmtree(_gone(folder), ignore_errors=True)
+
+
+def _remove(folder: Path) -> None:
+    """At once for others, whenever this is cut short."""
+    with suppress(FileNotFoundError):
+        os.replace(folder, _gone(folder))
+    shutil.rmtree(_gone(folder), ignore_errors=True)
+
+
+def _gone(folder: Path) -> Path:
+    return folder.with_suffix(".gone")
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
