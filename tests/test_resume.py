@@ -26,8 +26,8 @@ from deeplift_cli.sequences import Region
 
 RECORDS, ROWS = 43, 4
 BATCHES = 11  # of which the last is not full
-# Renames: two of the description, one of each batch, that outputs begin to appear, three outputs, that all are
-# there, and the folder's. From here on a run has nothing left to do but to tidy up.
+# Renames: two of the description, one of each batch, that outputs begin to appear, three outputs, that all
+# are there, and the folder's. From here on a run has nothing left to do but to tidy up.
 PUBLISHED = [
     ("rename", BATCHES + 7, False), ("rename", BATCHES + 8, True), ("rename", BATCHES + 8, False),
 ]  # fmt: skip
@@ -242,6 +242,24 @@ def test_a_changed_genome_is_refused() -> None:
     outcome = deeplift(*given)
     assert outcome.code == 1
     assert "records 9 to 12 have changed" in outcome.err
+
+
+def test_references_from_a_whole_genome_that_has_changed_elsewhere_are_refused() -> None:
+    """Base frequencies are those of all regions, also of those that were not scored yet."""
+    letters = random_letters(1, 24 * RECORDS)
+    write_fasta(Path("genome.fa"), {"chr1": letters})
+    Path("in.bed").write_text("".join(f"chr1\t{24 * i}\t{24 * i + 24}\n" for i in range(RECORDS)))
+    given = words("a.h5", "--reference", "frequency")
+    given[given.index("-f") : given.index("-f") + 2] = ["-g", "genome.fa", "-r", "in.bed"]
+    del given[given.index("--n-references") : given.index("--n-references") + 2]
+    ((status, *_),) = runs((given, {"at": "flush", "call": 2, "before": False}))
+    assert status == -9
+    write_fasta(Path("genome.fa"), {"chr1": letters[:-24] + "A" * 24})
+    outcome = deeplift(*given)
+    assert outcome.code == 1
+    assert "the content of the genome at these regions has changed" in outcome.err
+    write_fasta(Path("genome.fa"), {"chr1": letters})
+    assert "from 8 sequences" in score(*given[1:]).out
 
 
 # ---- faults

@@ -130,6 +130,7 @@ class Workspace:
         if known not in (None, value):
             raise UserError(f"{self.folder} {_ANOTHER}: {_difference(name, known, value)}. {_WAY_OUT}")
         self._late[name] = value
+        self.decide(self.decisions)
 
     def mark_complete(self, outputs: Iterable[Path]) -> None:
         """From now on these outputs appear, which a run that goes on may replace: they are its own."""
