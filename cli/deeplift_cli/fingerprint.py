@@ -19,8 +19,8 @@ _PACKAGES = ("deeplift", "torch")
 def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[str, Any]:
     """Everything that a score depends on, each by a name that the user knows.
 
-    Files count by their content, a genome by its size: its sequences are compared as they are read. Threads do
-    not count: they change scores by rounding only.
+    Files count by their content, a genome by its size: its sequences are compared as they are read. Threads
+    do not count: they change scores by rounding only.
 
     Parameters
     ----------
