@@ -161,7 +161,7 @@ class _Intervals:
                     last = end
                     self.n_bases += len(values)
             self.complete = True
-        except (Exception, Stopped) as error:
+        except (Exception, KeyboardInterrupt, Stopped) as error:
             self.error = error
             raise
 
