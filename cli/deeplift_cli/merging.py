@@ -25,11 +25,10 @@ from deeplift_cli.outputs.columns import compressing_threads
 from deeplift_cli.outputs.lock import FolderLock, LockedError
 from deeplift_cli.outputs.publish import short_name
 from deeplift_cli.outputs.score_reader import ScoreReader
+from deeplift_cli.outputs.skipped import HEADING
 from deeplift_cli.sequences.genome import Genome
 from deeplift_cli.shards import parse_shard
 from deeplift_cli.stopping import check_stopped, deferred, interruptible
-
-_SKIPPED_HEADING = "index\tline\tname\treason\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +250,7 @@ def _skipped(parts: Sequence[ScoreReader], scratch: Path) -> Path:
     """One table of those beside the parts."""
     table = scratch / "skipped.tsv"
     with table.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-        file.write(_SKIPPED_HEADING)
+        file.write(HEADING)
         for part in parts:
             if part.attrs["n_skipped"]:
                 file.writelines(_skipped_lines(part))

@@ -17,7 +17,7 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.chrom_sizes import Placement
 from deeplift_cli.outputs.overlap import RULES, Rule
 from deeplift_cli.outputs.publish import Publication, check_writable
-from deeplift_cli.sequences.records import Region
+from deeplift_cli.outputs.score_reader import read_regions
 from deeplift_cli.stopping import Stopped
 
 _ROWS_AT_ONCE = 4096
@@ -94,7 +94,7 @@ def _read_rows(scores: h5py.File, placement: Placement) -> _Rows:
     codes: dict[str, int] = {}
     chrom = np.empty(n_rows, np.int64)
     for low in range(0, n_rows, _ROWS_AT_ONCE):
-        for row, region in enumerate(_regions(scores, low, low + _ROWS_AT_ONCE), start=low):
+        for row, region in enumerate(read_regions(scores, slice(low, low + _ROWS_AT_ONCE)), start=low):
             placement.check(region)
             chrom[row] = codes.setdefault(region.chrom, len(codes))
     names = sorted(codes)
@@ -106,13 +106,6 @@ def _read_rows(scores: h5py.File, placement: Placement) -> _Rows:
     edges = np.searchsorted(chrom[order], np.arange(len(names) + 1)).tolist()
     bounds = list(zip(names, edges[:-1], edges[1:], strict=True))
     return _Rows(bounds, start[order], rank, scores["projected_shap/seq"].shape[2])
-
-
-def _regions(scores: h5py.File, low: int, high: int) -> Iterator[Region]:
-    text = [scores[f"regions/{key}"].asstr()[low:high] for key in ("chrom", "name", "strand")]
-    numbers = [scores[f"regions/{key}"][low:high].tolist() for key in ("start", "end", "index")]
-    for chrom, name, strand, start, end, index in zip(*text, *numbers, strict=True):
-        yield Region(chrom, start, end, name, strand, index)
 
 
 def _sort_values(scores: h5py.File, rows: _Rows, scratch: IO[bytes]) -> None:

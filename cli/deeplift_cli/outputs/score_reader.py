@@ -100,7 +100,7 @@ class ScoreReader:
     def _packed(self, file: h5py.File, rows: slice) -> PackedBatch:
         numbers = {name: file[name][rows] for name in self.layout.numbers}
         chunks = {name: self._chunks(file[name], rows) for name in WIDE}
-        return PackedBatch(_regions(file, rows), chunks, numbers)
+        return PackedBatch(read_regions(file, rows), chunks, numbers)
 
     def _chunks(self, dataset: h5py.Dataset, rows: slice) -> list[bytes]:
         firsts = range(rows.start, rows.stop, self.layout.rows_per_chunk)
@@ -109,10 +109,11 @@ class ScoreReader:
     def _unpacked(self, file: h5py.File, rows: slice) -> ScoredBatch:
         numbers = [file[name][rows] for name in self.layout.numbers]
         wide = (file[name][rows] for name in WIDE[:2])
-        return ScoredBatch(_regions(file, rows), *wide, *numbers)
+        return ScoredBatch(read_regions(file, rows), *wide, *numbers)
 
 
-def _regions(file: h5py.File, rows: slice) -> list[Region]:
+def read_regions(file: h5py.File, rows: slice) -> list[Region]:
+    """The windows of some rows of a score file."""
     text = [file[f"regions/{key}"].asstr()[rows] for key in ("chrom", "name", "strand")]
     numbers = [file[f"regions/{key}"][rows].tolist() for key in ("start", "end", "index")]
     return [

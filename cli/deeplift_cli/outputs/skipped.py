@@ -7,6 +7,8 @@ from typing import Self
 from deeplift_cli.outputs.narrowpeak import one_column
 from deeplift_cli.sequences.records import Skipped
 
+HEADING = "index\tline\tname\treason\n"
+
 
 class SkippedFile:
     """Writes a heading and one line per skipped record; a context manager.
@@ -21,7 +23,7 @@ class SkippedFile:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("x", encoding="utf-8", newline="\n")
-        self._file.write("index\tline\tname\treason\n")
+        self._file.write(HEADING)
 
     def append(self, skipped: Skipped) -> None:
         """Write one record."""
