@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from deeplift_core import targets
 from deeplift_core.batch import BatchScorer
 from deeplift_core.capture import borrowed, record_model
-from deeplift_core.errors import OptionError, TargetError
+from deeplift_core.errors import CaptureError, OptionError, TargetError
 from deeplift_core.graph import Graph
 from deeplift_core.plan import Plan
 from deeplift_core.precision import in_precision
@@ -25,8 +25,14 @@ from deeplift_core.rule_names import parse_rule
 from deeplift_core.rules.base import NoRuleError
 from deeplift_core.steps import GradientSteps, Steps, Task
 from deeplift_core.targets import Target
+from deeplift_core.twin import with_constants_of
 
 Tensors = Tensor | tuple[Tensor, ...]
+
+# What an attribution has for each layer or input.
+_BY_LAYER = ("contributions", "hypothetical", "multipliers")
+# Rows of the recording in float64, for pairs that come one or a few at a time.
+_TWIN_ROWS = 4
 
 
 class DeepLift:
@@ -106,6 +112,7 @@ class DeepLift:
         self._plan: Plan | None = None
         self._tasks: dict[Any, Task] = {}
         self._scorer: BatchScorer | None = None
+        self._float64: DeepLift | None = None
         if example is not None:
             self._record(self._as_inputs(example))
 
@@ -161,6 +168,10 @@ class DeepLift:
 
     def _record(self, example: tuple[Tensor, ...]) -> BatchScorer:
         graph, self._prediction = in_precision(self._run_model, example, self._own_dtype)
+        return self._take(graph)
+
+    def _take(self, graph: Graph) -> BatchScorer:
+        """Explain this recording, of whose nodes all are the model's own."""
         self._model_nodes = len(graph.nodes)
         explained = self._prediction
         if self._logits:
@@ -174,10 +185,41 @@ class DeepLift:
             plan.reached(self._explained)
             plan.check_patterns()
         self._plan = plan
-        self._scorer = BatchScorer(
-            plan, self._make_steps(), exact=not self._steps, channel_axis=self._channel_axis
-        )
+        self._float64 = None
+        self._scorer = BatchScorer(self._make_steps(), self._channel_axis)
         return self._scorer
+
+    def _exactly(self, task: Task, rows: tuple[Tensor, ...], references: tuple[Tensor, ...]) -> Attribution:
+        """Scores of a few pairs in float64: see :mod:`deeplift_core.mending`."""
+        if self._float64 is None:
+            self._float64 = self._twin(rows)
+        target, layer = task.asked
+        scores = self._float64.attribute(rows, references, target, per_reference=True, layer=layer)
+        if layer is not None:
+            kinds: dict[str, Any] = {name: (getattr(scores, name),) for name in _BY_LAYER}
+            scores = replace(scores, **kinds)
+        return scores
+
+    def _twin(self, example: tuple[Tensor, ...]) -> "DeepLift":
+        """The same in float64, and with a few rows where the model takes so few."""
+        other = copy(self)
+        other._dtype, other._compile, other._tasks = torch.float64, False, {}
+        recorded = self._recorded().graph
+        graph = None
+        if recorded.batch_size > _TWIN_ROWS:
+            graph = self._recorded_with(tuple(_resized(tensor, _TWIN_ROWS) for tensor in example))
+        if graph is None:
+            graph = replace(recorded, nodes=recorded.nodes[: recorded.of_model])
+        other._take(graph.converted(torch.float64))
+        return other
+
+    def _recorded_with(self, example: tuple[Tensor, ...]) -> Graph | None:
+        """This recording with fewer rows; None where the model does not do that."""
+        try:
+            graph, prediction = in_precision(self._run_model, example, self._own_dtype)
+        except CaptureError:  # exported for one size of batch, for instance
+            return None
+        return with_constants_of(self._recorded().graph, graph) if prediction == self._prediction else None
 
     def _make_steps(self) -> Callable[[Sequence[Task], int | None], Steps]:
         if self._steps:
@@ -398,9 +440,10 @@ class DeepLift:
         scorer = self._scorer or self._record(inputs)
         shared = self._check_shapes(inputs, given)
         tasks = tuple(self._task(target, layer) for target in targets)
+        exactly = None if self._steps else self._exactly
         with torch.inference_mode(mode=False), torch.no_grad():  # adjoints are taken by autograd
             batches = [
-                scorer.score(tasks, rows, refs, shared=shared, per_reference=per_reference)
+                scorer.score(tasks, rows, refs, exactly, shared=shared, per_reference=per_reference)
                 for rows, refs in _batches(inputs, given, self.batch_size, shared)
             ]
         one_input = layer is not None or not isinstance(x, tuple)
@@ -446,7 +489,7 @@ class DeepLift:
                 plan, at = self._plan_of_layer(node, layer)
                 layers = (at,)
             keep = frozenset(graph.inputs) if self._steps else values_to_keep(plan, node, layers)
-            self._tasks[target, layer] = Task(plan, node, prediction, layers, keep)
+            self._tasks[target, layer] = Task((target, layer), plan, node, prediction, layers, keep)
         return self._tasks[target, layer]
 
     def _plan_of_layer(self, target: int, layer: str) -> tuple[Plan, int]:
@@ -496,6 +539,10 @@ def _batches(
             yield rows, [tensor[places] for tensor in references]
 
 
+def _resized(tensor: Tensor, rows: int) -> Tensor:
+    return tensor[torch.arange(rows, device=tensor.device).clamp(max=len(tensor) - 1)]
+
+
 def _joined(batches: Sequence[Attribution], rows: int, one_input: bool) -> Attribution:
     """The results of all batches as one, without the rows that filled the last batch up."""
     joined = {
@@ -503,7 +550,7 @@ def _joined(batches: Sequence[Attribution], rows: int, one_input: bool) -> Attri
         for item in fields(Attribution)
     }
     if one_input:
-        for name in ("contributions", "hypothetical", "multipliers"):
+        for name in _BY_LAYER:
             joined[name] = joined[name][0]
     return Attribution(**joined)
 

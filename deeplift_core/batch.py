@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from deeplift_core.kernels import full_precision
-from deeplift_core.mending import Mender
+from deeplift_core.mending import Exactly, mended
 from deeplift_core.pairs import Pair, score_pairs
-from deeplift_core.plan import Plan
 from deeplift_core.results import Attribution
 from deeplift_core.steps import Steps, Task
 
@@ -22,29 +21,20 @@ class BatchScorer:
 
     Parameters
     ----------
-    plan : Plan
-        The recording, and the rule of every node.
     make_steps : callable
         Makes the two steps of scoring for some tasks.
-    exact : bool
-        Whether summation-to-delta is promised.
     channel_axis : int or None
         Of the inputs; None to find it.
     """
 
     def __init__(
         self,
-        plan: Plan,
         make_steps: Callable[[Sequence[Task], int | None], Steps],
-        *,
-        exact: bool,
         channel_axis: int | None,
     ) -> None:
         self._make_steps = make_steps
-        self._exact = exact
         self._channel_axis = channel_axis
         self._steps: dict[tuple[Task, ...], Steps] = {}
-        self._mender = Mender(plan, channel_axis)
         self._shared: dict[Any, tuple[tuple[Tensor, ...], dict[int, Any]]] = {}
 
     def score(
@@ -52,34 +42,39 @@ class BatchScorer:
         tasks: tuple[Task, ...],
         rows: list[Tensor],
         references: list[Tensor],
+        exactly: Exactly | None,
         *,
         shared: bool,
         per_reference: bool,
     ) -> list[Attribution]:
         """Scores of one batch of K rows for each task, padding included.
 
-        Pairs that float32 rounds beyond the tolerance come from float64.
+        Pairs that float32 rounds beyond the tolerance come from ``exactly``; that is None where
+        summation-to-delta is not promised.
         """
+        if rows[0].dtype != torch.float32 or rows[0].device.type == "mps":
+            exactly = None
         with full_precision(rows[0].device):
-            return self._score(tasks, rows, references, shared, per_reference)
+            return self._score(tasks, rows, references, exactly, shared, per_reference)
 
     def _score(
         self,
         tasks: tuple[Task, ...],
         rows: list[Tensor],
         references: list[Tensor],
+        exactly: Exactly | None,
         shared: bool,
         per_reference: bool,
     ) -> list[Attribution]:
         if tasks not in self._steps:
             self._steps[tasks] = self._make_steps(tasks, self._channel_axis)
         outputs, pairs = self._pairs(self._steps[tasks], rows, references, shared)
-        may_mend = self._exact and rows[0].dtype == torch.float32 and rows[0].device.type != "mps"
         results = []
         for task, found in zip(tasks, pairs, strict=True):
-            given = outputs, found
-            mended = self._mender.mend(task, *given, rows, references) if may_mend else given
-            results.append(_over_references(task, *mended, per_reference))
+            scored = outputs, found
+            if exactly is not None:
+                scored = mended(exactly, task, *scored, rows, references)
+            results.append(_over_references(task, *scored, per_reference))
         return results
 
     def _pairs(

@@ -124,6 +124,12 @@ def converted(value: Any, dtype: torch.dtype) -> Any:
     return value
 
 
+def _converted_node(node: Node, dtype: torch.dtype) -> Node:
+    args, values = converted(node.args, dtype), converted(tuple(node.kwargs.values()), dtype)
+    kwargs = dict(zip(node.kwargs, values, strict=True))
+    return replace(node, args=args, kwargs=kwargs, dtype=converted(node.dtype, dtype))
+
+
 Value = Any  # a tensor, or a tuple of tensors for an op with several results
 
 
@@ -161,22 +167,9 @@ class Graph:
         self.nodes.append(node)
         return Ref(node.index)
 
-    def empty_twin(self) -> "Graph":
-        """A graph with the same inputs and outputs but no nodes yet, for :meth:`follow`."""
-        return replace(self, nodes=[])
-
-    def follow(self, other: "Graph", dtype: torch.dtype) -> None:
-        """Append the nodes by which ``other`` is longer, at the same places but in another precision."""
-        for node in other.nodes[len(self.nodes) :]:
-            arguments = converted(node.args, dtype), converted(tuple(node.kwargs.values()), dtype)
-            self.nodes.append(
-                replace(
-                    node,
-                    args=arguments[0],
-                    kwargs=dict(zip(node.kwargs, arguments[1], strict=True)),
-                    dtype=converted(node.dtype, dtype),
-                )
-            )
+    def converted(self, dtype: torch.dtype) -> "Graph":
+        """The same calls in another precision."""
+        return replace(self, nodes=[_converted_node(node, dtype) for node in self.nodes])
 
     @cached_property
     def consumers(self) -> dict[int, list[Node]]:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deeplift_core.results import Attribution
 from deeplift_core.steps import Steps
 
 
@@ -26,6 +27,17 @@ class Pair:
     multipliers: list[Tensor]
     reference_output: Tensor
     completeness_error: Tensor
+
+    @classmethod
+    def of(cls, scores: Attribution, number: int) -> "Pair":
+        """One reference's part of scores by reference, which have one result for each layer."""
+        return cls(
+            [layer[:, number] for layer in scores.contributions],
+            [None if layer is None else layer[:, number] for layer in scores.hypothetical],
+            [layer[:, number] for layer in scores.multipliers],
+            scores.reference_output[:, number],
+            scores.completeness_error[:, number],
+        )
 
     def with_rows(self, rows: Tensor, other: "Pair", places: Tensor) -> "Pair":
         """The same with ``rows`` [M] taken from ``places`` [M] of another, in this one's precision."""

@@ -45,14 +45,8 @@ def in_precision(
         graph, found = record(example)
     except ForwardError:
         graph, found = record(tuple(tensor.to(own) for tensor in example))
-        return _converted(graph, dtype), found
+        return graph.converted(dtype), found
     narrowed = {node.dtype for node in graph.nodes if node.dtype.is_floating_point} - {dtype}
     if narrowed and torch.finfo(dtype).eps < torch.finfo(own).eps:
-        return _converted(graph, dtype), found
+        return graph.converted(dtype), found
     return graph, found
-
-
-def _converted(graph: Graph, dtype: torch.dtype) -> Graph:
-    twin = graph.empty_twin()
-    twin.follow(graph, dtype)
-    return twin

@@ -14,8 +14,13 @@ from deeplift_core.rules.base import Walk
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What one call explains: target and prediction nodes, and the layers that get scores."""
+    """What one call explains: target and prediction nodes, and the layers that get scores.
 
+    ``asked`` is what the user asked for, the target and the name of a layer, as `DeepLift.attribute` takes
+    them.
+    """
+
+    asked: tuple[Any, str | None]
     plan: Plan
     target: int
     prediction: int

@@ -12,6 +12,9 @@ from deeplift_core.completeness import TOLERANCE, relative_error
 from deeplift_core.results import Attribution
 from deeplift_core.steps import Steps
 
+# One unit of rounding.
+ULP = {"rtol": 1.2e-7, "atol": 1e-9}
+
 
 def cancelling_model() -> nn.Module:
     """Large weights of both signs: hundreds of contributions of some units sum to nearly nothing."""
@@ -68,10 +71,12 @@ def test_pairs_beyond_the_tolerance_come_from_float64(
     assert changed.sum() < 1.2 * missed.sum()
     for name in ("contributions", "hypothetical", "multipliers", "reference_output"):
         mended, given = getattr(kept, name), getattr(plain, name)
-        assert torch.equal(mended[changed], getattr(exact, name)[changed].float()), name
+        # In batches of another size, which round otherwise in the sixteenth digit.
+        torch.testing.assert_close(mended[changed], getattr(exact, name)[changed].float(), **ULP)
         assert torch.equal(mended[~changed], given[~changed]), name
     for name in ("output", "prediction"):
-        assert torch.equal(getattr(kept, name)[missed.any(1)], getattr(exact, name)[missed.any(1)].float())
+        given = missed.any(1)
+        torch.testing.assert_close(getattr(kept, name)[given], getattr(exact, name)[given].float(), **ULP)
     error = relative_error(kept.completeness_error, kept.output, kept.reference_output)
     assert float(error[changed].max()) < 1e-12
     assert float(error.max()) <= tight
@@ -113,7 +118,70 @@ def test_inner_layers_and_further_targets_have_a_twin_too(
         for layer in (None, "0", "1"):
             ours = explainer.attribute(x, references, target, layer=layer, per_reference=True)
             theirs = exact.attribute(x, references, target, layer=layer, per_reference=True)
-            torch.testing.assert_close(ours.contributions, theirs.contributions.float(), rtol=0, atol=0)
+            torch.testing.assert_close(ours.contributions, theirs.contributions.float(), **ULP)
+
+
+class OfEight(nn.Module):
+    """Takes batches of eight only, like a model exported with a fixed batch."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x.reshape(8, 4, 60))
+
+
+class Recurrent(nn.Module):
+    """Whose first state has one row for each sequence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.head = nn.LSTM(4, 3, batch_first=True), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = x.new_full((1, x.shape[0], 3), 0.5)
+        return self.head(self.cell(x.mT, (state, -state))[0][:, -1])
+
+
+def test_what_is_scored_again_takes_few_rows_where_the_model_does(
+    case: tuple[nn.Module, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, x, references = case
+    monkeypatch.setitem(TOLERANCE, torch.float32, 0.0)
+    rows_seen = set()
+    forward = Steps.forward
+
+    def noting(steps: Steps, given: list[Tensor]) -> dict[int, Any]:
+        rows_seen.add((given[0].dtype, len(given[0])))
+        return forward(steps, given)
+
+    for model, rows in ((plain, 4), (OfEight(plain), 8), (Recurrent(), 4)):
+        exact = DeepLift(model, x[:8], dtype=torch.float64).attribute(x, references, 1, per_reference=True)
+        rows_seen.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Steps, "forward", noting)
+            ours = DeepLift(model, x[:8]).attribute(x, references, 1, per_reference=True)
+        assert rows_seen == {(torch.float32, 8), (torch.float64, rows)}
+        torch.testing.assert_close(ours.contributions, exact.contributions.float(), **ULP)
+
+
+def test_what_is_scored_again_has_the_parameters_that_were_recorded(
+    case: tuple[nn.Module, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x, references = case
+    explainer, exact = DeepLift(model, x[:8]), DeepLift(model, x[:8], dtype=torch.float64)
+    with torch.no_grad():
+        model[0].weight.mul_(2)  # and trained on, before the first pair is beyond the tolerance
+    monkeypatch.setitem(TOLERANCE, torch.float32, 0.0)
+    _assert_same(explainer, exact, x, references)
+    model.append(nn.Tanh())  # other calls: nothing of it counts
+    _assert_same(explainer.with_rule("rescale"), exact.with_rule("rescale"), x, references)
+
+
+def _assert_same(explainer: DeepLift, exact: DeepLift, x: Tensor, references: Tensor) -> None:
+    ours, theirs = (e.attribute(x, references, 1, per_reference=True) for e in (explainer, exact))
+    torch.testing.assert_close(ours.contributions, theirs.contributions.float(), **ULP)
 
 
 def test_relative_error_by_hand() -> None:
