@@ -76,8 +76,10 @@ def measure(work: Work, repeats: int) -> Cost:
     makes = {"bpnet": lambda: bpnet(work.filters), "long": lambda: long_trunk(work.filters)}
     model = Case(makes[work.kind], work.length, work.regions).model()
     x, references = one_hot(work.regions, work.length), one_hot(work.regions, work.references, work.length)
-    row = DeepLift(model, x[:1], rule="rescale").bytes_per_row
-    rows = work.rows or auto_batch_size(row)
+    one = DeepLift(model, x[:1], rule="rescale")
+    row = one.bytes_per_row
+    rows = work.rows or auto_batch_size(one)
+    del one
     seconds: list[float] = []
 
     def score() -> None:

@@ -72,7 +72,7 @@ class Bench:
     def explainer(self, precision: str, rule: str) -> DeepLift:
         """Recorded, with the batch size that the command line would choose."""
         dtype = PRECISIONS[precision]
-        rows = auto_batch_size(DeepLift(self.model, self.x[:1], rule=rule, dtype=dtype).bytes_per_row)
+        rows = auto_batch_size(DeepLift(self.model, self.x[:1], rule=rule, dtype=dtype))
         return DeepLift(self.model, self.x[:rows], rule=rule, dtype=dtype)
 
     def peer(self, precision: str, batch: int, references: Tensor, *, hypothetical: bool = True) -> Run:

@@ -255,6 +255,11 @@ class DeepLift:
         return 2 * sum(node.shape.numel() * node.dtype.itemsize for node in nodes) // plan.graph.batch_size
 
     @property
+    def weight_bytes(self) -> int:
+        """Size of the weights and other constants that every batch reads."""
+        return sum(tensor.nbytes for tensor in self._recorded().graph.constants)
+
+    @property
     def explains_logit(self) -> bool:
         """Whether a final sigmoid or softmax is left out."""
         self._recorded()

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
+from torch.utils._pytree import tree_leaves
 
 
 def op_name(op: Callable[..., Any]) -> str:
@@ -170,6 +171,17 @@ class Graph:
     def converted(self, dtype: torch.dtype) -> "Graph":
         """The same calls in another precision."""
         return replace(self, nodes=[_converted_node(node, dtype) for node in self.nodes])
+
+    @property
+    def constants(self) -> list[Tensor]:
+        """Every tensor among the arguments, weights above all, once each."""
+        found = {
+            id(t): t
+            for node in self.nodes
+            for t in tree_leaves((node.args, node.kwargs))
+            if isinstance(t, Tensor)
+        }
+        return list(found.values())
 
     @cached_property
     def consumers(self) -> dict[int, list[Node]]:

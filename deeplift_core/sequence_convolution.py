@@ -40,7 +40,11 @@ convolution.stands_for = aten.convolution.default  # type: ignore[attr-defined]
 
 def adjoint(m: Tensor, shape: torch.Size, weight: Tensor, settings: _Settings) -> Tensor:
     """Multipliers of the input of this ``shape`` [N, C, L], given those of :func:`convolution`'s result."""
-    shape_only = m.new_zeros(()).expand(shape).unsqueeze(2)
+    # Only its shape is read; in any other layout it would be copied first, which is a third of the whole.
+    rows, channels, length = shape
+    shape_only = torch.empty(
+        (rows, channels, 1, length), dtype=m.dtype, device=m.device, memory_format=torch.channels_last
+    )
     grads: tuple[Tensor, ...] = aten.convolution_backward.default(
         _as_image(m), shape_only, weight, None, *_for_images(settings), [True, False, False]
     )

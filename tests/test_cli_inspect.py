@@ -179,7 +179,7 @@ def test_file_and_tensors(case: Case, report: dict[str, Any]) -> None:
 def test_memory_is_that_of_the_recording(case: Case, report: dict[str, Any]) -> None:
     found = report["cost"]
     assert found["bytes_per_sequence"] == recorded(case).bytes_per_row
-    assert found["batch_size"] == 64
+    assert found["batch_size"] == 256
     assert found["scoring_seconds"] == pytest.approx(found["fixed_seconds"] + 20 * found["reference_seconds"])
     assert found["threads"] == 1
 

@@ -1,5 +1,6 @@
 """A model file made ready to explain: its layout, its length, the batch size, and what runs on it."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,13 +22,12 @@ from deeplift_cli.scoring import Scorer, Scores
 from deeplift_cli.screen import Screen
 from deeplift_core import DeepLift, DeepLiftError, ForwardError
 
-# `auto`: values kept for one batch stay near this size, where a CPU's caches and memory are at ease; a GPU
-# wants more at a time.
+# `auto`: values kept for one batch stay near this size, where a CPU's caches and memory are at ease, and as
+# much more as there are weights, which every batch reads; a GPU wants more at a time.
 _AUTO_BYTES = 128 << 20
-_AUTO_LARGEST = 64
+_AUTO_LARGEST = 256
 # Of all memory, since a walk holds further values, and pairs that are scored again in float64 twice as much.
 _AUTO_SHARE = 8
-_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def explain(
     first_length : callable
         Length of the input's first sequence: what a model that takes any length is recorded with.
     n_sequences : int
-        How many there are, as far as known: whether compiling pays.
+        How many there are, as far as known: how large a batch is of use, and whether compiling pays.
     screen : Screen
         Gets lines that the user should read.
 
@@ -107,7 +107,7 @@ def explain(
             model, layout=options.layout, alphabet=options.alphabet, length=first_length()
         )
         length = only_length or first_length()
-        explainer = _record(options, model, layout, length)
+        explainer = _record(options, model, layout, length, n_sequences)
         for spec in options.targets:
             explainer.check_target(spec.index)
         takes_count = deeplift_references.parse_spec(options.reference)[0].takes_count
@@ -161,7 +161,9 @@ def _describe(screen: Screen, model: ModelFile, layout: Layout, length: int, exp
     screen.detail(f"recorded operations by rule: {counts}")
 
 
-def _record(options: ScoreOptions, model: ModelFile, layout: Layout, length: int) -> DeepLift:
+def _record(
+    options: ScoreOptions, model: ModelFile, layout: Layout, length: int, n_sequences: int
+) -> DeepLift:
     """Record on a random batch of K rows; `auto` records once more to see what a row takes."""
 
     def recorded(rows: int) -> DeepLift:
@@ -172,8 +174,7 @@ def _record(options: ScoreOptions, model: ModelFile, layout: Layout, length: int
 
     rows = chosen_batch_size(options, model, layout, length)
     if rows is None:
-        tried = recorded(2)
-        rows = auto_batch_size(tried.bytes_per_row, tried.device)
+        rows = auto_batch_size(recorded(2), n_sequences)
     return recorded(rows)
 
 
@@ -191,12 +192,22 @@ def chosen_batch_size(options: ModelOptions, model: ModelFile, layout: Layout, l
     return fixed or options.batch_size
 
 
-def auto_batch_size(bytes_per_row: int, device: torch.device = _CPU) -> int:
-    """K for `auto`: a power of two whose values fit comfortably into the device's memory, 1 at least."""
-    share = memory_of(device) // _AUTO_SHARE
-    budget = share if device.type == "cuda" else min(share, _AUTO_BYTES)
-    rows = max(1, min(_AUTO_LARGEST, budget // max(1, bytes_per_row)))
-    return 1 << (rows.bit_length() - 1)
+def auto_batch_size(explainer: DeepLift, n_sequences: int = sys.maxsize) -> int:
+    """K for `auto`: a power of two whose values fit comfortably into the device's memory, 1 at least.
+
+    Parameters
+    ----------
+    explainer : DeepLift
+        With a recording of any batch size.
+    n_sequences : int
+        As many as there are to score at most: a batch of more would be filled up.
+    """
+    budget = memory_of(explainer.device) // _AUTO_SHARE
+    if explainer.device.type != "cuda":
+        budget = min(budget, _AUTO_BYTES + explainer.weight_bytes)
+    rows = max(1, min(_AUTO_LARGEST, budget // max(1, explainer.bytes_per_row)))
+    most = 1 << max(0, n_sequences - 1).bit_length()
+    return min(most, 1 << (rows.bit_length() - 1))
 
 
 def record(

@@ -22,6 +22,7 @@ from deeplift_core.rules.base import (
     Sent,
     Walk,
     as_number,
+    counts_as_none,
     quotient,
     resolution,
     scaled_multipliers,
@@ -275,10 +276,10 @@ class Activation(Rule):
         """Delta y / Delta x; the derivative at the reference's input where Delta x is too small."""
         if self.formula.is_relu:
             return slope_of_relu(walk.x[self.source], walk.reference[self.source])
-        _, r, y, y0 = self._values(walk)
-        delta = walk.delta(self.source)
-        noise = resolution(y, y0, units=2)
-        return quotient(y - y0, delta, delta == 0, self.formula.derivative(r), noise)
+        x, r, y, y0 = self._values(walk)
+        delta = x - r
+        none, noise = counts_as_none(delta, resolution(r)), resolution(y, y0, units=2)
+        return quotient(y - y0, delta, none, self.formula.derivative(r), noise)
 
     def _revealcancel(self, walk: Walk) -> tuple[Tensor, Tensor]:
         """Multipliers y+/P and y-/Q; a part that counts as 0 gets the limit, from the right."""
@@ -288,7 +289,7 @@ class Activation(Rule):
         with_rise, with_fall = r + rise, r + fall
         f_rise = f(with_rise)
         smallest = resolution(x, r, with_rise, with_fall)
-        no_rise, no_fall = rise <= smallest, -fall <= smallest
+        no_rise, no_fall = (counts_as_none(part, smallest) for part in (rise, fall))
         above = f.derivative_from_right
         if self.rule == "revealcancel":
             f_fall, slope = f(with_fall), above(r)
@@ -313,5 +314,6 @@ def slope_of_relu(x: Tensor, r: Tensor) -> Tensor:
     for two that are not. Where they count as equal this is the derivative, 0 at 0.
     """
     above = torch.maximum(x, r).clamp_min_(0)
-    distance = above - torch.minimum(x, r).clamp_max_(0)
-    return above.div_(distance.clamp_min_(torch.finfo(distance.dtype).tiny))
+    # Never quite 0, for two that are not positive: a number this small changes no distance.
+    below = torch.minimum(x, r).clamp_max_(-torch.finfo(x.dtype).tiny)
+    return above.div_(above - below)

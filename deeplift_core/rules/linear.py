@@ -114,7 +114,7 @@ class Convolution(LinearRule):
         """The gradient kernel of the convolution, which reads only the shape of its input."""
         if self.node.op is sequence_convolution.convolution:
             return sequence_convolution.adjoint(m, self._shape, weight, self._settings)
-        shape_only = m.new_zeros(()).expand(self._shape)
+        shape_only = m.new_empty(self._shape)
         grads: tuple[Tensor, ...] = torch.ops.aten.convolution_backward.default(
             m, shape_only, weight, None, *self._settings, [True, False, False]
         )

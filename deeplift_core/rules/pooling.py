@@ -26,6 +26,7 @@ from deeplift_core.rules.base import (
     difference,
     scaled_multipliers,
     sum_to_shape,
+    where_positive,
 )
 from deeplift_core.rules.registry import rule_for
 
@@ -38,7 +39,7 @@ class Routes(NamedTuple):
     at_x, at_r : int64 Tensor [..., W]
         Positions of the maxima of the input and of the reference.
     to_x, to_r : Tensor [..., W]
-        What a maximum's multiplier is multiplied by on its way to either.
+        What a maximum's multiplier is multiplied by on its way to either; one of the two is 0.
     delta : Tensor [..., W]
         Difference-from-reference of the maxima.
     """
@@ -49,35 +50,38 @@ class Routes(NamedTuple):
     to_r: Tensor
     delta: Tensor
 
-    def send(self, m: Multipliers, positions: int) -> Tensor:
-        """Multipliers of the positions [..., M] given those of the maxima [..., W]."""
+    def send(self, m: Multipliers, to: Tensor) -> Tensor:
+        """Multipliers of the positions ``to`` [..., M], given those of the maxima; laid out as these are."""
         total = m.by_sign(self.delta)
-        none = total.new_zeros((*total.shape[:-1], positions))
-        return none.scatter_add(-1, self.at_x, self.to_x * total).scatter_add(
-            -1, self.at_r, self.to_r * total
-        )
+        sent = torch.zeros_like(to)
+        for at, share in ((self.at_x, self.to_x), (self.at_r, self.to_r)):
+            sent.scatter_add_(-1, at, share * total)
+        return sent
 
 
-def routes_of_maxima(x: Tensor, r: Tensor, at_x: Tensor, at_r: Tensor) -> Routes:
+def routes_of_maxima(
+    x: Tensor, r: Tensor, top_x: Tensor, top_r: Tensor, at_x: Tensor, at_r: Tensor
+) -> Routes:
     """See the module's docstring.
 
     Parameters
     ----------
     x, r : Tensor [..., M]
         Values that the maxima choose from, at the input and at the reference.
+    top_x, top_r : Tensor [..., W]
+        The maxima.
     at_x, at_r : int64 Tensor [..., W]
-        Positions of the maxima of the input and of the reference.
+        Their positions.
     """
-    top_x, old_x = x.gather(-1, at_x), r.gather(-1, at_x)
-    top_r = r.gather(-1, at_r)
-    at_r = torch.where(difference(old_x, top_r) == 0, at_x, at_r)
-    new_r = x.gather(-1, at_r)
     delta = difference(top_x, top_r)
-    ones = torch.ones_like(delta)
-    rose = torch.where(delta > 0, delta / torch.where(delta > 0, top_x - old_x, ones), 0)
-    fell = torch.where(delta < 0, delta / torch.where(delta < 0, new_r - top_r, ones), 0)
-    stayed = ((delta == 0) & (at_x == at_r)).to(delta.dtype)
-    return Routes(at_x, at_r, rose + stayed, fell, delta)
+    old = r.gather(-1, at_x)
+    # How far the input's argmax was below the reference's maximum: 0 where it is the reference's argmax, too.
+    below = difference(top_r, old)
+    rose = where_positive(delta, delta / (top_x - old))
+    # Whatever did not rise at an argmax that both share: it fell there, and Delta x is Delta y, or stayed.
+    shared = (delta.clamp(min=0) + below).eq_(0)
+    fell = where_positive(torch.minimum(-delta, below), delta / (x.gather(-1, at_r) - top_r))
+    return Routes(at_x, at_r, rose + shared, fell, delta)
 
 
 class Maximum(Rule):
@@ -94,14 +98,15 @@ class Maximum(Rule):
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """See the module's docstring."""
         shape = self.graph.nodes[self.source].shape
-        positions = self.flatten(walk.x[self.source]).shape[-1]
+        positions = self.flatten(walk.x[self.source])
         routed = walk.once(self.node.index, self._routes).send(m.each(self.flat_maxima), positions)
         return [(self.source, Multipliers.same(self.unflatten(routed, shape)))]
 
     def _routes(self, walk: Walk) -> Routes:
         sides = walk.x, walk.reference
         values = [self.flatten(side[self.source]) for side in sides]
-        return routes_of_maxima(*values, *(self.positions(side) for side in sides))
+        maxima = [self.flat_maxima(side[self.node.index]) for side in sides]
+        return routes_of_maxima(*values, *maxima, *(self.positions(side) for side in sides))
 
     @abstractmethod
     def flatten(self, value: Tensor) -> Tensor:
@@ -253,13 +258,15 @@ class LargerOfTwo(Rule):
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """See the module's docstring; the smaller of two is the larger of their negatives."""
         turned = scaled_multipliers(m, float(self._sign)).each(lambda value: value.unsqueeze(-1))
-        routed = self._sign * walk.once(self.node.index, self._routes).send(turned, len(self.sources))
+        both = self._stacked(walk.x)
+        routed = self._sign * walk.once(self.node.index, self._routes).send(turned, both)
         for place, source in enumerate(self.sources):
             yield source, Multipliers.same(sum_to_shape(routed[..., place], self.graph.nodes[source].shape))
 
     def _routes(self, walk: Walk) -> Routes:
         x, r = (self._sign * self._stacked(values) for values in (walk.x, walk.reference))
-        return routes_of_maxima(x, r, *(value.argmax(-1, keepdim=True) for value in (x, r)))
+        (top_x, at_x), (top_r, at_r) = (value.max(-1, keepdim=True) for value in (x, r))
+        return routes_of_maxima(x, r, top_x, top_r, at_x, at_r)
 
 
 def larger_of_two(graph: Graph, node: Node) -> LargerOfTwo | None:

@@ -71,7 +71,7 @@ def _one_input(found: Inspection, options: InspectOptions) -> None:
     rules = dict(options.layer_rules)
     explainer = recorded.with_rule(_CHECKED[0], rules)
     row_bytes = explainer.bytes_per_row
-    rows = rows or auto_batch_size(row_bytes, explainer.device)
+    rows = rows or auto_batch_size(explainer)
     if rows != explainer.batch_size:
         batch = (form.layout.to_model(one_hot(rows, form.length)),)
         explainer = _recorded(found, options, batch, form).with_rule(_CHECKED[0], rules)
