@@ -114,6 +114,8 @@ class Formula:
             return torch.zeros(self._output_shape, dtype=value.dtype, device=value.device)
         if self.is_relu:
             return (value > 0).to(value.dtype)
+        if len(self._nodes) == 1 and self._nodes[0].op_name in _DERIVATIVES:
+            return _DERIVATIVES[self._nodes[0].op_name](self._nodes[0], value)
         slope = self._autograd(value.expand(self._output_shape))
         if not self._traits.derivative_breaks:
             return slope
@@ -196,6 +198,25 @@ class Formula:
     def _device(self) -> torch.device:
         tensors = (arg for node in self._nodes for arg in node.args if isinstance(arg, Tensor))
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+
+def _of_gelu(node: Node, value: Tensor) -> Tensor:
+    slope: Tensor = aten.gelu_backward.default(_ones(value), value, **node.kwargs)
+    return slope
+
+
+def _of_silu(node: Node, value: Tensor) -> Tensor:
+    del node
+    slope: Tensor = aten.silu_backward.default(_ones(value), value)
+    return slope
+
+
+def _ones(value: Tensor) -> Tensor:
+    return value.new_ones(()).expand(value.shape)
+
+
+# Derivatives of common functions of one call; autograd would compute the function once more first.
+_DERIVATIVES = {"gelu": _of_gelu, "silu": _of_silu}
 
 
 class Activation(Rule):
