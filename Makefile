@@ -23,9 +23,9 @@ test: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(PYTEST)
 
-# The whole zoo through ONNX and compiled: an hour or two.
+# The whole zoo through ONNX and compiled, and all golden vectors compiled: an hour or two.
 zoo: $(VENV)/.installed-dev
-	$(PYTEST) -m "zoo or not zoo" tests/test_zoo.py tests/test_onnx_zoo.py tests/test_core_compiled.py
+	$(PYTEST) -m "zoo or not zoo" tests/test_zoo.py tests/test_onnx_zoo.py tests/test_core_compiled.py tests/test_core_golden.py
 
 # A stamp for each set of packages: a second run installs nothing.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python

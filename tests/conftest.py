@@ -1,11 +1,24 @@
 """Fixtures that several test modules share."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+
+@pytest.fixture(autouse=True)
+def _compiler(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What tests marked `compiles` need, and afterwards forgets what they compiled."""
+    if request.node.get_closest_marker("compiles") is None:
+        yield
+        return
+    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        pytest.skip("torch compiles with a C++ compiler, and there is none")
+    yield
+    torch._dynamo.reset()
 
 
 @pytest.fixture(scope="module")

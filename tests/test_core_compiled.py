@@ -1,7 +1,5 @@
 """Compiled scoring gives the scores of scoring step by step; targets scored together those of each alone."""
 
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,21 +9,12 @@ from zoo import ENTRIES, Entry
 
 from deeplift_core import CompileError, DeepLift
 
-needs_compiler = pytest.mark.skipif(
-    not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="torch compiles with a C++ compiler"
-)
 # One for each way in which steps are traced: split multipliers, kernels with several results, autograd.
 BY_DEFAULT = {
     "relu_module", "glu", "attention_written_out", "layer_norm", "pool_max_overlapping", "act_gelu",
     "sorted_features", "select_where_other", "residual_inplace", "control_track", "pool_noisy_or",
 }  # fmt: skip
 ALL = [pytest.param(name, marks=() if name in BY_DEFAULT else (pytest.mark.zoo,)) for name in ENTRIES]
-
-
-@pytest.fixture(autouse=True)
-def _fresh_compiler() -> Iterator[None]:
-    yield
-    torch._dynamo.reset()
 
 
 def unpacked(values: tuple[Tensor, ...]) -> Any:
@@ -44,7 +33,7 @@ def scored(entry: Entry, dtype: torch.dtype, *, compiled: bool) -> list[Tensor]:
     return list(found) if isinstance(found, tuple | list) else [found]
 
 
-@needs_compiler
+@pytest.mark.compiles
 @pytest.mark.parametrize("name", ALL)
 def test_compiled_scores_equal_those_of_single_steps(name: str) -> None:
     entry = ENTRIES[name]
@@ -54,7 +43,7 @@ def test_compiled_scores_equal_those_of_single_steps(name: str) -> None:
         torch.testing.assert_close(compiled, plain, rtol=0, atol=1e-5 * scale)
 
 
-@needs_compiler
+@pytest.mark.compiles
 def test_bfloat16_compiled_correlates_with_float32() -> None:
     entry = ENTRIES["residual_inplace"]
     (exact,) = scored(entry, torch.float32, compiled=False)
@@ -64,7 +53,7 @@ def test_bfloat16_compiled_correlates_with_float32() -> None:
         assert torch.corrcoef(torch.stack([value.flatten() for value in pair]))[0, 1] > 0.97
 
 
-@needs_compiler
+@pytest.mark.compiles
 def test_a_batch_equal_to_its_references_gets_exactly_nothing_in_bfloat16() -> None:
     """Both forward passes are one function: compiled apart they would round differently."""
     entry = ENTRIES["residual_inplace"]
@@ -88,7 +77,7 @@ def data() -> tuple[Tensor, Tensor]:
     return torch.randn(5, 4, 12, generator=generator), torch.randn(5, 3, 4, 12, generator=generator)
 
 
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=needs_compiler)])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.compiles)])
 def test_targets_together_are_targets_by_themselves(compiled: bool) -> None:
     x, references = data()
     targets = [0, 3, lambda y: y[:, 1] - y[:, 2], ("1", (2, 3))]
@@ -107,7 +96,7 @@ def test_targets_together_are_targets_by_themselves(compiled: bool) -> None:
             torch.testing.assert_close(getattr(found, name), getattr(alone, name), rtol=1e-5, atol=1e-6)
 
 
-@needs_compiler
+@pytest.mark.compiles
 def test_compiled_of_a_recording_leaves_the_recording_as_it_was() -> None:
     x, references = data()
     plain = DeepLift(model(), x[:2])

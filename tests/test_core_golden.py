@@ -33,6 +33,10 @@ def _cases(role: str) -> list[dict[str, Any]]:
 GOLDEN, CONVENTION, QUIRK = (
     [case["name"] for case in _cases(role)] for role in ("golden", "convention", "quirk")
 )
+COMPILED_BY_DEFAULT = {
+    "conv_dense_revealcancel", "conv_maxpool_dense_rescale_freqref", "dense_leaky_prelu_revealcancel",
+    "deep_2conv_2dense_3out_genomics",
+}  # fmt: skip
 IN_A_ROW = [
     case["name"] for case in _cases("golden") if all(len(node["inputs"]) == 1 for node in case["nodes"])
 ]
@@ -49,7 +53,9 @@ def oracle(shared: Path) -> ModuleType:
     return module
 
 
-def explain(case: Any, item: dict[str, Any], **options: Any) -> tuple[DeepLift, Attribution]:
+def explain(
+    case: Any, item: dict[str, Any], *, layer: str | None = None, compiled: bool = False
+) -> tuple[DeepLift, Attribution]:
     """Every (input, reference) pair of a case, in the dtype of its model."""
     preset = item["rule"]["preset"]
     rule = (
@@ -57,8 +63,8 @@ def explain(case: Any, item: dict[str, Any], **options: Any) -> tuple[DeepLift, 
         if preset in PRESETS
         else {"rule": "rescale", "layer_rules": item["rule"]["layers"]}
     )
-    explainer = DeepLift(case.model, **rule)
-    return explainer, explainer.attribute(case.x, case.ref, case.target, per_reference=True, **options)
+    explainer = DeepLift(case.model, **rule, compile=compiled)
+    return explainer, explainer.attribute(case.x, case.ref, case.target, per_reference=True, layer=layer)
 
 
 def assert_close(found: torch.Tensor, expected: np.ndarray, tolerance: float) -> None:
@@ -71,11 +77,23 @@ def test_there_are_nineteen_golden_cases(oracle: ModuleType) -> None:
     assert len(QUIRK) == 3
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
-@pytest.mark.parametrize("name", GOLDEN)
-def test_golden(oracle: ModuleType, name: str, dtype: torch.dtype) -> None:
+def _compiled(name: str) -> Any:
+    """One case of each kind of net by default, `make zoo` has all."""
+    marks = [pytest.mark.compiles] if name in COMPILED_BY_DEFAULT else [pytest.mark.compiles, pytest.mark.zoo]
+    return pytest.param(name, torch.float32, True, marks=marks, id=f"{name}-compiled")
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "compiled"),
+    [
+        *(pytest.param(n, torch.float64, False, id=f"{n}-float64") for n in GOLDEN),
+        *(pytest.param(n, torch.float32, False, id=f"{n}-float32") for n in GOLDEN),
+        *map(_compiled, GOLDEN),
+    ],
+)
+def test_golden(oracle: ModuleType, name: str, dtype: torch.dtype, compiled: bool) -> None:
     case, item, stored = oracle.load(name, dtype=dtype), oracle.entry(name), oracle.arrays(name)
-    _, result = explain(case, item)
+    _, result = explain(case, item, compiled=compiled)
     tolerance = TOLERANCE[dtype]
     assert_close(result.contributions, stored["contributions"], tolerance)
     mean = DeepLift(case.model, rule="rescale", layer_rules=item["rule"]["layers"]).attribute(
