@@ -113,6 +113,7 @@ class DeepLift:
         self._tasks: dict[Any, Task] = {}
         self._scorer: BatchScorer | None = None
         self._float64: DeepLift | None = None
+        self._functions_in: torch.dtype | None = None  # what targets that are functions are written for
         if example is not None:
             self._record(self._as_inputs(example))
 
@@ -204,6 +205,7 @@ class DeepLift:
         """The same in float64, and with a few rows where the model takes so few."""
         other = copy(self)
         other._dtype, other._compile, other._tasks = torch.float64, False, {}
+        other._functions_in = self.dtype
         recorded = self._recorded().graph
         graph = None
         if recorded.batch_size > _TWIN_ROWS:
@@ -482,13 +484,14 @@ class DeepLift:
         if (target, layer) not in self._tasks:
             plan = self._recorded()
             graph = plan.graph
+            select = partial(targets.select, graph, written_for=self._functions_in)
             if isinstance(target, tuple) and target and isinstance(target[0], str):
                 name, index = target
-                node = prediction = targets.select(graph, targets.of_module(graph, name), index)
+                node = prediction = select(targets.of_module(graph, name), index)
             else:
-                node = targets.select(graph, self._explained, target)
+                node = select(self._explained, target)
                 same = self._explained == self._prediction
-                prediction = node if same else targets.select(graph, self._prediction, target)
+                prediction = node if same else select(self._prediction, target)
             layers = tuple(graph.inputs)
             if layer is not None:
                 plan, at = self._plan_of_layer(node, layer)

@@ -170,7 +170,13 @@ class Graph:
 
     def converted(self, dtype: torch.dtype) -> "Graph":
         """The same calls in another precision."""
-        return replace(self, nodes=[_converted_node(node, dtype) for node in self.nodes])
+        other = replace(self, nodes=list(self.nodes))
+        other.convert(0, dtype)
+        return other
+
+    def convert(self, start: int, dtype: torch.dtype) -> None:
+        """Give the nodes from ``start`` on another precision."""
+        self.nodes[start:] = [_converted_node(node, dtype) for node in self.nodes[start:]]
 
     @property
     def constants(self) -> list[Tensor]:

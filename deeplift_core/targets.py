@@ -124,8 +124,23 @@ def _plain(index: Any) -> Index:
         ) from None
 
 
-def select(graph: Graph, output: int, target: Index | Callable[[Tensor], Tensor]) -> int:
+def select(
+    graph: Graph,
+    output: int,
+    target: Index | Callable[[Tensor], Tensor],
+    written_for: torch.dtype | None = None,
+) -> int:
     """Node [K] of one scalar for each row of ``output`` [K, ...].
+
+    Parameters
+    ----------
+    graph : Graph
+        Further nodes are added to it.
+    output : int
+    target : index or callable
+    written_for : torch.dtype, optional
+        Precision that a function is called in, which may have constants of its own; the node's by default.
+        What it does is converted to the node's.
 
     Raises
     ------
@@ -139,10 +154,13 @@ def select(graph: Graph, output: int, target: Index | Callable[[Tensor], Tensor]
             f"the output has shape {shape}, not one row for each of the {graph.batch_size} inputs"
         )
     if callable(target):
+        start = len(graph.nodes)
         try:
-            node = record_function(graph, output, example, target)
+            node = record_function(graph, output, example.to(written_for), target)
         except CaptureError as problem:
             raise TargetError(str(problem)) from problem
+        if written_for is not None:
+            graph.convert(start, example.dtype)
         if graph.nodes[node].shape != (graph.batch_size,):
             shape = tuple(graph.nodes[node].shape)
             raise TargetError(

@@ -205,7 +205,7 @@ import resource, sys
 from deeplift_cli.main import run
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
 sys.exit(run(["score", "-q", "-m", sys.argv[1], "-f", "many.fa", "-o", "results/out.h5",
-              "--save-references", "results/refs.h5", "--threads", "1"]))
+              "--save-references", "results/refs.h5", "--threads", "1", "--batch-size", "64"]))
 """
 
 

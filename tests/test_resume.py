@@ -141,11 +141,11 @@ def test_several_targets_go_on_together(expected: dict[str, Any]) -> None:
 def test_what_was_decided_automatically_is_kept() -> None:
     """The batch size that `auto` finds may be another on the next machine."""
     given = [*words()[:-8], "--threads", "1"]
-    write_fasta(Path("in.fa"), [random_letters(seed) for seed in range(200)])
+    write_fasta(Path("in.fa"), [random_letters(seed) for seed in range(800)])
     ((first, *_),) = runs((given, {"at": "flush", "call": 2, "before": False}))
     assert first == -9
     job = json.loads(Path(".a.h5.pieces/job.json").read_text())
-    assert job["decisions"] == {"batch_size": 64, "compile": "off"}
+    assert job["decisions"] == {"batch_size": 256, "compile": "off"}
     job["decisions"]["batch_size"] = 32  # as if it had been found on another machine
     Path(".a.h5.pieces/job.json").write_text(json.dumps(job))
     for piece in Path(".a.h5.pieces").glob("*.npz"):
