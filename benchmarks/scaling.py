@@ -78,7 +78,7 @@ def measure(work: Work, repeats: int) -> Cost:
     x, references = one_hot(work.regions, work.length), one_hot(work.regions, work.references, work.length)
     one = DeepLift(model, x[:1], rule="rescale")
     row = one.bytes_per_row
-    rows = work.rows or auto_batch_size(one)
+    rows = work.rows or auto_batch_size(one, work.regions)
     del one
     seconds: list[float] = []
 
