@@ -33,10 +33,7 @@ def _cases(role: str) -> list[dict[str, Any]]:
 GOLDEN, CONVENTION, QUIRK = (
     [case["name"] for case in _cases(role)] for role in ("golden", "convention", "quirk")
 )
-COMPILED_BY_DEFAULT = {
-    "conv_dense_revealcancel", "conv_maxpool_dense_rescale_freqref", "dense_leaky_prelu_revealcancel",
-    "deep_2conv_2dense_3out_genomics",
-}  # fmt: skip
+COMPILED_BY_DEFAULT = {"conv_maxpool_dense_rescale_freqref", "deep_2conv_2dense_3out_genomics"}
 IN_A_ROW = [
     case["name"] for case in _cases("golden") if all(len(node["inputs"]) == 1 for node in case["nodes"])
 ]
@@ -78,7 +75,7 @@ def test_there_are_nineteen_golden_cases(oracle: ModuleType) -> None:
 
 
 def _compiled(name: str) -> Any:
-    """One case of each kind of net by default, `make zoo` has all."""
+    """Two cases by default, `make zoo` has all."""
     marks = [pytest.mark.compiles] if name in COMPILED_BY_DEFAULT else [pytest.mark.compiles, pytest.mark.zoo]
     return pytest.param(name, torch.float32, True, marks=marks, id=f"{name}-compiled")
 

@@ -108,7 +108,7 @@ def wait_until(true: Callable[[], object], logs: str = "*.log") -> None:
     while not true():
         if time.monotonic() > deadline:
             written = [f"{path}:\n{path.read_text()}" for path in Path().rglob(logs)]
-            pytest.fail("\n".join([run("squeue"), *written]))
+            pytest.fail("\n".join([run("squeue"), run("scontrol", "show", "jobs"), *written]))
         time.sleep(0.2)
 
 
