@@ -40,7 +40,7 @@ convolution.stands_for = aten.convolution.default  # type: ignore[attr-defined]
 
 def adjoint(m: Tensor, shape: torch.Size, weight: Tensor, settings: _Settings) -> Tensor:
     """Multipliers of the input of this ``shape`` [N, C, L], given those of :func:`convolution`'s result."""
-    # Only its shape is read; in any other layout it would be copied first, which is a third of the whole.
+    # Only its shape is read; in any other layout it would be copied first, which takes time.
     rows, channels, length = shape
     shape_only = torch.empty(
         (rows, channels, 1, length), dtype=m.dtype, device=m.device, memory_format=torch.channels_last
