@@ -181,8 +181,8 @@ def prepared(options: ScoreOptions, explained: Explained) -> Iterator[Prepared]:
 
 
 def made_explained(options: ScoreOptions) -> Explained:
-    """The model, read and recorded."""
-    return explain(options, read_model(options, SCREEN), lambda: LENGTH, 1, SCREEN)
+    """The model, read and recorded for more sequences than a batch has."""
+    return explain(options, read_model(options, SCREEN), lambda: LENGTH, sys.maxsize, SCREEN)
 
 
 def seconds(work: Callable[[], object]) -> float:
