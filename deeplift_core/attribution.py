@@ -209,7 +209,7 @@ class DeepLift:
         recorded = self._recorded().graph
         graph = None
         if recorded.batch_size > _TWIN_ROWS:
-            graph = self._recorded_with(tuple(_resized(tensor, _TWIN_ROWS) for tensor in example))
+            graph = self._recorded_with(tuple(_rows(tensor, 0, _TWIN_ROWS) for tensor in example))
         if graph is None:
             graph = replace(recorded, nodes=recorded.nodes[: recorded.of_model])
         other._take(graph.converted(torch.float64))
@@ -539,16 +539,16 @@ def _batches(
     """Batches of exactly ``size`` rows [K, ...] and their references [K, R, ...]; the last row fills up."""
     total = inputs[0].shape[0]
     for start in range(0, total, size):
-        places = torch.arange(start, start + size, device=inputs[0].device).clamp(max=total - 1)
-        rows = [tensor[places].contiguous() for tensor in inputs]
+        rows = [_rows(tensor, start, size).contiguous() for tensor in inputs]
         if shared:
             yield rows, [tensor.expand(size, *tensor.shape) for tensor in references]
         else:
-            yield rows, [tensor[places] for tensor in references]
+            yield rows, [_rows(tensor, start, size) for tensor in references]
 
 
-def _resized(tensor: Tensor, rows: int) -> Tensor:
-    return tensor[torch.arange(rows, device=tensor.device).clamp(max=len(tensor) - 1)]
+def _rows(tensor: Tensor, start: int, size: int) -> Tensor:
+    """Exactly ``size`` rows from ``start`` on; the last row fills up."""
+    return tensor[torch.arange(start, start + size, device=tensor.device).clamp(max=len(tensor) - 1)]
 
 
 def _joined(batches: Sequence[Attribution], rows: int, one_input: bool) -> Attribution:

@@ -54,27 +54,16 @@ class BatchScorer:
         """
         if rows[0].dtype != torch.float32 or rows[0].device.type == "mps":
             exactly = None
-        with full_precision(rows[0].device):
-            return self._score(tasks, rows, references, exactly, shared, per_reference)
-
-    def _score(
-        self,
-        tasks: tuple[Task, ...],
-        rows: list[Tensor],
-        references: list[Tensor],
-        exactly: Exactly | None,
-        shared: bool,
-        per_reference: bool,
-    ) -> list[Attribution]:
         if tasks not in self._steps:
             self._steps[tasks] = self._make_steps(tasks, self._channel_axis)
-        outputs, pairs = self._pairs(self._steps[tasks], rows, references, shared)
         results = []
-        for task, found in zip(tasks, pairs, strict=True):
-            scored = outputs, found
-            if exactly is not None:
-                scored = mended(exactly, task, *scored, rows, references)
-            results.append(_over_references(task, *scored, per_reference))
+        with full_precision(rows[0].device):
+            outputs, pairs = self._pairs(self._steps[tasks], rows, references, shared)
+            for task, found in zip(tasks, pairs, strict=True):
+                scored = outputs, found
+                if exactly is not None:
+                    scored = mended(exactly, task, *scored, rows, references)
+                results.append(_over_references(task, *scored, per_reference))
         return results
 
     def _pairs(
