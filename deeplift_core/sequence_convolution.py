@@ -1,8 +1,12 @@
-"""Convolutions along a sequence, computed as images one pixel high with their channels side by side.
+"""Convolutions along a sequence, computed as images with their channels side by side.
 
 On every device that is the fastest form: with channels last a convolution is a product of matrices that
 needs no copy of its input, and all that is done to its result element by element keeps the order. Weights are
 brought into this form once, when the model is recorded.
+
+The image is one pixel high, but for dilated convolutions of many channels on a CPU. Their taps lie so far
+apart in memory that caches do not hold them together. In rows as long as the dilation they lie one below the
+other, and there the same convolution takes a tenth less time, or half.
 """
 
 from collections.abc import Sequence
@@ -31,8 +35,14 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) 
     *settings
         Stride, padding, dilation, transposed, output padding (each with one number) and groups.
     """
-    result: Tensor = aten.convolution.default(_as_image(x), weight, bias, *_for_images(settings))
-    return result.squeeze(2)
+    image = _as_image(x)
+    if not _in_rows(weight, settings):
+        result: Tensor = aten.convolution.default(image, weight, bias, *_in_line(settings))
+        return result.squeeze(2)
+    (padding,), (dilation,) = settings[1:3]
+    length = x.shape[2] + 2 * padding - dilation * (weight.shape[3] - 1)
+    rows = _rows(image, dilation)
+    return _line(aten.convolution.default(rows, weight.mT, bias, *_down_columns(settings)), length)
 
 
 convolution.stands_for = aten.convolution.default  # type: ignore[attr-defined]
@@ -40,25 +50,68 @@ convolution.stands_for = aten.convolution.default  # type: ignore[attr-defined]
 
 def adjoint(m: Tensor, shape: torch.Size, weight: Tensor, settings: _Settings) -> Tensor:
     """Multipliers of the input of this ``shape`` [N, C, L], given those of :func:`convolution`'s result."""
+    batch, channels, length = shape
+    image = _as_image(m)
+    if not _in_rows(weight, settings):
+        return _adjoint(image, (batch, channels, 1, length), weight, _in_line(settings)).squeeze(2)
+    (dilation,) = settings[2]
+    of_rows = batch, channels, -(-length // dilation), dilation
+    return _line(_adjoint(_rows(image, dilation), of_rows, weight.mT, _down_columns(settings)), length)
+
+
+def _adjoint(m: Tensor, shape: Sequence[int], weight: Tensor, settings: _Settings) -> Tensor:
     # Only its shape is read; in any other layout it would be copied first, which takes time.
-    rows, channels, length = shape
-    shape_only = torch.empty(
-        (rows, channels, 1, length), dtype=m.dtype, device=m.device, memory_format=torch.channels_last
-    )
+    shape_only = torch.empty(shape, dtype=m.dtype, device=m.device, memory_format=torch.channels_last)
     grads: tuple[Tensor, ...] = aten.convolution_backward.default(
-        _as_image(m), shape_only, weight, None, *_for_images(settings), [True, False, False]
+        m, shape_only, weight, None, *settings, [True, False, False]
     )
-    return grads[0].squeeze(2)
+    return grads[0]
+
+
+# From how many channels on rows pay, and how many numbers in memory from one tap to the next.
+_MANY_CHANNELS, _FAR = 512, 2**15
+
+
+def _in_rows(weight: Tensor, settings: _Settings) -> bool:
+    stride, padding, dilation, transposed, _, groups = settings
+    channels = min(weight.shape[:2])
+    return (
+        weight.device.type == "cpu"
+        and channels >= _MANY_CHANNELS
+        and channels * dilation[0] >= _FAR
+        and weight.shape[3] > 1
+        and padding[0] % dilation[0] == 0
+        and (stride[0], transposed, groups) == (1, False, 1)
+    )
+
+
+def _rows(image: Tensor, length: int) -> Tensor:
+    """An image [N, C, 1, L] in rows of this length [N, C, ceil(L / length), length], filled up with zeros."""
+    batch, channels, _, total = image.shape
+    count = -(-total // length)
+    filled = torch.nn.functional.pad(image, (0, count * length - total))
+    return filled.permute(0, 2, 3, 1).reshape(batch, count, length, channels).permute(0, 3, 1, 2)
+
+
+def _line(rows: Tensor, length: int) -> Tensor:
+    """Rows one after the other, cut to this length: a sequence [N, C, L] with channels last."""
+    line = rows.permute(0, 2, 3, 1).flatten(1, 2)[:, :length]
+    return line.contiguous().transpose(1, 2)
 
 
 def _as_image(value: Tensor) -> Tensor:
     return value.unsqueeze(2).contiguous(memory_format=torch.channels_last)
 
 
-def _for_images(settings: _Settings) -> _Settings:
+def _in_line(settings: _Settings) -> _Settings:
     stride, padding, dilation, transposed, output_padding, groups = settings
 
     def both(of_length: Sequence[int], of_height: int) -> list[int]:
         return [of_height, *of_length]
 
     return both(stride, 1), both(padding, 0), both(dilation, 1), transposed, both(output_padding, 0), groups
+
+
+def _down_columns(settings: _Settings) -> _Settings:
+    _, (padding,), (dilation,), transposed, _, groups = settings
+    return [1, 1], [padding // dilation, 0], [1, 1], transposed, [0, 0], groups
