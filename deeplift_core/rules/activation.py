@@ -22,7 +22,7 @@ from deeplift_core.rules.base import (
     Sent,
     Walk,
     as_number,
-    counts_as_none,
+    beyond,
     quotient,
     resolution,
     scaled_multipliers,
@@ -299,8 +299,9 @@ class Activation(Rule):
             return slope_of_relu(walk.x[self.source], walk.reference[self.source])
         x, r, y, y0 = self._values(walk)
         delta = x - r
-        none, noise = counts_as_none(delta, resolution(r)), resolution(y, y0, units=2)
-        return quotient(y - y0, delta, none, self.formula.derivative(r), noise)
+        # Where y is far from y0, so that this noise is too little, the quotient is as good as y itself.
+        above, noise = beyond(delta, resolution(r)), resolution(y0, units=2)
+        return quotient(y - y0, delta, above, self.formula.derivative(r), noise)
 
     def _revealcancel(self, walk: Walk) -> tuple[Tensor, Tensor]:
         """Multipliers y+/P and y-/Q; a part that counts as 0 gets the limit, from the right."""
@@ -310,18 +311,17 @@ class Activation(Rule):
         with_rise, with_fall = r + rise, r + fall
         f_rise = f(with_rise)
         smallest = resolution(x, r, with_rise, with_fall)
-        no_rise, no_fall = (counts_as_none(part, smallest) for part in (rise, fall))
-        above = f.derivative_from_right
+        slope_above = f.derivative_from_right
         if self.rule == "revealcancel":
-            f_fall, slope = f(with_fall), above(r)
+            f_fall, slope = f(with_fall), slope_above(r)
             gained, lost = (f_rise - y0 + y - f_fall) / 2, (f_fall - y0 + y - f_rise) / 2
-            limit_rise, limit_fall = (slope + above(with_fall)) / 2, (slope + above(with_rise)) / 2
+            limit_rise, limit_fall = ((slope + slope_above(value)) / 2 for value in (with_fall, with_rise))
         else:
             gained, lost = f_rise - y0, y - f_rise
-            limit_rise, limit_fall = above(r), above(with_rise)
+            limit_rise, limit_fall = slope_above(r), slope_above(with_rise)
         noise = resolution(y, y0, f_rise, units=2)
-        to_rise = quotient(gained, rise, no_rise, limit_rise, noise)
-        to_fall = quotient(lost, fall, no_fall, limit_fall, noise)
+        to_rise = quotient(gained, rise, beyond(rise, smallest), limit_rise, noise)
+        to_fall = quotient(lost, fall, beyond(fall, smallest), limit_fall, noise)
         if f.overflows:  # beyond what can be evaluated: Rescale, which stays between reference and input
             finite, slope = to_rise.isfinite() & to_fall.isfinite(), self._rescale(walk)
             return torch.where(finite, to_rise, slope), torch.where(finite, to_fall, slope)

@@ -114,9 +114,9 @@ def where_positive(condition: Tensor, value: Tensor) -> Tensor:
     return chosen
 
 
-def counts_as_none(delta: Tensor, rounding: Tensor) -> Tensor:
-    """1 where ``delta`` is no larger than ``rounding`` in size, else 0: numbers are faster than masks."""
-    return delta.abs().sub_(rounding).le_(0)
+def beyond(delta: Tensor, rounding: Tensor) -> Tensor:
+    """How far the size of ``delta`` is above ``rounding``: not above 0 where it counts as none."""
+    return delta.abs().sub_(rounding)
 
 
 def difference(x: Tensor, reference: Tensor) -> Tensor:
@@ -128,15 +128,17 @@ def difference(x: Tensor, reference: Tensor) -> Tensor:
     return delta - where_positive(resolution(reference).sub_(delta.abs()), delta)
 
 
-def quotient(change: Tensor, by: Tensor, none: Tensor, limit: Tensor, noise: Tensor) -> Tensor:
-    """``change / by``, or its limit where ``none`` is 1 or ``by`` too small for the quotient to be right.
+def quotient(change: Tensor, by: Tensor, above: Tensor, limit: Tensor, noise: Tensor) -> Tensor:
+    """``change / by``, or its limit where ``above`` <= 0 or ``by`` is too small for the quotient to be right.
 
     Too small is where the limit gives the change to within the noise of the values it is the difference of:
     sigmoid(1e-3) and sigmoid(1e-3 + 1e-8) differ by one unit of rounding or by none, which is no slope.
     """
-    unexplained = torch.addcmul(change, limit, by, value=-1)
-    takes_limit = torch.maximum(counts_as_none(unexplained, noise), none)
-    return where_positive(1 - takes_limit, change / by).add_(where_positive(takes_limit, limit))
+    unexplained = torch.addcmul(change, limit, by, value=-1).abs_().sub_(noise)
+    # Numbers 0 and 1: faster than masks.
+    takes_limit = torch.minimum(unexplained, above).le_(0)
+    limited = where_positive(takes_limit, limit)
+    return where_positive(takes_limit.neg_().add_(1), change / by).add_(limited)
 
 
 def sum_to_shape(value: Tensor, shape: torch.Size) -> Tensor:

@@ -68,7 +68,7 @@ class Interaction(Rule):
             for weight, others in self._weighted(source):
                 limit = limit + weight * slopes[others][source]
             delta = walk.delta(source)
-            multiplier = quotient(gain, delta, (delta == 0).to(delta.dtype), limit, noise)
+            multiplier = quotient(gain, delta, delta.abs(), limit, noise)
             shape = self.graph.nodes[source].shape
             yield source, Multipliers.same(sum_to_shape(fresh * multiplier, shape))
 

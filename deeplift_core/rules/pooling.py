@@ -55,8 +55,30 @@ class Routes(NamedTuple):
         total = m.by_sign(self.delta)
         sent = torch.zeros_like(to)
         for at, share in ((self.at_x, self.to_x), (self.at_r, self.to_r)):
-            sent.scatter_add_(-1, at, share * total)
+            _scatter_add(sent, at, share * total)
         return sent
+
+
+def _in_memory(value: Tensor) -> list[int]:
+    """Its axes from the longest stride to the shortest."""
+    return sorted(range(value.dim()), key=value.stride().__getitem__, reverse=True)
+
+
+def _scatter_add(total: Tensor, at: Tensor, value: Tensor) -> None:
+    """Add values [..., W] to a total [..., M] at positions [..., W] of the last axis, along its layout."""
+    order = _in_memory(total)
+    total.permute(order).scatter_add_(order.index(at.dim() - 1), at.permute(order), value.permute(order))
+
+
+def _gathered(value: Tensor, at: Tensor) -> Tensor:
+    """Values [..., M] at positions [..., W] of the last axis, laid out as the positions are.
+
+    Left to itself the kernel lays them out in rows, and all that combines them with others of another layout
+    takes many times as long.
+    """
+    order = _in_memory(at)
+    found = value.permute(order).gather(order.index(at.dim() - 1), at.permute(order))
+    return found.permute(sorted(range(at.dim()), key=order.__getitem__))
 
 
 def routes_of_maxima(
@@ -74,13 +96,13 @@ def routes_of_maxima(
         Their positions.
     """
     delta = difference(top_x, top_r)
-    old = r.gather(-1, at_x)
+    old = _gathered(r, at_x)
     # How far the input's argmax was below the reference's maximum: 0 where it is the reference's argmax, too.
     below = difference(top_r, old)
     rose = where_positive(delta, delta / (top_x - old))
     # Whatever did not rise at an argmax that both share: it fell there, and Delta x is Delta y, or stayed.
     shared = (delta.clamp(min=0) + below).eq_(0)
-    fell = where_positive(torch.minimum(-delta, below), delta / (x.gather(-1, at_r) - top_r))
+    fell = where_positive(torch.minimum(-delta, below), delta / (_gathered(x, at_r) - top_r))
     return Routes(at_x, at_r, rose + shared, fell, delta)
 
 

@@ -18,19 +18,23 @@ from deeplift_core.rules.registry import rule_for
 
 
 def logarithmic_mean(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """(p - q) / (log p - log q) without cancellation; p where they are equal."""
-    gap = torch.where(log_p == log_q, 0, (log_p - log_q).abs())  # both -inf where a mask says so
-    ratio = torch.where(gap == 0, 1, -torch.expm1(-gap) / torch.where(gap == 0, 1, gap))
-    return torch.maximum(log_p, log_q).exp() * ratio
+    """(p - q) / (log p - log q) without cancellation; p where they are equal.
+
+    Written as (p + q) / 2 times tanh(h) / h, with h half the difference of the logarithms.
+    """
+    half = (log_p - log_q).abs_().nan_to_num_(0, torch.inf).div_(2)  # both -inf where a mask says so
+    half.clamp_(min=torch.finfo(half.dtype).tiny)  # of which the quotient is 1
+    return half.tanh().div_(half).mul_(log_p.exp().add_(log_q.exp()).div_(2))
+
+
+def _log_softmax(value: Tensor, axes: list[int]) -> Tensor:
+    return value.log_softmax(axes[0]) if len(axes) == 1 else value - value.logsumexp(axes, keepdim=True)
 
 
 def shares(z: Tensor, z0: Tensor, axes: list[int]) -> tuple[Tensor, Tensor]:
     """L_k, and L_k divided by their sum; in float32 at least, since halves cannot tell large logits apart."""
-    logs = [
-        value - value.logsumexp(axes, keepdim=True)
-        for value in (z.to(torch.promote_types(z.dtype, torch.float32)) for z in (z, z0))
-    ]
-    mean = logarithmic_mean(logs[0], logs[1])
+    dtype = torch.promote_types(z.dtype, torch.float32)
+    mean = logarithmic_mean(*(_log_softmax(value.to(dtype), axes) for value in (z, z0)))
     return mean, mean / mean.sum(axes, keepdim=True)
 
 
