@@ -16,6 +16,7 @@ from small_models import LENGTH, Outcome, deeplift, random_letters, score, torch
 
 from deeplift_cli import batches, explaining, preparing, stopping
 from deeplift_cli.ahead import Ahead
+from deeplift_cli.behind import Behind
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs import columns, packed, pieces
 from deeplift_cli.preparing import count_identical
@@ -103,6 +104,72 @@ def test_nothing_need_be_taken() -> None:
     with Ahead(numbers(10**9, made), 2):
         pass
     assert made[-1:] == [-1] or not made  # closed before it began, or after
+
+
+# ---- work on a thread of its own
+
+
+def test_work_is_done_in_order_on_another_thread() -> None:
+    done = list[tuple[int, str]]()
+    with Behind(3) as behind:
+        for i in range(100):
+            behind.hand_on(lambda i: done.append((i, threading.current_thread().name)), i)
+        behind.wait()
+        assert [i for i, _ in done] == list(range(100))
+    assert {name.rpartition("_")[0] for _, name in done} == {"deeplift-keeper"}
+
+
+@pytest.mark.parametrize("at_most", [1, 2, 5])
+def test_no_more_waits_behind_than_allowed(at_most: int) -> None:
+    waiting, most = [0], [0]
+
+    def slow() -> None:
+        time.sleep(0.002)
+        most[0] = max(most[0], waiting[0])
+        waiting[0] -= 1
+
+    with Behind(at_most) as behind:
+        for _ in range(30):
+            behind.hand_on(slow)
+            waiting[0] += 1
+    assert (waiting[0], most[0]) == (0, at_most)
+
+
+@pytest.mark.parametrize("how", ["the next", "waiting", "leaving"])
+def test_an_error_of_the_work_comes_up(how: str) -> None:
+    def fail() -> None:
+        raise UserError("no room")
+
+    def run() -> None:
+        with Behind(1) as behind:
+            behind.hand_on(fail)
+            if how == "the next":
+                behind.hand_on(lambda: None)
+                pytest.fail("went on")
+            if how == "waiting":
+                behind.wait()
+                pytest.fail("went on")
+
+    with pytest.raises(UserError, match="no room"):
+        run()
+
+
+def test_what_was_handed_on_is_done_even_where_something_else_fails() -> None:
+    done = list[int]()
+
+    def slow(i: int) -> None:
+        time.sleep(0.01)
+        done.append(i)
+
+    def leave() -> None:
+        with Behind(5) as behind:
+            for i in range(5):
+                behind.hand_on(slow, i)
+            raise KeyError(5)
+
+    with pytest.raises(KeyError, match="5"):
+        leave()
+    assert done == list(range(5))
 
 
 # ---- columns

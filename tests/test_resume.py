@@ -32,6 +32,7 @@ PUBLISHED = [
     ("rename", BATCHES + 7, False), ("rename", BATCHES + 8, True), ("rename", BATCHES + 8, False),
 ]  # fmt: skip
 KILLS = 20
+LOST = 2  # what a kill can cost: the batch that is being scored, and the one that is being kept
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,7 @@ def test_twenty_kills_at_random_moments_lose_nothing(expected: dict[str, Any]) -
         found = runs(*((given, {"after": after}) for after in of_this_job), (given, None))
         kills = sum(status == -9 for status, *_ in found)
         assert all(status in (0, -9) or "exists; give --overwrite" in err for status, _, err in found)
-        assert sum(batches for _, batches, _ in found) <= BATCHES + kills
+        assert sum(batches for _, batches, _ in found) <= BATCHES + LOST * kills
         assert datasets(f"a{number}.h5") == expected
         assert Path(f"a{number}.bed").read_bytes() == Path("whole.bed").read_bytes()
         killed += kills
@@ -104,7 +105,7 @@ def test_a_kill_at_a_chosen_moment_loses_nothing(expected: dict[str, Any]) -> No
         assert first == -9, moment  # the moment came
         done = moment["at"] == "removal" or (moment["at"], moment["call"], moment["before"]) in PUBLISHED
         assert (second == 1 and "exists; give --overwrite" in err) if done else second == 0, (moment, err)
-        assert computed + again <= BATCHES + 1, moment
+        assert computed + again <= BATCHES + LOST, moment
         assert datasets(f"{i}.h5") == expected, moment
         assert Path(f"{i}.bed").read_bytes() == Path("whole.bed").read_bytes(), moment
     assert hidden() == []
@@ -131,7 +132,7 @@ def test_several_targets_go_on_together(expected: dict[str, Any]) -> None:
         (given, {"at": "flush", "call": 6, "before": True}), (given, None)
     )
     assert (first, second) == (-9, 0)
-    assert computed + again <= BATCHES + 1
+    assert computed + again <= BATCHES + LOST
     assert datasets("t0.h5") == expected
     score(*words("whole{target}.h5", "--target", "0,1")[1:])
     assert datasets("t1.h5") == datasets("whole1.h5")

@@ -28,8 +28,7 @@ from deeplift_cli.sequences import Skipped
 class Finished:
     """Batches of one target, of this run and of earlier ones; a context manager.
 
-    A batch is compressed on several threads, and safe when `add` returns: the model does not go on before,
-    so that a killed run loses the batch that it was at and no more.
+    A batch is compressed on several threads, and safe when `add` returns.
 
     Parameters
     ----------

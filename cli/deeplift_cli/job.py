@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplift_cli.batches import Batch, Records
+from deeplift_cli.behind import Behind
 from deeplift_cli.errors import FutileError, UserError
 from deeplift_cli.explaining import Explained
 from deeplift_cli.finished import Finished
@@ -25,9 +26,15 @@ from deeplift_cli.summary import Summary, relative_completeness_error
 from deeplift_cli.target_specs import TargetSpec
 from deeplift_references import Reference
 
+# Finished batches that are being compressed and kept while the model is at the next one.
+_BATCHES_BEHIND = 1
+
 
 class Job:
     """The work on a share of the input's batches.
+
+    A batch is kept on another thread while the next one is scored, so that a killed run loses the batch that
+    it was at and at most the one before.
 
     Parameters
     ----------
@@ -73,6 +80,7 @@ class Job:
             spec: stack.enter_context(Finished(options.named(options.out, spec), workspace, layout))
             for spec, workspace in workspaces.items()
         }
+        self._keeper = stack.enter_context(Behind(_BATCHES_BEHIND))
 
     def _find_share(self, usable: int | None) -> tuple[range, int]:
         """The batches that this run is about, and how many records these are, about.
@@ -117,7 +125,7 @@ class Job:
         Raises
         ------
         UserError
-            If scores are not finite, or cannot be written.
+            If scores are not finite, or those of an earlier batch cannot be written.
         """
         self._n_batches += 1
         if isinstance(item, Earlier):
@@ -127,21 +135,26 @@ class Job:
             self._count(self._score(item))
 
     def _score(self, item: Prepared) -> list[Mapping[str, npt.NDArray[Any]]]:
-        batch = item.batch
-        counted: list[Mapping[str, npt.NDArray[Any]]] = []
-        found = self._explained.score(batch.sequences, item.references)
+        found = self._explained.score(item.batch.sequences, item.references)
+        for scores in found:
+            _check_finite(self._options, item.batch, scores)
+        self._keeper.hand_on(self._keep, item.number, item.batch, found, item.identical)
+        return [
+            {
+                "qc/completeness_error": scores.completeness_error,
+                "qc/output": scores.output,
+                "qc/reference_output": scores.reference_output,
+                "qc/identical_references": item.identical,
+            }
+            for scores in found
+        ]
+
+    def _keep(
+        self, number: int, batch: Batch, found: Sequence[Scores], identical: npt.NDArray[np.int64]
+    ) -> None:
+        """Bring a scored batch to the disc, for every target."""
         for finished, scores in zip(self._finished.values(), found, strict=True):
-            _check_finite(self._options, batch, scores)
-            finished.add(item.number, batch, _scored(batch, scores, item.identical))
-            counted.append(
-                {
-                    "qc/completeness_error": scores.completeness_error,
-                    "qc/output": scores.output,
-                    "qc/reference_output": scores.reference_output,
-                    "qc/identical_references": item.identical,
-                }
-            )
-        return counted
+            finished.add(number, batch, _scored(batch, scores, identical))
 
     def _count(self, counted: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
         for completeness, numbers in zip(self._summary.completeness.values(), counted, strict=True):
@@ -160,6 +173,7 @@ class Job:
             If there is not a single score, saying why the first record was skipped; or if a file cannot be
             written.
         """
+        self._keeper.wait()
         if self._summary.scored == 0 and self._options.shard is None:
             why = self._first_skipped
             example = f"; the first, {why.name} (line {why.line}), {why.reason}" if why else ""

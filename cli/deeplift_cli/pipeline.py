@@ -1,8 +1,8 @@
 """The main job: sequences -> references -> scores -> outputs, in batches of a fixed number of rows.
 
-One thread reads sequences and makes their references, ahead of the main thread, which runs the model and
-keeps each finished batch, compressed on several threads, before it goes on. When all are there, the outputs
-are put together from what was kept.
+One thread reads sequences and makes their references, ahead of the main thread, which runs the model. Another
+keeps each finished batch, compressed on several threads, while the model is at the next. When all are there,
+the outputs are put together from what was kept.
 """
 
 import time
