@@ -177,8 +177,9 @@ def test_tasks_that_are_cancelled_or_out_of_time_go_on_where_they_were() -> None
     before = {folder: pieces(folder) for folder in (cancelled, noticed)}
     assert not list(Path("scores").glob("*.h5"))
 
-    # Slurm lets two minutes pass before a job that was put back.
-    run("scontrol", "update", f"JobId={array}_2", "StartTime=now")
+    # Slurm lets two minutes pass before a job that was put back. Started within the second in which it was, a
+    # node would take it for the one that has ended: credentials are revoked by the second.
+    run("scontrol", "update", f"JobId={array}_2", "StartTime=now+2")
     wait_until(lambda: len(pieces(noticed)) > len(before[noticed]))
     assert before[noticed].items() <= pieces(noticed).items()
     wait_until(lambda: not queue(array))
