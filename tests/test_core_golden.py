@@ -51,16 +51,21 @@ def oracle(shared: Path) -> ModuleType:
 
 
 def explain(
-    case: Any, item: dict[str, Any], *, layer: str | None = None, compiled: bool = False
+    case: Any,
+    item: dict[str, Any],
+    *,
+    layer: str | None = None,
+    dtype: torch.dtype | None = None,
+    compiled: bool = False,
 ) -> tuple[DeepLift, Attribution]:
-    """Every (input, reference) pair of a case, in the dtype of its model."""
+    """Every (input, reference) pair of a case, by default in the dtype of its model."""
     preset = item["rule"]["preset"]
     rule = (
         {"rule": PRESETS[preset]}
         if preset in PRESETS
         else {"rule": "rescale", "layer_rules": item["rule"]["layers"]}
     )
-    explainer = DeepLift(case.model, **rule, compile=compiled)
+    explainer = DeepLift(case.model, **rule, dtype=dtype, compile=compiled)
     return explainer, explainer.attribute(case.x, case.ref, case.target, per_reference=True, layer=layer)
 
 
@@ -72,6 +77,18 @@ def test_there_are_nineteen_golden_cases(oracle: ModuleType) -> None:
     assert len(GOLDEN) == 19
     assert len(CONVENTION) == 1
     assert len(QUIRK) == 3
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize(
+    "compiled", [False, pytest.param(True, marks=[pytest.mark.compiles, pytest.mark.zoo])]
+)
+def test_golden_in_bfloat16(oracle: ModuleType, name: str, compiled: bool) -> None:
+    """By correlation over all pairs of a case: numbers of eight bits keep the contributions' proportions."""
+    case, item, stored = oracle.load(name, dtype=torch.float32), oracle.entry(name), oracle.arrays(name)
+    _, result = explain(case, item, dtype=torch.bfloat16, compiled=compiled)
+    both = [result.contributions.double().flatten(), torch.from_numpy(stored["contributions"]).flatten()]
+    assert torch.corrcoef(torch.stack(both))[0, 1] >= 0.999
 
 
 def _compiled(name: str) -> Any:

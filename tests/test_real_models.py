@@ -80,6 +80,30 @@ def test_precisions_agree_and_rules_differ_where_a_dense_layer_is_hidden(scored)
         assert np.array_equal(single, rescale) == (model == ACCEPTOR)
 
 
+def correlations_of_bfloat16(case, shared, folder):
+    """With float32, of the contributions of the observed bases: one for each sequence."""
+    found = [
+        real.score(case, shared, folder, real.RULES[0], precision).observed
+        for precision in ("float32", "bfloat16")
+    ]
+    return real.correlations(*found)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_bfloat16_follows_float32(shared, tmp_path, model):
+    found = correlations_of_bfloat16(CASES[model], shared, tmp_path)
+    assert found.min() >= 0.999
+    assert np.median(found) >= 0.9999
+
+
+def test_bfloat16_is_noisier_on_other_sequences_than_a_model_is_for(shared, tmp_path):
+    """A model of MafK on peaks of CTCF: what docs/performance.md says of them."""
+    (case,) = (case for case in real.CASES if case.model == JANGGU and not case.perturb)
+    found = correlations_of_bfloat16(case, shared, tmp_path)
+    assert found.min() >= 0.98
+    assert np.median(found) >= 0.998
+
+
 # ---- the bases that matter
 
 
