@@ -37,11 +37,10 @@ class Behind:
 
     def hand_on(self, work: Callable[..., None], *arguments: Any) -> None:
         """Have this done when its turn comes; waits for room first."""
-        while len(self._pending) >= self._at_most:
-            self._pending.popleft().result()
+        self.wait(self._at_most - 1)
         self._pending.append(self._thread.submit(work, *arguments))
 
-    def wait(self) -> None:
-        """Until all is done."""
-        while self._pending:
+    def wait(self, left: int = 0) -> None:
+        """Until all is done, or all but so many pieces of work."""
+        while len(self._pending) > left:
             self._pending.popleft().result()

@@ -138,6 +138,7 @@ class Job:
         found = self._explained.score(item.batch.sequences, item.references)
         for scores in found:
             _check_finite(self._options, item.batch, scores)
+        # Not the whole item: its references need not stay in memory for so long.
         self._keeper.hand_on(self._keep, item.number, item.batch, found, item.identical)
         return [
             {

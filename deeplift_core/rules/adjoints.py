@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.graph import Node, Ref
+from deeplift_core.rules.base import permuted_back
 
 aten = torch.ops.aten
 # (node, shape of its source, m of its output) -> m of the source
@@ -33,7 +34,7 @@ def _argument(node: Node, place: int, default: Any) -> Any:
 
 def _permute(node: Node, shape: torch.Size, m: Tensor) -> Tensor:
     order = [axis % len(shape) for axis in node.args[1]]
-    return m.permute(sorted(range(len(order)), key=order.__getitem__))
+    return permuted_back(m, order)
 
 
 def _slice(node: Node, shape: torch.Size, m: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ how the parts come from its inputs to its output.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
@@ -139,6 +139,11 @@ def quotient(change: Tensor, by: Tensor, above: Tensor, limit: Tensor, noise: Te
     takes_limit = torch.minimum(unexplained, above).le_(0)
     limited = where_positive(takes_limit, limit)
     return where_positive(takes_limit.neg_().add_(1), change / by).add_(limited)
+
+
+def permuted_back(value: Tensor, order: Sequence[int]) -> Tensor:
+    """Undo ``permute(order)``."""
+    return value.permute(sorted(range(len(order)), key=order.__getitem__))
 
 
 def sum_to_shape(value: Tensor, shape: torch.Size) -> Tensor:

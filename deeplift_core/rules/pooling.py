@@ -24,6 +24,7 @@ from deeplift_core.rules.base import (
     Sent,
     Walk,
     difference,
+    permuted_back,
     scaled_multipliers,
     sum_to_shape,
     where_positive,
@@ -78,7 +79,7 @@ def _gathered(value: Tensor, at: Tensor) -> Tensor:
     """
     order = _in_memory(at)
     found = value.permute(order).gather(order.index(at.dim() - 1), at.permute(order))
-    return found.permute(sorted(range(at.dim()), key=order.__getitem__))
+    return permuted_back(found, order)
 
 
 def routes_of_maxima(
@@ -204,8 +205,7 @@ class MaxOverAxes(Maximum):
     def unflatten(self, value: Tensor, shape: torch.Size) -> Tensor:
         """Undo the join and the permutation."""
         order = [*self._others, *self._axes]
-        inverse = sorted(range(len(order)), key=order.__getitem__)
-        return value.reshape([shape[axis] for axis in order]).permute(inverse)
+        return permuted_back(value.reshape([shape[axis] for axis in order]), order)
 
     def positions(self, values: Any) -> Tensor:
         """First of the largest."""
