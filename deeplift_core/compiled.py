@@ -14,6 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map
 
 from deeplift_core.errors import CompileError
+from deeplift_core.kernels import erf_as_is
 from deeplift_core.steps import LayerScores, Steps, Task
 
 aten = torch.ops.aten
@@ -121,8 +122,20 @@ def _in_double(total: Callable[..., Tensor]) -> Callable[..., Any]:
 _IN_DOUBLE = {total: _in_double(total) for total in (aten.sum.dim_IntList, aten.mean.dim)}
 
 
+def _erf(x: Tensor) -> Any:
+    return erf_as_is(x) if x.device.type == "cpu" else NotImplemented
+
+
 def _trace(step: Callable[..., Any]) -> Callable[..., fx.GraphModule]:
-    return make_fx(step, decomposition_table=_IN_DOUBLE)
+    def traced(*args: Any) -> fx.GraphModule:
+        found = make_fx(step, decomposition_table={**_IN_DOUBLE, aten.erf.default: _erf})(*args)
+        # What could be viewed while tracing may lie in another order of memory once it is compiled.
+        for node in found.graph.find_nodes(op="call_function", target=aten.view.default):
+            node.target = aten.reshape.default
+        found.recompile()
+        return found
+
+    return traced
 
 
 def _apart(values: Any) -> Any:

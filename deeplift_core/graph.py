@@ -125,7 +125,7 @@ def converted(value: Any, dtype: torch.dtype) -> Any:
     return value
 
 
-def _converted_node(node: Node, dtype: torch.dtype) -> Node:
+def converted_node(node: Node, dtype: torch.dtype) -> Node:
     args, values = converted(node.args, dtype), converted(tuple(node.kwargs.values()), dtype)
     kwargs = dict(zip(node.kwargs, values, strict=True))
     return replace(node, args=args, kwargs=kwargs, dtype=converted(node.dtype, dtype))
@@ -176,7 +176,7 @@ class Graph:
 
     def convert(self, start: int, dtype: torch.dtype) -> None:
         """Give the nodes from ``start`` on another precision."""
-        self.nodes[start:] = [_converted_node(node, dtype) for node in self.nodes[start:]]
+        self.nodes[start:] = [converted_node(node, dtype) for node in self.nodes[start:]]
 
     @property
     def constants(self) -> list[Tensor]:

@@ -10,10 +10,11 @@ from deeplift_core.advice import advice_on
 from deeplift_core.errors import OptionError, UnsupportedOpsError
 from deeplift_core.graph import Graph, Node
 from deeplift_core.rule_names import PRESETS, ActivationRule, check_activation_rule
-from deeplift_core.rules.activation import Activation, Formula
+from deeplift_core.rules.activation import Activation
 from deeplift_core.rules.base import Multipliers, NoRuleError, Rule, Sent, Walk
 from deeplift_core.rules.complex_numbers import ComplexPiece
 from deeplift_core.rules.elementwise import Affine, affine_terms, is_elementwise
+from deeplift_core.rules.formula import Formula
 from deeplift_core.rules.interaction import Interaction
 from deeplift_core.rules.linear import LinearRule
 from deeplift_core.rules.pooling import LargerOfTwo, Maximum, larger_of_two

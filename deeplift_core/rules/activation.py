@@ -5,15 +5,14 @@ or x * Phi(x) written out give the same scores. Its formula is evaluated by runn
 operations again on other values of the source.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import cached_property
-from typing import ClassVar, NamedTuple
+from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from deeplift_core.graph import Graph, Node, call
+from deeplift_core.graph import Graph, Node
 from deeplift_core.rule_names import ActivationRule
 from deeplift_core.rules.base import (
     Multipliers,
@@ -21,202 +20,12 @@ from deeplift_core.rules.base import (
     Rule,
     Sent,
     Walk,
-    as_number,
-    beyond,
     quotient,
     resolution,
     scaled_multipliers,
     sum_to_shape,
 )
-
-aten = torch.ops.aten
-
-# Bounded slope on all reals whatever their constants: no need to look.
-_TAME = {
-    "relu", "leaky_relu", "_prelu_kernel", "elu", "celu", "sigmoid", "tanh", "softplus", "gelu", "silu",
-    "mish", "hardtanh", "clamp", "clamp_min", "clamp_max", "hardsigmoid", "abs", "erf", "sin", "cos",
-}  # fmt: skip
-
-
-# Dense enough below 1e3 to see what an exponential does before it overflows.
-_FAR = tuple(10.0 * 2**step for step in range(7)) + tuple(10.0**power for power in range(3, 7))
-_PROBES = (*(step / 2 for step in range(-20, 21)), *(sign * far for far in _FAR for sign in (1, -1)))
-
-
-def _has_pole(node: Node) -> bool:
-    """Whether the operation divides by its argument; quotients are recorded through the reciprocal."""
-    exponent = node.args[1] if node.op_name == "pow" else 0
-    return node.op_name in ("reciprocal", "rsqrt") or (isinstance(exponent, (int, float)) and exponent < 0)
-
-
-class _Traits(NamedTuple):
-    """What a formula does far from where it was recorded.
-
-    Attributes
-    ----------
-    linear_growth : bool
-        Whether it is defined on all reals and bounded by a multiple of abs(x).
-    overflows : bool
-        Whether the way it is written overflows far out, although the function itself may not.
-    derivative_breaks : bool
-        Whether autograd gives no finite derivative somewhere where the value is finite.
-    """
-
-    linear_growth: bool
-    overflows: bool
-    derivative_breaks: bool
-
-
-class Formula:
-    """The function y = f(x) that a piece of the graph computes from one source.
-
-    Parameters
-    ----------
-    graph : Graph
-        The recorded graph.
-    source, output : int
-        The nodes that hold x and y.
-    body : sequence of int
-        The nodes between them, in order, ``output`` last.
-    """
-
-    def __init__(self, graph: Graph, source: int, output: int, body: Sequence[int]) -> None:
-        nodes = [graph.nodes[index] for index in body]
-        # What a model cuts off from its training is a part of the function all the same.
-        self._nodes = [replace(n, op=aten.alias.default) if n.op is aten.detach.default else n for n in nodes]
-        self._source = source
-        self._output = output
-        self._rank = len(graph.nodes[source].shape)
-        self._output_shape = graph.nodes[output].shape
-        self._dtype = graph.nodes[source].dtype  # a mask or a count, perhaps
-
-    def __call__(self, value: Tensor, watch: Callable[[Node, Tensor, Tensor], None] | None = None) -> Tensor:
-        """f, elementwise; ``watch`` sees the first argument and the result of every operation."""
-        values = {self._source: value if self._dtype.is_floating_point else value.to(self._dtype)}
-        for node in self._nodes:
-            values[node.index] = call(node, values.__getitem__)
-            if watch:
-                watch(node, values[node.refs()[0]], values[node.index])
-        result: Tensor = as_number(values[self._output], value.dtype)
-        return result
-
-    @property
-    def is_relu(self) -> bool:
-        """Whether it is one call of ReLU."""
-        return len(self._nodes) == 1 and self._nodes[0].op_name == "relu"
-
-    def derivative(self, value: Tensor) -> Tensor:
-        """f' at ``value``; at a kink what autograd takes (0 for ReLU at 0), 0 where there is none.
-
-        A function of a mask or a count has none.
-        """
-        if not self._dtype.is_floating_point:
-            return torch.zeros(self._output_shape, dtype=value.dtype, device=value.device)
-        if self.is_relu:
-            return (value > 0).to(value.dtype)
-        if len(self._nodes) == 1 and self._nodes[0].op_name in _DERIVATIVES:
-            return _DERIVATIVES[self._nodes[0].op_name](self._nodes[0], value)
-        slope = self._autograd(value.expand(self._output_shape))
-        if not self._traits.derivative_breaks:
-            return slope
-        step = value.abs().clamp(min=1) * torch.finfo(value.dtype).eps ** (1 / 3)
-        slope = torch.where(slope.isfinite(), slope, (self(value + step) - self(value - step)) / (2 * step))
-        return torch.where(slope.isfinite(), slope, 0)
-
-    def _autograd(self, value: Tensor) -> Tensor:
-        with torch.enable_grad():
-            point = value.detach().clone().requires_grad_()
-            output = self(point)
-            if not output.requires_grad:  # piecewise constant, such as a comparison
-                return torch.zeros_like(output)
-            return torch.autograd.grad(output.sum(), point)[0]
-
-    def derivative_from_right(self, value: Tensor) -> Tensor:
-        """f' just above ``value``, where one-sided derivatives differ."""
-        info = torch.finfo(value.dtype)
-        return self.derivative(value + (value.abs() * info.eps).clamp(min=info.tiny))
-
-    @property
-    def grows_at_most_linearly(self) -> bool:
-        """Whether f is defined on all reals with |f(x)| / |x| bounded, tried up to 1e6.
-
-        RevealCancel evaluates f outside the interval between reference and input, so exp, log, powers
-        and reciprocals must not get it.
-        """
-        return self._traits.linear_growth
-
-    @property
-    def overflows(self) -> bool:
-        """Whether f as it is written may be infinite where the function is not: log(1 + exp(x))."""
-        return self._traits.overflows
-
-    @cached_property
-    def _traits(self) -> _Traits:
-        if not self._dtype.is_floating_point:
-            return _Traits(linear_growth=False, overflows=False, derivative_breaks=False)
-        if len(self._nodes) == 1 and self._nodes[0].op_name in _TAME:
-            return _Traits(linear_growth=True, overflows=False, derivative_breaks=False)
-        grows, overflows, breaks = False, False, False
-        largest: dict[float, float] = {}
-        signs: dict[int, set[float]] = {}
-        for probe in _PROBES:
-            value, undefined = self._probe(probe, signs)
-            if value.isfinite().all():
-                largest[probe] = float(value.abs().max())
-                breaks = breaks or ((probe == 0 or abs(probe) > 10) and self._breaks(probe, value.shape))
-            else:
-                overflows = True
-                grows = grows or undefined or abs(probe) <= 4
-        from_where = 1 if overflows else 1e3  # where it overflows, only nearer by can be seen how it grows
-        grows = grows or any(y > 1e3 * abs(x) for x, y in largest.items() if abs(x) >= from_where)
-        pole = any({-1.0, 1.0} <= found or 0.0 in found for found in signs.values())
-        return _Traits(not (grows or pole), overflows, breaks)
-
-    def _probe(self, probe: float, signs: dict[int, set[float]]) -> tuple[Tensor, bool]:
-        """f(probe), and whether it is undefined there rather than too large on the way.
-
-        Adds to ``signs`` those of what operations with a pole divide by: both signs, or 0, are a pole.
-        """
-        first: list[bool] = []
-
-        def watch(node: Node, argument: Tensor, result: Tensor) -> None:
-            if _has_pole(node) and not argument.isnan().any():
-                signs.setdefault(node.index, set()).update(float(x.sign()) for x in argument.aminmax())
-            if result.is_floating_point() and not result.isfinite().all():
-                first.append(bool(result.isnan().any()))
-
-        value = self(self._point(probe), watch)
-        return value, bool(first and first[0])
-
-    def _breaks(self, probe: float, shape: torch.Size) -> bool:
-        return not bool(self._autograd(self._point(probe).expand(shape)).isfinite().all())
-
-    def _point(self, probe: float) -> Tensor:
-        return torch.full((1,) * self._rank, probe, dtype=self._dtype, device=self._device)
-
-    @property
-    def _device(self) -> torch.device:
-        tensors = (arg for node in self._nodes for arg in node.args if isinstance(arg, Tensor))
-        return next((tensor.device for tensor in tensors), torch.device("cpu"))
-
-
-def _of_gelu(node: Node, value: Tensor) -> Tensor:
-    slope: Tensor = aten.gelu_backward.default(_ones(value), value, **node.kwargs)
-    return slope
-
-
-def _of_silu(node: Node, value: Tensor) -> Tensor:
-    del node
-    slope: Tensor = aten.silu_backward.default(_ones(value), value)
-    return slope
-
-
-def _ones(value: Tensor) -> Tensor:
-    return value.new_ones(()).expand(value.shape)
-
-
-# Derivatives of common functions of one call; autograd would compute the function once more first.
-_DERIVATIVES = {"gelu": _of_gelu, "silu": _of_silu}
+from deeplift_core.rules.formula import Formula
 
 
 class Activation(Rule):
@@ -294,37 +103,38 @@ class Activation(Rule):
         return walk.x[here], walk.reference[here], walk.x[there], walk.reference[there]
 
     def _rescale(self, walk: Walk) -> Tensor:
-        """Delta y / Delta x; the derivative at the reference's input where Delta x is too small."""
+        """Delta y / Delta x; the mean derivative between reference and input where Delta x is too small."""
         if self.formula.is_relu:
             return slope_of_relu(walk.x[self.source], walk.reference[self.source])
         x, r, y, y0 = self._values(walk)
         delta = x - r
         # Where y is far from y0, so that this noise is too little, the quotient is as good as y itself.
-        above, noise = beyond(delta, resolution(r)), resolution(y0, units=2)
-        return quotient(y - y0, delta, above, self.formula.derivative(r), noise)
+        return quotient(y - y0, delta, self.formula.mean_slope(r, delta), self.formula.noise(y0))
 
     def _revealcancel(self, walk: Walk) -> tuple[Tensor, Tensor]:
-        """Multipliers y+/P and y-/Q; a part that counts as 0 gets the limit, from the right."""
+        """Multipliers y+/P and y-/Q; a part that is too small gets the limit, from the right."""
         x, r, y, y0 = self._values(walk)
         f = self.formula
         rise, fall = walk.parts(self.source)
         with_rise, with_fall = r + rise, r + fall
         f_rise = f(with_rise)
         smallest = resolution(x, r, with_rise, with_fall)
-        slope_above = f.derivative_from_right
+
+        slope = partial(f.mean_slope, from_right=True)
         if self.rule == "revealcancel":
-            f_fall, slope = f(with_fall), slope_above(r)
+            f_fall = f(with_fall)
             gained, lost = (f_rise - y0 + y - f_fall) / 2, (f_fall - y0 + y - f_rise) / 2
-            limit_rise, limit_fall = ((slope + slope_above(value)) / 2 for value in (with_fall, with_rise))
+            limit_rise = (slope(r, rise) + slope(with_fall, rise)) / 2
+            limit_fall = (slope(r, fall) + slope(with_rise, fall)) / 2
         else:
             gained, lost = f_rise - y0, y - f_rise
-            limit_rise, limit_fall = slope_above(r), slope_above(with_rise)
-        noise = resolution(y, y0, f_rise, units=2)
-        to_rise = quotient(gained, rise, beyond(rise, smallest), limit_rise, noise)
-        to_fall = quotient(lost, fall, beyond(fall, smallest), limit_fall, noise)
+            limit_rise, limit_fall = slope(r, rise), slope(with_rise, fall)
+        noise = f.noise(y, y0, f_rise)
+        to_rise = torch.where(rise > smallest, quotient(gained, rise, limit_rise, noise), limit_rise)
+        to_fall = torch.where(-fall > smallest, quotient(lost, fall, limit_fall, noise), limit_fall)
         if f.overflows:  # beyond what can be evaluated: Rescale, which stays between reference and input
-            finite, slope = to_rise.isfinite() & to_fall.isfinite(), self._rescale(walk)
-            return torch.where(finite, to_rise, slope), torch.where(finite, to_fall, slope)
+            finite, rescaled = to_rise.isfinite() & to_fall.isfinite(), self._rescale(walk)
+            return torch.where(finite, to_rise, rescaled), torch.where(finite, to_fall, rescaled)
         return to_rise, to_fall
 
 

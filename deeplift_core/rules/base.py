@@ -94,10 +94,10 @@ def scaled_multipliers(m: Multipliers, factor: Tensor | float) -> Multipliers:
 
 
 # How many eps of the magnitude a difference may be and still count as rounding.
-_UNITS = 8.0
+UNITS = 8.0
 
 
-def resolution(*values: Tensor, units: float = _UNITS) -> Tensor:
+def resolution(*values: Tensor, units: float = UNITS) -> Tensor:
     """How small a difference of these values counts as 0: some eps times the largest magnitude."""
     largest = values[0].abs()
     for value in values[1:]:
@@ -114,11 +114,6 @@ def where_positive(condition: Tensor, value: Tensor) -> Tensor:
     return chosen
 
 
-def beyond(delta: Tensor, rounding: Tensor) -> Tensor:
-    """How far the size of ``delta`` is above ``rounding``: not above 0 where it counts as none."""
-    return delta.abs().sub_(rounding)
-
-
 def difference(x: Tensor, reference: Tensor) -> Tensor:
     """Difference-from-reference, exactly 0 where it is no larger than rounding.
 
@@ -128,17 +123,16 @@ def difference(x: Tensor, reference: Tensor) -> Tensor:
     return delta - where_positive(resolution(reference).sub_(delta.abs()), delta)
 
 
-def quotient(change: Tensor, by: Tensor, above: Tensor, limit: Tensor, noise: Tensor) -> Tensor:
-    """``change / by``, or its limit where ``above`` <= 0 or ``by`` is too small for the quotient to be right.
+def quotient(change: Tensor, by: Tensor, limit: Tensor, noise: Tensor) -> Tensor:
+    """``change / by``, or its limit where ``by`` is too small for the quotient to be right.
 
-    Too small is where the limit gives the change to within the noise of the values it is the difference of:
+    That is where the limit gives the change to within the noise of the values it is the difference of:
     sigmoid(1e-3) and sigmoid(1e-3 + 1e-8) differ by one unit of rounding or by none, which is no slope.
     """
     unexplained = torch.addcmul(change, limit, by, value=-1).abs_().sub_(noise)
-    # Numbers 0 and 1: faster than masks.
-    takes_limit = torch.minimum(unexplained, above).le_(0)
-    limited = where_positive(takes_limit, limit)
-    return where_positive(takes_limit.neg_().add_(1), change / by).add_(limited)
+    exact = where_positive(unexplained, change / by)
+    # Numbers 0 and 1: faster than a mask.
+    return where_positive(unexplained.le_(0), limit).add_(exact)
 
 
 def permuted_back(value: Tensor, order: Sequence[int]) -> Tensor:

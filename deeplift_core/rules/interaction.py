@@ -61,14 +61,14 @@ class Interaction(Rule):
         ]
         values = {coalition: self._at(walk, coalition) for coalition in coalitions}
         slopes = {coalition: self._slopes(walk, coalition) for coalition in coalitions}
-        noise = resolution(values[frozenset()], values[frozenset(self.sources)], units=2)
+        noise = resolution(values[frozenset()], values[frozenset(self.sources)])
         gains = self._gains(values)
         for source in self.sources:
             gain, limit = gains[source], torch.zeros_like(fresh)
             for weight, others in self._weighted(source):
                 limit = limit + weight * slopes[others][source]
             delta = walk.delta(source)
-            multiplier = quotient(gain, delta, delta.abs(), limit, noise)
+            multiplier = torch.where(delta == 0, limit, quotient(gain, delta, limit, noise))
             shape = self.graph.nodes[source].shape
             yield source, Multipliers.same(sum_to_shape(fresh * multiplier, shape))
 
