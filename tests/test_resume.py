@@ -286,9 +286,9 @@ def test_a_damaged_piece_is_made_again(expected: dict[str, Any], how: str) -> No
 
 @pytest.fixture
 def small_disc() -> Iterator[Path]:
-    """A disc of its own, too small for the results."""
+    """A disc of its own, too small for all batches."""
     Path("small").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "small"]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", "small"]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a file system in memory is not allowed here")
     yield Path("small")
@@ -300,6 +300,7 @@ def test_a_full_disc_keeps_what_is_finished(expected: dict[str, Any], small_disc
     assert outcome.code == 1
     assert "output small/a.h5 cannot be written: No space left on device" in outcome.err
     finished = len(list(Path("small/.a.h5.pieces").glob("*.npz")))
+    assert 0 < finished < RECORDS // ROWS
     assert f"{finished} finished batches are kept" in outcome.err
     subprocess.run(["mount", "-o", "remount,size=10m", "small"], check=True)
     assert f"from {ROWS * finished} sequences" in score(*words("small/a.h5")[1:]).out

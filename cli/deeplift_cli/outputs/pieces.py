@@ -2,7 +2,9 @@
 
 An HDF5 file that is open for writing is lost when its process is killed. A piece is written under another
 name, brought to the disc and renamed, so that it is there as a whole or not at all, whatever happens.
-Pieces are zip archives of arrays (`numpy.load` opens them), whose checksums tell a damaged one.
+Pieces are zip archives of arrays (`numpy.load` opens them), whose checksums tell a damaged one. Each array
+costs about as much as compressing a sequence, so there are three: ``head``, JSON; ``rows``, a record of the
+numbers of each sequence; and ``content``, the compressed chunks one after the other.
 """
 
 import errno
@@ -11,6 +13,7 @@ import os
 import re
 import zipfile
 import zlib
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +61,23 @@ class Pieces:
         OSError
             If it could not be written; it is then not there.
         """
-        regions = [[getattr(region, key) for key in Region.__slots__] for region in batch.regions]
-        arrays: dict[str, npt.NDArray[Any]] = {
-            "digest": np.frombuffer(digest, np.uint8),
-            "regions": np.frombuffer(json.dumps(regions).encode(), np.uint8),
+        head = {
+            "digest": digest.hex(),
+            "regions": [[getattr(region, key) for key in Region.__slots__] for region in batch.regions],
+            "sizes": {name: [len(chunk) for chunk in batch.chunks[name]] for name in WIDE},
         }
-        for name, chunks in batch.chunks.items():
-            arrays[f"{name}.sizes"] = np.array([len(chunk) for chunk in chunks])
-            arrays[name] = np.frombuffer(b"".join(chunks), np.uint8)
+        arrays = {
+            "head": np.frombuffer(json.dumps(head).encode(), np.uint8),
+            "rows": _rows(batch),
+            "content": np.frombuffer(
+                b"".join(chunk for name in WIDE for chunk in batch.chunks[name]), np.uint8
+            ),
+        }
         final = self.path(number)
         temporary = final.with_suffix(".part")
         try:
             with temporary.open("wb") as file:
-                np.savez(file, **arrays, **batch.numbers)  # type: ignore[arg-type]
+                np.savez(file, **arrays)  # type: ignore[arg-type]
             to_disc(temporary)
             os.replace(temporary, final)
         except BaseException:
@@ -87,12 +94,12 @@ class Pieces:
             The piece is removed then, so that its batch counts as not done.
         """
         with _Piece(self, number) as piece:
-            chunks = {name: _cut(piece[name].tobytes(), piece[f"{name}.sizes"]) for name in WIDE}
-            regions = [Region(*fields) for fields in json.loads(piece["regions"].tobytes())]
-            batch = PackedBatch(regions, chunks, _numbers(piece))
-            if {len(values) for values in batch.numbers.values()} != {len(regions)}:
+            head = _head(piece)
+            regions = [Region(*fields) for fields in head["regions"]]
+            rows = piece["rows"]
+            if len(rows) != len(regions):
                 raise ValueError("arrays of different lengths")
-            return batch
+            return PackedBatch(regions, _cut(piece["content"].tobytes(), head["sizes"]), _numbers(rows))
 
     def summary(self, number: int) -> tuple[bytes, dict[str, npt.NDArray[Any]]]:
         """A batch's digest and its small arrays, without its scores.
@@ -103,7 +110,7 @@ class Pieces:
             As `load`.
         """
         with _Piece(self, number) as piece:
-            return piece["digest"].tobytes(), _numbers(piece)
+            return bytes.fromhex(_head(piece)["digest"]), _numbers(piece["rows"])
 
     def drop(self, number: int) -> None:
         """Forget a batch."""
@@ -141,12 +148,29 @@ class _Piece:
         raise DamagedPieceError(f"{self._path} is damaged ({error})") from error
 
 
-def _numbers(piece: Any) -> dict[str, npt.NDArray[Any]]:
-    return {name: piece[name] for name in NUMBERS}
+def _rows(batch: PackedBatch) -> npt.NDArray[Any]:
+    kinds = [(name, values.dtype, values.shape[1:]) for name, values in batch.numbers.items()]
+    rows = np.empty(len(batch.regions), kinds)
+    for name, values in batch.numbers.items():
+        rows[name] = values
+    return rows
 
 
-def _cut(content: bytes, sizes: npt.NDArray[np.int64]) -> list[bytes]:
-    ends = np.cumsum(sizes)
-    if int(sizes.sum()) != len(content):
+def _head(piece: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(piece["head"].tobytes())
+    return found
+
+
+def _numbers(rows: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+    return {name: np.ascontiguousarray(rows[name]) for name in NUMBERS}
+
+
+def _cut(content: bytes, sizes: dict[str, list[int]]) -> dict[str, list[bytes]]:
+    """The chunks of each wide dataset."""
+    if sum(map(sum, sizes.values())) != len(content):
         raise ValueError("chunks of other sizes")
-    return [content[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    ends = accumulate(size for name in WIDE for size in sizes[name])
+    return {
+        name: [content[end - size : end] for size, end in zip(sizes[name], ends, strict=False)]
+        for name in WIDE
+    }
