@@ -143,6 +143,12 @@ def mmsplice() -> nn.Module:
     )  # fmt: skip
 
 
+def _give_weights_of_he(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, (nn.Conv1d, nn.Linear)):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+
 # Sequences that batch norms take their statistics from.
 _NORM_ROWS = 16
 
@@ -156,14 +162,17 @@ class Case:
     sequences: int
 
     def model(self) -> nn.Module:
-        """With the same weights every time, and batch norms as training leaves them.
+        """With the same weights every time, and values of the size that they have in a trained model.
 
-        They hold the mean and variance of what reaches them, here from random sequences, so that values have
-        the size that they have in a trained model and the output depends on the input.
+        Batch norms hold the mean and variance of what reaches them, here from random sequences. A model
+        without any has He's weights: with torch's own, values shrink from layer to layer until the output
+        hardly depends on the input, and pairs miss summation-to-delta that trained models' do not.
         """
         with torch.random.fork_rng():
             torch.manual_seed(0)
             model = self.make()
+            if not any(isinstance(module, nn.BatchNorm1d) for module in model.modules()):
+                _give_weights_of_he(model)
             for module in model.modules():
                 if isinstance(module, nn.BatchNorm1d):
                     module.momentum = None  # the plain mean over what follows
@@ -178,7 +187,7 @@ CASES = {
     "Basset": Case(basset, 600, 16),
     "DeepSEA": Case(deepsea, 1000, 32),
     "SpliceAI-like": Case(spliceai, 5000, 2),
-    "Enformer-like, small": Case(enformer, 2048, 4),
+    "Enformer-like, small": Case(enformer, 2048, 8),
     "MMSplice-like, tiny": Case(mmsplice, 53, 256),
 }
 

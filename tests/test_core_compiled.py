@@ -13,7 +13,8 @@ from deeplift_core import CompileError, DeepLift
 # kernels that the compiler would replace, values that it lays out in another order.
 BY_DEFAULT = {
     "relu_module", "glu", "attention_written_out", "layer_norm", "pool_max_overlapping", "act_gelu",
-    "sorted_features", "select_where_other", "residual_inplace", "control_track", "pool_noisy_or", "act_erf", "act_pow_base",
+    "sorted_features", "select_where_other", "residual_inplace", "control_track", "pool_noisy_or",
+    "pool_max_pairs", "act_erf", "act_pow_base",
 }  # fmt: skip
 ALL = [pytest.param(name, marks=() if name in BY_DEFAULT else (pytest.mark.zoo,)) for name in ENTRIES]
 

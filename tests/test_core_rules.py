@@ -298,7 +298,7 @@ def test_a_tie_but_for_rounding_is_a_tie() -> None:
     r = torch.tensor(
         [[[[5.0 + ulp, 5.0, 1.0]], [[5.0, 5.0, 1.0]], [[5.0, 5.0 + ulp, 1.0]]]], dtype=torch.float64
     )
-    for pool in (nn.MaxPool1d(3), nn.AdaptiveMaxPool1d(1)):
+    for pool in (nn.MaxPool1d(3), nn.AdaptiveMaxPool1d(1), nn.MaxPool1d(2)):
         model = nn.Sequential(pool, nn.Flatten())
         found = DeepLift(model).attribute(x, r, per_reference=True).contributions[0, :, 0]
         torch.testing.assert_close(

@@ -198,8 +198,9 @@ class Formula:
         points = near.reshape(-1, *(1,) * (self._rank - 1))
         found, exact = self(points).double(), self._in_double()(points.double())
         beyond = (found - exact).abs() - _USUAL * torch.finfo(self._dtype).eps * exact.abs()
-        # Not the very largest: a step, such as floor(3 x), may lie on the other side of a point.
-        return 2 * max(0.0, float(beyond.nan_to_num(0, 0).flatten().quantile(0.995)))
+        # Not the very largest: a step, such as floor(3 x), may lie on the other side of a point. Twice as much
+        # between points, and for each of two values.
+        return 4 * max(0.0, float(beyond.nan_to_num(0, 0).flatten().quantile(0.995)))
 
     @property
     def _varies_along_first_axis(self) -> bool:

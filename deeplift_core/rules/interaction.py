@@ -42,8 +42,8 @@ _Coalition = frozenset[int]
 class Interaction(Rule):
     """The Shapley values of an elementwise function of two to four quantities.
 
-    Where a quantity's Delta counts as 0, its multiplier is what phi / Delta tends to: the mean of the
-    derivatives with the same weights (0 for masks, and where there is no finite derivative).
+    Where a quantity's Delta is too small, its multiplier is what phi / Delta tends to: the mean of the
+    derivatives at both ends with the same weights (0 for masks, and where there is no finite derivative).
     """
 
     label: ClassVar[str] = "interaction"
@@ -66,7 +66,8 @@ class Interaction(Rule):
         for source in self.sources:
             gain, limit = gains[source], torch.zeros_like(fresh)
             for weight, others in self._weighted(source):
-                limit = limit + weight * slopes[others][source]
+                both = slopes[others][source] + slopes[others | {source}][source]
+                limit = limit + weight / 2 * both
             delta = walk.delta(source)
             multiplier = torch.where(delta == 0, limit, quotient(gain, delta, limit, noise))
             shape = self.graph.nodes[source].shape

@@ -96,15 +96,30 @@ def routes_of_maxima(
     at_x, at_r : int64 Tensor [..., W]
         Their positions.
     """
+    to_x, to_r, delta = shares_of_maxima(top_x, top_r, _gathered(r, at_x), _gathered(x, at_r))
+    return Routes(at_x, at_r, to_x, to_r, delta)
+
+
+def shares_of_maxima(top_x: Tensor, top_r: Tensor, old: Tensor, new: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What goes to the maxima's positions, and the maxima's difference-from-reference; see `Routes`.
+
+    Parameters
+    ----------
+    top_x, top_r : Tensor
+        The maxima.
+    old : Tensor
+        The reference's values where the input has its maxima.
+    new : Tensor
+        The input's values where the reference has its maxima.
+    """
     delta = difference(top_x, top_r)
-    old = _gathered(r, at_x)
     # How far the input's argmax was below the reference's maximum: 0 where it is the reference's argmax, too.
     below = difference(top_r, old)
     rose = where_positive(delta, delta / (top_x - old))
     # Whatever did not rise at an argmax that both share: it fell there, and Delta x is Delta y, or stayed.
     shared = (delta.clamp(min=0) + below).eq_(0)
-    fell = where_positive(torch.minimum(-delta, below), delta / (_gathered(x, at_r) - top_r))
-    return Routes(at_x, at_r, rose + shared, fell, delta)
+    fell = where_positive(torch.minimum(-delta, below), delta / (new - top_r))
+    return rose + shared, fell, delta
 
 
 class Maximum(Rule):
@@ -148,7 +163,6 @@ class Maximum(Rule):
         """The maxima's own axes brought into the same form."""
 
 
-@rule_for("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d")
 class MaxPool(Maximum):
     """Windowed maxima, overlapping, padded, dilated or adaptive; the kernel tells the argmax."""
 
@@ -178,6 +192,71 @@ class MaxPool(Maximum):
     def flat_maxima(self, value: Tensor) -> Tensor:
         """Join the spatial axes."""
         return self.flatten(value)
+
+
+class MaxOfPairs(MaxPool):
+    """Windows of two neighbours that do not overlap.
+
+    The larger of two is chosen, without positions: reading and adding at those takes twice as long.
+    """
+
+    @property
+    def saved(self) -> set[int]:
+        """No positions."""
+        return {self.node.index, self.source}
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """See the module's docstring."""
+        *shares, delta = walk.once(self.node.index, self._shares)
+        total = m.by_sign(delta)
+        sent = torch.zeros_like(walk.x[self.source])
+        for half, share in zip(self._halves(sent), shares, strict=True):
+            half.copy_(share * total)
+        return [(self.source, Multipliers.same(sent))]
+
+    def _shares(self, walk: Walk) -> tuple[Tensor, Tensor, Tensor]:
+        """What the first and the second of each pair get of its maximum's multiplier; the latter's Delta."""
+        x, r = (self._halves(side[self.source]) for side in (walk.x, walk.reference))
+        second_x, second_r = ((second - first).gt_(0) for first, second in (x, r))  # numbers 0 and 1
+        maxima = walk.x[self.node.index], walk.reference[self.node.index]
+        to_x, to_r, delta = shares_of_maxima(*maxima, _chosen(second_x, *r), _chosen(second_r, *x))
+        to_second = where_positive(second_x, to_x).add_(where_positive(second_r, to_r))
+        return to_x.add_(to_r).sub_(to_second), to_second, delta
+
+    def _halves(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The first of each pair, and the second."""
+        end = 2 * self.node.shape[-1]
+        return value[..., 0:end:2], value[..., 1:end:2]
+
+
+def _chosen(second: Tensor, first_value: Tensor, second_value: Tensor) -> Tensor:
+    """The second value where ``second`` is 1, the first where it is 0."""
+    return where_positive(1 - second, first_value).add_(where_positive(second, second_value))
+
+
+@rule_for("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d")
+def max_pool(graph: Graph, node: Node) -> MaxPool:
+    """The rule for windowed maxima."""
+    _, kernel = values_of(graph, node)
+    return (MaxOfPairs if _is_of_pairs(graph.nodes[kernel]) else MaxPool)(graph, node)
+
+
+def _is_of_pairs(kernel: Node) -> bool:
+    """Whether windows are pairs along the last axis, one after the other."""
+    if kernel.op_name != "max_pool2d_with_indices" or kernel.kwargs:
+        return False
+    size, stride, padding, dilation, *ceil_mode = (*kernel.args[1:], *_POOL_DEFAULTS[len(kernel.args) - 1 :])
+    return (
+        list(size) == [1, 2]
+        and list(stride) in ([], [1, 2])
+        and not any(padding)
+        and set(dilation) == {1}
+        and not any(ceil_mode)
+    )
+
+
+# Of max_pool2d_with_indices: size (which has none), stride, padding, dilation, ceil_mode.
+_POOL_DEFAULTS: tuple[Any, ...] = ((), (), (0, 0), (1, 1), False)
 
 
 @rule_for("max", "amax")

@@ -23,6 +23,8 @@ def _pooled(pool: Function) -> nn.Module:
 
 _POOLS: dict[str, Function] = {
     "max_module": nn.MaxPool1d(3),
+    "max_pairs": nn.MaxPool1d(2),
+    "max_pairs_uneven": lambda x: F.max_pool1d(x[..., 1:], 2),
     "max_overlapping": nn.MaxPool1d(5, 2),
     "max_padded": nn.MaxPool1d(4, 3, padding=2),
     "max_ceil": nn.MaxPool1d(4, 3, ceil_mode=True),
