@@ -109,7 +109,7 @@ class Activation(Rule):
         x, r, y, y0 = self._values(walk)
         delta = x - r
         # Where y is far from y0, so that this noise is too little, the quotient is as good as y itself.
-        return quotient(y - y0, delta, self.formula.mean_slope(r, delta), self.formula.noise(y0))
+        return quotient(y - y0, delta, self.formula.mean_slope(r, delta), self.formula.noise(delta, y0))
 
     def _revealcancel(self, walk: Walk) -> tuple[Tensor, Tensor]:
         """Multipliers y+/P and y-/Q; a part that is too small gets the limit, from the right."""
@@ -129,9 +129,9 @@ class Activation(Rule):
         else:
             gained, lost = f_rise - y0, y - f_rise
             limit_rise, limit_fall = slope(r, rise), slope(with_rise, fall)
-        noise = f.noise(y, y0, f_rise)
-        to_rise = torch.where(rise > smallest, quotient(gained, rise, limit_rise, noise), limit_rise)
-        to_fall = torch.where(-fall > smallest, quotient(lost, fall, limit_fall, noise), limit_fall)
+        rising, falling = (f.noise(part, y, y0, f_rise) for part in (rise, fall))
+        to_rise = torch.where(rise > smallest, quotient(gained, rise, limit_rise, rising), limit_rise)
+        to_fall = torch.where(-fall > smallest, quotient(lost, fall, limit_fall, falling), limit_fall)
         if f.overflows:  # beyond what can be evaluated: Rescale, which stays between reference and input
             finite, rescaled = to_rise.isfinite() & to_fall.isfinite(), self._rescale(walk)
             return torch.where(finite, to_rise, rescaled), torch.where(finite, to_fall, rescaled)

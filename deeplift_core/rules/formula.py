@@ -27,6 +27,9 @@ _USUAL = UNITS / 2
 # Where Gauss and Legendre's rule of two points looks between 0 and 1.
 _GAUSS = (0.5 - 12**-0.5, 0.5 + 12**-0.5)
 
+# Steps from which on lost digits do not matter.
+_SHORT = 0.1
+
 # Dense enough below 1e3 to see what an exponential does before it overflows.
 _FAR = tuple(10.0 * 2**step for step in range(7)) + tuple(10.0**power for power in range(3, 7))
 _PROBES = (*(step / 2 for step in range(-20, 21)), *(sign * far for far in _FAR for sign in (1, -1)))
@@ -140,11 +143,17 @@ class Formula:
         first, second = (slope(torch.add(start, step, alpha=place)) for place in _GAUSS)
         return torch.lerp(first, second, 0.5)
 
-    def noise(self, *values: Tensor) -> Tensor:
-        """By how much a difference of values of f may be wrong: some units of rounding, and lost digits."""
+    def noise(self, step: Tensor, *values: Tensor) -> Tensor:
+        """By how much a difference of values of f, a step apart, may be wrong.
+
+        Some units of rounding, and the digits that f loses. These count for short steps only: the quotient of
+        a longer one is right in spite of them, and keeps the sum exact, which is of what the model computes.
+        """
         # ReLU rounds nothing, only its argument was; in bfloat16 8 units would be 3 % of a value.
         rounding = resolution(*values, units=2 if self.is_relu else UNITS)
-        return rounding.add_(self._lost) if self._lost else rounding
+        if not self._lost:
+            return rounding
+        return rounding.add_(self._lost).add_(step.abs(), alpha=-self._lost / _SHORT)
 
     @property
     def grows_at_most_linearly(self) -> bool:
@@ -194,13 +203,14 @@ class Formula:
         if self._is_one_of(_TAME - {"gelu"}) or self._varies_along_first_axis:
             return 0.0
         # Many at once: torch computes single numbers by other code than whole vectors, which is more exact.
-        near = torch.linspace(-10, 10, 4099, dtype=self._dtype, device=self._device)
+        near = torch.linspace(-10, 10, 1 << 15, dtype=self._dtype, device=self._device)
         points = near.reshape(-1, *(1,) * (self._rank - 1))
         found, exact = self(points).double(), self._in_double()(points.double())
-        beyond = (found - exact).abs() - _USUAL * torch.finfo(self._dtype).eps * exact.abs()
-        # Not the very largest: a step, such as floor(3 x), may lie on the other side of a point. Twice as much
-        # between points, and for each of two values.
-        return 4 * max(0.0, float(beyond.nan_to_num(0, 0).flatten().quantile(0.995)))
+        eps, error = torch.finfo(self._dtype).eps, (found - exact).abs()
+        # A step, such as floor(3 x), may lie on the other side of a point; no lost digits are as much.
+        is_step = error > eps**0.5 * exact.nan_to_num(0, 0, 0).abs().max()
+        beyond = (error - _USUAL * eps * exact.abs()).masked_fill(is_step, 0)
+        return 2 * max(0.0, float(beyond.nan_to_num(0, 0).max()))  # both values may be off
 
     @property
     def _varies_along_first_axis(self) -> bool:

@@ -197,7 +197,7 @@ class MaxPool(Maximum):
 class MaxOfPairs(MaxPool):
     """Windows of two neighbours that do not overlap.
 
-    The larger of two is chosen, without positions: reading and adding at those takes twice as long.
+    The larger of two is chosen, without positions, which compiled code reads and adds at one by one.
     """
 
     @property
@@ -216,7 +216,10 @@ class MaxOfPairs(MaxPool):
 
     def _shares(self, walk: Walk) -> tuple[Tensor, Tensor, Tensor]:
         """What the first and the second of each pair get of its maximum's multiplier; the latter's Delta."""
-        x, r = (self._halves(side[self.source]) for side in (walk.x, walk.reference))
+        # Copies: the kernels below are many times slower on every second value of a row.
+        x, r = (
+            [half.clone() for half in self._halves(side[self.source])] for side in (walk.x, walk.reference)
+        )
         second_x, second_r = ((second - first).gt_(0) for first, second in (x, r))  # numbers 0 and 1
         maxima = walk.x[self.node.index], walk.reference[self.node.index]
         to_x, to_r, delta = shares_of_maxima(*maxima, _chosen(second_x, *r), _chosen(second_r, *x))
