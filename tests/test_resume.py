@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 from score_files import datasets
 from small_models import deeplift, random_letters, score, torchscript, write_fasta
 
@@ -427,17 +428,20 @@ def test_a_file_system_without_locks_is_told(monkeypatch: pytest.MonkeyPatch) ->
     assert "has no file locks" in outcome.err
 
 
-def test_pieces_are_what_was_saved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("n", [1, 3])
+def test_pieces_are_what_was_saved(tmp_path: Path, n: int) -> None:
     layout = ScoreLayout(24, 2, 4)
-    numbers = {name: np.zeros((3, *rest), kind) for name, (rest, kind) in layout.numbers.items()}
+    numbers = {name: np.full((n, *rest), 7, kind) for name, (rest, kind) in layout.numbers.items()}
     region = Region("chr1", 1, 25, "a\tb\udc80", "+", 3)
-    batch = PackedBatch([region] * 3, {name: [b"abc", b""] for name in layout.wide}, numbers)
+    batch = PackedBatch([region] * n, {name: [b"abc", b""] for name in layout.wide}, numbers)
     pieces = Pieces(tmp_path)
     pieces.save(7, batch, b"digest")
     assert Pieces(tmp_path).numbers >= {7}
     found = Pieces(tmp_path).load(7)
     assert (found.regions, dict(found.chunks)) == (batch.regions, dict(batch.chunks))
     assert all(np.array_equal(found.numbers[name], numbers[name]) for name in numbers)
+    for name in numbers:  # whatever the strides
+        assert torch.equal(torch.from_numpy(found.numbers[name]), torch.from_numpy(numbers[name]))
     assert pieces.summary(7)[0] == b"digest"
     (tmp_path / "00000007.npz").write_bytes(b"x")
     with pytest.raises(DamagedPieceError):

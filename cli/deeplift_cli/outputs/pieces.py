@@ -162,7 +162,8 @@ def _head(piece: Any) -> dict[str, Any]:
 
 
 def _numbers(rows: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
-    return {name: np.ascontiguousarray(rows[name]) for name in NUMBERS}
+    # Copies: within records numbers lie askew, which torch refuses, and numpy calls one row contiguous anyhow.
+    return {name: rows[name].copy() for name in NUMBERS}
 
 
 def _cut(content: bytes, sizes: dict[str, list[int]]) -> dict[str, list[bytes]]:
