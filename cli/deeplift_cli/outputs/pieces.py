@@ -162,7 +162,7 @@ def _head(piece: Any) -> dict[str, Any]:
 
 
 def _numbers(rows: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
-    # Copies: within records numbers lie askew, which torch refuses, and numpy calls one row contiguous anyhow.
+    # Copies: within records numbers lie askew, which torch refuses, and numpy calls one row contiguous so.
     return {name: rows[name].copy() for name in NUMBERS}
 
 
