@@ -171,11 +171,11 @@ class Case:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             model = self.make()
-            if not any(isinstance(module, nn.BatchNorm1d) for module in model.modules()):
+            norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+            if not norms:
                 _give_weights_of_he(model)
-            for module in model.modules():
-                if isinstance(module, nn.BatchNorm1d):
-                    module.momentum = None  # the plain mean over what follows
+            for norm in norms:
+                norm.momentum = None  # the plain mean over what follows
             with torch.no_grad():
                 model.train()(torch.eye(4)[torch.randint(4, (_NORM_ROWS, self.length))].mT)
         return model.eval()

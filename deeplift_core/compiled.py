@@ -91,7 +91,7 @@ class CompiledSteps(Steps):
             found = self.graph.run(inputs, self.wanted, read)
             return [found[index] for index in kept]
 
-        return _trace(forward)(inputs), [self._traced_walk(place, kept, values) for place in places]
+        return _trace(forward, inputs), [self._traced_walk(place, kept, values) for place in places]
 
     def _traced_walk(self, place: int, kept: list[int], values: Mapping[int, Any]) -> fx.GraphModule:
         def walk(x: list[Any], reference: list[Any]) -> list[tuple[Tensor | None, ...]]:
@@ -100,10 +100,7 @@ class CompiledSteps(Steps):
             return [tuple(found) for found in self._walk(place, *pair)]
 
         at_input = [values[index] for index in kept]
-        traced = _trace(walk)(at_input, _apart(at_input))
-        traced.graph.eliminate_dead_code()
-        traced.recompile()
-        return traced
+        return _trace(walk, at_input, _apart(at_input))
 
 
 def _in_double(total: Callable[..., Tensor]) -> Callable[..., Any]:
@@ -119,23 +116,24 @@ def _in_double(total: Callable[..., Tensor]) -> Callable[..., Any]:
 
 # Compiled loops add numbers up one after the other, which over thousands of positions costs the digits that
 # summation-to-delta is checked by; torch's own kernels add them up in a tree.
-_IN_DOUBLE = {total: _in_double(total) for total in (aten.sum.dim_IntList, aten.mean.dim)}
+_SUMS = {total: _in_double(total) for total in (aten.sum.dim_IntList, aten.mean.dim)}
 
 
 def _erf(x: Tensor) -> Any:
     return erf_as_is(x) if x.device.type == "cpu" else NotImplemented
 
 
-def _trace(step: Callable[..., Any]) -> Callable[..., fx.GraphModule]:
-    def traced(*args: Any) -> fx.GraphModule:
-        found = make_fx(step, decomposition_table={**_IN_DOUBLE, aten.erf.default: _erf})(*args)
-        # What could be viewed while tracing may lie in another order of memory once it is compiled.
-        for node in found.graph.find_nodes(op="call_function", target=aten.view.default):
-            node.target = aten.reshape.default
-        found.recompile()
-        return found
+_REPLACED: dict[Any, Callable[..., Any]] = {**_SUMS, aten.erf.default: _erf}
 
-    return traced
+
+def _trace(step: Callable[..., Any], *args: Any) -> fx.GraphModule:
+    found = make_fx(step, decomposition_table=_REPLACED)(*args)
+    # What could be viewed while tracing may lie in another order of memory once it is compiled.
+    for node in found.graph.find_nodes(op="call_function", target=aten.view.default):
+        node.target = aten.reshape.default
+    found.graph.eliminate_dead_code()
+    found.recompile()
+    return found
 
 
 def _apart(values: Any) -> Any:

@@ -126,6 +126,7 @@ def converted(value: Any, dtype: torch.dtype) -> Any:
 
 
 def converted_node(node: Node, dtype: torch.dtype) -> Node:
+    """The same call in another precision."""
     args, values = converted(node.args, dtype), converted(tuple(node.kwargs.values()), dtype)
     kwargs = dict(zip(node.kwargs, values, strict=True))
     return replace(node, args=args, kwargs=kwargs, dtype=converted(node.dtype, dtype))

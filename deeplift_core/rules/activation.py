@@ -107,9 +107,9 @@ class Activation(Rule):
         if self.formula.is_relu:
             return slope_of_relu(walk.x[self.source], walk.reference[self.source])
         x, r, y, y0 = self._values(walk)
-        delta = x - r
+        f, delta = self.formula, x - r
         # Where y is far from y0, so that this noise is too little, the quotient is as good as y itself.
-        return quotient(y - y0, delta, self.formula.mean_slope(r, delta), self.formula.noise(delta, y0))
+        return quotient(y - y0, delta, f.mean_slope(r, delta), f.noise(f.rounding(y0), delta))
 
     def _revealcancel(self, walk: Walk) -> tuple[Tensor, Tensor]:
         """Multipliers y+/P and y-/Q; a part that is too small gets the limit, from the right."""
@@ -119,7 +119,6 @@ class Activation(Rule):
         with_rise, with_fall = r + rise, r + fall
         f_rise = f(with_rise)
         smallest = resolution(x, r, with_rise, with_fall)
-
         slope = partial(f.mean_slope, from_right=True)
         if self.rule == "revealcancel":
             f_fall = f(with_fall)
@@ -129,7 +128,8 @@ class Activation(Rule):
         else:
             gained, lost = f_rise - y0, y - f_rise
             limit_rise, limit_fall = slope(r, rise), slope(with_rise, fall)
-        rising, falling = (f.noise(part, y, y0, f_rise) for part in (rise, fall))
+        rounding = f.rounding(y, y0, f_rise)
+        rising, falling = (f.noise(rounding, part) for part in (rise, fall))
         to_rise = torch.where(rise > smallest, quotient(gained, rise, limit_rise, rising), limit_rise)
         to_fall = torch.where(-fall > smallest, quotient(lost, fall, limit_fall, falling), limit_fall)
         if f.overflows:  # beyond what can be evaluated: Rescale, which stays between reference and input

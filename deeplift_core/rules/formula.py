@@ -1,6 +1,6 @@
 """The function that an activation computes: values, derivatives, lost digits, and how it behaves far out."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
@@ -81,6 +81,7 @@ class Formula:
         self._rank = len(graph.nodes[source].shape)
         self._output_shape = graph.nodes[output].shape
         self._dtype = graph.nodes[source].dtype  # a mask or a count, perhaps
+        self._device = graph.device
 
     def __call__(self, value: Tensor, watch: Callable[[Node, Tensor, Tensor], None] | None = None) -> Tensor:
         """f, elementwise; ``watch`` sees the first argument and the result of every operation."""
@@ -142,17 +143,20 @@ class Formula:
         first, second = (slope(torch.add(start, step, alpha=place)) for place in _GAUSS)
         return torch.lerp(first, second, 0.5)
 
-    def noise(self, step: Tensor, *values: Tensor) -> Tensor:
-        """By how much a difference of values of f, a step apart, may be wrong.
-
-        Some units of rounding, and the digits that f loses. These count for short steps only: the quotient of
-        a longer one is right in spite of them, and keeps the sum exact, which is of what the model computes.
-        """
+    def rounding(self, *values: Tensor) -> Tensor:
+        """By how much a difference of these values of f may be wrong for their rounding."""
         # ReLU rounds nothing, only its argument was; in bfloat16 8 units would be 3 % of a value.
-        rounding = resolution(*values, units=2 if self.is_relu else UNITS)
+        return resolution(*values, units=2 if self.is_relu else UNITS)
+
+    def noise(self, rounding: Tensor, step: Tensor) -> Tensor:
+        """The same with the digits that f loses, of values a step apart.
+
+        These count for short steps only: the quotient of a longer one is right in spite of them, and keeps
+        the sum exact, which is of what the model computes.
+        """
         if not self._lost:
             return rounding
-        return rounding.add_(self._lost).add_(step.abs(), alpha=-self._lost / _SHORT)
+        return step.abs().mul_(-self._lost / _SHORT).add_(self._lost).add_(rounding)
 
     @property
     def grows_at_most_linearly(self) -> bool:
@@ -213,7 +217,8 @@ class Formula:
 
     @property
     def _varies_along_first_axis(self) -> bool:
-        return any(t.ndim >= self._rank and t.shape[0] > 1 for t in self._constants)
+        constants = (arg for node in self._nodes for arg in node.args if isinstance(arg, Tensor))
+        return any(t.ndim >= self._rank and t.shape[0] > 1 for t in constants)
 
     def _in_double(self) -> "Formula":
         other = copy(self)
@@ -242,14 +247,6 @@ class Formula:
 
     def _point(self, probe: float) -> Tensor:
         return torch.full((1,) * self._rank, probe, dtype=self._dtype, device=self._device)
-
-    @property
-    def _device(self) -> torch.device:
-        return next((tensor.device for tensor in self._constants), torch.device("cpu"))
-
-    @property
-    def _constants(self) -> Iterator[Tensor]:
-        return (arg for node in self._nodes for arg in node.args if isinstance(arg, Tensor))
 
 
 def _of_gelu(node: Node, value: Tensor) -> Tensor:

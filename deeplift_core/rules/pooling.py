@@ -11,6 +11,7 @@ maxima and all minima have the same rule.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -122,6 +123,31 @@ def shares_of_maxima(top_x: Tensor, top_r: Tensor, old: Tensor, new: Tensor) -> 
     return rose + shared, fell, delta
 
 
+def shares_of_two(
+    x: Sequence[Tensor], r: Sequence[Tensor], top_x: Tensor, top_r: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the first and the second of two get of their maximum's multiplier, and the maximum's Delta.
+
+    The larger is chosen, without positions.
+
+    Parameters
+    ----------
+    x, r : sequence of two Tensors
+        First and second, at the input and at the reference; of two equal ones the first is the maximum.
+    top_x, top_r : Tensor
+        The maxima.
+    """
+    second_x, second_r = ((second - first).gt_(0) for first, second in (x, r))  # numbers 0 and 1
+    to_x, to_r, delta = shares_of_maxima(top_x, top_r, _chosen(second_x, *r), _chosen(second_r, *x))
+    to_second = where_positive(second_x, to_x).add_(where_positive(second_r, to_r))
+    return to_x.add_(to_r).sub_(to_second), to_second, delta
+
+
+def _chosen(second: Tensor, first_value: Tensor, second_value: Tensor) -> Tensor:
+    """The second value where ``second`` is 1, the first where it is 0."""
+    return where_positive(1 - second, first_value).add_(where_positive(second, second_value))
+
+
 class Maximum(Rule):
     """Base: brings values and argmax positions into the form that :func:`routes_of_maxima` takes."""
 
@@ -195,10 +221,7 @@ class MaxPool(Maximum):
 
 
 class MaxOfPairs(MaxPool):
-    """Windows of two neighbours that do not overlap.
-
-    The larger of two is chosen, without positions, which compiled code reads and adds at one by one.
-    """
+    """Windows of two neighbours that do not overlap; compiled code reads and adds at positions one by one."""
 
     @property
     def saved(self) -> set[int]:
@@ -215,26 +238,16 @@ class MaxOfPairs(MaxPool):
         return [(self.source, Multipliers.same(sent))]
 
     def _shares(self, walk: Walk) -> tuple[Tensor, Tensor, Tensor]:
-        """What the first and the second of each pair get of its maximum's multiplier; the latter's Delta."""
-        # Copies: the kernels below are many times slower on every second value of a row.
+        # Copies: torch's threshold kernel is many times slower on every second value of a row.
         x, r = (
             [half.clone() for half in self._halves(side[self.source])] for side in (walk.x, walk.reference)
         )
-        second_x, second_r = ((second - first).gt_(0) for first, second in (x, r))  # numbers 0 and 1
-        maxima = walk.x[self.node.index], walk.reference[self.node.index]
-        to_x, to_r, delta = shares_of_maxima(*maxima, _chosen(second_x, *r), _chosen(second_r, *x))
-        to_second = where_positive(second_x, to_x).add_(where_positive(second_r, to_r))
-        return to_x.add_(to_r).sub_(to_second), to_second, delta
+        return shares_of_two(x, r, walk.x[self.node.index], walk.reference[self.node.index])
 
     def _halves(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """The first of each pair, and the second."""
         end = 2 * self.node.shape[-1]
         return value[..., 0:end:2], value[..., 1:end:2]
-
-
-def _chosen(second: Tensor, first_value: Tensor, second_value: Tensor) -> Tensor:
-    """The second value where ``second`` is 1, the first where it is 0."""
-    return where_positive(1 - second, first_value).add_(where_positive(second, second_value))
 
 
 @rule_for("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d")
@@ -245,21 +258,9 @@ def max_pool(graph: Graph, node: Node) -> MaxPool:
 
 
 def _is_of_pairs(kernel: Node) -> bool:
-    """Whether windows are pairs along the last axis, one after the other."""
-    if kernel.op_name != "max_pool2d_with_indices" or kernel.kwargs:
-        return False
-    size, stride, padding, dilation, *ceil_mode = (*kernel.args[1:], *_POOL_DEFAULTS[len(kernel.args) - 1 :])
-    return (
-        list(size) == [1, 2]
-        and list(stride) in ([], [1, 2])
-        and not any(padding)
-        and set(dilation) == {1}
-        and not any(ceil_mode)
-    )
-
-
-# Of max_pool2d_with_indices: size (which has none), stride, padding, dilation, ceil_mode.
-_POOL_DEFAULTS: tuple[Any, ...] = ((), (), (0, 0), (1, 1), False)
+    """Whether windows are pairs along the last axis, one after the other; defaults are not recorded."""
+    named = kernel.op_name == "max_pool2d_with_indices" and not kernel.kwargs
+    return named and kernel.args[1:] in (([1, 2],), ([1, 2], [1, 2]))
 
 
 @rule_for("max", "amax")
@@ -361,16 +362,15 @@ class LargerOfTwo(Rule):
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """See the module's docstring; the smaller of two is the larger of their negatives."""
-        turned = scaled_multipliers(m, float(self._sign)).each(lambda value: value.unsqueeze(-1))
-        both = self._stacked(walk.x)
-        routed = self._sign * walk.once(self.node.index, self._routes).send(turned, both)
-        for place, source in enumerate(self.sources):
-            yield source, Multipliers.same(sum_to_shape(routed[..., place], self.graph.nodes[source].shape))
+        *shares, delta = walk.once(self.node.index, self._shares)
+        total = self._sign * scaled_multipliers(m, float(self._sign)).by_sign(delta)
+        for source, share in zip(self.sources, shares, strict=True):
+            yield source, Multipliers.same(sum_to_shape(share * total, self.graph.nodes[source].shape))
 
-    def _routes(self, walk: Walk) -> Routes:
-        x, r = (self._sign * self._stacked(values) for values in (walk.x, walk.reference))
-        (top_x, at_x), (top_r, at_r) = (value.max(-1, keepdim=True) for value in (x, r))
-        return routes_of_maxima(x, r, top_x, top_r, at_x, at_r)
+    def _shares(self, walk: Walk) -> tuple[Tensor, Tensor, Tensor]:
+        sides = walk.x, walk.reference
+        x, r = ([self._sign * side[s].expand(self.node.shape) for s in self.sources] for side in sides)
+        return shares_of_two(x, r, *(self._sign * side[self.node.index] for side in sides))
 
 
 def larger_of_two(graph: Graph, node: Node) -> LargerOfTwo | None:
