@@ -6,7 +6,9 @@ All get the same sequences and the same references, 20 dinucleotide shuffles for
 reference, under `rescale`, which tangermeme implements too; contributions and hypothetical contributions are
 compared before times are. tangermeme runs with 8, 32 and 64 pairs a batch, and its best counts. *bare* is the
 model's own arithmetic in float32 at its best of three batches: a forward pass of each sequence, and a forward
-and a backward pass of each reference. Medians over the repeats.
+and a backward pass of each reference. *full rate* is what those operations would take at the rate of a large
+product of matrices, measured beside each model: no way of computing them one by one takes less. Medians over
+the repeats.
 
 All keep freed memory, as `deeplift score` does, which serves the others as well.
 """
@@ -25,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from arithmetic import operations, rate
 from pages import insert, table
 from peak_memory import CONTENDERS, in_process
 from speed_models import CASES, MANY_TARGETS, Case
@@ -186,8 +189,15 @@ def measure(name: str, repeats: int) -> dict[str, Any]:
     alike["one reference"] = correlation(
         runs["one reference, ours"]().hypothetical, runs["one reference, tangermeme"]()
     )
-    seconds = timed(runs, repeats)
-    return {"model": name, "sequences": len(bench.x), "likeness": alike, "seconds": seconds}
+    count = len(bench.x)
+    wanted = count * operations(bench.model, bench.x, REFERENCES)
+    return {
+        "model": name,
+        "sequences": count,
+        "likeness": alike,
+        "seconds": timed(runs, repeats),
+        "full rate": {precision: wanted / rate(dtype) for precision, dtype in PRECISIONS.items()},
+    }
 
 
 def peaks(name: str) -> list[str]:
@@ -230,13 +240,14 @@ def rows_of(found: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
         for how in ("eager", "compiled")
     ]
     peer, peer16, bare = (best(found, who) for who in ("tangermeme, float32", "tangermeme, bfloat16", "bare"))
-    ratios = [f"{peer / seconds:.1f}" for seconds in (*modes, *default, peer16, bare)]
+    full = [found["full rate"][precision] for precision in PRECISIONS]
+    ratios = [f"{peer / seconds:.1f}" for seconds in (*modes, *default, peer16, bare, *full)]
     likenesses = [
         f"{alike['contributions']:.6f}", f"{alike['hypothetical']:.6f}",
         f"{alike['bfloat16, compiled, rescale']:.5f}",
     ]  # fmt: skip
     spread = max((max(times) - min(times)) / median(times) for times in found["seconds"].values())
-    times = [f"{1000 * seconds / count:.1f}" for seconds in (*modes, *default, peer, bare)]
+    times = [f"{1000 * seconds / count:.1f}" for seconds in (*modes, *default, peer, bare, *full)]
     once, theirs = (best(found, f"one reference, {who}") for who in ("ours", "tangermeme"))
     one = [f"{1000 * seconds / count:.1f}" for seconds in (once, theirs)]
     return (
@@ -251,18 +262,19 @@ def report(found: list[dict[str, Any]], targets: list[list[str]], memory: list[l
     ratios, times, once = zip(*map(rows_of, found), strict=True)
     machine = f"{torch.get_num_threads()} threads of {_processor()}; torch {torch.__version__}"
     modes = "float32|float32 compiled|bfloat16|bfloat16 compiled|genomics-default|genomics-default compiled"
+    limits = "|".join(f"full rate, {precision}" for precision in PRECISIONS)
     sizes = "|".join(f"{who}, {n} pairs" for n in PEAK_PAIRS for who in CONTENDERS)
     return "\n\n".join(
         [
             f"Measured on {machine}, {REFERENCES} references a sequence where no other number is given.",
             "### Times as fast as tangermeme in float32 at its best batch",
             table(
-                f"model|{modes}|tangermeme bfloat16|bare model|"
+                f"model|{modes}|tangermeme bfloat16|bare model|{limits}|"
                 "contributions, correlation with tangermeme|hypothetical|bfloat16 with float32",
                 ratios,
             ),
             "### Milliseconds a sequence",
-            table(f"model|sequences|{modes}|tangermeme|bare model|largest spread", times),
+            table(f"model|sequences|{modes}|tangermeme|bare model|{limits}|largest spread", times),
             "### Milliseconds a sequence with one frequency reference",
             table("model|ours|tangermeme|times as fast|hypothetical, correlation", once),
             "### Milliseconds a sequence and target, 5 references",
