@@ -526,7 +526,7 @@ def _rules_met(plan: Plan, output: int) -> tuple[dict[int, str], dict[int, str]]
         except NoRuleError as problem:
             rules[index] = "none"
             problems[index] = str(problem) or "there is no rule for this operation"
-            pending.update(plan.graph.nodes[index].refs())
+            pending.update(plan.graph.nodes[index].refs)
         else:
             rules[index] = rule.name
             pending.update(rule.sources)

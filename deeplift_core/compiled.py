@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._ops import OpOverload
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map
 
 from deeplift_core.errors import CompileError
-from deeplift_core.kernels import erf_as_is
+from deeplift_core.kernels import as_is
 from deeplift_core.steps import LayerScores, Steps, Task
 
 aten = torch.ops.aten
@@ -119,21 +120,51 @@ def _in_double(total: Callable[..., Tensor]) -> Callable[..., Any]:
 _SUMS = {total: _in_double(total) for total in (aten.sum.dim_IntList, aten.mean.dim)}
 
 
-def _erf(x: Tensor) -> Any:
-    return erf_as_is(x) if x.device.type == "cpu" else NotImplemented
-
-
-_REPLACED: dict[Any, Callable[..., Any]] = {**_SUMS, aten.erf.default: _erf}
+# What the compiler writes for a CPU instead of torch's own kernel: an error function that is off by 5e-7
+# whatever erf(x) is, so that near 0 no digit is right; loops over positions that take several times as long.
+_KEPT = {
+    kernel: as_is(kernel)
+    for kernel in (
+        aten.erf.default,
+        aten.max_pool2d_with_indices.default,
+        aten.gather.default,
+        aten.scatter_add_.default,
+    )
+}
 
 
 def _trace(step: Callable[..., Any], *args: Any) -> fx.GraphModule:
-    found = make_fx(step, decomposition_table=_REPLACED)(*args)
+    found = make_fx(step, decomposition_table={**_SUMS, **_KEPT})(*args)
+    found.graph.eliminate_dead_code()
+    _lay_out(found.graph)
     # What could be viewed while tracing may lie in another order of memory once it is compiled.
     for node in found.graph.find_nodes(op="call_function", target=aten.view.default):
         node.target = aten.reshape.default
-    found.graph.eliminate_dead_code()
     found.recompile()
     return found
+
+
+def _lay_out(graph: fx.Graph) -> None:
+    """Have what is viewed lie in memory as it did while tracing.
+
+    Left to itself the compiler lays it out in rows for the view's sake, and writes loops that transpose
+    everything else that they read and write.
+    """
+    from torch._inductor.inductor_prims import force_stride_order
+
+    for node in list(graph.nodes):
+        value = node.meta.get("val")
+        if not isinstance(value, Tensor) or value.is_contiguous() or _is_view(node):
+            continue
+        if any(map(_is_view, node.users)):
+            with graph.inserting_after(node):
+                same = graph.call_function(force_stride_order, (node, list(value.stride())))
+            node.replace_all_uses_with(same, delete_user_cb=same.__ne__)
+
+
+def _is_view(node: fx.Node) -> bool:
+    return isinstance(node.target, OpOverload) and node.target.is_view
+
 
 
 def _apart(values: Any) -> Any:

@@ -28,7 +28,7 @@ class Ref:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Node:
     """One recorded call.
 
@@ -78,14 +78,15 @@ class Node:
         where = f"module {self.module!r}" if self.module else "the model's own forward"
         return f"{self.called} in {where}" + (f" ({self.source})" if self.source else "")
 
-    def refs(self) -> list[int]:
+    @cached_property
+    def refs(self) -> tuple[int, ...]:
         """Indices of the nodes that the arguments refer to, in order of appearance, once each."""
         return refs_in((self.args, tuple(self.kwargs.values())))
 
 
-def refs_in(value: Any) -> list[int]:
+def refs_in(value: Any) -> tuple[int, ...]:
     """Indices of the nodes that a nested argument refers to, in order of appearance, once each."""
-    return list(dict.fromkeys(ref.index for ref in _find_refs(value)))
+    return tuple(dict.fromkeys(ref.index for ref in _find_refs(value)))
 
 
 def _find_refs(value: Any) -> Iterator[Ref]:
@@ -195,7 +196,7 @@ class Graph:
         """The model's own nodes that read each node, targets' nodes left out."""
         found: dict[int, list[Node]] = {}
         for node in self.nodes[: self.of_model]:
-            for ref in node.refs():
+            for ref in node.refs:
                 found.setdefault(ref, []).append(node)
         return found
 
@@ -207,7 +208,7 @@ class Graph:
             index = stack.pop()
             if index not in seen:
                 seen.add(index)
-                stack.extend(self.nodes[index].refs())
+                stack.extend(self.nodes[index].refs)
         return sorted(seen)
 
     def run(self, inputs: Sequence[Tensor], wanted: Sequence[int], keep: Collection[int]) -> dict[int, Value]:
@@ -217,13 +218,13 @@ class Graph:
         """
         order = self.ancestors(*wanted)
         kept = set(keep) | set(wanted)
-        last_use = {ref: index for index in order for ref in self.nodes[index].refs()}
+        last_use = {ref: index for index in order for ref in self.nodes[index].refs}
         values: dict[int, Value] = dict(zip(self.inputs, inputs, strict=True))
         for index in order:
             node = self.nodes[index]
             if node.op is not None:
                 values[index] = call(node, values.__getitem__)
-            for ref in node.refs():
+            for ref in node.refs:
                 if last_use[ref] == index and ref not in kept:
                     del values[ref]
         return values

@@ -1,24 +1,40 @@
-"""Which kernels compute: those that keep what float32 promises."""
+"""Which kernels compute: those that keep what float32 promises, and the faster ones."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch._ops import OpOverload
 
 
-@torch.library.custom_op("deeplift::erf", mutates_args=())
-def erf_as_is(x: Tensor) -> Tensor:
-    """The error function by torch's own kernel in compiled code, too.
+def as_is(kernel: OpOverload) -> Callable[..., Any]:
+    """An ATen operation under another name, which the compiler has no code of its own for and so calls.
 
-    What the compiler writes for a CPU instead is off by 5e-7 whatever erf(x) is: near 0 no digit is right.
+    It takes positional arguments, as make_fx's table of decompositions wants it, and leaves the operation to
+    the compiler on any device but a CPU. One that writes into its first argument returns that.
     """
-    return torch.erf(x)
+    in_place = kernel._schema.is_mutable
+    signature = "(" + str(kernel._schema).partition("(")[2]
+    if in_place:  # no operation of ours may return what it was given
+        signature = signature.rpartition("->")[0] + "-> ()"
 
+    def computed(*args: Any) -> Any:
+        found = kernel(*args)
+        return None if in_place else found
 
-@erf_as_is.register_fake
-def _(x: Tensor) -> Tensor:
-    return torch.empty_like(x)
+    name = f"deeplift::{kernel._schema.name.partition('::')[2]}"
+    written = tuple(argument.name for argument in kernel._schema.arguments if argument.is_write)
+    renamed = torch.library.custom_op(name, computed, mutates_args=written, schema=signature)
+    renamed.register_fake(computed)
+
+    def call(*args: Any) -> Any:
+        if args[0].device.type != "cpu":
+            return NotImplemented
+        found = renamed(*args)
+        return args[0] if in_place else found
+
+    return call
 
 
 @contextmanager

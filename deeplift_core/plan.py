@@ -1,6 +1,6 @@
 """Which rule each recorded operation gets: activations found, presets and overrides applied."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
 
@@ -56,13 +56,13 @@ class Elementwise:
     def _extend(self, until: int) -> None:
         for node in self._graph.nodes[len(self._parent) : until + 1]:
             inner = is_elementwise(node.op) and node.index != self._root
-            parent = self._common(node.refs()) if inner else None
+            parent = self._common(node.refs) if inner else None
             self._parent.append(parent)
             self._depth.append(0 if parent is None else self._depth[parent] + 1)
             straight = parent is not None and affine_terms(node) is not None
-            self._affine.append(straight and all(self._affine_down(ref, parent) for ref in node.refs()))
+            self._affine.append(straight and all(self._affine_down(ref, parent) for ref in node.refs))
 
-    def _common(self, refs: list[int]) -> int | None:
+    def _common(self, refs: Sequence[int]) -> int | None:
         """Nearest node that all of ``refs`` are elementwise functions of (themselves included)."""
         nearest: int | None = refs[0]
         for ref in refs[1:]:
@@ -166,7 +166,7 @@ class Plan:
     def _make(self, node: Node) -> Rule:
         if node.op is None:
             return Input(self.graph, node)
-        if not node.dtype.is_complex and any(self.graph.nodes[i].dtype.is_complex for i in node.refs()):
+        if not node.dtype.is_complex and any(self.graph.nodes[i].dtype.is_complex for i in node.refs):
             return ComplexPiece(self.graph, node)
         if is_elementwise(node.op):
             return self._make_elementwise(node)
@@ -211,7 +211,7 @@ class Plan:
             if index not in seen:
                 seen.add(index)
                 body.append(index)
-                stack.extend(self.graph.nodes[index].refs())
+                stack.extend(self.graph.nodes[index].refs)
         return sorted(body)
 
     def _choose(self, source: int, body: list[int], output: int) -> ActivationRule:
@@ -234,7 +234,7 @@ class Plan:
         while stack:
             index = stack.pop()
             for node in self.graph.consumers.get(index, ()):
-                refs = node.refs()
+                refs = node.refs
                 if len(refs) == 1 and self._passes_on(node) and node.index not in seen:
                     seen.add(node.index)
                     stack.append(node.index)
@@ -290,7 +290,7 @@ class Plan:
             except NoRuleError as problem:
                 node = self.graph.nodes[index]
                 lacking[node.describe() + (f": {problem}" if str(problem) else "")] = node.op_name
-                pending.update(node.refs())
+                pending.update(node.refs)
         if lacking:
             places, names = zip(*reversed(lacking.items()), strict=True)
             raise UnsupportedOpsError(list(places), advice_on(names))

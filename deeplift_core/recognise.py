@@ -26,7 +26,7 @@ def recognise(graph: Graph, start: int = 0) -> None:
 
 def _softmax(graph: Graph, node: Node) -> Node | None:
     """exp(z) * reciprocal(sum(exp(z))) over one axis that the sum keeps."""
-    if node.op_name != "mul" or len(node.refs()) != 2 or not node.dtype.is_floating_point:
+    if node.op_name != "mul" or len(node.refs) != 2 or not node.dtype.is_floating_point:
         return None
     for above, below in (node.args, node.args[::-1]):
         exp = _argument(graph, above, "exp")

@@ -75,9 +75,9 @@ def logit(graph: Graph, output: int, *, centre: bool) -> int:
     """
     moves: list[Node] = []
     node = graph.nodes[output]
-    while node.op_name in _MOVES_VALUES and len(node.refs()) == 1:
+    while node.op_name in _MOVES_VALUES and len(node.refs) == 1:
         moves.append(node)
-        node = graph.nodes[node.refs()[0]]
+        node = graph.nodes[node.refs[0]]
     if node.op_name not in ("sigmoid", "_softmax"):
         return output
     axis = int(node.args[1]) if node.op_name == "_softmax" and centre else None
@@ -85,10 +85,10 @@ def logit(graph: Graph, output: int, *, centre: bool) -> int:
     def explained(logits: Tensor) -> Tensor:
         value = logits if axis is None else logits - logits.mean(axis, keepdim=True)
         for move in reversed(moves):
-            value = call(move, {move.refs()[0]: value}.__getitem__)
+            value = call(move, {move.refs[0]: value}.__getitem__)
         return value
 
-    source = node.refs()[0]
+    source = node.refs[0]
     return (
         source
         if axis is None and not moves

@@ -26,7 +26,7 @@ def with_constants_of(recorded: Graph, again: Graph) -> Graph | None:
 
 
 def _same_call(node: Node, other: Node) -> bool:
-    return node.called == other.called and node.refs() == other.refs()
+    return node.called == other.called and node.refs == other.refs
 
 
 def _merged_node(recorded: Node, again: Node) -> Node:

@@ -21,11 +21,11 @@ Adjoint = Callable[[Node, torch.Size, Tensor], Tensor]
 
 def adjoint_of(node: Node) -> Adjoint | None:
     """The adjoint in the operation's first argument, if that alone varies; None where there is none here."""
-    return _ADJOINTS.get(node.op_name) if node.refs() == _first_only(node) else None
+    return _ADJOINTS.get(node.op_name) if node.refs == _first_only(node) else None
 
 
-def _first_only(node: Node) -> list[int]:
-    return [node.args[0].index] if node.args and isinstance(node.args[0], Ref) else []
+def _first_only(node: Node) -> tuple[int, ...]:
+    return (node.args[0].index,) if node.args and isinstance(node.args[0], Ref) else ()
 
 
 def _argument(node: Node, place: int, default: Any) -> Any:

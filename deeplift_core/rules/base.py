@@ -235,7 +235,7 @@ class Rule(ABC):
     def __init__(self, graph: Graph, node: Node) -> None:
         self.graph = graph
         self.node = node
-        self.sources: tuple[int, ...] = tuple(node.refs())
+        self.sources = node.refs
 
     @property
     def name(self) -> str:
@@ -292,6 +292,6 @@ class Rule(ABC):
 def only_varying(node: Node, position: int) -> int:
     """The node that argument ``position`` refers to, where no other argument depends on the input."""
     value = node.args[position]
-    if not isinstance(value, Ref) or len(node.refs()) != 1 or node.kwargs:
+    if not isinstance(value, Ref) or len(node.refs) != 1 or node.kwargs:
         raise NoRuleError("more than one argument, or an unusual one, depends on the input")
     return value.index

@@ -26,7 +26,7 @@ class ComplexPiece(Rule):
         body, sources = {node.index}, set()
         stack = [node.index]
         while stack:
-            for ref in graph.nodes[stack.pop()].refs():
+            for ref in graph.nodes[stack.pop()].refs:
                 if not graph.nodes[ref].dtype.is_complex:
                     sources.add(ref)
                 elif ref not in body:

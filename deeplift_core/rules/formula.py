@@ -89,7 +89,7 @@ class Formula:
         for node in self._nodes:
             values[node.index] = call(node, values.__getitem__)
             if watch:
-                watch(node, values[node.refs()[0]], values[node.index])
+                watch(node, values[node.refs[0]], values[node.index])
         result: Tensor = as_number(values[self._output], value.dtype)
         return result
 
