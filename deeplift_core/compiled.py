@@ -120,6 +120,13 @@ def _in_double(total: Callable[..., Tensor]) -> Callable[..., Any]:
 _SUMS = {total: _in_double(total) for total in (aten.sum.dim_IntList, aten.mean.dim)}
 
 
+def _without_nan(x: Tensor, nan: float, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """nan_to_num_ that leaves infinities: compiled code would look at one number after the other for NaN."""
+    if (posinf, neginf) != (torch.inf, -torch.inf):
+        return NotImplemented
+    return x.copy_(torch.where(x == x, x, nan))
+
+
 # What the compiler writes for a CPU instead of torch's own kernel: an error function that is off by 5e-7
 # whatever erf(x) is, so that near 0 no digit is right; loops over positions that take several times as long.
 _KEPT = {
@@ -133,8 +140,11 @@ _KEPT = {
 }
 
 
+_REPLACED: dict[Any, Callable[..., Any]] = {**_SUMS, **_KEPT, aten.nan_to_num_.default: _without_nan}
+
+
 def _trace(step: Callable[..., Any], *args: Any) -> fx.GraphModule:
-    found = make_fx(step, decomposition_table={**_SUMS, **_KEPT})(*args)
+    found = make_fx(step, decomposition_table=_REPLACED)(*args)
     found.graph.eliminate_dead_code()
     _lay_out(found.graph)
     # What could be viewed while tracing may lie in another order of memory once it is compiled.
@@ -164,7 +174,6 @@ def _lay_out(graph: fx.Graph) -> None:
 
 def _is_view(node: fx.Node) -> bool:
     return isinstance(node.target, OpOverload) and node.target.is_view
-
 
 
 def _apart(values: Any) -> Any:

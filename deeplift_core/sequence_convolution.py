@@ -59,9 +59,12 @@ def adjoint(m: Tensor, shape: torch.Size, weight: Tensor, settings: _Settings) -
     return _line(_adjoint(_rows(image, dilation), of_rows, weight.mT, _down_columns(settings)), length)
 
 
-def _adjoint(m: Tensor, shape: Sequence[int], weight: Tensor, settings: _Settings) -> Tensor:
-    # Only its shape is read; in any other layout it would be copied first, which takes time.
-    shape_only = torch.empty(shape, dtype=m.dtype, device=m.device, memory_format=torch.channels_last)
+def _adjoint(m: Tensor, shape: tuple[int, int, int, int], weight: Tensor, settings: _Settings) -> Tensor:
+    _, channels, height, width = shape
+    # Only its shape is read. With channels not last it would be copied first, which takes time, and in
+    # compiled code with the layout not given in strides it would be filled.
+    strides = channels * height * width, 1, channels * width, channels
+    shape_only = m.new_empty_strided(shape, strides)
     grads: tuple[Tensor, ...] = aten.convolution_backward.default(
         m, shape_only, weight, None, *settings, [True, False, False]
     )

@@ -22,7 +22,8 @@ def logarithmic_mean(log_p: Tensor, log_q: Tensor) -> Tensor:
 
     Written as (p + q) / 2 times tanh(h) / h, with h half the difference of the logarithms.
     """
-    half = (log_p - log_q).abs_().nan_to_num_(0, torch.inf).div_(2)  # both -inf where a mask says so
+    half = (log_p - log_q).abs_().div_(2)
+    half.nan_to_num_(0, torch.inf, -torch.inf)  # both -inf where a mask says so
     half.clamp_(min=torch.finfo(half.dtype).tiny)  # of which the quotient is 1
     return half.tanh().div_(half).mul_(log_p.exp().add_(log_q.exp()).div_(2))
 
