@@ -55,10 +55,12 @@ class Routes(NamedTuple):
     def send(self, m: Multipliers, to: Tensor) -> Tensor:
         """Multipliers of the positions ``to`` [..., M], given those of the maxima; laid out as these are."""
         total = m.by_sign(self.delta)
-        sent = torch.zeros_like(to)
+        # Of bfloat16 the kernel makes float32 and back, all of it each time.
+        dtype = torch.promote_types(to.dtype, torch.float32)
+        sent = torch.zeros_like(to, dtype=dtype)
         for at, share in ((self.at_x, self.to_x), (self.at_r, self.to_r)):
-            _scatter_add(sent, at, share * total)
-        return sent
+            _scatter_add(sent, at, (share * total).to(dtype))
+        return sent.to(to.dtype)
 
 
 def _in_memory(value: Tensor) -> list[int]:
