@@ -169,7 +169,8 @@ def _lay_out(graph: fx.Graph) -> None:
         if any(map(_is_view, node.users)):
             with graph.inserting_after(node):
                 same = graph.call_function(force_stride_order, (node, list(value.stride())))
-            node.replace_all_uses_with(same, delete_user_cb=same.__ne__)
+            node.replace_all_uses_with(same)
+            same.update_arg(0, node)  # which was its own result for a moment
 
 
 def _is_view(node: fx.Node) -> bool:
