@@ -10,18 +10,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch._ops import OpOverload
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map
 
 from deeplift_core.errors import CompileError
-from deeplift_core.kernels import as_is
 from deeplift_core.steps import LayerScores, Steps, Task
-
-aten = torch.ops.aten
+from deeplift_core.tracing import traced
 
 # What torch raises where it cannot compile has no common class.
-_FAILURES = (RuntimeError, OSError, TypeError, ValueError, AssertionError)
+_FAILURES = (RuntimeError, OSError, TypeError, ValueError, AssertionError, ImportError)
 
 
 class CompiledSteps(Steps):
@@ -63,7 +59,7 @@ class CompiledSteps(Steps):
 
     def _compile(self, inputs: list[Tensor]) -> None:
         try:
-            forward, walks = self._traced(inputs)
+            forward, walks = self._both(inputs)
             compiled = torch.compile(forward, dynamic=False)
             values = compiled(inputs)  # compiling happens in the first call
             self._walks = [torch.compile(walk, dynamic=False) for walk in walks]
@@ -76,7 +72,7 @@ class CompiledSteps(Steps):
             raise CompileError(f"torch cannot compile the scoring of this model: {reason}") from error
         self._forward = compiled
 
-    def _traced(self, inputs: list[Tensor]) -> tuple[fx.GraphModule, list[fx.GraphModule]]:
+    def _both(self, inputs: list[Tensor]) -> tuple[fx.GraphModule, list[fx.GraphModule]]:
         """Both steps as flat graphs; sets which values are kept between them."""
         values = super().forward(inputs)
         everything = sorted(values)
@@ -92,7 +88,7 @@ class CompiledSteps(Steps):
             found = self.graph.run(inputs, self.wanted, read)
             return [found[index] for index in kept]
 
-        return _trace(forward, inputs), [self._traced_walk(place, kept, values) for place in places]
+        return traced(forward, inputs), [self._traced_walk(place, kept, values) for place in places]
 
     def _traced_walk(self, place: int, kept: list[int], values: Mapping[int, Any]) -> fx.GraphModule:
         def walk(x: list[Any], reference: list[Any]) -> list[tuple[Tensor | None, ...]]:
@@ -101,80 +97,7 @@ class CompiledSteps(Steps):
             return [tuple(found) for found in self._walk(place, *pair)]
 
         at_input = [values[index] for index in kept]
-        return _trace(walk, at_input, _apart(at_input))
-
-
-def _in_double(total: Callable[..., Tensor]) -> Callable[..., Any]:
-    """A sum or mean of float32 numbers that adds up in float64."""
-
-    def accurate(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-        if x.dtype != torch.float32 or dtype not in (None, torch.float32):
-            return NotImplemented
-        return total(x, dim, keepdim, dtype=torch.float64).to(torch.float32)
-
-    return accurate
-
-
-# Compiled loops add numbers up one after the other, which over thousands of positions costs the digits that
-# summation-to-delta is checked by; torch's own kernels add them up in a tree.
-_SUMS = {total: _in_double(total) for total in (aten.sum.dim_IntList, aten.mean.dim)}
-
-
-def _without_nan(x: Tensor, nan: float, posinf: float | None = None, neginf: float | None = None) -> Any:
-    """nan_to_num_ that leaves infinities: compiled code would look at one number after the other for NaN."""
-    if (posinf, neginf) != (torch.inf, -torch.inf):
-        return NotImplemented
-    return x.copy_(torch.where(x == x, x, nan))
-
-
-# What the compiler writes for a CPU instead of torch's own kernel: an error function that is off by 5e-7
-# whatever erf(x) is, so that near 0 no digit is right; loops over positions that take several times as long.
-_KEPT = {
-    kernel: as_is(kernel)
-    for kernel in (
-        aten.erf.default,
-        aten.max_pool2d_with_indices.default,
-        aten.gather.default,
-        aten.scatter_add_.default,
-    )
-}
-
-
-_REPLACED: dict[Any, Callable[..., Any]] = {**_SUMS, **_KEPT, aten.nan_to_num_.default: _without_nan}
-
-
-def _trace(step: Callable[..., Any], *args: Any) -> fx.GraphModule:
-    found = make_fx(step, decomposition_table=_REPLACED)(*args)
-    found.graph.eliminate_dead_code()
-    _lay_out(found.graph)
-    # What could be viewed while tracing may lie in another order of memory once it is compiled.
-    for node in found.graph.find_nodes(op="call_function", target=aten.view.default):
-        node.target = aten.reshape.default
-    found.recompile()
-    return found
-
-
-def _lay_out(graph: fx.Graph) -> None:
-    """Have what is viewed lie in memory as it did while tracing.
-
-    Left to itself the compiler lays it out in rows for the view's sake, and writes loops that transpose
-    everything else that they read and write.
-    """
-    from torch._inductor.inductor_prims import force_stride_order
-
-    for node in list(graph.nodes):
-        value = node.meta.get("val")
-        if not isinstance(value, Tensor) or value.is_contiguous() or _is_view(node):
-            continue
-        if any(map(_is_view, node.users)):
-            with graph.inserting_after(node):
-                same = graph.call_function(force_stride_order, (node, list(value.stride())))
-            node.replace_all_uses_with(same)
-            same.update_arg(0, node)  # which was its own result for a moment
-
-
-def _is_view(node: fx.Node) -> bool:
-    return isinstance(node.target, OpOverload) and node.target.is_view
+        return traced(walk, at_input, _apart(at_input))
 
 
 def _apart(values: Any) -> Any:

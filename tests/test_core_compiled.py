@@ -1,10 +1,12 @@
 """Compiled scoring gives the scores of scoring step by step; targets scored together those of each alone."""
 
+import re
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._inductor.utils import run_and_get_code
 from zoo import ENTRIES, Entry
 
 from deeplift_core import CompileError, DeepLift
@@ -67,6 +69,33 @@ def test_a_batch_equal_to_its_references_gets_exactly_nothing_in_bfloat16() -> N
     result = explainer.attribute(x, x[:, None])
     assert result.contributions.count_nonzero() == 0
     assert result.completeness_error.count_nonzero() == 0
+
+
+@pytest.mark.compiles
+def test_compiled_code_neither_transposes_nor_fills_nor_searches_what_it_need_not() -> None:
+    """Left to itself the compiler writes all this for the layers here, and it costs more than they do."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        pooled = nn.Sequential(
+            nn.Conv1d(4, 16, 5), nn.ReLU(), nn.MaxPool1d(4), nn.Conv1d(16, 16, 3), nn.GELU(), nn.MaxPool1d(2)
+        )
+        network = nn.Sequential(pooled, nn.Softmax(2), nn.Flatten(), nn.LazyLinear(1)).eval()
+        x, references = torch.randn(2, 4, 132), torch.randn(2, 1, 4, 132)
+        network(x)
+    with torch._inductor.config.patch(force_disable_caches=True):
+        explainer = DeepLift(network, x, compile=True)
+        found, written = run_and_get_code(explainer.attribute, x, references)
+    assert len(written) == 2
+    for code in written:
+        for wasteful in ("quiet_NaN", "isnan", "aten.gather", "scatter_reduce"):
+            assert wasteful not in code
+        for loop in code.split("#pragma omp for"):
+            reads, writes = (
+                re.search(rf"transpose_mxn<[^;]*>\({of}", loop) for of in ("in_", "tmp.*out_ptr")
+            )
+            assert not (reads and writes) or "(4L)" in loop  # but for the one-hot rows
+    plain = DeepLift(network, x).attribute(x, references)
+    torch.testing.assert_close(found.contributions, plain.contributions, rtol=1e-4, atol=1e-6)
 
 
 def model() -> nn.Module:
