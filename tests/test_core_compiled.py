@@ -10,6 +10,7 @@ from torch._inductor.utils import run_and_get_code
 from zoo import ENTRIES, Entry
 
 from deeplift_core import CompileError, DeepLift
+from deeplift_core.tracing import traced
 
 # One for each way in which steps are traced: split multipliers, kernels with several results, autograd,
 # kernels that the compiler would replace, values that it lays out in another order.
@@ -96,6 +97,26 @@ def test_compiled_code_neither_transposes_nor_fills_nor_searches_what_it_need_no
             assert not (reads and writes) or "(4L)" in loop  # but for the one-hot rows
     plain = DeepLift(network, x).attribute(x, references)
     torch.testing.assert_close(found.contributions, plain.contributions, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.compiles
+def test_kernels_kept_in_compiled_code_give_what_torch_gives() -> None:
+    """In place, with several results, and with arguments by name, as models may pass them on."""
+    aten = torch.ops.aten
+
+    def step(x: Tensor) -> tuple[Tensor, ...]:
+        largest, at = aten.max_pool2d_with_indices(x, [1, 3], [1, 3], ceil_mode=True)
+        found = aten.gather(x.flatten(2), 2, at.flatten(2), sparse_grad=False)
+        total = torch.zeros_like(x).flatten(2).scatter_add_(2, at.flatten(2), src=found)
+        return largest, aten.erf(found), total
+
+    x = torch.randn(2, 3, 1, 10, generator=torch.Generator().manual_seed(0))
+    graph = traced(step, x)
+    called = {str(node.target) for node in graph.graph.nodes if node.op == "call_function"}
+    names = "max_pool2d_with_indices", "gather", "scatter_add_", "erf"
+    assert {f"deeplift.{name}.default" for name in names} <= called
+    for found, expected in zip(torch.compile(graph)(x), step(x), strict=True):
+        assert torch.equal(found, expected)
 
 
 def model() -> nn.Module:
