@@ -7,8 +7,8 @@ reference, under `rescale`, which tangermeme implements too; contributions and h
 compared before times are. tangermeme runs with 8, 32 and 64 pairs a batch, and its best counts. *bare* is the
 model's own arithmetic in float32 at its best of three batches: a forward pass of each sequence, and a forward
 and a backward pass of each reference. *full rate* is what those operations would take at the rate of a large
-product of matrices, measured beside each model: no way of computing them one by one takes less. Medians over
-the repeats.
+product of matrices, measured beside each model: computed one by one they take hardly less. Medians over the
+repeats.
 
 All keep freed memory, as `deeplift score` does, which serves the others as well.
 """

@@ -59,7 +59,7 @@ class CompiledSteps(Steps):
 
     def _compile(self, inputs: list[Tensor]) -> None:
         try:
-            forward, walks = self._both(inputs)
+            forward, walks = self._traced_steps(inputs)
             compiled = torch.compile(forward, dynamic=False)
             values = compiled(inputs)  # compiling happens in the first call
             self._walks = [torch.compile(walk, dynamic=False) for walk in walks]
@@ -72,7 +72,7 @@ class CompiledSteps(Steps):
             raise CompileError(f"torch cannot compile the scoring of this model: {reason}") from error
         self._forward = compiled
 
-    def _both(self, inputs: list[Tensor]) -> tuple[fx.GraphModule, list[fx.GraphModule]]:
+    def _traced_steps(self, inputs: list[Tensor]) -> tuple[fx.GraphModule, list[fx.GraphModule]]:
         """Both steps as flat graphs; sets which values are kept between them."""
         values = super().forward(inputs)
         everything = sorted(values)

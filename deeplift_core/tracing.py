@@ -69,6 +69,7 @@ def _lay_out(graph: fx.Graph) -> None:
     Left to itself the compiler lays it out in rows for the view's sake, and writes loops that transpose
     everything else that they read and write.
     """
+    # Takes seconds to import, which torch.compile would take next.
     from torch._inductor.inductor_prims import force_stride_order
 
     for node in list(graph.nodes):

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch._inductor.utils import run_and_get_code
 from zoo import ENTRIES, Entry
 
 from deeplift_core import CompileError, DeepLift
@@ -75,6 +74,8 @@ def test_a_batch_equal_to_its_references_gets_exactly_nothing_in_bfloat16() -> N
 @pytest.mark.compiles
 def test_compiled_code_neither_transposes_nor_fills_nor_searches_what_it_need_not() -> None:
     """Left to itself the compiler writes all this for the layers here, and it costs more than they do."""
+    from torch._inductor.utils import run_and_get_code  # takes seconds, also where no test compiles
+
     with torch.random.fork_rng():
         torch.manual_seed(0)
         pooled = nn.Sequential(
