@@ -7,6 +7,7 @@ shift of all logits receives nothing; the chain exp / sum / reciprocal is none o
 log-softmax gets delta_ik - L_k / sum L, and logsumexp L_k / sum L.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -17,26 +18,34 @@ from deeplift_core.rules.base import Multipliers, Rule, Sent, Walk, sum_to_shape
 from deeplift_core.rules.registry import rule_for
 
 
-def logarithmic_mean(log_p: Tensor, log_q: Tensor) -> Tensor:
+def logarithmic_mean(total: Tensor, ratio: Tensor) -> Tensor:
     """(p - q) / (log p - log q) without cancellation; p where they are equal.
 
     Written as (p + q) / 2 times tanh(h) / h, with h half the difference of the logarithms.
+
+    Parameters
+    ----------
+    total, ratio : Tensor
+        p + q and log p - log q, of the same shape. The second is overwritten.
     """
-    half = (log_p - log_q).abs_().div_(2)
-    half.nan_to_num_(0, torch.inf, -torch.inf)  # both -inf where a mask says so
-    half.clamp_(min=torch.finfo(half.dtype).tiny)  # of which the quotient is 1
-    return half.tanh().div_(half).mul_(log_p.exp().add_(log_q.exp()).div_(2))
+    ratio.nan_to_num_(0, torch.inf, -torch.inf)  # both -inf where a mask says so
+    half = ratio.abs_().div_(2).clamp_(min=torch.finfo(ratio.dtype).tiny)  # of which the quotient is 1
+    return half.tanh().div_(half).mul_(total).div_(2)
 
 
 def _log_softmax(value: Tensor, axes: list[int]) -> Tensor:
     return value.log_softmax(axes[0]) if len(axes) == 1 else value - value.logsumexp(axes, keepdim=True)
 
 
-def shares(z: Tensor, z0: Tensor, axes: list[int]) -> tuple[Tensor, Tensor]:
-    """L_k, and L_k divided by their sum; in float32 at least, since halves cannot tell large logits apart."""
-    dtype = torch.promote_types(z.dtype, torch.float32)
-    mean = logarithmic_mean(*(_log_softmax(value.to(dtype), axes) for value in (z, z0)))
-    return mean, mean / mean.sum(axes, keepdim=True)
+def shares(z: Tensor, z0: Tensor, axes: list[int]) -> Tensor:
+    """L_k divided by their sum; in float32 at least, since halves cannot tell large logits apart."""
+    log_p, log_q = (_log_softmax(_single(value), axes) for value in (z, z0))
+    mean = logarithmic_mean(log_p.exp() + log_q.exp(), log_p - log_q)
+    return mean / mean.sum(axes, keepdim=True)
+
+
+def _single(value: Tensor) -> Tensor:
+    return value.to(torch.promote_types(value.dtype, torch.float32))
 
 
 class _OverAxis(Rule):
@@ -46,17 +55,10 @@ class _OverAxis(Rule):
         self._axes = [axes] if isinstance(axes, int) else list(axes)
         self._source = self.sources[0]
 
-    def saved_for(self, *, split: bool, parts: bool) -> set[int]:
-        """The output's value only for its sign, where m+ and m- may differ or P and Q are asked for."""
-        return self.saved if split or parts else self.saved - {self.node.index}
-
     def splits(self, given: bool) -> bool:
         """Each source gets one multiplier."""
         del given
         return False
-
-    def _means(self, walk: Walk) -> tuple[Tensor, Tensor]:
-        return shares(walk.x[self._source], walk.reference[self._source], self._axes)
 
 
 @rule_for("_softmax")
@@ -68,25 +70,48 @@ class Softmax(_OverAxis):
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """L_k (m_k - sum_i m_i L_i / sum L).
 
-        What all m_k share changes nothing, so that of the largest L is taken off: the difference would
-        lose its digits where one L outweighs the others.
+        What all m_k share changes nothing, so it is taken off twice: the first difference has lost its digits
+        where one L outweighs the others.
         """
-        mean, share = self._means(walk)
-        fresh = self._fresh(walk, m)
-        weighted = mean * (fresh - fresh.gather(self._axes[0], share.argmax(self._axes[0], keepdim=True)))
-        common = weighted.sum(self._axes, keepdim=True)
-        return [(self._source, Multipliers.same(weighted - share * common))]
+        mean, total = walk.once(self.node.index, self._mean)
+        centred = _single(self._fresh(walk, m))
+        for _ in range(2):
+            centred = centred - (mean * centred).sum(self._axes, keepdim=True).div_(total)
+        return [(self._source, Multipliers.same(mean * centred))]
+
+    def _mean(self, walk: Walk) -> tuple[Tensor, Tensor]:
+        """L and its sum."""
+        (p, log_p), (q, log_q) = (self._probabilities(values) for values in (walk.x, walk.reference))
+        mean = logarithmic_mean(p + q, log_p.sub_(log_q))
+        return mean, mean.sum(self._axes, keepdim=True)
+
+    def _probabilities(self, values: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
+        """Them, which the next layer has kept as a rule, and their logarithms, which need not be summed anew."""
+        z, p = _single(values[self._source]), _single(values[self.node.index])
+        log_of_largest = p.amax(self._axes, keepdim=True).log_()
+        return p, (z - z.amax(self._axes, keepdim=True)).add_(log_of_largest)
+
+
+class _OfShares(_OverAxis):
+    """What the logits' shares alone decide."""
+
+    def saved_for(self, *, split: bool, parts: bool) -> set[int]:
+        """The output's value only for its sign, where m+ and m- may differ or P and Q are asked for."""
+        return self.saved if split or parts else self.saved - {self.node.index}
+
+    def _shares(self, walk: Walk) -> Tensor:
+        return shares(walk.x[self._source], walk.reference[self._source], self._axes)
 
 
 @rule_for("_log_softmax")
-class LogSoftmax(_OverAxis):
+class LogSoftmax(_OfShares):
     """Logarithms of the probabilities over one axis."""
 
     label: ClassVar[str] = "log-softmax"
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """m_k - (L_k / sum L) sum_i m_i; for the largest L_k, which may be all of sum L, from the others."""
-        _, share = self._means(walk)
+        share = self._shares(walk)
         total = self._fresh(walk, m)
         largest = torch.zeros_like(share, dtype=torch.bool)
         largest.scatter_(self._axes[0], share.argmax(self._axes[0], keepdim=True), True)
@@ -98,14 +123,14 @@ class LogSoftmax(_OverAxis):
 
 
 @rule_for("logsumexp")
-class LogSumExp(_OverAxis):
+class LogSumExp(_OfShares):
     """Logarithm of the sum of exponentials."""
 
     label: ClassVar[str] = "logsumexp"
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """(L_k / sum L) m."""
-        _, share = self._means(walk)
+        share = self._shares(walk)
         kept = share.sum(self._axes, keepdim=True).shape
         total = self._fresh(walk, m).reshape(kept)
         return [(self._source, Multipliers.same(share * total))]
@@ -119,7 +144,7 @@ class LogAddExp(Rule):
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """(L_k / sum L) m for each of the two."""
         fresh = self._fresh(walk, m)
-        _, share = shares(self._stacked(walk.x), self._stacked(walk.reference), [-1])
+        share = shares(self._stacked(walk.x), self._stacked(walk.reference), [-1])
         for place, source in enumerate(self.sources):
             sent = sum_to_shape(share[..., place] * fresh, self.graph.nodes[source].shape)
             yield source, Multipliers.same(sent)
