@@ -1,5 +1,6 @@
 """What a step does, as a graph that torch.compile turns into code that is both accurate and fast on a CPU."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +14,17 @@ from deeplift_core.kernels import as_is
 aten = torch.ops.aten
 
 
+# Up to this many numbers are added up one after the other without float64.
+_FEW = 256
+
+
 def _in_double(total: Callable[..., Tensor]) -> Callable[..., Any]:
-    """A sum or mean of float32 numbers that adds up in float64."""
+    """A sum or mean of many float32 numbers that adds up in float64."""
 
     def accurate(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
         if x.dtype != torch.float32 or dtype not in (None, torch.float32):
+            return NotImplemented
+        if dim and math.prod(x.shape[axis] for axis in dim) <= _FEW:
             return NotImplemented
         return total(x, dim, keepdim, dtype=torch.float64).to(torch.float32)
 
