@@ -529,6 +529,7 @@ def _rules_met(plan: Plan, output: int) -> tuple[dict[int, str], dict[int, str]]
             pending.update(plan.graph.nodes[index].refs)
         else:
             rules[index] = rule.name
+            rules |= {passed: plan.rule(passed).name for passed in rule.passed}
             pending.update(rule.sources)
     return rules, problems
 

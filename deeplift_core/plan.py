@@ -1,6 +1,7 @@
 """Which rule each recorded operation gets: activations found, presets and overrides applied."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 
@@ -17,7 +18,7 @@ from deeplift_core.rules.elementwise import Affine, affine_terms, is_elementwise
 from deeplift_core.rules.formula import Formula
 from deeplift_core.rules.interaction import Interaction
 from deeplift_core.rules.linear import LinearRule
-from deeplift_core.rules.pooling import LargerOfTwo, Maximum, larger_of_two
+from deeplift_core.rules.pooling import LargerOfTwo, Maximum, MaxPool, larger_of_two
 from deeplift_core.rules.products import Product
 from deeplift_core.rules.registry import make_rule, registered_as
 from deeplift_core.rules.softmax import LogAddExp
@@ -48,14 +49,14 @@ class Elementwise:
 
     def __init__(self, graph: Graph, root: int | None = None) -> None:
         self._graph = graph
-        self._root = root
+        self.root = root
         self._parent: list[int | None] = []
         self._depth: list[int] = []
         self._affine: list[bool] = []  # whether the node is an affine function of its parent
 
     def _extend(self, until: int) -> None:
         for node in self._graph.nodes[len(self._parent) : until + 1]:
-            inner = is_elementwise(node.op) and node.index != self._root
+            inner = is_elementwise(node.op) and node.index != self.root
             parent = self._common(node.refs) if inner else None
             self._parent.append(parent)
             self._depth.append(0 if parent is None else self._depth[parent] + 1)
@@ -146,7 +147,9 @@ class Plan:
         plan = Plan(self.graph, self.preset, self.layer_rules)
         plan.elementwise = Elementwise(self.graph, root=layer)
         plan._rules = {
-            i: rule for i, rule in self._rules.items() if not isinstance(rule, (Affine, Activation))
+            i: rule
+            for i, rule in self._rules.items()
+            if not isinstance(rule, (Affine, Activation)) and not rule.passed
         }
         plan._rules[layer] = self.rule(layer)
         return plan
@@ -173,7 +176,27 @@ class Plan:
         rule = make_rule(self.graph, node)
         if rule is None:
             raise NoRuleError("")
-        return rule
+        return self._past_relu(rule) if isinstance(rule, MaxPool) else rule
+
+    def _past_relu(self, pool: MaxPool) -> MaxPool:
+        """With the ReLU right before the pool, where there is one that Rescale explains."""
+        passed = [pool.source]
+        while (node := self.graph.nodes[passed[-1]]).op_name == "unsqueeze":
+            passed.append(node.refs[0])
+        if self.elementwise.root in passed or node.op is None or not is_elementwise(node.op):
+            return pool
+        rule = self.rule(node.index)
+        if not isinstance(rule, Activation) or rule.rule != "rescale" or not rule.formula.is_relu:
+            return pool
+        return pool.past_relu(rule.source, passed)
+
+    def to_run(self) -> Graph:
+        """The graph that forward passes run: without what rules pass over."""
+        nodes = list(self.graph.nodes)
+        for rule in self._rules.values():
+            if isinstance(rule, MaxPool) and rule.rectified:
+                nodes[rule.kernel] = rule.before_relu()
+        return replace(self.graph, nodes=nodes)
 
     def _make_elementwise(self, node: Node) -> Rule:
         parent = self.elementwise.parent(node.index)

@@ -49,7 +49,7 @@ class Steps:
 
     def __init__(self, tasks: Sequence[Task], channel_axis: int | None) -> None:
         self.tasks = tuple(tasks)
-        self.graph = tasks[0].plan.graph
+        self.graph = tasks[0].plan.to_run()
         self.wanted = sorted({node for task in tasks for node in (task.target, task.prediction)})
         self._channel_axis = channel_axis
 

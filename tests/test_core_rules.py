@@ -291,6 +291,36 @@ def test_max_pooling_with_ties_and_the_switch() -> None:
         assert_agrees(layers, x, r, "rescale")
 
 
+def test_max_pooling_of_what_relu_cuts_off_with_ties() -> None:
+    """Whole windows below 0 at the input, at the reference and at both, and all ties above."""
+    draw = np.random.default_rng(13)
+    layers = [Layer("c1", "conv", ["input"], {"weight": np.eye(2)[:, :, None]}), act("a1", "c1")]
+    for pool in POOLS:
+        flat = slow_rules.forward([*layers, pool], np.zeros((2, 8)))["pool"]
+        net = [*layers, pool, Layer("flat", "flatten", ["pool"]), dense(draw, "d", "flat", flat.size, 1)]
+        x = draw.integers(-3, 3, (20, 2, 8)).astype(float)
+        r = draw.integers(-3, 3, (20, 2, 2, 8)).astype(float)
+        assert_agrees(net, x, r, "rescale")
+
+
+def test_relu_before_a_pool_is_shown_chosen_and_scored_as_a_layer_of_its_own() -> None:
+    torch.manual_seed(0)
+    pooled = nn.Conv1d(4, 3, 3), nn.ReLU(), nn.MaxPool1d(2)
+    model = nn.Sequential(*pooled, nn.Conv1d(3, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(6, 1)).double()
+    x, references = torch.randn(2, 4, 11).double(), torch.randn(2, 3, 4, 11).double()
+    explainer = DeepLift(model, x, rule="rescale")
+    assert [node.rule for node in explainer.nodes if node.module == "1"] == ["rescale"]
+    scored = [explainer.attribute(x, references, layer=layer).completeness_error for layer in "0123"]
+    assert torch.stack(scored).abs().max() < 1e-12
+    at_relu = explainer.attribute(x, references, target=("1", (0, 3)))
+    assert at_relu.completeness_error.abs().max() < 1e-12
+    assert at_relu.contributions[..., 6:].count_nonzero() == 0 < at_relu.contributions.count_nonzero()
+    revealing = DeepLift(model, x, rule="rescale", layer_rules={"1": "revealcancel"})
+    assert [node.rule for node in revealing.nodes if node.module == "1"] == ["revealcancel"]
+    contributions = [found.attribute(x, references).contributions for found in (explainer, revealing)]
+    assert not torch.allclose(*contributions)
+
+
 def test_a_tie_but_for_rounding_is_a_tie() -> None:
     """Equal windows of a sequence may differ by an ulp, depending on where in a vector they are computed."""
     ulp = 2 * np.finfo(np.float64).eps

@@ -228,9 +228,12 @@ class Rule(ABC):
         Shown to users as the rule that the operation got.
     sources : tuple of int
         The nodes that receive multipliers.
+    passed : tuple of int
+        Nodes on the way to them whose rules this one works out along with its own.
     """
 
     label: ClassVar[str]
+    passed: tuple[int, ...] = ()
 
     def __init__(self, graph: Graph, node: Node) -> None:
         self.graph = graph

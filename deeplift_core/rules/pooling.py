@@ -8,10 +8,16 @@ the multiplier Delta y / Delta x lies in (0, 1] and the sum is exact. Where the 
 input's argmax, that position counts as the reference's argmax too (a switch). A shared argmax that did
 not change passes its multiplier on unchanged; ties never count twice. The larger of two tensors, running
 maxima and all minima have the same rule.
+
+Where a ReLU lies right before a max pool, both rules are one step, from the maxima to what ReLU takes: the
+pool's Delta y / Delta x times Rescale's multiplier is Delta y over the difference of what ReLU takes there.
+Nothing of ReLU's size is worked out or kept for it: of a window all positions but two would get 0.
 """
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -86,7 +92,14 @@ def _gathered(value: Tensor, at: Tensor) -> Tensor:
 
 
 def routes_of_maxima(
-    x: Tensor, r: Tensor, top_x: Tensor, top_r: Tensor, at_x: Tensor, at_r: Tensor
+    x: Tensor,
+    r: Tensor,
+    top_x: Tensor,
+    top_r: Tensor,
+    at_x: Tensor,
+    at_r: Tensor,
+    *,
+    rectified: bool = False,
 ) -> Routes:
     """See the module's docstring.
 
@@ -98,12 +111,17 @@ def routes_of_maxima(
         The maxima.
     at_x, at_r : int64 Tensor [..., W]
         Their positions.
+    rectified : bool
+        Whether the maxima are those of ReLU of the values.
     """
-    to_x, to_r, delta = shares_of_maxima(top_x, top_r, _gathered(r, at_x), _gathered(x, at_r))
+    old, new = _gathered(r, at_x), _gathered(x, at_r)
+    to_x, to_r, delta = shares_of_maxima(top_x, top_r, old, new, rectified=rectified)
     return Routes(at_x, at_r, to_x, to_r, delta)
 
 
-def shares_of_maxima(top_x: Tensor, top_r: Tensor, old: Tensor, new: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def shares_of_maxima(
+    top_x: Tensor, top_r: Tensor, old: Tensor, new: Tensor, *, rectified: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """What goes to the maxima's positions, and the maxima's difference-from-reference; see `Routes`.
 
     Parameters
@@ -114,7 +132,12 @@ def shares_of_maxima(top_x: Tensor, top_r: Tensor, old: Tensor, new: Tensor) -> 
         The reference's values where the input has its maxima.
     new : Tensor
         The input's values where the reference has its maxima.
+    rectified : bool
+        Whether the maxima are those of ReLU of the values, and what they send goes to what ReLU takes.
     """
+    if rectified:
+        # A maximum of 0 is nowhere: it takes nothing itself, also where the reference's is at its position.
+        old = old - top_x.clone().le_(0)
     delta = difference(top_x, top_r)
     # How far the input's argmax was below the reference's maximum: 0 where it is the reference's argmax, too.
     below = difference(top_r, old)
@@ -126,7 +149,7 @@ def shares_of_maxima(top_x: Tensor, top_r: Tensor, old: Tensor, new: Tensor) -> 
 
 
 def shares_of_two(
-    x: Sequence[Tensor], r: Sequence[Tensor], top_x: Tensor, top_r: Tensor
+    x: Sequence[Tensor], r: Sequence[Tensor], top_x: Tensor, top_r: Tensor, *, rectified: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What the first and the second of two get of their maximum's multiplier, and the maximum's Delta.
 
@@ -138,9 +161,12 @@ def shares_of_two(
         First and second, at the input and at the reference; of two equal ones the first is the maximum.
     top_x, top_r : Tensor
         The maxima.
+    rectified : bool
+        As for :func:`shares_of_maxima`.
     """
     second_x, second_r = ((second - first).gt_(0) for first, second in (x, r))  # numbers 0 and 1
-    to_x, to_r, delta = shares_of_maxima(top_x, top_r, _chosen(second_x, *r), _chosen(second_r, *x))
+    old, new = _chosen(second_x, *r), _chosen(second_r, *x)
+    to_x, to_r, delta = shares_of_maxima(top_x, top_r, old, new, rectified=rectified)
     to_second = where_positive(second_x, to_x).add_(where_positive(second_r, to_r))
     return to_x.add_(to_r).sub_(to_second), to_second, delta
 
@@ -155,6 +181,7 @@ class Maximum(Rule):
 
     label: ClassVar[str] = "maximum"
     source: int
+    rectified = False  # whether ``source`` holds what a ReLU takes whose values these are the maxima of
 
     def splits(self, given: bool) -> bool:
         """Each source gets one multiplier."""
@@ -172,7 +199,8 @@ class Maximum(Rule):
         sides = walk.x, walk.reference
         values = [self.flatten(side[self.source]) for side in sides]
         maxima = [self.flat_maxima(side[self.node.index]) for side in sides]
-        return routes_of_maxima(*values, *maxima, *(self.positions(side) for side in sides))
+        positions = (self.positions(side) for side in sides)
+        return routes_of_maxima(*values, *maxima, *positions, rectified=self.rectified)
 
     @abstractmethod
     def flatten(self, value: Tensor) -> Tensor:
@@ -196,18 +224,47 @@ class MaxPool(Maximum):
 
     def __init__(self, graph: Graph, node: Node) -> None:
         super().__init__(graph, node)
-        self.source, self._indices = values_of(graph, node)
+        self.source, self.kernel = values_of(graph, node)
         self.sources = (self.source,)
-        self._axes = 3 if "3d" in graph.nodes[self._indices].op_name else 2
+        self._axes = 3 if "3d" in graph.nodes[self.kernel].op_name else 2
+        self._shape = graph.nodes[self.source].shape
+
+    def past_relu(self, source: int, passed: Sequence[int]) -> "MaxPool":
+        """The rule of this pool and of the ReLU before it, of which ``source`` holds the argument.
+
+        Parameters
+        ----------
+        source : int
+        passed : sequence of int
+            The nodes in between: ReLU itself, and axes of length 1 put in.
+        """
+        other = copy(self)
+        other.source, other.sources = source, (source,)
+        other.passed, other.rectified = tuple(passed), True
+        return other
+
+    def before_relu(self) -> Node:
+        """The kernel's call, without the ReLU that was passed: the maxima are rectified instead.
+
+        Only where a maximum is 0 is its position another one, and there nothing is sent to it.
+        """
+        kernel = self.graph.nodes[self.kernel]
+        assert kernel.op is not None
+
+        def rectified_maxima(value: Tensor, *settings: Any, **named: Any) -> tuple[Tensor, Tensor]:
+            maxima, positions = kernel.op(value.reshape(self._shape), *settings, **named)  # type: ignore[misc]
+            return maxima.relu(), positions
+
+        return replace(kernel, op=rectified_maxima, args=(Ref(self.source), *kernel.args[1:]))
 
     @property
     def saved(self) -> set[int]:
         """The kernel's indices are kept with its values."""
-        return {self.node.index, self.source, self._indices}
+        return {self.node.index, self.source, self.kernel}
 
     def flatten(self, value: Tensor) -> Tensor:
         """Join the spatial axes, which is how the kernel counts positions."""
-        return value.flatten(-self._axes)
+        return self.flat_maxima(value.reshape(self._shape))
 
     def unflatten(self, value: Tensor, shape: torch.Size) -> Tensor:
         """Split the spatial axes again."""
@@ -215,11 +272,11 @@ class MaxPool(Maximum):
 
     def positions(self, values: Any) -> Tensor:
         """The kernel's second result."""
-        return self.flatten(values[self._indices][1])
+        return self.flat_maxima(values[self.kernel][1])
 
     def flat_maxima(self, value: Tensor) -> Tensor:
         """Join the spatial axes."""
-        return self.flatten(value)
+        return value.flatten(-self._axes)
 
 
 class MaxOfPairs(MaxPool):
@@ -234,17 +291,18 @@ class MaxOfPairs(MaxPool):
         """See the module's docstring."""
         *shares, delta = walk.once(self.node.index, self._shares)
         total = m.by_sign(delta)
-        sent = torch.zeros_like(walk.x[self.source])
+        to = walk.x[self.source]
+        sent = torch.zeros_like(to.reshape(self._shape))
         for half, share in zip(self._halves(sent), shares, strict=True):
             half.copy_(share * total)
-        return [(self.source, Multipliers.same(sent))]
+        return [(self.source, Multipliers.same(sent.reshape(to.shape)))]
 
     def _shares(self, walk: Walk) -> tuple[Tensor, Tensor, Tensor]:
         # Copies: torch's threshold kernel is many times slower on every second value of a row.
-        x, r = (
-            [half.clone() for half in self._halves(side[self.source])] for side in (walk.x, walk.reference)
-        )
-        return shares_of_two(x, r, walk.x[self.node.index], walk.reference[self.node.index])
+        values = (side[self.source].reshape(self._shape) for side in (walk.x, walk.reference))
+        x, r = ([half.clone() for half in self._halves(value)] for value in values)
+        maxima = walk.x[self.node.index], walk.reference[self.node.index]
+        return shares_of_two(x, r, *maxima, rectified=self.rectified)
 
     def _halves(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """The first of each pair, and the second."""

@@ -86,7 +86,7 @@ class Softmax(_OverAxis):
         return mean, mean.sum(self._axes, keepdim=True)
 
     def _probabilities(self, values: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
-        """Them, which the next layer has kept as a rule, and their logarithms, which need not be summed anew."""
+        """Them, which the next layer has kept as a rule, and their logarithms, without another sum."""
         z, p = _single(values[self._source]), _single(values[self.node.index])
         log_of_largest = p.amax(self._axes, keepdim=True).log_()
         return p, (z - z.amax(self._axes, keepdim=True)).add_(log_of_largest)
