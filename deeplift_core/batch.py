@@ -63,7 +63,8 @@ class BatchScorer:
                 scored = outputs, found
                 if exactly is not None:
                     scored = mended(exactly, task, *scored, rows, references)
-                results.append(_over_references(task, *scored, per_reference))
+                dtype = torch.promote_types(rows[0].dtype, torch.float32)
+                results.append(_over_references(task, *scored, per_reference, dtype))
         return results
 
     def _pairs(
@@ -96,11 +97,10 @@ class BatchScorer:
 
 
 def _over_references(
-    task: Task, outputs: dict[int, Tensor], pairs: Sequence[Pair], per_reference: bool
+    task: Task, outputs: dict[int, Tensor], pairs: Sequence[Pair], per_reference: bool, dtype: torch.dtype
 ) -> Attribution:
-    """Pairs of one task as one result."""
+    """Pairs of one task as one result; outputs and errors, which may be more exact, in this precision."""
     combine = _stack if per_reference else _mean
-    dtype = pairs[0].reference_output.dtype
 
     def of(name: str) -> list[Tensor | None]:
         columns = zip(*(getattr(pair, name) for pair in pairs), strict=True)
@@ -111,9 +111,9 @@ def _over_references(
         of("hypothetical"),
         of("multipliers"),
         outputs[task.target].to(dtype),
-        torch.stack([pair.reference_output for pair in pairs], 1),
+        torch.stack([pair.reference_output for pair in pairs], 1).to(dtype),
         outputs[task.prediction].to(dtype),
-        torch.stack([pair.completeness_error for pair in pairs], 1),
+        torch.stack([pair.completeness_error for pair in pairs], 1).to(dtype),
     )
 
 

@@ -76,7 +76,9 @@ def scores(
         where it is 0; the contribution is m+ P + m- Q, which is multiplier x Delta for an input, but not
         for a layer inside whose Delta has parts of both signs.
     """
-    pending = {target: Multipliers.same(torch.ones_like(walk.x[target]))}
+    # In the walk's own precision, which an output may exceed.
+    ones = torch.ones_like(walk.x[target], dtype=plan.graph.nodes[target].dtype)
+    pending = {target: Multipliers.same(ones)}
     nothing = {index: torch.zeros_like(walk.x[index]) for index in layers}
     found = {index: Score(zeros, zeros) for index, zeros in nothing.items()}
     for index in plan.reached(target):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from deeplift_core.exact_ends import with_exact_ends
 from deeplift_core.plan import Plan
 from deeplift_core.propagate import Score, gradients, scores
 from deeplift_core.rules.base import Walk
@@ -49,13 +50,14 @@ class Steps:
 
     def __init__(self, tasks: Sequence[Task], channel_axis: int | None) -> None:
         self.tasks = tuple(tasks)
-        self.graph = tasks[0].plan.to_run()
         self.wanted = sorted({node for task in tasks for node in (task.target, task.prediction)})
+        self._keep = frozenset().union(*(task.keep for task in tasks))
+        self.graph = with_exact_ends(tasks[0].plan.to_run(), self.wanted, self._keep)
         self._channel_axis = channel_axis
 
     def forward(self, inputs: list[Tensor]) -> dict[int, Any]:
         """Values of a batch [K, ...]: those that the walks read, the targets' and the predictions'."""
-        return self.graph.run(inputs, self.wanted, frozenset().union(*(task.keep for task in self.tasks)))
+        return self.graph.run(inputs, self.wanted, self._keep)
 
     def walks(self, x: Mapping[int, Any], reference: dict[int, Any]) -> Iterator[list[LayerScores]]:
         """Scores of every layer of each task in turn, given the values at the input and at the reference.

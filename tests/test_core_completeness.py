@@ -65,10 +65,10 @@ def test_pairs_beyond_the_tolerance_come_from_float64(
     kept, exact = scored(torch.float32), scored(torch.float64)
     assert kept.contributions.dtype == torch.float32
     missed = before > tight
-    # An output of its own in float64 puts a few more pairs of its row beyond.
+    # An output of its own in float64 puts some more pairs of its row beyond.
     changed = (kept.contributions != plain.contributions).any(-1).any(-1)
     assert changed[missed].all()
-    assert changed.sum() < 1.2 * missed.sum()
+    assert changed.sum() < 1.3 * missed.sum()
     for name in ("contributions", "hypothetical", "multipliers", "reference_output"):
         mended, given = getattr(kept, name), getattr(plain, name)
         # In batches of another size, which round otherwise in the sixteenth digit.
