@@ -120,7 +120,8 @@ def difference(x: Tensor, reference: Tensor) -> Tensor:
     That is, some eps times the magnitude of either: where it matters the two are the same but for eps.
     """
     delta = x - reference
-    return delta - where_positive(resolution(reference).sub_(delta.abs()), delta)
+    rounding = UNITS * torch.finfo(delta.dtype).eps
+    return where_positive(delta.abs().sub_(reference.abs(), alpha=rounding), delta)
 
 
 def quotient(change: Tensor, by: Tensor, limit: Tensor, noise: Tensor) -> Tensor:

@@ -156,7 +156,7 @@ class Formula:
         """
         if not self._lost:
             return rounding
-        return step.abs().mul_(-self._lost / _SHORT).add_(self._lost).add_(rounding)
+        return torch.sub(rounding, step.abs(), alpha=self._lost / _SHORT).add_(self._lost)
 
     @property
     def grows_at_most_linearly(self) -> bool:
