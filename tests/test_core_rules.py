@@ -303,6 +303,18 @@ def test_max_pooling_of_what_relu_cuts_off_with_ties() -> None:
         assert_agrees(net, x, r, "rescale")
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e9])
+@pytest.mark.parametrize("kernel", [2, 3])
+def test_a_window_that_fell_below_zero_where_the_reference_has_its_maximum(
+    kernel: int, scale: float, dtype: torch.dtype
+) -> None:
+    model = nn.Sequential(nn.ReLU(), nn.MaxPool1d(kernel), nn.Flatten())
+    x, r = (scale * torch.tensor([[values[:kernel]]]) for values in ([-3.0, -5, -7], [4.0, 2, 1]))
+    found = DeepLift(model, rule="rescale", dtype=dtype).attribute(x, r).multipliers[0, 0]
+    torch.testing.assert_close(found, torch.tensor([4 / 7, 0, 0])[:kernel], rtol=1e-2, atol=0)
+
+
 def test_relu_before_a_pool_is_shown_chosen_and_scored_as_a_layer_of_its_own() -> None:
     torch.manual_seed(0)
     pooled = nn.Conv1d(4, 3, 3), nn.ReLU(), nn.MaxPool1d(2)
