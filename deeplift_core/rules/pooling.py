@@ -136,7 +136,7 @@ def shares_of_maxima(
         Whether the maxima are those of ReLU of the values, and what they send goes to what ReLU takes.
     """
     if rectified:
-        # A maximum of 0 is nowhere, also where the reference's has its position: below all that those are.
+        # A maximum of 0 takes nothing, even at the reference's own position: -1 is below all of these.
         old = where_positive(top_x, old).sub_(top_x.clone().le_(0))
     delta = difference(top_x, top_r)
     # How far the input's argmax was below the reference's maximum: 0 where it is the reference's argmax, too.
