@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deeplift_core.graph import Graph, Node, converted_node
+from deeplift_core.graph import Graph, Node, converted, converted_node
 
 aten = torch.ops.aten
 
@@ -63,12 +63,6 @@ def _in_float64(node: Node) -> Node:
 
 def _of_doubles(op: Callable[..., Any]) -> Callable[..., Any]:
     def computed(*args: Any, **kwargs: Any) -> Any:
-        return op(*map(_double, args), **kwargs)
+        return op(*converted(args, torch.float64), **kwargs)
 
     return computed
-
-
-def _double(value: Any) -> Any:
-    if isinstance(value, Tensor) and value.dtype == torch.float32:
-        return value.double()
-    return type(value)(map(_double, value)) if isinstance(value, (list, tuple)) else value

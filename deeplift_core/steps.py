@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from deeplift_core.exact_ends import with_exact_ends
 from deeplift_core.plan import Plan
 from deeplift_core.propagate import Score, gradients, scores
-from deeplift_core.rules.base import Walk
+from deeplift_core.rules.base import Walk, single
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +77,10 @@ class Steps:
 
     def _finished(self, layer: int, score: Score, x: Tensor, reference: Tensor) -> LayerScores:
         """In float32 at least: what follows are sums and means of these."""
-        multiplier = _single(score.multiplier)
+        multiplier = single(score.multiplier)
         return LayerScores(
-            _single(score.contribution),
-            self._hypothetical(layer, multiplier, _single(x), _single(reference)),
+            single(score.contribution),
+            self._hypothetical(layer, multiplier, single(x), single(reference)),
             multiplier,
         )
 
@@ -127,10 +126,6 @@ class GradientSteps(Steps):
                 total[index] = total[index] + gradient if index in total else gradient
         means = {index: value / len(self._fractions) for index, value in total.items()}
         return {index: Score(mean, mean * (x[index] - reference[index])) for index, mean in means.items()}
-
-
-def _single(value: Tensor) -> Tensor:
-    return value.to(torch.promote_types(value.dtype, torch.float32))
 
 
 def _channel_axis(value: Tensor, given: int | None) -> int | None:

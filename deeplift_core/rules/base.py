@@ -152,6 +152,11 @@ def _is_floating(value: Any) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point()
 
 
+def single(value: Tensor) -> Tensor:
+    """The same in float32 at least."""
+    return value.to(torch.promote_types(value.dtype, torch.float32))
+
+
 def as_number(value: Any, dtype: torch.dtype) -> Any:
     """Masks and counts as floating-point numbers; other values as they are."""
     if not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex():

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.graph import Graph, Node
-from deeplift_core.rules.base import Multipliers, Rule, Sent, Walk, sum_to_shape
+from deeplift_core.rules.base import Multipliers, Rule, Sent, Walk, single, sum_to_shape
 from deeplift_core.rules.registry import rule_for
 
 
@@ -39,13 +39,9 @@ def _log_softmax(value: Tensor, axes: list[int]) -> Tensor:
 
 def shares(z: Tensor, z0: Tensor, axes: list[int]) -> Tensor:
     """L_k divided by their sum; in float32 at least, since halves cannot tell large logits apart."""
-    log_p, log_q = (_log_softmax(_single(value), axes) for value in (z, z0))
+    log_p, log_q = (_log_softmax(single(value), axes) for value in (z, z0))
     mean = logarithmic_mean(log_p.exp() + log_q.exp(), log_p - log_q)
     return mean / mean.sum(axes, keepdim=True)
-
-
-def _single(value: Tensor) -> Tensor:
-    return value.to(torch.promote_types(value.dtype, torch.float32))
 
 
 class _OverAxis(Rule):
@@ -74,7 +70,7 @@ class Softmax(_OverAxis):
         where one L outweighs the others.
         """
         mean, total = walk.once(self.node.index, self._mean)
-        centred = _single(self._fresh(walk, m))
+        centred = single(self._fresh(walk, m))
         for _ in range(2):
             centred = centred - (mean * centred).sum(self._axes, keepdim=True).div_(total)
         return [(self._source, Multipliers.same(mean * centred))]
@@ -87,7 +83,7 @@ class Softmax(_OverAxis):
 
     def _probabilities(self, values: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
         """Them, which the next layer has kept as a rule, and their logarithms, without another sum."""
-        z, p = _single(values[self._source]), _single(values[self.node.index])
+        z, p = single(values[self._source]), single(values[self.node.index])
         log_of_largest = p.amax(self._axes, keepdim=True).log_()
         return p, (z - z.amax(self._axes, keepdim=True)).add_(log_of_largest)
 
