@@ -81,7 +81,7 @@ def test_compiled_code_neither_transposes_nor_fills_nor_searches_what_it_need_no
         pooled = nn.Sequential(
             nn.Conv1d(4, 16, 5), nn.ReLU(), nn.MaxPool1d(4), nn.Conv1d(16, 16, 3), nn.GELU(), nn.MaxPool1d(2)
         )
-        network = nn.Sequential(pooled, nn.Flatten(), nn.Softmax(1), nn.LazyLinear(1)).eval()
+        network = nn.Sequential(pooled, nn.Softmax(2), nn.Flatten(), nn.LazyLinear(1)).eval()
         x, references = torch.randn(2, 4, 132), torch.randn(2, 1, 4, 132)
         network(x)
     with torch._inductor.config.patch(force_disable_caches=True):

@@ -82,10 +82,17 @@ class Softmax(_OverAxis):
         return mean, mean.sum(self._axes, keepdim=True)
 
     def _probabilities(self, values: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
-        """Them, which the next layer has kept as a rule, and their logarithms, without another sum."""
+        """Them, which the next layer has kept as a rule, and their logarithms, without another sum.
+
+        Softmax lies in rows whatever its logits do; where they lie otherwise, so do the values found here:
+        loops over two orders of memory take several times as long.
+        """
         z, p = single(values[self._source]), single(values[self.node.index])
-        log_of_largest = p.amax(self._axes, keepdim=True).log_()
-        return p, (z - z.amax(self._axes, keepdim=True)).add_(log_of_largest)
+        below = z - z.amax(self._axes, keepdim=True)
+        if p.stride() != z.stride():
+            log_p = below.sub_(below.exp().sum(self._axes, keepdim=True).log_())
+            return log_p.exp(), log_p
+        return p, below.add_(p.amax(self._axes, keepdim=True).log_())
 
 
 class _OfShares(_OverAxis):
