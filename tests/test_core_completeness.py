@@ -81,7 +81,8 @@ def test_pairs_beyond_the_tolerance_come_from_float64(
     changed = (kept.contributions != plain.contributions).any(-1).any(-1)
     again = _scored_again(*map(torch.cat, zip(*seen, strict=True)), exact.output, tight)
     assert torch.equal(changed, again)
-    assert missed.sum() <= changed.sum() < changed.numel()
+    assert changed[missed].all()
+    assert changed.sum() < 1.3 * missed.sum()
     for name in ("contributions", "hypothetical", "multipliers", "reference_output"):
         found, given = getattr(kept, name), getattr(plain, name)
         # In batches of another size, which round otherwise in the sixteenth digit.
