@@ -6,7 +6,8 @@ brought into this form once, when the model is recorded.
 
 The image is one pixel high, but for dilated convolutions of many channels on a CPU. Their taps lie so far
 apart in memory that caches do not hold them together. In rows as long as the dilation they lie one below the
-other, and there the same convolution takes a tenth less time, or half.
+other, and there the same convolution takes a tenth less time, or half. In float64, for which torch has a slow
+kernel on a CPU, products of matrices take its place (:mod:`deeplift_core.tap_products`).
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from deeplift_core.tap_products import tap_products, tap_products_adjoint
 
 aten = torch.ops.aten
 _Settings = tuple[Any, ...]
@@ -35,11 +38,13 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) 
     *settings
         Stride, padding, dilation, transposed, output padding (each with one number) and groups.
     """
+    if _in_products(weight, settings):
+        return tap_products(x, by_taps(weight), bias, *_padding_and_dilation(settings))
     image = _as_image(x)
     if not _in_rows(weight, settings):
         result: Tensor = aten.convolution.default(image, weight, bias, *_in_line(settings))
         return result.squeeze(2)
-    (padding,), (dilation,) = settings[1:3]
+    padding, dilation = _padding_and_dilation(settings)
     length = x.shape[2] + 2 * padding - dilation * (weight.shape[3] - 1)
     rows = _rows(image, dilation)
     return _line(aten.convolution.default(rows, weight.mT, bias, *_down_columns(settings)), length)
@@ -51,10 +56,12 @@ convolution.stands_for = aten.convolution.default  # type: ignore[attr-defined]
 def adjoint(m: Tensor, shape: torch.Size, weight: Tensor, settings: _Settings) -> Tensor:
     """Multipliers of the input of this ``shape`` [N, C, L], given those of :func:`convolution`'s result."""
     batch, channels, length = shape
+    if _in_products(weight, settings):
+        return tap_products_adjoint(m, by_taps(weight), length, *_padding_and_dilation(settings))
     image = _as_image(m)
     if not _in_rows(weight, settings):
         return _adjoint(image, (batch, channels, 1, length), weight, _in_line(settings)).squeeze(2)
-    (dilation,) = settings[2]
+    _, dilation = _padding_and_dilation(settings)
     of_rows = batch, channels, -(-length // dilation), dilation
     return _line(_adjoint(_rows(image, dilation), of_rows, weight.mT, _down_columns(settings)), length)
 
@@ -71,20 +78,45 @@ def _adjoint(m: Tensor, shape: tuple[int, int, int, int], weight: Tensor, settin
     return grads[0]
 
 
+# From how many channels on products pay.
+_SOME_CHANNELS = 32
+
+
+def _in_products(weight: Tensor, settings: _Settings) -> bool:
+    of_doubles = weight.device.type == "cpu" and weight.dtype == torch.float64
+    return of_doubles and min(weight.shape[:2]) >= _SOME_CHANNELS and is_plain(settings)
+
+
+def is_plain(settings: _Settings) -> bool:
+    """Whether every position sees all channels through one kernel: stride 1, one group, not transposed."""
+    stride, _, _, transposed, _, groups = settings
+    return (stride[0], transposed, groups) == (1, False, 1)
+
+
+def by_taps(weight: Tensor) -> Tensor:
+    """Prepared weights [O, I, 1, k] as one matrix for each tap: [k, I, O], in the same memory."""
+    return weight.squeeze(2).permute(2, 1, 0)
+
+
+def _padding_and_dilation(settings: _Settings) -> tuple[int, int]:
+    _, (padding,), (dilation,), *_ = settings
+    return padding, dilation
+
+
 # From how many channels on rows pay, and how many numbers in memory from one tap to the next.
 _MANY_CHANNELS, _FAR = 512, 2**15
 
 
 def _in_rows(weight: Tensor, settings: _Settings) -> bool:
-    stride, padding, dilation, transposed, _, groups = settings
+    padding, dilation = _padding_and_dilation(settings)
     channels = min(weight.shape[:2])
     return (
         weight.device.type == "cpu"
         and channels >= _MANY_CHANNELS
-        and channels * dilation[0] >= _FAR
+        and channels * dilation >= _FAR
         and weight.shape[3] > 1
-        and padding[0] % dilation[0] == 0
-        and (stride[0], transposed, groups) == (1, False, 1)
+        and padding % dilation == 0
+        and is_plain(settings)
     )
 
 
@@ -116,5 +148,5 @@ def _in_line(settings: _Settings) -> _Settings:
 
 
 def _down_columns(settings: _Settings) -> _Settings:
-    _, (padding,), (dilation,), transposed, _, groups = settings
-    return [1, 1], [padding // dilation, 0], [1, 1], transposed, [0, 0], groups
+    padding, dilation = _padding_and_dilation(settings)
+    return [1, 1], [padding // dilation, 0], [1, 1], False, [0, 0], 1

@@ -5,9 +5,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
-from deeplift_core import sequence_convolution
+from deeplift_core import DeepLift, sequence_convolution, short_sums
+from deeplift_core.sequence_convolution import by_taps
+from deeplift_core.tap_products import tap_products
 
 
 def ours(x: Tensor, weight: Tensor, bias: Tensor, padding: int, dilation: int) -> tuple[Tensor, Tensor]:
@@ -24,17 +26,23 @@ def torchs(x: Tensor, weight: Tensor, bias: Tensor, padding: int, dilation: int)
     return y.detach(), torch.autograd.grad((y * y.detach() ** 2).sum(), point)[0]
 
 
-@settings(deadline=None, max_examples=200)
-@given(st.data())
-def test_rows_as_long_as_the_dilation_change_nothing(data: st.DataObject) -> None:
-    """Whatever is left over: lengths that the dilation does not divide, rows that are mostly padding."""
-    kernel, dilation = data.draw(st.integers(2, 5)), data.draw(st.integers(1, 9))
-    padding = dilation * data.draw(st.integers(0, 3))
+@st.composite
+def layers(draw: st.DrawFn, *, whole: bool) -> tuple[list[Tensor], int, int]:
+    """x, weight and bias in float64; padding, of ``whole`` dilations or any; dilation."""
+    kernel, dilation = draw(st.integers(1, 5)), draw(st.integers(1, 9))
+    padding = dilation * draw(st.integers(0, 3)) if whole else draw(st.integers(0, 30))
     shortest = max(1, dilation * (kernel - 1) + 1 - 2 * padding)
-    length = data.draw(st.integers(shortest, shortest + 30))
-    torch.manual_seed(data.draw(st.integers(0, 99)))
-    x, weight, bias = torch.randn(2, 3, length), torch.randn(4, 3, kernel), torch.randn(4)
-    values = tuple(tensor.double() for tensor in (x, weight, bias))
+    length = draw(st.integers(shortest, shortest + 30))
+    torch.manual_seed(draw(st.integers(0, 99)))
+    shapes = [(2, 3, length), (4, 3, kernel), (4,)]
+    return [torch.randn(shape, dtype=torch.float64) for shape in shapes], padding, dilation
+
+
+@settings(deadline=None, max_examples=200)
+@given(layers(whole=True))
+def test_rows_as_long_as_the_dilation_change_nothing(layer: tuple[list[Tensor], int, int]) -> None:
+    """Whatever is left over: lengths that the dilation does not divide, rows that are mostly padding."""
+    values, padding, dilation = layer
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sequence_convolution, "_MANY_CHANNELS", 1)
         patch.setattr(sequence_convolution, "_FAR", 1)
@@ -59,3 +67,97 @@ def test_many_channels_are_computed_in_rows_where_taps_lie_far_apart(
     ):
         torch.testing.assert_close(mine, theirs, atol=1e-3, rtol=1e-4)
     assert calls == ([64, 64] if dilation == 64 else [])
+
+
+@settings(deadline=None, max_examples=200)
+@given(layers(whole=False))
+def test_products_for_each_tap_change_nothing(layer: tuple[list[Tensor], int, int]) -> None:
+    """Taps that reach past either end, and taps that read nothing but padding."""
+    values, padding, dilation = layer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sequence_convolution, "_SOME_CHANNELS", 1)
+        patch.setattr(sequence_convolution, "_as_image", None)  # what every other way begins with
+        patch.setattr(sequence_convolution, "prepared", lambda weight: weight.unsqueeze(2))
+        found = ours(*values, padding, dilation)
+    for mine, theirs in zip(found, torchs(*values, padding, dilation), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-10, rtol=1e-10)
+
+
+@settings(deadline=None, max_examples=20)
+@given(layers(whole=False))
+def test_products_for_each_tap_have_a_gradient(layer: tuple[list[Tensor], int, int]) -> None:
+    (x, weight, bias), padding, dilation = layer
+    matrices = by_taps(weight.unsqueeze(2))
+
+    def convolved(x: Tensor) -> Tensor:
+        return tap_products(x, matrices, bias, padding, dilation)
+
+    assert torch.autograd.gradcheck(convolved, x.requires_grad_())
+
+
+@pytest.mark.parametrize("operation", ["with bias", "without bias", "adjoint"])
+def test_what_the_compiler_is_told_of_products_is_so(operation: str) -> None:
+    """Shapes, strides, and that nothing is written to: what torch's own checks of operations look at."""
+    torch.manual_seed(0)
+    weight = torch.randn(5, 3, 4, dtype=torch.float64)
+    x, m = torch.randn(2, 3, 30, dtype=torch.float64), torch.randn(2, 4, 20, dtype=torch.float64)
+    bias = weight[0, 0] if operation == "with bias" else None
+    if operation == "adjoint":
+        torch.library.opcheck(torch.ops.deeplift.tap_products_adjoint.default, (m, weight, 30, 3, 4))
+    else:
+        torch.library.opcheck(torch.ops.deeplift.tap_products.default, (x, weight, bias, 3, 4))
+
+
+LONG = 320, 8  # channels and taps: 2,560 terms
+
+
+def long_convolutions(seed: int) -> nn.Module:
+    """Two convolutions of very many terms, and one of few."""
+    torch.manual_seed(seed)
+    channels, taps = LONG
+    return nn.Sequential(
+        nn.Conv1d(4, channels, 3, padding=1), nn.ReLU(),
+        nn.Conv1d(channels, channels, taps), nn.ReLU(),
+        nn.Conv1d(channels, channels, taps, padding=3, dilation=2, bias=False), nn.ReLU(),
+        nn.Flatten(), nn.LazyLinear(1),
+    )  # fmt: skip
+
+
+def long_pairs() -> tuple[Tensor, Tensor]:
+    bases = torch.eye(4)[torch.randint(4, (3, 3, 40))].mT
+    return bases[0], bases[1:].transpose(0, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_long_convolutions_are_computed_in_products_in_float32(dtype: torch.dtype) -> None:
+    model = long_convolutions(0)
+    model(long_pairs()[0])
+    plan = DeepLift(model, long_pairs()[0], dtype=dtype)._recorded()
+    operations = [node.op for node in short_sums.with_short_sums(plan.to_run()).nodes]
+    assert operations.count(tap_products) == (2 if dtype == torch.float32 else 0)
+    assert operations.count(sequence_convolution.convolution) == (1 if dtype == torch.float32 else 3)
+
+
+def test_products_round_less() -> None:
+    torch.manual_seed(0)
+    channels, taps = LONG
+    x, weight = torch.randn(4, channels, 100).relu(), torch.randn(channels, channels, taps)
+    exact = F.conv1d(x.double(), weight.double())
+    prepared = sequence_convolution.prepared(weight)
+    by_product = tap_products(x, by_taps(prepared), None, 0, 1)
+    by_convolution = sequence_convolution.convolution(x, prepared, None, [1], [0], [1], False, [0], 1)
+    off = [float((found.double() - exact).norm()) for found in (by_product, by_convolution)]
+    assert off[0] < 0.8 * off[1]
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.compiles)])
+@pytest.mark.parametrize("rule", ["genomics-default", "gradient"])
+def test_scores_through_long_convolutions_are_those_of_float64(rule: str, compiled: bool) -> None:
+    model, (x, references) = long_convolutions(1), long_pairs()
+    model(x)
+    exact = DeepLift(model, x, rule=rule, dtype=torch.float64).attribute(x, references)
+    found = DeepLift(model, x, rule=rule, compile=compiled).attribute(x, references)
+    scale = float(exact.contributions.abs().max())
+    torch.testing.assert_close(
+        found.contributions.double(), exact.contributions, atol=2e-6 * scale, rtol=0, check_dtype=False
+    )
