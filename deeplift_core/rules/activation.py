@@ -65,8 +65,8 @@ class Activation(Rule):
 
     @property
     def saved(self) -> set[int]:
-        """ReLU's own values follow from its input's."""
-        return {self.source} if self.formula.is_relu and self.rule == "rescale" else super().saved
+        """Not its own values where the quotient follows from its input's."""
+        return {self.source} if self.rule == "rescale" and self.formula.quotient else super().saved
 
     def splits(self, given: bool) -> bool:
         """RevealCancel tells rises from falls, Rescale does not."""
@@ -104,12 +104,12 @@ class Activation(Rule):
 
     def _rescale(self, walk: Walk) -> Tensor:
         """Delta y / Delta x; the mean derivative between reference and input where Delta x is too small."""
-        if self.formula.is_relu:
-            return slope_of_relu(walk.x[self.source], walk.reference[self.source])
+        if self.formula.quotient:
+            return self.formula.quotient(walk.x[self.source], walk.reference[self.source])
         x, r, y, y0 = self._values(walk)
         f, delta = self.formula, x - r
         # Where y is far from y0, so that this noise is too little, the quotient is as good as y itself.
-        return quotient(y - y0, delta, f.mean_slope(r, delta), f.noise(f.rounding(y0), delta))
+        return quotient(y - y0, delta, f.mean_slope(r, delta), f.noise(y0), near=f.is_smooth_ramp)
 
     def _revealcancel(self, walk: Walk) -> tuple[Tensor, Tensor]:
         """Multipliers y+/P and y-/Q; a part that is too small gets the limit, from the right."""
@@ -128,23 +128,10 @@ class Activation(Rule):
         else:
             gained, lost = f_rise - y0, y - f_rise
             limit_rise, limit_fall = slope(r, rise), slope(with_rise, fall)
-        rounding = f.rounding(y, y0, f_rise)
-        rising, falling = (f.noise(rounding, part) for part in (rise, fall))
-        to_rise = torch.where(rise > smallest, quotient(gained, rise, limit_rise, rising), limit_rise)
-        to_fall = torch.where(-fall > smallest, quotient(lost, fall, limit_fall, falling), limit_fall)
+        noise = f.noise(y, y0, f_rise)
+        to_rise = torch.where(rise > smallest, quotient(gained, rise, limit_rise, noise), limit_rise)
+        to_fall = torch.where(-fall > smallest, quotient(lost, fall, limit_fall, noise), limit_fall)
         if f.overflows:  # beyond what can be evaluated: Rescale, which stays between reference and input
             finite, rescaled = to_rise.isfinite() & to_fall.isfinite(), self._rescale(walk)
             return torch.where(finite, to_rise, rescaled), torch.where(finite, to_fall, rescaled)
         return to_rise, to_fall
-
-
-def slope_of_relu(x: Tensor, r: Tensor) -> Tensor:
-    """Rescale's multiplier for ReLU, 0 to 1, in few passes over memory.
-
-    Of two numbers of different sign the share of their distance that is above 0; 1 for two positive ones, 0
-    for two that are not. Where they count as equal this is the derivative, 0 at 0.
-    """
-    above = torch.maximum(x, r).clamp_min_(0)
-    # Never quite 0, for two that are not positive: a number this small changes no distance.
-    below = torch.minimum(x, r).clamp_max_(-torch.finfo(x.dtype).tiny)
-    return above.div_(above - below)

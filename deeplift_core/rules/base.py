@@ -97,12 +97,18 @@ def scaled_multipliers(m: Multipliers, factor: Tensor | float) -> Multipliers:
 UNITS = 8.0
 
 
-def resolution(*values: Tensor, units: float = UNITS) -> Tensor:
+def resolution(*values: Tensor) -> Tensor:
     """How small a difference of these values counts as 0: some eps times the largest magnitude."""
+    largest = magnitude(*values)
+    return largest.mul_(UNITS * torch.finfo(largest.dtype).eps)
+
+
+def magnitude(*values: Tensor) -> Tensor:
+    """The largest of these values' sizes."""
     largest = values[0].abs()
     for value in values[1:]:
         largest = torch.maximum(largest, value.abs())
-    return largest.mul_(units * torch.finfo(largest.dtype).eps)
+    return largest
 
 
 def where_positive(condition: Tensor, value: Tensor) -> Tensor:
@@ -124,18 +130,59 @@ def difference(x: Tensor, reference: Tensor) -> Tensor:
     return where_positive(delta.abs().sub_(reference.abs(), alpha=rounding), delta)
 
 
-def quotient(change: Tensor, by: Tensor, limit: Tensor, noise: Tensor) -> Tensor:
+class Noise(NamedTuple):
+    """By how much a difference of two values may be wrong.
+
+    Kept apart, for each more tensor takes a pass over memory.
+
+    Attributes
+    ----------
+    magnitude : Tensor
+        Of the values.
+    share : float
+        How much of that is rounding.
+    lost : float
+        For a difference over no step at all, what the function that the values are of loses beyond that.
+    """
+
+    magnitude: Tensor
+    share: float
+    lost: float = 0.0
+
+
+# Steps from which on lost digits do not matter: the quotient of a long one is right in spite of them, and
+# keeps the sum exact, which is of what the model computes.
+_LONG = 0.1
+
+
+def quotient(change: Tensor, by: Tensor, limit: Tensor, noise: Noise, *, near: bool = False) -> Tensor:
     """``change / by``, or its limit where ``by`` is too small for the quotient to be right.
 
     That is where the limit gives the change to within the noise of the values it is the difference of:
     sigmoid(1e-3) and sigmoid(1e-3 + 1e-8) differ by one unit of rounding or by none, which is no slope.
-    The change is overwritten: to fill a new tensor takes longer.
+
+    Parameters
+    ----------
+    change, by, limit : Tensor
+        The change is overwritten: to fill a new tensor takes longer.
+    noise : Noise
+        Of the change.
+    near : bool
+        Whether ``limit * by`` is finite and never many times as large as what the change is of. Then the
+        limit and what it leaves of the change, over ``by``, are the quotient in fewer passes.
     """
-    unexplained = torch.addcmul(change, limit, by, value=-1).abs_().sub_(noise)
-    exact = change.div_(by)
-    torch.ops.aten.threshold_backward.grad_input(exact, unexplained, 0, grad_input=exact)
+    if near:
+        rest = change.addcmul_(limit, by, value=-1)
+        beyond = rest.abs()
+    else:
+        rest, beyond = change, torch.addcmul(change, limit, by, value=-1).abs_()
+    beyond.sub_(noise.magnitude, alpha=noise.share)
+    if noise.lost:
+        beyond.add_(by.abs(), alpha=noise.lost / _LONG)
+    found = rest.div_(by)
+    torch.ops.aten.threshold_backward.grad_input(found, beyond, noise.lost, grad_input=found)
     # Numbers 0 and 1: faster than a mask.
-    return where_positive(unexplained.le_(0), limit).add_(exact)
+    return found.add_(limit if near else where_positive(beyond.le_(noise.lost), limit))
 
 
 def permuted_back(value: Tensor, order: Sequence[int]) -> Tensor:

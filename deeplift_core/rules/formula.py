@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.graph import Graph, Node, call, converted_node
-from deeplift_core.rules.base import UNITS, as_number, resolution
+from deeplift_core.rules.base import UNITS, Noise, as_number, magnitude
 
 aten = torch.ops.aten
 
@@ -26,9 +26,6 @@ _USUAL = UNITS / 2
 
 # Where Gauss and Legendre's rule of two points looks between 0 and 1.
 _GAUSS = (0.5 - 12**-0.5, 0.5 + 12**-0.5)
-
-# Steps from which on lost digits do not matter.
-_SHORT = 0.1
 
 # Dense enough below 1e3 to see what an exponential does before it overflows.
 _FAR = tuple(10.0 * 2**step for step in range(7)) + tuple(10.0**power for power in range(3, 7))
@@ -102,6 +99,16 @@ class Formula:
         """Whether it is one call of one of these operations."""
         return len(self._nodes) == 1 and self._nodes[0].op_name in names
 
+    @cached_property
+    def quotient(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """(f(x) - f(r)) / (x - r) as a function of x and r that loses no digits, where there is one."""
+        if len(self._nodes) != 1:
+            return None
+        name, args = self._nodes[0].op_name, self._nodes[0].args
+        if name == "pow" and isinstance(args[1], (int, float)) and args[1] == 2:
+            name = "square"
+        return _QUOTIENTS.get(name)
+
     def derivative(self, value: Tensor) -> Tensor:
         """f' at ``value``; at a kink what autograd takes (0 for ReLU at 0), 0 where there is none.
 
@@ -143,20 +150,16 @@ class Formula:
         first, second = (slope(torch.add(start, step, alpha=place)) for place in _GAUSS)
         return torch.lerp(first, second, 0.5)
 
-    def rounding(self, *values: Tensor) -> Tensor:
-        """By how much a difference of these values of f may be wrong for their rounding."""
+    def noise(self, *values: Tensor) -> Noise:
+        """By how much a difference of two of f's values may be wrong, given values of its size."""
         # ReLU rounds nothing, only its argument was; in bfloat16 8 units would be 3 % of a value.
-        return resolution(*values, units=2 if self.is_relu else UNITS)
+        units = 2 if self.is_relu else UNITS
+        return Noise(magnitude(*values), units * torch.finfo(values[0].dtype).eps, self._lost)
 
-    def noise(self, rounding: Tensor, step: Tensor) -> Tensor:
-        """The same with the digits that f loses, of values a step apart.
-
-        These count for short steps only: the quotient of a longer one is right in spite of them, and keeps
-        the sum exact, which is of what the model computes.
-        """
-        if not self._lost:
-            return rounding
-        return torch.sub(rounding, step.abs(), alpha=self._lost / _SHORT).add_(self._lost)
+    @property
+    def is_smooth_ramp(self) -> bool:
+        """Whether it is GELU or SiLU: nowhere far from its slope times its argument."""
+        return self._is_one_of({"gelu", "silu"})
 
     @property
     def grows_at_most_linearly(self) -> bool:
@@ -266,3 +269,19 @@ def _ones(value: Tensor) -> Tensor:
 
 # Derivatives of common functions of one call; autograd would compute the function once more first.
 _DERIVATIVES = {"gelu": _of_gelu, "silu": _of_silu}
+
+
+def slope_of_relu(x: Tensor, r: Tensor) -> Tensor:
+    """Rescale's multiplier for ReLU, 0 to 1, in few passes over memory.
+
+    Of two numbers of different sign the share of their distance that is above 0; 1 for two positive ones, 0
+    for two that are not. Where they count as equal this is the derivative, 0 at 0.
+    """
+    above = torch.maximum(x, r).clamp_min_(0)
+    # Never quite 0, for two that are not positive: a number this small changes no distance.
+    below = torch.minimum(x, r).clamp_max_(-torch.finfo(x.dtype).tiny)
+    return above.div_(above - below)
+
+
+# Quotients in closed form; where x and r are the same, these are the derivative (of ReLU at 0, 0).
+_QUOTIENTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"relu": slope_of_relu, "square": torch.add}

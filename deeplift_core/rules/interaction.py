@@ -23,14 +23,16 @@ from torch import Tensor
 
 from deeplift_core.graph import Graph, Node
 from deeplift_core.rules.base import (
+    UNITS,
     Multipliers,
+    Noise,
     NoRuleError,
     Rule,
     Sent,
     Walk,
     as_number,
+    magnitude,
     quotient,
-    resolution,
     sum_to_shape,
 )
 
@@ -61,7 +63,8 @@ class Interaction(Rule):
         ]
         values = {coalition: self._at(walk, coalition) for coalition in coalitions}
         slopes = {coalition: self._slopes(walk, coalition) for coalition in coalitions}
-        noise = resolution(values[frozenset()], values[frozenset(self.sources)])
+        ends = values[frozenset()], values[frozenset(self.sources)]
+        noise = Noise(magnitude(*ends), UNITS * torch.finfo(fresh.dtype).eps)
         gains = self._gains(values)
         for source in self.sources:
             gain, limit = gains[source], torch.zeros_like(fresh)

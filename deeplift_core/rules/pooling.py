@@ -143,9 +143,9 @@ def shares_of_maxima(
     below = difference(top_r, old)
     rose = where_positive(delta, delta / (top_x - old))
     # Whatever did not rise at an argmax that both share: it fell there, and Delta x is Delta y, or stayed.
-    shared = (delta.clamp(min=0) + below).eq_(0)
+    shared = delta.clamp(min=0).add_(below).eq_(0)
     fell = where_positive(torch.minimum(-delta, below), delta / (new - top_r))
-    return rose + shared, fell, delta
+    return rose.add_(shared), fell, delta
 
 
 def shares_of_two(
