@@ -168,8 +168,8 @@ def quotient(change: Tensor, by: Tensor, limit: Tensor, noise: Noise, *, near: b
     noise : Noise
         Of the change.
     near : bool
-        Whether ``limit * by`` is finite and never many times as large as what the change is of. Then the
-        limit and what it leaves of the change, over ``by``, are the quotient in fewer passes.
+        Whether ``limit * by`` is finite and never many times as large as the values that the change is of.
+        Then the limit, and what it leaves of the change over ``by``, are the quotient, in fewer passes.
     """
     if near:
         rest = change.addcmul_(limit, by, value=-1)

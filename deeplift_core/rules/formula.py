@@ -158,7 +158,7 @@ class Formula:
 
     @property
     def is_smooth_ramp(self) -> bool:
-        """Whether it is GELU or SiLU: nowhere far from its slope times its argument."""
+        """Whether it is GELU or SiLU, whose slope times a step is nowhere many times the values' size."""
         return self._is_one_of({"gelu", "silu"})
 
     @property
@@ -271,7 +271,7 @@ def _ones(value: Tensor) -> Tensor:
 _DERIVATIVES = {"gelu": _of_gelu, "silu": _of_silu}
 
 
-def slope_of_relu(x: Tensor, r: Tensor) -> Tensor:
+def _slope_of_relu(x: Tensor, r: Tensor) -> Tensor:
     """Rescale's multiplier for ReLU, 0 to 1, in few passes over memory.
 
     Of two numbers of different sign the share of their distance that is above 0; 1 for two positive ones, 0
@@ -284,4 +284,4 @@ def slope_of_relu(x: Tensor, r: Tensor) -> Tensor:
 
 
 # Quotients in closed form; where x and r are the same, these are the derivative (of ReLU at 0, 0).
-_QUOTIENTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"relu": slope_of_relu, "square": torch.add}
+_QUOTIENTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"relu": _slope_of_relu, "square": torch.add}
