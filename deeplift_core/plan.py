@@ -191,11 +191,11 @@ class Plan:
         return pool.past_relu(rule.source, passed)
 
     def to_run(self) -> Graph:
-        """The graph that forward passes run: without what rules pass over."""
+        """The graph that forward passes run: with the calls that rules put in place of the model's."""
         nodes = list(self.graph.nodes)
         for rule in self._rules.values():
-            if isinstance(rule, MaxPool) and rule.rectified:
-                nodes[rule.kernel] = rule.before_relu()
+            for call in rule.calls:
+                nodes[call.index] = call
         return replace(self.graph, nodes=nodes)
 
     def _make_elementwise(self, node: Node) -> Rule:

@@ -10,7 +10,6 @@ from deeplift_core.exact_ends import with_exact_ends
 from deeplift_core.plan import Plan
 from deeplift_core.propagate import Score, gradients, scores
 from deeplift_core.rules.base import Walk, single
-from deeplift_core.short_sums import with_short_sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +51,7 @@ class Steps:
         self.tasks = tuple(tasks)
         self.wanted = sorted({node for task in tasks for node in (task.target, task.prediction)})
         self._keep = frozenset().union(*(task.keep for task in tasks))
-        self.graph = with_exact_ends(with_short_sums(tasks[0].plan.to_run()), self.wanted, self._keep)
+        self.graph = with_exact_ends(tasks[0].plan.to_run(), self.wanted, self._keep)
         self._channel_axis = channel_axis
 
     def forward(self, inputs: list[Tensor]) -> dict[int, Any]:

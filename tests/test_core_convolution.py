@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from deeplift_core import DeepLift, sequence_convolution, short_sums
+from deeplift_core import DeepLift, sequence_convolution
 from deeplift_core.sequence_convolution import by_taps
 from deeplift_core.tap_products import tap_products
 
@@ -133,9 +133,12 @@ def test_long_convolutions_are_computed_in_products_in_float32(dtype: torch.dtyp
     model = long_convolutions(0)
     model(long_pairs()[0])
     plan = DeepLift(model, long_pairs()[0], dtype=dtype)._recorded()
-    operations = [node.op for node in short_sums.with_short_sums(plan.to_run()).nodes]
+    operations = [node.op for node in plan.to_run().nodes]
     assert operations.count(tap_products) == (2 if dtype == torch.float32 else 0)
     assert operations.count(sequence_convolution.convolution) == (1 if dtype == torch.float32 else 3)
+    again = [node for node in plan.to_run().nodes if node.op is tap_products]
+    for node, same in zip(again, (n for n in plan.to_run().nodes if n.op is tap_products), strict=True):
+        assert node.args[1] is same.args[1]  # one copy of the weights, however many targets are scored
 
 
 def test_products_round_less() -> None:

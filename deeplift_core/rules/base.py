@@ -178,7 +178,7 @@ def quotient(change: Tensor, by: Tensor, limit: Tensor, noise: Noise, *, near: b
         rest, beyond = change, torch.addcmul(change, limit, by, value=-1).abs_()
     beyond.sub_(noise.magnitude, alpha=noise.share)
     if noise.lost:
-        beyond.add_(by.abs(), alpha=noise.lost / _LONG)
+        beyond.addcmul_(by, by, value=noise.lost / _LONG**2)
     found = rest.div_(by)
     torch.ops.aten.threshold_backward.grad_input(found, beyond, noise.lost, grad_input=found)
     # Numbers 0 and 1: faster than a mask.
@@ -320,6 +320,11 @@ class Rule(ABC):
         """Whether a source's m+ and m- may differ, ``given`` whether the output's may; True if unsure."""
         del given
         return True
+
+    @property
+    def calls(self) -> tuple[Node, ...]:
+        """Calls that forward passes make in place of the model's: none, unless a rule says otherwise."""
+        return ()
 
     @abstractmethod
     def backward(self, walk: Walk, m: Multipliers) -> Sent:

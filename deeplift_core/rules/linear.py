@@ -24,6 +24,7 @@ from deeplift_core.graph import Graph, Node, Ref
 from deeplift_core.rules.base import Multipliers, NoRuleError, Parts, Rule, Sent, Walk, only_varying
 from deeplift_core.rules.products import ProductOfMatrices
 from deeplift_core.rules.registry import rule_for
+from deeplift_core.short_sums import with_short_sums
 
 
 class LinearRule(Rule):
@@ -103,6 +104,12 @@ class Convolution(LinearRule):
         self.weight = node.args[1]
         self._settings = node.args[3:]
         self._shape = graph.nodes[self.source].shape
+
+    @cached_property
+    def calls(self) -> tuple[Node, ...]:
+        """One that rounds less, where there are very many terms."""
+        found = with_short_sums(self.node)
+        return () if found is None else (found,)
 
     def apply(self, weight: Tensor, value: Tensor) -> Tensor:
         """Convolve without the bias."""

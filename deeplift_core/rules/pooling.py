@@ -243,11 +243,14 @@ class MaxPool(Maximum):
         other.passed, other.rectified = tuple(passed), True
         return other
 
-    def before_relu(self) -> Node:
-        """The kernel's call, without the ReLU that was passed: the maxima are rectified instead.
+    @property
+    def calls(self) -> tuple[Node, ...]:
+        """The kernel's, without the ReLU that was passed: the maxima are rectified instead.
 
         Only where a maximum is 0 is its position another one, and there nothing is sent to it.
         """
+        if not self.rectified:
+            return ()
         kernel = self.graph.nodes[self.kernel]
         assert kernel.op is not None
 
@@ -255,7 +258,7 @@ class MaxPool(Maximum):
             maxima, positions = kernel.op(value.reshape(self._shape), *settings, **named)  # type: ignore[misc]
             return maxima.relu(), positions
 
-        return replace(kernel, op=rectified_maxima, args=(Ref(self.source), *kernel.args[1:]))
+        return (replace(kernel, op=rectified_maxima, args=(Ref(self.source), *kernel.args[1:])),)
 
     @property
     def saved(self) -> set[int]:
