@@ -39,12 +39,12 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) 
         Stride, padding, dilation, transposed, output padding (each with one number) and groups.
     """
     if _in_products(weight, settings):
-        return tap_products(x, by_taps(weight), bias, *_padding_and_dilation(settings))
+        return tap_products(x, by_taps(weight), bias, *padding_and_dilation(settings))
     image = _as_image(x)
     if not _in_rows(weight, settings):
         result: Tensor = aten.convolution.default(image, weight, bias, *_in_line(settings))
         return result.squeeze(2)
-    padding, dilation = _padding_and_dilation(settings)
+    padding, dilation = padding_and_dilation(settings)
     length = x.shape[2] + 2 * padding - dilation * (weight.shape[3] - 1)
     rows = _rows(image, dilation)
     return _line(aten.convolution.default(rows, weight.mT, bias, *_down_columns(settings)), length)
@@ -57,11 +57,11 @@ def adjoint(m: Tensor, shape: torch.Size, weight: Tensor, settings: _Settings) -
     """Multipliers of the input of this ``shape`` [N, C, L], given those of :func:`convolution`'s result."""
     batch, channels, length = shape
     if _in_products(weight, settings):
-        return tap_products_adjoint(m, by_taps(weight), length, *_padding_and_dilation(settings))
+        return tap_products_adjoint(m, by_taps(weight), length, *padding_and_dilation(settings))
     image = _as_image(m)
     if not _in_rows(weight, settings):
         return _adjoint(image, (batch, channels, 1, length), weight, _in_line(settings)).squeeze(2)
-    _, dilation = _padding_and_dilation(settings)
+    _, dilation = padding_and_dilation(settings)
     of_rows = batch, channels, -(-length // dilation), dilation
     return _line(_adjoint(_rows(image, dilation), of_rows, weight.mT, _down_columns(settings)), length)
 
@@ -98,7 +98,8 @@ def by_taps(weight: Tensor) -> Tensor:
     return weight.squeeze(2).permute(2, 1, 0)
 
 
-def _padding_and_dilation(settings: _Settings) -> tuple[int, int]:
+def padding_and_dilation(settings: _Settings) -> tuple[int, int]:
+    """The two numbers, of a convolution along one axis."""
     _, (padding,), (dilation,), *_ = settings
     return padding, dilation
 
@@ -108,7 +109,7 @@ _MANY_CHANNELS, _FAR = 512, 2**15
 
 
 def _in_rows(weight: Tensor, settings: _Settings) -> bool:
-    padding, dilation = _padding_and_dilation(settings)
+    padding, dilation = padding_and_dilation(settings)
     channels = min(weight.shape[:2])
     return (
         weight.device.type == "cpu"
@@ -148,5 +149,5 @@ def _in_line(settings: _Settings) -> _Settings:
 
 
 def _down_columns(settings: _Settings) -> _Settings:
-    padding, dilation = _padding_and_dilation(settings)
+    padding, dilation = padding_and_dilation(settings)
     return [1, 1], [padding // dilation, 0], [1, 1], False, [0, 0], 1

@@ -29,7 +29,7 @@ def torchs(x: Tensor, weight: Tensor, bias: Tensor, padding: int, dilation: int)
 @st.composite
 def layers(draw: st.DrawFn, *, whole: bool) -> tuple[list[Tensor], int, int]:
     """x, weight and bias in float64; padding, of ``whole`` dilations or any; dilation."""
-    kernel, dilation = draw(st.integers(1, 5)), draw(st.integers(1, 9))
+    kernel, dilation = draw(st.integers(2 if whole else 1, 5)), draw(st.integers(1, 9))
     padding = dilation * draw(st.integers(0, 3)) if whole else draw(st.integers(0, 30))
     shortest = max(1, dilation * (kernel - 1) + 1 - 2 * padding)
     length = draw(st.integers(shortest, shortest + 30))
@@ -38,17 +38,22 @@ def layers(draw: st.DrawFn, *, whole: bool) -> tuple[list[Tensor], int, int]:
     return [torch.randn(shape, dtype=torch.float64) for shape in shapes], padding, dilation
 
 
+def check_against_torchs(layer: tuple[list[Tensor], int, int], **patched: object) -> None:
+    """Both results in float64, with these names of the module patched."""
+    values, padding, dilation = layer
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in patched.items():
+            patch.setattr(sequence_convolution, name, value)
+        found = ours(*values, padding, dilation)
+    for mine, theirs in zip(found, torchs(*values, padding, dilation), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-10, rtol=1e-10)
+
+
 @settings(deadline=None, max_examples=200)
 @given(layers(whole=True))
 def test_rows_as_long_as_the_dilation_change_nothing(layer: tuple[list[Tensor], int, int]) -> None:
     """Whatever is left over: lengths that the dilation does not divide, rows that are mostly padding."""
-    values, padding, dilation = layer
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sequence_convolution, "_MANY_CHANNELS", 1)
-        patch.setattr(sequence_convolution, "_FAR", 1)
-        found = ours(*values, padding, dilation)
-    for mine, theirs in zip(found, torchs(*values, padding, dilation), strict=True):
-        torch.testing.assert_close(mine, theirs, atol=1e-10, rtol=1e-10)
+    check_against_torchs(layer, _MANY_CHANNELS=1, _FAR=1)
 
 
 @pytest.mark.parametrize("dilation", [32, 64])
@@ -73,14 +78,8 @@ def test_many_channels_are_computed_in_rows_where_taps_lie_far_apart(
 @given(layers(whole=False))
 def test_products_for_each_tap_change_nothing(layer: tuple[list[Tensor], int, int]) -> None:
     """Taps that reach past either end, and taps that read nothing but padding."""
-    values, padding, dilation = layer
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sequence_convolution, "_SOME_CHANNELS", 1)
-        patch.setattr(sequence_convolution, "_as_image", None)  # what every other way begins with
-        patch.setattr(sequence_convolution, "prepared", lambda weight: weight.unsqueeze(2))
-        found = ours(*values, padding, dilation)
-    for mine, theirs in zip(found, torchs(*values, padding, dilation), strict=True):
-        torch.testing.assert_close(mine, theirs, atol=1e-10, rtol=1e-10)
+    # Every other way begins with an image, and fails for want of it.
+    check_against_torchs(layer, _SOME_CHANNELS=1, _as_image=None, prepared=lambda weight: weight.unsqueeze(2))
 
 
 @settings(deadline=None, max_examples=20)
@@ -136,9 +135,9 @@ def test_long_convolutions_are_computed_in_products_in_float32(dtype: torch.dtyp
     operations = [node.op for node in plan.to_run().nodes]
     assert operations.count(tap_products) == (2 if dtype == torch.float32 else 0)
     assert operations.count(sequence_convolution.convolution) == (1 if dtype == torch.float32 else 3)
-    again = [node for node in plan.to_run().nodes if node.op is tap_products]
-    for node, same in zip(again, (n for n in plan.to_run().nodes if n.op is tap_products), strict=True):
-        assert node.args[1] is same.args[1]  # one copy of the weights, however many targets are scored
+    weights = [[node.args[1] for node in plan.to_run().nodes if node.op is tap_products] for _ in range(2)]
+    for one, other in zip(*weights, strict=True):
+        assert one is other  # however many targets are scored
 
 
 def test_products_round_less() -> None:

@@ -147,7 +147,12 @@ class Noise(NamedTuple):
 
     magnitude: Tensor
     share: float
-    lost: float = 0.0
+    lost: float
+
+    @classmethod
+    def of(cls, *values: Tensor, units: float = UNITS, lost: float = 0.0) -> "Noise":
+        """That of differences of values of these sizes, rounded by so many eps of the largest."""
+        return cls(magnitude(*values), units * torch.finfo(values[0].dtype).eps, lost)
 
 
 # Steps from which on lost digits do not matter: the quotient of a long one is right in spite of them, and

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.graph import Graph, Node, call, converted_node
-from deeplift_core.rules.base import UNITS, Noise, as_number, magnitude
+from deeplift_core.rules.base import UNITS, Noise, as_number
 
 aten = torch.ops.aten
 
@@ -153,8 +153,7 @@ class Formula:
     def noise(self, *values: Tensor) -> Noise:
         """By how much a difference of two of f's values may be wrong, given values of its size."""
         # ReLU rounds nothing, only its argument was; in bfloat16 8 units would be 3 % of a value.
-        units = 2 if self.is_relu else UNITS
-        return Noise(magnitude(*values), units * torch.finfo(values[0].dtype).eps, self._lost)
+        return Noise.of(*values, units=2 if self.is_relu else UNITS, lost=self._lost)
 
     @property
     def is_smooth_ramp(self) -> bool:

@@ -23,7 +23,6 @@ from torch import Tensor
 
 from deeplift_core.graph import Graph, Node
 from deeplift_core.rules.base import (
-    UNITS,
     Multipliers,
     Noise,
     NoRuleError,
@@ -31,7 +30,6 @@ from deeplift_core.rules.base import (
     Sent,
     Walk,
     as_number,
-    magnitude,
     quotient,
     sum_to_shape,
 )
@@ -63,8 +61,7 @@ class Interaction(Rule):
         ]
         values = {coalition: self._at(walk, coalition) for coalition in coalitions}
         slopes = {coalition: self._slopes(walk, coalition) for coalition in coalitions}
-        ends = values[frozenset()], values[frozenset(self.sources)]
-        noise = Noise(magnitude(*ends), UNITS * torch.finfo(fresh.dtype).eps)
+        noise = Noise.of(values[frozenset()], values[frozenset(self.sources)])
         gains = self._gains(values)
         for source in self.sources:
             gain, limit = gains[source], torch.zeros_like(fresh)
