@@ -6,16 +6,18 @@ brought into this form once, when the model is recorded.
 
 The image is one pixel high, but for dilated convolutions of many channels on a CPU. Their taps lie so far
 apart in memory that caches do not hold them together. In rows as long as the dilation they lie one below the
-other, and there the same convolution takes a tenth less time, or half. In float64, for which torch has a slow
-kernel on a CPU, products of matrices take its place (:mod:`deeplift_core.tap_products`).
+other, and there the same convolution takes a tenth less time, or half. Also on a CPU, the way back to very
+few channels goes through blocks of positions (:mod:`deeplift_core.few_channels`), and in float64, for which
+torch has a slow kernel, products of matrices (:mod:`deeplift_core.tap_products`) take the place of both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from deeplift_core.few_channels import MOST_CHANNELS, BlockAdjoint
 from deeplift_core.tap_products import tap_products, tap_products_adjoint
 
 aten = torch.ops.aten
@@ -53,25 +55,48 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) 
 convolution.stands_for = aten.convolution.default  # type: ignore[attr-defined]
 
 
-def adjoint(m: Tensor, shape: torch.Size, weight: Tensor, settings: _Settings) -> Tensor:
-    """Multipliers of the input of this ``shape`` [N, C, L], given those of :func:`convolution`'s result."""
-    batch, channels, length = shape
+def adjoint_of(weight: Tensor, shape: torch.Size, settings: _Settings) -> Callable[[Tensor], Tensor]:
+    """The adjoint of :func:`convolution` with these weights, made once for all that it is applied to.
+
+    Parameters
+    ----------
+    weight : Tensor [O, I, 1, k]
+    shape : torch.Size
+        Of the convolution's input [N, C, L].
+    settings : tuple
+        As for :func:`convolution`.
+
+    Returns
+    -------
+    callable
+        Multipliers of the input [N, C, L], given those of the result.
+    """
+    _, channels, length = shape
     if _in_products(weight, settings):
-        return tap_products_adjoint(m, by_taps(weight), length, *padding_and_dilation(settings))
-    image = _as_image(m)
+        taps, steps = by_taps(weight), padding_and_dilation(settings)
+        return lambda m: tap_products_adjoint(m, taps, length, *steps)
+    if _in_blocks(weight, settings):
+        in_blocks = BlockAdjoint(weight, length, padding_and_dilation(settings)[0])
+        return lambda m: in_blocks(_as_image(m))
     if not _in_rows(weight, settings):
-        return _adjoint(image, (batch, channels, 1, length), weight, _in_line(settings)).squeeze(2)
+        line = channels, 1, length
+        return lambda m: _adjoint(_as_image(m), line, weight, _in_line(settings)).squeeze(2)
     _, dilation = padding_and_dilation(settings)
-    of_rows = batch, channels, -(-length // dilation), dilation
-    return _line(_adjoint(_rows(image, dilation), of_rows, weight.mT, _down_columns(settings)), length)
+    rows = channels, -(-length // dilation), dilation
+
+    def in_rows(m: Tensor) -> Tensor:
+        image = _rows(_as_image(m), dilation)
+        return _line(_adjoint(image, rows, weight.mT, _down_columns(settings)), length)
+
+    return in_rows
 
 
-def _adjoint(m: Tensor, shape: tuple[int, int, int, int], weight: Tensor, settings: _Settings) -> Tensor:
-    _, channels, height, width = shape
+def _adjoint(m: Tensor, image: tuple[int, int, int], weight: Tensor, settings: _Settings) -> Tensor:
+    channels, height, width = image
     # Only its shape is read. With channels not last it would be copied first, which takes time, and in
     # compiled code with the layout not given in strides it would be filled.
     strides = channels * height * width, 1, channels * width, channels
-    shape_only = m.new_empty_strided(shape, strides)
+    shape_only = m.new_empty_strided((len(m), *image), strides)
     grads: tuple[Tensor, ...] = aten.convolution_backward.default(
         m, shape_only, weight, None, *settings, [True, False, False]
     )
@@ -85,6 +110,18 @@ _SOME_CHANNELS = 32
 def _in_products(weight: Tensor, settings: _Settings) -> bool:
     of_doubles = weight.device.type == "cpu" and weight.dtype == torch.float64
     return of_doubles and min(weight.shape[:2]) >= _SOME_CHANNELS and is_plain(settings)
+
+
+def _in_blocks(weight: Tensor, settings: _Settings) -> bool:
+    padding, dilation = padding_and_dilation(settings)
+    _, channels, _, taps = weight.shape
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype != torch.float64
+        and channels <= MOST_CHANNELS
+        and padding < taps > 1 == dilation
+        and is_plain(settings)
+    )
 
 
 def is_plain(settings: _Settings) -> bool:

@@ -1,5 +1,7 @@
 """Convolutions along a sequence as they are computed, against torch's own and its gradient."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from deeplift_core import DeepLift, sequence_convolution
+from deeplift_core.few_channels import BlockAdjoint
 from deeplift_core.sequence_convolution import by_taps
 from deeplift_core.tap_products import tap_products
 
@@ -17,7 +20,7 @@ def ours(x: Tensor, weight: Tensor, bias: Tensor, padding: int, dilation: int) -
     options = ([1], [padding], [dilation], False, [0], 1)
     prepared = sequence_convolution.prepared(weight)
     y = sequence_convolution.convolution(x, prepared, bias, *options)
-    return y, sequence_convolution.adjoint(y**2, x.shape, prepared, options)
+    return y, sequence_convolution.adjoint_of(prepared, x.shape, options)(y**2)
 
 
 def torchs(x: Tensor, weight: Tensor, bias: Tensor, padding: int, dilation: int) -> tuple[Tensor, Tensor]:
@@ -105,6 +108,62 @@ def test_what_the_compiler_is_told_of_products_is_so(operation: str) -> None:
         torch.library.opcheck(torch.ops.deeplift.tap_products_adjoint.default, (m, weight, 30, 3, 4))
     else:
         torch.library.opcheck(torch.ops.deeplift.tap_products.default, (x, weight, bias, 3, 4))
+
+
+@settings(deadline=None, max_examples=200)
+@given(layers(whole=False), st.sampled_from([1, 4, 64]), st.integers(1, 4))
+def test_blocks_of_positions_are_the_adjoint(
+    layer: tuple[list[Tensor], int, int], channels: int, bases: int
+) -> None:
+    """Of three positions, or four, whatever is left over at the end."""
+    (x, weight, _), padding, _ = layer
+    taps, length = weight.shape[2] + 1, x.shape[2] + weight.shape[2]
+    padding %= taps
+    weight = torch.randn(channels, bases, taps, dtype=torch.float64)
+    point = torch.zeros(2, bases, length, dtype=torch.float64, requires_grad=True)
+    y = F.conv1d(point, weight, padding=padding)
+    m = torch.randn_like(y)
+    found = BlockAdjoint(weight.unsqueeze(2), length, padding)(m.unsqueeze(2))
+    torch.testing.assert_close(found, torch.autograd.grad(y, point, m)[0], atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("layer", "in_blocks"),
+    [
+        (nn.Conv1d(4, 6, 3, padding=1), True),
+        (nn.Conv1d(4, 256, 3, padding=1), True),
+        (nn.Conv1d(5, 6, 3, padding=1), False),
+        (nn.Conv1d(4, 6, 1), False),
+        (nn.Conv1d(4, 6, 3, padding=3), False),
+        (nn.Conv1d(4, 6, 3, dilation=2), False),
+        (nn.Conv1d(4, 6, 3, stride=2), False),
+        (nn.Conv1d(4, 6, 3, groups=2), False),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_which_adjoints_are_computed_in_blocks(
+    layer: nn.Conv1d, in_blocks: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    class Counted(BlockAdjoint):
+        def __init__(self, weight: Tensor, length: int, padding: int) -> None:
+            made.append(length)
+            super().__init__(weight, length, padding)
+
+    monkeypatch.setattr(sequence_convolution, "BlockAdjoint", Counted)
+    torch.manual_seed(0)
+    layer = deepcopy(layer).to(dtype)
+    weight = sequence_convolution.prepared(layer.weight.detach())
+    options = list(layer.stride), [layer.padding[0]], list(layer.dilation), False, [0], layer.groups
+    x = torch.randn(2, layer.in_channels, 17, dtype=dtype, requires_grad=True)
+    y = layer(x)
+    m = torch.randn_like(y)
+    found = sequence_convolution.adjoint_of(weight, x.shape, options)(m)
+    expected = torch.autograd.grad(y, x, m)[0]
+    off = 0.02 if dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(found, expected, atol=off * float(expected.detach().abs().max()), rtol=0)
+    assert made == ([17] if in_blocks and dtype != torch.float64 else [])
 
 
 LONG = 320, 8  # channels and taps: 2,560 terms

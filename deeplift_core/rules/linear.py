@@ -13,6 +13,7 @@ computed here: two transposed products, and only one where m+ and m- do not diff
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import cached_property
 from typing import ClassVar
 
@@ -65,8 +66,8 @@ class LinearRule(Rule):
         return self.apply(weight, parts.positive), self.apply(weight, parts.negative)
 
     @abstractmethod
-    def transpose(self, weight: Tensor, m: Tensor) -> Tensor:
-        """The adjoint of :meth:`apply`."""
+    def transpose(self, m: Tensor, *, absolute: bool = False) -> Tensor:
+        """The adjoint of :meth:`apply` with the weights, or with their absolute values."""
 
     @cached_property
     def _absolute(self) -> Tensor:
@@ -79,10 +80,10 @@ class LinearRule(Rule):
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """See the module's docstring."""
         if not m.split:
-            return [(self.source, Multipliers.same(self.transpose(self.weight, m.positive)))]
+            return [(self.source, Multipliers.same(self.transpose(m.positive)))]
         mean, half = (m.positive + m.negative) / 2, (m.positive - m.negative) / 2
         sign = torch.sign(walk.delta(self.source))
-        total = self.transpose(self.weight, mean) + sign * self.transpose(self._absolute, half)
+        total = self.transpose(mean) + sign * self.transpose(half, absolute=True)
         return [(self.source, Multipliers.same(total))]
 
     def parts(self, walk: Walk) -> Parts:
@@ -117,15 +118,31 @@ class Convolution(LinearRule):
         result: Tensor = self.node.op(value, weight, None, *self._settings)
         return result
 
-    def transpose(self, weight: Tensor, m: Tensor) -> Tensor:
-        """The gradient kernel of the convolution, which reads only the shape of its input."""
+    def transpose(self, m: Tensor, *, absolute: bool = False) -> Tensor:
+        """By what was prepared for it the first time."""
+        return self._absolute_adjoint(m) if absolute else self._adjoint(m)
+
+    @cached_property
+    def _adjoint(self) -> Callable[[Tensor], Tensor]:
+        return self._adjoint_of(self.weight)
+
+    @cached_property
+    def _absolute_adjoint(self) -> Callable[[Tensor], Tensor]:
+        return self._adjoint_of(self._absolute)
+
+    def _adjoint_of(self, weight: Tensor) -> Callable[[Tensor], Tensor]:
         if self.node.op is sequence_convolution.convolution:
-            return sequence_convolution.adjoint(m, self._shape, weight, self._settings)
-        shape_only = m.new_empty(self._shape)
-        grads: tuple[Tensor, ...] = torch.ops.aten.convolution_backward.default(
-            m, shape_only, weight, None, *self._settings, [True, False, False]
-        )
-        return grads[0]
+            return sequence_convolution.adjoint_of(weight, self._shape, self._settings)
+
+        def of_kernel(m: Tensor) -> Tensor:
+            """The gradient kernel of the convolution, which reads only the shape of its input."""
+            shape_only = m.new_empty(self._shape)
+            grads: tuple[Tensor, ...] = torch.ops.aten.convolution_backward.default(
+                m, shape_only, weight, None, *self._settings, [True, False, False]
+            )
+            return grads[0]
+
+        return of_kernel
 
 
 @rule_for("mm", "addmm", "bmm", "baddbmm")
@@ -166,6 +183,7 @@ class MatrixProduct(LinearRule):
         of_rise, of_fall = self.apply(weight, torch.cat(parts, axis)).chunk(2, axis)
         return of_rise, of_fall
 
-    def transpose(self, weight: Tensor, m: Tensor) -> Tensor:
+    def transpose(self, m: Tensor, *, absolute: bool = False) -> Tensor:
         """Multiply with the transposed constant factor."""
+        weight = self._absolute if absolute else self.weight
         return m @ weight.mT if self._on_left else weight.mT @ m
