@@ -22,6 +22,7 @@ from torch import Tensor
 
 from deeplift_core import sequence_convolution
 from deeplift_core.graph import Graph, Node, Ref
+from deeplift_core.large_weights import product, weights_first
 from deeplift_core.rules.base import Multipliers, NoRuleError, Parts, Rule, Sent, Walk, only_varying
 from deeplift_core.rules.products import ProductOfMatrices
 from deeplift_core.rules.registry import rule_for
@@ -173,9 +174,15 @@ class MatrixProduct(LinearRule):
         rows = shape.numel() // shape[-1 if self._on_left else -2]
         self.dense = rows == graph.batch_size
 
+    @property
+    def calls(self) -> tuple[Node, ...]:
+        """The other way round, where that is faster."""
+        found = weights_first(self.node)
+        return () if found is None else (found,)
+
     def apply(self, weight: Tensor, value: Tensor) -> Tensor:
         """Multiply on the side where the varying factor stands."""
-        return torch.matmul(value, weight) if self._on_left else torch.matmul(weight, value)
+        return product(value, weight) if self._on_left else weight @ value
 
     def apply_to_both(self, weight: Tensor, parts: Parts) -> tuple[Tensor, Tensor]:
         """In one product: with few rows, reading the weights from memory is what takes the time."""
@@ -186,4 +193,4 @@ class MatrixProduct(LinearRule):
     def transpose(self, m: Tensor, *, absolute: bool = False) -> Tensor:
         """Multiply with the transposed constant factor."""
         weight = self._absolute if absolute else self.weight
-        return m @ weight.mT if self._on_left else weight.mT @ m
+        return product(m, weight.mT) if self._on_left else weight.mT @ m
