@@ -58,11 +58,13 @@ def test_a_reader_that_has_gone_is_no_failure() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["--version"]])
-def test_help_does_not_wait_for_torch(arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["score", "--help"], ["merge", "--help"], ["inspect", "--help"], ["--version"]]
+)
+def test_help_waits_neither_for_torch_nor_for_h5py(arguments: list[str]) -> None:
     check = (
         "import sys; from deeplift_cli.main import run; code = run(sys.argv[1:]);"
-        "sys.exit(code or ('torch' in sys.modules) * 9)"
+        "sys.exit(code or 9 * bool({'torch', 'h5py'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", check, *arguments], capture_output=True, text=True)
     assert done.returncode == 0

@@ -16,7 +16,7 @@ from score_files import open_score_file
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs import ScoredBatch, ScoreLayout, read_chrom_sizes, write_bigwig
 from deeplift_cli.outputs import bigwig as bigwig_module
-from deeplift_cli.outputs.overlap import RULES
+from deeplift_cli.overlap import RULES
 from deeplift_cli.sequences import FastaSource, Record, Region, one_hot
 
 Values = npt.NDArray[np.float32]

@@ -18,7 +18,7 @@ from deeplift_cli.finished import Finished
 from deeplift_cli.options import ScoreOptions
 from deeplift_cli.outputs import Publication, ScoredBatch, ScoreLayout, Workspace, begun_outputs
 from deeplift_cli.preparing import Earlier, Preparation, Prepared
-from deeplift_cli.reference_kinds.saved import ReferenceFile
+from deeplift_cli.reference_file import ReferenceFile
 from deeplift_cli.scoring import Scores, reverse_complement
 from deeplift_cli.sequences import Skipped
 from deeplift_cli.stopping import check_stopped

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from deeplift_cli.batches import Batch, Records
 from deeplift_cli.errors import UserError
-from deeplift_cli.reference_kinds.saved import ReferenceFile
+from deeplift_cli.reference_file import ReferenceFile
 from deeplift_cli.sequences import Skipped
 from deeplift_references import Reference
 

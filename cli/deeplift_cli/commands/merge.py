@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from deeplift_cli.commands.shared_options import FILE, new_file, parsed, with_options
-from deeplift_cli.outputs.overlap import RULES as OVERLAPS
+from deeplift_cli.overlap import RULES as OVERLAPS
 
 _OPTIONS = (
     click.argument("parts", nargs=-1, required=True, type=FILE, metavar="PART..."),

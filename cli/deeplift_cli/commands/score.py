@@ -28,7 +28,7 @@ from deeplift_cli.commands.shared_options import (
 )
 from deeplift_cli.importing import undisturbed
 from deeplift_cli.options import ScoreOptions
-from deeplift_cli.outputs.overlap import RULES as OVERLAPS
+from deeplift_cli.overlap import RULES as OVERLAPS
 from deeplift_cli.shards import parse_shard
 from deeplift_cli.target_specs import parse_targets
 from deeplift_core import RULES

@@ -15,9 +15,9 @@ import pybigtools
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.chrom_sizes import Placement
-from deeplift_cli.outputs.overlap import RULES, Rule
 from deeplift_cli.outputs.publish import Publication, check_writable
 from deeplift_cli.outputs.score_reader import read_regions
+from deeplift_cli.overlap import RULES, Rule
 from deeplift_cli.stopping import Stopped
 
 _ROWS_AT_ONCE = 4096

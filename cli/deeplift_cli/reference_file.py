@@ -1,0 +1,198 @@
+"""Files of references, which `--save-references` writes and `--reference file:` reads.
+
+The dataset ``references`` is [R, 4, L], the same for every sequence, or [N, R, 4, L], one set for
+each. With ``sequence_digest`` [N] beside it, each sequence finds its set by its own letters, in whatever
+order it comes; without, sets belong to the input's records in order.
+"""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.columns import FILTERS, ArrayColumn, compressing_threads
+from deeplift_cli.outputs.guarded_file import GuardedFile
+from deeplift_references import Reference, SharedReference, blank_missing
+
+_DATASET, _DIGESTS = "references", "sequence_digest"
+
+
+def digest(sequence: npt.NDArray[Any]) -> bytes:
+    """32 hex digits that tell a one-hot sequence [4, L] from others."""
+    return blake2b(sequence.astype(np.int8).tobytes(), digest_size=16).hexdigest().encode()
+
+
+class SavedForAll(SharedReference):
+    """One set [R, 4, L] for every sequence."""
+
+    def __init__(self, references: npt.NDArray[np.float32]) -> None:
+        self._references = references
+        self.n_references = int(references.shape[0])
+
+    def common(self, length: int) -> npt.NDArray[np.float32]:
+        """The set itself."""
+        return self._references
+
+
+class SavedForEach(Reference):
+    """A set [R, 4, L] for each sequence, read when it is needed."""
+
+    def __init__(self, dataset: h5py.Dataset, rows: Mapping[bytes, int] | None, path: Path) -> None:
+        self._dataset = dataset
+        self._rows = rows
+        self._path = path
+        self.n_references = int(dataset.shape[1])
+
+    def __call__(
+        self, sequences: npt.ArrayLike, rows: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """References [N, R, 4, L] of these sequences.
+
+        Raises
+        ------
+        UserError
+            If the file has none for one of them.
+        """
+        one_hot = np.asarray(sequences)
+        places = [
+            self._place(sequence, None if rows is None else int(rows[i]))
+            for i, sequence in enumerate(one_hot)
+        ]
+        found = np.stack([self._dataset[place] for place in places]).astype(np.float32)
+        return blank_missing(_finite(found, self._path), one_hot)
+
+    def _place(self, sequence: npt.NDArray[Any], record: int | None) -> int:
+        if self._rows is not None:
+            place = self._rows.get(digest(sequence))
+            if place is None:
+                where = "a sequence" if record is None else f"record {record + 1}"
+                raise UserError(
+                    f"{self._path} has no references for {where}: it was saved for other sequences"
+                )
+            return place
+        if record is None or record >= self._dataset.shape[0]:
+            raise UserError(f"{self._path} has references for {self._dataset.shape[0]} records, not for more")
+        return record
+
+
+def open_references(path: Path, length: int) -> Reference:
+    """Open a file of references for sequences of this length.
+
+    Raises
+    ------
+    UserError
+        If it is missing, not such a file, or made for another length.
+    """
+    if not path.is_file():
+        raise UserError(f"references {path} do not exist")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise UserError(f"references {path} are not an HDF5 file ({error})") from error
+    dataset = file.get(_DATASET)
+    if not _is_set_of_references(dataset):
+        raise UserError(
+            f"references {path} have no dataset {_DATASET!r} of numbers with shape [R, 4, L] or [N, R, 4, L]"
+        )
+    if dataset.shape[-1] != length:
+        raise UserError(f"references {path} are {dataset.shape[-1]} bp long; the sequences are {length} bp")
+    if dataset.ndim == 3:
+        return SavedForAll(_finite(dataset[:].astype(np.float32), path))
+    rows = {key: place for place, key in enumerate(file[_DIGESTS][:])} if _DIGESTS in file else None
+    return SavedForEach(dataset, rows, path)
+
+
+def _is_set_of_references(dataset: Any) -> bool:
+    if (
+        not isinstance(dataset, h5py.Dataset)
+        or dataset.ndim not in (3, 4)
+        or dataset.dtype.kind not in "biuf"
+    ):
+        return False
+    return dataset.shape[-2] == 4 and 0 not in dataset.shape
+
+
+def _finite(references: npt.NDArray[np.float32], path: Path) -> npt.NDArray[np.float32]:
+    if not np.isfinite(references).all():
+        raise UserError(f"references {path} hold values that are not finite numbers")
+    return references
+
+
+class ReferenceFile:
+    """Writes references as they are used, for `file:` to read; a context manager.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write.
+    final : Path
+        The name that the file will have, which messages say.
+    """
+
+    def __init__(self, path: Path, final: Path) -> None:
+        self._path = path
+        self._final = final
+        self._column: ArrayColumn | None = None
+
+    def __enter__(self) -> Self:
+        self._guarded = GuardedFile(self._path)
+        self._file = h5py.File(self._guarded, "w")
+        self._threads = compressing_threads()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._guarded, self._file, self._threads:
+            if kind is None and self._column is not None:
+                self._column.finish()
+        if kind is None:
+            self._check()
+
+    def shared(self, references: npt.NDArray[np.float32]) -> None:
+        """Write one set [R, 4, L] for all sequences; nothing where it was written before.
+
+        Raises
+        ------
+        UserError
+            If the disc is full.
+        """
+        if _DATASET not in self._file:
+            self._file.create_dataset(_DATASET, data=references, compression="gzip", shuffle=True)
+            self._check()
+
+    def append(self, references: npt.NDArray[np.float32], sequences: npt.NDArray[np.int8]) -> None:
+        """Write one set [R, 4, L] for each sequence.
+
+        Raises
+        ------
+        UserError
+            If the disc is full.
+        """
+        if self._column is None:
+            self._column = self._create(references.shape[1:])
+        self._column.append(references)
+        digests = self._file[_DIGESTS]
+        digests.resize(len(digests) + len(sequences), axis=0)
+        digests[-len(sequences) :] = [digest(item) for item in sequences]
+        self._check()
+
+    def _create(self, shape: tuple[int, ...]) -> ArrayColumn:
+        self._file.create_dataset(_DIGESTS, (0,), "S32", maxshape=(None,), chunks=(1024,))
+        dataset = self._file.create_dataset(
+            _DATASET, (0, *shape), np.float32, maxshape=(None, *shape), chunks=(1, *shape), **FILTERS
+        )
+        return ArrayColumn(dataset, self._threads)
+
+    def _check(self) -> None:
+        """Whether the disc took what was written so far."""
+        try:
+            self._guarded.raise_error()
+        except OSError as error:
+            raise UserError(f"references {self._final} cannot be written: {error.strerror}") from error
