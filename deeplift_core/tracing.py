@@ -83,6 +83,8 @@ def _lay_out(graph: fx.Graph) -> None:
         value = node.meta.get("val")
         if not isinstance(value, Tensor) or value.is_contiguous() or _is_view(node):
             continue
+        if 0 in value.stride():  # a part of what was expanded lies nowhere of its own
+            continue
         if any(map(_is_view, node.users)):
             with graph.inserting_after(node):
                 same = graph.call_function(force_stride_order, (node, list(value.stride())))

@@ -51,6 +51,18 @@ def test_compiled_scores_equal_those_of_single_steps(name: str) -> None:
 
 
 @pytest.mark.compiles
+def test_parts_of_an_expanded_value_can_be_viewed() -> None:
+    """As the first states of a recurrent layer are, which have no memory for each row."""
+
+    def step(x: Tensor) -> Tensor:
+        first, second = x.expand(7, 2, 8).split(4, -1)
+        return first.view(7, 2, 2, 2) + second.view(7, 2, 2, 2)
+
+    x = torch.randn(1, 2, 8)
+    assert torch.equal(torch.compile(traced(step, x), dynamic=False)(x), step(x))
+
+
+@pytest.mark.compiles
 def test_bfloat16_compiled_correlates_with_float32() -> None:
     entry = ENTRIES["residual_inplace"]
     (exact,) = scored(entry, torch.float32, compiled=False)
