@@ -193,8 +193,8 @@ class Plan:
     def to_run(self) -> Graph:
         """The graph that forward passes run: with the calls that rules put in place of the model's."""
         nodes = list(self.graph.nodes)
-        for rule in self._rules.values():
-            for call in rule.calls:
+        for call in (rule.call for rule in self._rules.values()):
+            if call is not None:
                 nodes[call.index] = call
         return replace(self.graph, nodes=nodes)
 

@@ -72,16 +72,15 @@ def adjoint_of(weight: Tensor, shape: torch.Size, settings: _Settings) -> Callab
         Multipliers of the input [N, C, L], given those of the result.
     """
     _, channels, length = shape
+    padding, dilation = padding_and_dilation(settings)
     if _in_products(weight, settings):
-        taps, steps = by_taps(weight), padding_and_dilation(settings)
-        return lambda m: tap_products_adjoint(m, taps, length, *steps)
+        return lambda m: tap_products_adjoint(m, by_taps(weight), length, padding, dilation)
     if _in_blocks(weight, settings):
-        in_blocks = BlockAdjoint(weight, length, padding_and_dilation(settings)[0])
+        in_blocks = BlockAdjoint(weight, length, padding)
         return lambda m: in_blocks(_as_image(m))
     if not _in_rows(weight, settings):
         line = channels, 1, length
         return lambda m: _adjoint(_as_image(m), line, weight, _in_line(settings)).squeeze(2)
-    _, dilation = padding_and_dilation(settings)
     rows = channels, -(-length // dilation), dilation
 
     def in_rows(m: Tensor) -> Tensor:

@@ -327,9 +327,9 @@ class Rule(ABC):
         return True
 
     @property
-    def calls(self) -> tuple[Node, ...]:
-        """Calls that forward passes make in place of the model's: none, unless a rule says otherwise."""
-        return ()
+    def call(self) -> Node | None:
+        """The call that forward passes make in place of one of the model's: none, unless a rule says so."""
+        return None
 
     @abstractmethod
     def backward(self, walk: Walk, m: Multipliers) -> Sent:

@@ -108,10 +108,9 @@ class Convolution(LinearRule):
         self._shape = graph.nodes[self.source].shape
 
     @cached_property
-    def calls(self) -> tuple[Node, ...]:
+    def call(self) -> Node | None:
         """One that rounds less, where there are very many terms."""
-        found = with_short_sums(self.node)
-        return () if found is None else (found,)
+        return with_short_sums(self.node)
 
     def apply(self, weight: Tensor, value: Tensor) -> Tensor:
         """Convolve without the bias."""
@@ -175,10 +174,9 @@ class MatrixProduct(LinearRule):
         self.dense = rows == graph.batch_size
 
     @property
-    def calls(self) -> tuple[Node, ...]:
+    def call(self) -> Node | None:
         """The other way round, where that is faster."""
-        found = weights_first(self.node)
-        return () if found is None else (found,)
+        return weights_first(self.node)
 
     def apply(self, weight: Tensor, value: Tensor) -> Tensor:
         """Multiply on the side where the varying factor stands."""

@@ -244,13 +244,13 @@ class MaxPool(Maximum):
         return other
 
     @property
-    def calls(self) -> tuple[Node, ...]:
+    def call(self) -> Node | None:
         """The kernel's, without the ReLU that was passed: the maxima are rectified instead.
 
         Only where a maximum is 0 is its position another one, and there nothing is sent to it.
         """
         if not self.rectified:
-            return ()
+            return None
         kernel = self.graph.nodes[self.kernel]
         assert kernel.op is not None
 
@@ -258,7 +258,7 @@ class MaxPool(Maximum):
             maxima, positions = kernel.op(value.reshape(self._shape), *settings, **named)  # type: ignore[misc]
             return maxima.relu(), positions
 
-        return (replace(kernel, op=rectified_maxima, args=(Ref(self.source), *kernel.args[1:])),)
+        return replace(kernel, op=rectified_maxima, args=(Ref(self.source), *kernel.args[1:]))
 
     @property
     def saved(self) -> set[int]:
