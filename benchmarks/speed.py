@@ -200,10 +200,11 @@ def measure(name: str, repeats: int) -> dict[str, Any]:
     }
 
 
-def peaks(name: str) -> list[str]:
+def peaks(name: str, repeats: int) -> list[str]:
     """One line of the table of memory: MiB of ours and of tangermeme for batches of some pairs."""
-    found = [in_process("peak_memory.py", who, name, str(n)) for n in PEAK_PAIRS for who in CONTENDERS]
-    return [name, *(f"{peak:.0f}" for peak in found)]
+    wanted = [(who, str(n)) for n in PEAK_PAIRS for who in CONTENDERS]
+    turns = [[in_process("peak_memory.py", who, name, n) for who, n in wanted] for _ in range(repeats)]
+    return [name, *(f"{median(found):.0f}" for found in zip(*turns, strict=True))]
 
 
 def many_targets(name: str, repeats: int) -> list[str]:
@@ -328,7 +329,7 @@ def main() -> None:
 def measured(name: str, repeats: int) -> dict[str, Any]:
     """All about one model."""
     targets = many_targets(name, repeats) if name in MANY_TARGETS else None
-    return {"speed": measure(name, repeats), "memory": peaks(name), "targets": targets}
+    return {"speed": measure(name, repeats), "memory": peaks(name, repeats), "targets": targets}
 
 
 if __name__ == "__main__":

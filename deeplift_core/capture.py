@@ -56,17 +56,44 @@ _BUILDS_FROM_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray}
 _OWN_FOLDERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
 
+class _Calls:
+    """The calls of a graph, to which it appends.
+
+    Apart from the recorder, for a cycle of the two and the tracker would keep copies of all weights until
+    Python's collector comes.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._known: dict[Any, Ref] = {}
+        self.running: list[str] = [""]  # names of modules, the innermost last
+
+    def emit(
+        self, op: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], example: Any
+    ) -> Ref:
+        """The node of a call: an earlier one where the same module has made the same call already.
+
+        ``where(x[a] > x[b], x[a], x[b])`` is then recognised, and computed, as if ``x[a]`` had a name.
+        """
+        module = self.running[-1]
+        key = (op, module, _identity(args), _identity(tuple(kwargs.items())))
+        if key not in self._known:
+            self._known[key] = self._graph.add(
+                op, args, dict(kwargs), example, module=module, source=_source_line()
+            )
+        return self._known[key]
+
+
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Appends to ``graph`` every call that depends on a bound tensor."""
 
     def __init__(self, graph: Graph, modules: nn.Module | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = graph
-        self._tracker = TensorTracker(self._emit)
+        self._calls = _Calls(graph)
+        self._tracker = TensorTracker(self._calls.emit)
         self._decompositions = _decompositions()
         self._names = {module: name for name, module in modules.named_modules()} if modules else {}
-        self._running: list[str] = [""]
-        self._calls: dict[Any, Ref] = {}
         self.refusal: CaptureError | None = None
 
     @classmethod
@@ -88,11 +115,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def entered(self, module: nn.Module, _: Any) -> None:
         """Global forward pre-hook: note which module runs."""
-        self._running.append(self._names.get(module, self._running[-1]))
+        running = self._calls.running
+        running.append(self._names.get(module, running[-1]))
 
     def left(self, module: nn.Module, _: Any, output: Any) -> None:
         """Global forward hook: note which node is the module's output."""
-        name = self._running.pop()
+        name = self._calls.running.pop()
         if isinstance(output, Tensor) and module in self._names:
             ref = self.ref(output)
             if ref is not None:
@@ -160,30 +188,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not any(isinstance(value, Tensor) for value in tree_flatten(output)[0]):
             return output
         op, arguments = _for_replay(func, self._symbolic(args))
-        ref = self._emit(op, arguments, self._symbolic(kwargs), output)
+        ref = self._calls.emit(op, arguments, self._symbolic(kwargs), output)
         self._tracker.allocated(output, (args, kwargs))
         if isinstance(output, Tensor):
             self.bind(output, ref)
         else:
             for position, value in enumerate(output):
                 if isinstance(value, Tensor):
-                    self.bind(value, self._emit(operator.getitem, (ref, position), {}, value))
+                    self.bind(value, self._calls.emit(operator.getitem, (ref, position), {}, value))
         return output
-
-    def _emit(
-        self, op: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], example: Any
-    ) -> Ref:
-        """The node of a call: an earlier one where the same module has made the same call already.
-
-        ``where(x[a] > x[b], x[a], x[b])`` is then recognised, and computed, as if ``x[a]`` had a name.
-        """
-        module = self._running[-1]
-        key = (op, module, _identity(args), _identity(tuple(kwargs.items())))
-        if key not in self._calls:
-            self._calls[key] = self.graph.add(
-                op, args, dict(kwargs), example, module=module, source=_source_line()
-            )
-        return self._calls[key]
 
     def _symbolic(self, value: Any) -> Any:
         """Replace tensors in arguments by references, or by snapshots where they are constant."""
@@ -230,7 +243,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _where(self, source: str | None = None) -> str:
         source = _source_line() if source is None else source
-        name = self._running[-1]
+        name = self._calls.running[-1]
         return (f"module {name!r}" if name else "the model's forward") + (f" ({source})" if source else "")
 
 
@@ -353,6 +366,8 @@ def recording(recorder: Recorder) -> Iterator[None]:
         # Not torch.backends.mkldnn.flags: it warns about settings of other devices.
         stack.callback(torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled())
         torch._C._set_mkldnn_enabled(False)
+        # Convolutions would go to it instead, and it keeps the hundreds of MiB that it works in.
+        stack.enter_context(torch.backends.nnpack.flags(enabled=False))
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(enable_python_dispatcher())
         stack.enter_context(_Exits(recorder))

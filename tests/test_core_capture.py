@@ -1,8 +1,12 @@
 """Recording: what models may be made of, what is refused, and that the user's model stays as it was."""
 
 import copy
+import gc
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -103,6 +107,7 @@ def test_the_model_is_left_as_it_was(training: bool, dtype: torch.dtype | None) 
     assert not nn.modules.module._global_forward_pre_hooks
     assert torch.is_grad_enabled()
     assert torch._C._get_mkldnn_enabled()
+    assert torch._C._get_nnpack_enabled()
     assert torch.backends.mha.get_fastpath_enabled()
 
 
@@ -119,6 +124,7 @@ def test_the_model_is_left_as_it_was_after_an_error() -> None:
         assert state(model) == before
         assert not nn.modules.module._global_forward_hooks
         assert torch._C._get_mkldnn_enabled()
+        assert torch._C._get_nnpack_enabled()
 
 
 def _fails(s: Net, x: torch.Tensor) -> torch.Tensor:
@@ -147,6 +153,48 @@ def test_parameters_changed_later_do_not_change_scores() -> None:
                 tensor.mul_(-3)
     after = explainer.attribute(x, references).contributions
     torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads resident memory as Linux tells it")
+def test_a_recording_keeps_no_memory_that_a_library_worked_in() -> None:
+    """NNPACK keeps what it works in, here a hundred MiB; the weights and their copies are three."""
+    script = """
+import os, torch
+from torch import nn
+from deeplift_core import DeepLift
+
+def resident():
+    with open("/proc/self/statm") as status:
+        return int(status.read().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+
+body = nn.Conv1d(4, 256, 3), nn.ReLU(), nn.Conv1d(256, 256, 8)
+model = nn.Sequential(*body, nn.Flatten(), nn.Linear(91 * 256, 1))
+DeepLift(model, torch.randn(1, 4, 100))
+before = resident()
+explainer = DeepLift(model, torch.randn(64, 4, 100))
+print(resident() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 40
+
+
+def test_no_copy_of_a_weight_outlives_the_recording_but_the_one_in_it() -> None:
+    """Without waiting for Python's collector: of large models, each copy is hundreds of MiB."""
+    x, _ = batch(dtype=torch.float32)
+    model = small()
+    weight = model[0].weight
+    gc.collect()
+    gc.disable()
+    try:
+        explainer = DeepLift(model, x)
+        tensors = [item for item in gc.get_objects() if type(item) is torch.Tensor]
+    finally:
+        gc.enable()
+    recorded = explainer._recorded().graph.constants
+    copies = [
+        t for t in tensors if t.numel() == weight.numel() and torch.equal(t.reshape(weight.shape), weight)
+    ]
+    assert [t for t in copies if not any(t is constant for constant in recorded)] == []
 
 
 def test_a_shared_reference_changed_in_place_is_not_taken_for_the_old_one() -> None:
