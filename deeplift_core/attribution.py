@@ -1,8 +1,8 @@
 """`DeepLift`: contribution scores of a model's inputs against references."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -14,13 +14,15 @@ from torch.utils._pytree import tree_leaves
 from deeplift_core import targets
 from deeplift_core.batch import BatchScorer
 from deeplift_core.capture import borrowed, record_model
+from deeplift_core.described import described
 from deeplift_core.errors import CaptureError, OptionError, TargetError
 from deeplift_core.graph import Graph
 from deeplift_core.plan import Plan
 from deeplift_core.precision import in_precision
 from deeplift_core.propagate import values_to_keep
 from deeplift_core.randomness import check_repeatable
-from deeplift_core.results import Attribution, NodeInfo
+from deeplift_core.results import BY_LAYER, Attribution, NodeInfo
+from deeplift_core.row_batches import batches, joined, rows_from
 from deeplift_core.rule_names import parse_rule
 from deeplift_core.rules.base import NoRuleError
 from deeplift_core.steps import GradientSteps, Steps, Task
@@ -29,8 +31,6 @@ from deeplift_core.twin import with_constants_of
 
 Tensors = Tensor | tuple[Tensor, ...]
 
-# What an attribution has for each layer or input.
-_BY_LAYER = ("contributions", "hypothetical", "multipliers")
 # Rows of the recording in float64, for pairs that come one or a few at a time.
 _TWIN_ROWS = 4
 
@@ -173,7 +173,6 @@ class DeepLift:
 
     def _take(self, graph: Graph) -> BatchScorer:
         """Explain this recording, of whose nodes all are the model's own."""
-        self._model_nodes = len(graph.nodes)
         explained = self._prediction
         if self._logits:
             explained = targets.logit(graph, explained, centre=self._centre)
@@ -197,7 +196,7 @@ class DeepLift:
         target, layer = task.asked
         scores = self._float64.attribute(rows, references, target, per_reference=True, layer=layer)
         if layer is not None:
-            kinds: dict[str, Any] = {name: (getattr(scores, name),) for name in _BY_LAYER}
+            kinds: dict[str, Any] = {name: (getattr(scores, name),) for name in BY_LAYER}
             scores = replace(scores, **kinds)
         return scores
 
@@ -209,7 +208,7 @@ class DeepLift:
         recorded = self._recorded().graph
         graph = None
         if recorded.batch_size > _TWIN_ROWS:
-            graph = self._recorded_with(tuple(_rows(tensor, 0, _TWIN_ROWS) for tensor in example))
+            graph = self._recorded_with(tuple(rows_from(tensor, 0, _TWIN_ROWS) for tensor in example))
         if graph is None:
             graph = replace(recorded, nodes=recorded.nodes[: recorded.of_model])
         other._take(graph.converted(torch.float64))
@@ -271,7 +270,7 @@ class DeepLift:
     def nodes(self) -> list[NodeInfo]:
         """Every recorded operation of the model with the rule it got."""
         plan = self._recorded()
-        return self._described(None if self._steps else plan, self._rule)
+        return described(plan.graph, self._explained, None if self._steps else plan, self._rule)
 
     def compiled(self, targets: Sequence[Target] = (0,)) -> "DeepLift":
         """The same recording with ``compile=True``, compiled for these targets.
@@ -311,12 +310,12 @@ class DeepLift:
         x: list[Tensor] = []
         references: list[Tensor] = []
         for node in (graph.nodes[index] for index in graph.inputs):
-            for batches, shape in (
+            for drawn_into, shape in (
                 (x, node.shape),
                 (references, (node.shape[0], n_references, *node.shape[1:])),
             ):
                 drawn = torch.rand(shape, generator=generator)
-                batches.append(drawn.to(dtype=node.dtype, device=graph.device))
+                drawn_into.append(drawn.to(dtype=node.dtype, device=graph.device))
         return (x[0], references[0]) if len(x) == 1 else (tuple(x), tuple(references))
 
     def nodes_under(self, rule: str, layer_rules: Mapping[str, str] | None = None) -> list[NodeInfo]:
@@ -337,30 +336,7 @@ class DeepLift:
         """
         graph = self._recorded().graph
         name, steps = parse_rule(rule)
-        return self._described(None if steps else Plan(graph, name, layer_rules), name)
-
-    def _described(self, plan: Plan | None, rule: str) -> list[NodeInfo]:
-        """The model's nodes with their rules by ``plan``, or with the one that takes any operation."""
-        graph = self._recorded().graph
-        rules, problems = ({}, {}) if plan is None else _rules_met(plan, self._explained)
-        used = set(graph.ancestors(self._explained))
-
-        def rule_of(index: int) -> str:
-            if plan is None:
-                return rule
-            return rules.get(index, "part of another" if index in used else "not used")
-
-        return [
-            NodeInfo(
-                node.name,
-                node.called,
-                node.module,
-                rule_of(node.index),
-                node.source,
-                problems.get(node.index, ""),
-            )
-            for node in graph.nodes[: self._model_nodes]
-        ]
+        return described(graph, self._explained, None if steps else Plan(graph, name, layer_rules), name)
 
     # ---- scores
 
@@ -449,12 +425,12 @@ class DeepLift:
         tasks = tuple(self._task(target, layer) for target in targets)
         exactly = None if self._steps else self._exactly
         with torch.inference_mode(mode=False), torch.no_grad():  # adjoints are taken by autograd
-            batches = [
+            found = [
                 scorer.score(tasks, rows, refs, exactly, shared=shared, per_reference=per_reference)
-                for rows, refs in _batches(inputs, given, self.batch_size, shared)
+                for rows, refs in batches(inputs, given, self.batch_size, shared)
             ]
         one_input = layer is not None or not isinstance(x, tuple)
-        return [_joined(parts, inputs[0].shape[0], one_input) for parts in zip(*batches, strict=True)]
+        return [joined(parts, inputs[0].shape[0], one_input) for parts in zip(*found, strict=True)]
 
     def _check_shapes(self, inputs: tuple[Tensor, ...], references: tuple[Tensor, ...]) -> bool:
         """Whether the references are shared; refuses shapes that do not fit."""
@@ -512,60 +488,3 @@ class DeepLift:
         if at not in plan.reached(target):
             raise TargetError(f"the target does not depend on the output of module {layer!r}")
         return plan, at
-
-
-def _rules_met(plan: Plan, output: int) -> tuple[dict[int, str], dict[int, str]]:
-    """Names of the rules that a walk from ``output`` meets, and why it finds none where it does not."""
-    rules, problems = {}, {}
-    pending = {output}
-    while pending:
-        index = max(pending)
-        pending.remove(index)
-        try:
-            rule = plan.rule(index)
-        except NoRuleError as problem:
-            rules[index] = "none"
-            problems[index] = str(problem) or "there is no rule for this operation"
-            pending.update(plan.graph.nodes[index].refs)
-        else:
-            rules[index] = rule.name
-            rules |= {passed: plan.rule(passed).name for passed in rule.passed}
-            pending.update(rule.sources)
-    return rules, problems
-
-
-def _batches(
-    inputs: tuple[Tensor, ...], references: tuple[Tensor, ...], size: int, shared: bool
-) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
-    """Batches of exactly ``size`` rows [K, ...] and their references [K, R, ...]; the last row fills up."""
-    total = inputs[0].shape[0]
-    for start in range(0, total, size):
-        rows = [_rows(tensor, start, size).contiguous() for tensor in inputs]
-        if shared:
-            yield rows, [tensor.expand(size, *tensor.shape) for tensor in references]
-        else:
-            yield rows, [_rows(tensor, start, size) for tensor in references]
-
-
-def _rows(tensor: Tensor, start: int, size: int) -> Tensor:
-    """Exactly ``size`` rows from ``start`` on; the last row fills up."""
-    return tensor[torch.arange(start, start + size, device=tensor.device).clamp(max=len(tensor) - 1)]
-
-
-def _joined(batches: Sequence[Attribution], rows: int, one_input: bool) -> Attribution:
-    """The results of all batches as one, without the rows that filled the last batch up."""
-    joined = {
-        item.name: _join([getattr(batch, item.name) for batch in batches], rows)
-        for item in fields(Attribution)
-    }
-    if one_input:
-        for name in _BY_LAYER:
-            joined[name] = joined[name][0]
-    return Attribution(**joined)
-
-
-def _join(batches: list[Any], rows: int) -> Any:
-    """Batches one after the other, without the padding."""
-    if isinstance(batches[0], list):
-        return tuple(_join(list(column), rows) for column in zip(*batches, strict=True))
-    return None if batches[0] is None else torch.cat(batches)[:rows]

@@ -13,13 +13,10 @@ import torch
 from torch import Tensor
 
 from deeplift_core.graph import Graph, Node, converted, converted_node
-
-aten = torch.ops.aten
+from deeplift_core.kernels import TOTALS
 
 # Numbers for each row that may come out of such an operation, and weights that it may have.
 _FEW, _FEW_WEIGHTS = 1 << 12, 1 << 20
-# Reductions that read float32 and add up in float64, without a copy of what they read.
-_TOTALS = (aten.sum.dim_IntList, aten.mean.dim)
 
 
 def with_exact_ends(graph: Graph, wanted: Sequence[int], keep: Collection[int]) -> Graph:
@@ -56,7 +53,7 @@ def _is_small(node: Node) -> bool:
 
 def _in_float64(node: Node) -> Node:
     assert node.op is not None
-    if node.op in _TOTALS:
+    if node.op in TOTALS:
         return replace(node, kwargs={**node.kwargs, "dtype": torch.float64})
     return replace(converted_node(node, torch.float64), op=_of_doubles(node.op))
 

@@ -5,9 +5,38 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch._ops import OpOverload
 
 from deeplift_core.graph import op_name
+
+aten = torch.ops.aten
+
+# Reductions that read float32 and can add up in float64, without a copy of what they read.
+TOTALS = (aten.sum.dim_IntList, aten.mean.dim)
+
+
+def input_gradient(
+    m: Tensor, weight: Tensor, shape: tuple[int, ...], strides: tuple[int, ...], settings: tuple[Any, ...]
+) -> Tensor:
+    """The adjoint of a convolution, by torch's kernel for the gradient with respect to its input.
+
+    Parameters
+    ----------
+    m : Tensor
+        Multipliers of the convolution's result.
+    weight : Tensor
+    shape, strides : tuple of int
+        Of the convolution's input. Its numbers are not read: with another order in memory than the result's
+        they would be copied first, and in compiled code without strides they would be filled.
+    settings : tuple
+        What ``aten.convolution`` takes after the bias.
+    """
+    shape_only = m.new_empty_strided(shape, strides)
+    grads: tuple[Tensor, ...] = aten.convolution_backward.default(
+        m, shape_only, weight, None, *settings, [True, False, False]
+    )
+    return grads[0]
 
 
 def as_is(kernel: OpOverload) -> Callable[..., Any]:

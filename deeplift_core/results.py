@@ -35,6 +35,10 @@ class NodeInfo:
     problem: str = ""
 
 
+# What an attribution has for each input or layer.
+BY_LAYER = ("contributions", "hypothetical", "multipliers")
+
+
 @dataclass(frozen=True)
 class Attribution:
     """What :meth:`DeepLift.attribute` returns; N sequences, R references each.

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.few_channels import MOST_CHANNELS, BlockAdjoint
+from deeplift_core.kernels import input_gradient
 from deeplift_core.tap_products import tap_products, tap_products_adjoint
 
 aten = torch.ops.aten
@@ -92,14 +93,8 @@ def adjoint_of(weight: Tensor, shape: torch.Size, settings: _Settings) -> Callab
 
 def _adjoint(m: Tensor, image: tuple[int, int, int], weight: Tensor, settings: _Settings) -> Tensor:
     channels, height, width = image
-    # Only its shape is read. With channels not last it would be copied first, which takes time, and in
-    # compiled code with the layout not given in strides it would be filled.
-    strides = channels * height * width, 1, channels * width, channels
-    shape_only = m.new_empty_strided((len(m), *image), strides)
-    grads: tuple[Tensor, ...] = aten.convolution_backward.default(
-        m, shape_only, weight, None, *settings, [True, False, False]
-    )
-    return grads[0]
+    channels_last = channels * height * width, 1, channels * width, channels
+    return input_gradient(m, weight, (len(m), *image), channels_last, settings)
 
 
 # From how many channels on products pay.

@@ -9,7 +9,7 @@ from torch import Tensor, fx
 from torch._ops import OpOverload
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from deeplift_core.kernels import as_is
+from deeplift_core.kernels import TOTALS, as_is
 
 aten = torch.ops.aten
 
@@ -33,7 +33,7 @@ def _in_double(total: Callable[..., Tensor]) -> Callable[..., Any]:
 
 # Compiled loops add numbers up one after the other, which over thousands of positions costs the digits that
 # summation-to-delta is checked by; torch's own kernels add them up in a tree.
-_SUMS = {total: _in_double(total) for total in (aten.sum.dim_IntList, aten.mean.dim)}
+_SUMS = {total: _in_double(total) for total in TOTALS}
 
 
 def _without_nan(x: Tensor, nan: float, posinf: float | None = None, neginf: float | None = None) -> Any:

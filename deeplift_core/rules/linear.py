@@ -22,6 +22,7 @@ from torch import Tensor
 
 from deeplift_core import sequence_convolution
 from deeplift_core.graph import Graph, Node, Ref
+from deeplift_core.kernels import input_gradient
 from deeplift_core.large_weights import product, weights_first
 from deeplift_core.rules.base import Multipliers, NoRuleError, Parts, Rule, Sent, Walk, only_varying
 from deeplift_core.rules.products import ProductOfMatrices
@@ -134,15 +135,8 @@ class Convolution(LinearRule):
         if self.node.op is sequence_convolution.convolution:
             return sequence_convolution.adjoint_of(weight, self._shape, self._settings)
 
-        def of_kernel(m: Tensor) -> Tensor:
-            """The gradient kernel of the convolution, which reads only the shape of its input."""
-            shape_only = m.new_empty(self._shape)
-            grads: tuple[Tensor, ...] = torch.ops.aten.convolution_backward.default(
-                m, shape_only, weight, None, *self._settings, [True, False, False]
-            )
-            return grads[0]
-
-        return of_kernel
+        in_rows = torch.empty(self._shape, device="meta").stride()
+        return lambda m: input_gradient(m, weight, self._shape, in_rows, self._settings)
 
 
 @rule_for("mm", "addmm", "bmm", "baddbmm")
