@@ -31,7 +31,7 @@ def compiled_if_worth_it(explainer: DeepLift, options: ScoreOptions, pairs: int,
     pairs : int
         Of a sequence and a reference, in the whole job; each strand counts.
     screen : Screen
-        Is told what was decided, and why where compiling failed.
+        Is told that it was compiled, or why not although the job is long enough.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def compiled_if_worth_it(explainer: DeepLift, options: ScoreOptions, pairs: int,
         The one given, where it is not compiled.
     """
     targets = [spec.index for spec in options.targets]
-    if options.compile == "off" or (options.compile == "auto" and not _worth_it(explainer, targets, pairs)):
+    if not _is_wanted(explainer, options, pairs, screen):
         return explainer
     # It says on the screen, in passing, that there is no CUDA.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
@@ -55,7 +55,21 @@ def compiled_if_worth_it(explainer: DeepLift, options: ScoreOptions, pairs: int,
     return compiled
 
 
-def _worth_it(explainer: DeepLift, targets: Sequence[int | tuple[int, ...]], pairs: int) -> bool:
+def _is_wanted(explainer: DeepLift, options: ScoreOptions, pairs: int, screen: Screen) -> bool:
+    """As `--compile` says; with `auto`, shards, which must be alike on whatever machines, are not."""
+    if options.compile != "auto":
+        return options.compile == "on"
+    shards = options.shard.count if options.shard else 1
+    if not _worth_it(explainer, [spec.index for spec in options.targets], pairs / shards):
+        return False
+    if shards > 1:
+        screen.note(
+            "not compiled, although this shard is long enough: all must be alike (give each --compile on)"
+        )
+    return shards == 1
+
+
+def _worth_it(explainer: DeepLift, targets: Sequence[int | tuple[int, ...]], pairs: float) -> bool:
     if explainer.device.type == "cpu" and not _has_compiler():
         return False
     cost = _SECONDS + _SECONDS_PER_OPERATION * len(explainer.nodes) * len(targets)

@@ -174,14 +174,9 @@ def _explain(
     workspaces: Mapping[TargetSpec, Workspace],
     screen: Screen,
 ) -> Explained:
-    """Record the model, deciding what is left open as an earlier run did.
-
-    Shards must decide alike, whatever they are run on: without being told, they do not compile.
-    """
+    """Record the model, deciding what is left open as an earlier run did."""
     open_options = ("batch_size", "compile")
     decided = next(iter(workspaces.values())).decisions
-    if not decided and options.shard is not None and options.compile == "auto":
-        decided = {"compile": "off"}
     explained = explain(replace(options, **decided), model, source.first_length, source.n_records, screen)
     now = (explained.batch_size, "on" if explained.is_compiled else "off")
     for workspace in workspaces.values():

@@ -138,7 +138,7 @@ COMPILE = click.option(
     type=click.Choice(["auto", "on", "off"]),
     default="auto",
     show_default=True,
-    help="Compile the model's scoring first; auto does where the job is long enough.",
+    help="Compile the model's scoring first; auto does where the job is long enough, but no shards.",
 )
 ALLOW_PICKLE = click.option(
     "--allow-pickle", is_flag=True, help="Load pickled modules too, which can run any code."
