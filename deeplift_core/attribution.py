@@ -168,6 +168,9 @@ class DeepLift:
         return graph, outputs[place]
 
     def _record(self, example: tuple[Tensor, ...]) -> BatchScorer:
+        if not all(tensor.dim() and len(tensor) for tensor in example):
+            shapes = " and ".join(str(tuple(tensor.shape)) for tensor in example)
+            raise OptionError(f"a model is recorded on one row at least; got shape {shapes}")
         graph, self._prediction = in_precision(self._run_model, example, self._own_dtype)
         return self._take(graph)
 
@@ -413,6 +416,7 @@ class DeepLift:
         Returns
         -------
         list of Attribution
+            One for each target.
 
         Raises
         ------
@@ -423,6 +427,8 @@ class DeepLift:
         scorer = self._scorer or self._record(inputs)
         shared = self._check_shapes(inputs, given)
         tasks = tuple(self._task(target, layer) for target in targets)
+        if not tasks:
+            return []
         exactly = None if self._steps else self._exactly
         with torch.inference_mode(mode=False), torch.no_grad():  # adjoints are taken by autograd
             found = [

@@ -1,7 +1,6 @@
 """Scores of one batch of exactly K rows against its references."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,10 +9,8 @@ from deeplift_core.kernels import full_precision
 from deeplift_core.mending import Exactly, mended
 from deeplift_core.pairs import Pair, score_pairs
 from deeplift_core.results import Attribution
+from deeplift_core.shared_references import SharedValues
 from deeplift_core.steps import Steps, Task
-
-# Values of references that all sequences share are kept between calls, up to this many bytes.
-_SHARED_BYTES = 2 << 30
 
 
 class BatchScorer:
@@ -35,7 +32,7 @@ class BatchScorer:
         self._make_steps = make_steps
         self._channel_axis = channel_axis
         self._steps: dict[tuple[Task, ...], Steps] = {}
-        self._shared: dict[Any, tuple[tuple[Tensor, ...], dict[int, Any]]] = {}
+        self._shared = SharedValues()
 
     def score(
         self,
@@ -72,28 +69,14 @@ class BatchScorer:
     ) -> tuple[dict[int, Tensor], list[list[Pair]]]:
         """Targets and predictions at the input, and for each task its pairs; no other value is kept."""
         x = steps.forward(rows)
+        self._shared.next_batch()
         pairs: list[list[Pair]] = [[] for _ in steps.tasks]
         for number in range(references[0].shape[1]):
             reference = [tensor[:, number].contiguous() for tensor in references]
-            values = self._reference_values(steps, reference, number if shared else None)
+            values = self._shared.at(steps, reference) if shared else steps.forward(reference)
             for found, pair in zip(pairs, score_pairs(steps, x, values), strict=True):
                 found.append(pair)
         return {node: x[node] for node in steps.wanted}, pairs
-
-    def _reference_values(self, steps: Steps, reference: list[Tensor], number: int | None) -> dict[int, Any]:
-        """Forward values at one reference, to be taken; a shared one's are kept for the next batch, too."""
-        if number is None:
-            return steps.forward(reference)
-        key = (steps, number)
-        known = self._shared.get(key)
-        rows = tuple(tensor[:1] for tensor in reference)
-        if known is not None and all(map(torch.equal, known[0], rows)):
-            return dict(known[1])
-        values = steps.forward(reference)
-        self._shared[key] = (tuple(row.clone() for row in rows), values)
-        if sum(_bytes(kept) for _, kept in self._shared.values()) > _SHARED_BYTES:
-            del self._shared[key]
-        return dict(values)
 
 
 def _over_references(
@@ -123,8 +106,3 @@ def _mean(column: Sequence[Tensor]) -> Tensor:
 
 def _stack(column: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(column), 1)
-
-
-def _bytes(values: Mapping[int, Any]) -> int:
-    tensors = [t for v in values.values() for t in (v if isinstance(v, (tuple, list)) else (v,))]
-    return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, Tensor))

@@ -9,6 +9,7 @@ rows.
 
 import operator
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -53,6 +54,8 @@ _CHANGES_SHAPE = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "sw
 # These hand values to Python or numpy without a call that a dispatch mode would see.
 _LEAVES_TORCH = {Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__}
 _BUILDS_FROM_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray}
+# Recording changes settings of the process, and of the model, for as long as it takes: one at a time.
+_RECORDING = threading.RLock()
 _OWN_FOLDERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
 
@@ -91,6 +94,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = graph
         self._calls = _Calls(graph)
+        self._prepared: dict[int, tuple[Tensor, Tensor]] = {}  # weights by the address of their snapshot
+        self._thread = threading.get_ident()
         self._tracker = TensorTracker(self._calls.emit)
         self._decompositions = _decompositions()
         self._names = {module: name for name, module in modules.named_modules()} if modules else {}
@@ -114,12 +119,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     # ---- modules
 
     def entered(self, module: nn.Module, _: Any) -> None:
-        """Global forward pre-hook: note which module runs."""
+        """Global forward pre-hook: note which module runs, but of another thread's."""
+        if threading.get_ident() != self._thread:
+            return
         running = self._calls.running
         running.append(self._names.get(module, running[-1]))
 
     def left(self, module: nn.Module, _: Any, output: Any) -> None:
         """Global forward hook: note which node is the module's output."""
+        if threading.get_ident() != self._thread:
+            return
         name = self._calls.running.pop()
         if isinstance(output, Tensor) and module in self._names:
             ref = self.ref(output)
@@ -187,7 +196,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         output = func(*args, **kwargs)
         if not any(isinstance(value, Tensor) for value in tree_flatten(output)[0]):
             return output
-        op, arguments = _for_replay(func, self._symbolic(args))
+        op, arguments = self._for_replay(func, self._symbolic(args))
         ref = self._calls.emit(op, arguments, self._symbolic(kwargs), output)
         self._tracker.allocated(output, (args, kwargs))
         if isinstance(output, Tensor):
@@ -197,6 +206,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if isinstance(value, Tensor):
                     self.bind(value, self._calls.emit(operator.getitem, (ref, position), {}, value))
         return output
+
+    def _for_replay(self, func: OpOverload, args: Sequence[Any]) -> tuple[Callable[..., Any], Sequence[Any]]:
+        """The call that later batches get for one of the model's: the same function, without its needs."""
+        if func in (aten.view.default, aten._unsafe_view.default):
+            return aten.reshape.default, args  # a batch may come with other strides than the example's
+        if func is aten.convolution.default and isinstance(args[1], Tensor) and args[1].dim() == 3:
+            x, weight, *others = args
+            if id(weight) not in self._prepared:
+                self._prepared[id(weight)] = weight, prepared(weight)  # the address is kept from others, too
+            return convolution, (x, self._prepared[id(weight)][1], *others)
+        return func, args
 
     def _symbolic(self, value: Any) -> Any:
         """Replace tensors in arguments by references, or by snapshots where they are constant."""
@@ -250,16 +270,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 @cache
 def _decompositions() -> Mapping[Any, Callable[..., Any]]:
     return core_aten_decompositions()
-
-
-def _for_replay(func: OpOverload, args: Sequence[Any]) -> tuple[Callable[..., Any], Sequence[Any]]:
-    """The call that later batches get for one of the model's: the same function, without its needs."""
-    if func in (aten.view.default, aten._unsafe_view.default):
-        return aten.reshape.default, args  # a batch may come with other strides than the example's
-    if func is aten.convolution.default and isinstance(args[1], Tensor) and args[1].dim() == 3:
-        x, weight, *others = args
-        return convolution, (x, prepared(weight), *others)
-    return func, args
 
 
 def _identity(value: Any) -> Any:
@@ -352,7 +362,7 @@ def _of_the_model(frame: FrameType) -> bool:
 @contextmanager
 def recording(recorder: Recorder) -> Iterator[None]:
     """Record what runs inside; fused inference kernels, which hide what is in them, are off."""
-    with ExitStack() as stack:
+    with _RECORDING, ExitStack() as stack:
         fast = torch.backends.mha.get_fastpath_enabled()
         torch.backends.mha.set_fastpath_enabled(False)
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
@@ -387,6 +397,12 @@ def borrowed(model: nn.Module, dtype: torch.dtype | None, device: torch.device |
     Everything is put back as it was, whatever happens. A copy would be simpler, but models with derived
     parameters (weight norm) refuse to be copied.
     """
+    with _RECORDING, _borrowed(model, dtype, device):
+        yield
+
+
+@contextmanager
+def _borrowed(model: nn.Module, dtype: torch.dtype | None, device: torch.device | None) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules() if hasattr(module, "training")]
     tensors = [*model.parameters(), *model.buffers()]
     data = [(tensor, tensor.data) for tensor in tensors]

@@ -44,4 +44,7 @@ def _join(batches: list[Any], rows: int) -> Any:
     """Batches one after the other, without the padding."""
     if isinstance(batches[0], list):
         return tuple(_join(list(column), rows) for column in zip(*batches, strict=True))
-    return None if batches[0] is None else torch.cat(batches)[:rows]
+    if batches[0] is None:
+        return None
+    *whole, last = batches
+    return torch.cat([*whole, last[: rows - sum(map(len, whole))]])

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from deeplift_core.graph import Graph, Node
 
@@ -17,16 +19,38 @@ def with_constants_of(recorded: Graph, again: Graph) -> Graph | None:
     Returns
     -------
     Graph or None
-        None where the model made other calls this time.
+        None where the model made other calls this time, or has parameters of another shape.
     """
     own = recorded.nodes[: recorded.of_model]
-    if len(own) != len(again.nodes) or not all(map(_same_call, own, again.nodes)):
+    rows = recorded.batch_size, again.batch_size
+    if len(own) != len(again.nodes):
+        return None
+    if not all(_same_call(*nodes, rows) for nodes in zip(own, again.nodes, strict=True)):
         return None
     return replace(again, nodes=[_merged_node(*nodes) for nodes in zip(own, again.nodes, strict=True)])
 
 
-def _same_call(node: Node, other: Node) -> bool:
-    return node.called == other.called and node.refs == other.refs
+def _same_call(node: Node, other: Node, rows: tuple[int, int]) -> bool:
+    constants, others = (_constants(one) for one in (node, other))
+    return (
+        node.called == other.called
+        and node.refs == other.refs
+        and len(constants) == len(others)
+        and _with_rows(node.shape, other.shape, rows)
+        and all(_with_rows(one.shape, two.shape, rows) for one, two in zip(constants, others, strict=True))
+    )
+
+
+def _constants(node: Node) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves((node.args, node.kwargs)) if isinstance(leaf, Tensor)]
+
+
+def _with_rows(shape: torch.Size, other: torch.Size, rows: tuple[int, int]) -> bool:
+    """Whether every axis has the same length, or one that goes with the number of rows."""
+    of_all, of_few = rows
+    return len(shape) == len(other) and all(
+        length in (few, few * of_all / of_few) for length, few in zip(shape, other, strict=True)
+    )
 
 
 def _merged_node(recorded: Node, again: Node) -> Node:

@@ -97,6 +97,31 @@ def test_shared_references_are_the_same_for_all() -> None:
     assert found.reference_output.shape == (N, R)
 
 
+@pytest.mark.parametrize("rule", ["rescale", "gradient"])
+def test_references_are_the_callers_to_change(rule: str) -> None:
+    """What is kept of shared ones is a copy, with one row, too, where expanding them copies nothing."""
+    x, references = data(1)
+    zeros = torch.zeros(1, 4, L, dtype=D)
+    expected = DeepLift(net(), x, rule=rule).attribute(x, zeros.clone()).contributions
+    explainer, given = DeepLift(net(), x, rule=rule), zeros.clone()
+    explainer.attribute(x, given)
+    given.copy_(references[0, :1])
+    torch.testing.assert_close(explainer.attribute(x, zeros).contributions, expected, rtol=0, atol=0)
+
+
+def test_results_do_not_hold_the_rows_that_filled_the_last_batch_up() -> None:
+    x, references = data(5)
+    result = DeepLift(net(), x[:4]).attribute(x, references)
+    for value in (result.contributions, result.hypothetical, result.output, result.completeness_error):
+        assert len(value) == 5
+        assert value.untyped_storage().nbytes() == value.nbytes
+
+
+def test_no_target_is_no_result() -> None:
+    x, references = data()
+    assert DeepLift(net(), x).attribute_targets(x, references, []) == []
+
+
 def test_several_inputs_are_tuples_in_the_same_order() -> None:
     x, references = data()
     signal, signal_references = torch.randn(N, 7, dtype=D), torch.randn(N, R, 7, dtype=D)
@@ -270,6 +295,17 @@ def test_what_errors_about_shapes_say() -> None:
     ):
         with pytest.raises(OptionError, match=message):
             explainer.attribute(bad_x, bad_references)
+
+
+def test_no_rows_are_no_example() -> None:
+    x, references = data()
+    for no_row in (x[:0], torch.tensor(1.0, dtype=D)):
+        with pytest.raises(OptionError, match=r"recorded on one row at least; got shape \("):
+            DeepLift(net(), no_row)
+    explainer = DeepLift(net())
+    with pytest.raises(OptionError, match=r"at least; got shape \(0, 4, 8\)"):
+        explainer.attribute(x[:0], references[:0])
+    assert len(explainer.attribute(x, references).output) == N  # and goes on with what has rows
 
 
 def test_layer_errors() -> None:

@@ -4,8 +4,10 @@ import copy
 import gc
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,6 +155,50 @@ def test_parameters_changed_later_do_not_change_scores() -> None:
                 tensor.mul_(-3)
     after = explainer.attribute(x, references).contributions
     torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+def test_threads_record_one_at_a_time_and_others_run_their_models_undisturbed() -> None:
+    x, references = batch(dtype=torch.float32)
+    expected = DeepLift(small(), x).attribute(x, references).contributions
+    names = [node.module for node in DeepLift(small(), x).nodes]
+    models = [small().eval() for _ in range(4)]
+    stop = threading.Event()
+
+    def run_one_of_them() -> None:
+        with torch.no_grad():
+            while not stop.is_set():
+                models[0](x)
+
+    def explain(model: nn.Module) -> None:
+        for _ in range(5):
+            explainer = DeepLift(model, x)
+            assert [node.module for node in explainer.nodes] == names
+            found = explainer.attribute(x, references).contributions
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+    between = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    try:
+        with ThreadPoolExecutor() as pool:
+            runner = pool.submit(run_one_of_them)
+            explaining = [pool.submit(explain, model) for model in (*models, models[1])]
+            wait(explaining)
+            stop.set()
+    finally:
+        sys.setswitchinterval(between)
+    for done in (runner, *explaining):
+        done.result()
+    assert torch._C._get_mkldnn_enabled()
+    assert torch._C._get_nnpack_enabled()
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_a_convolution_that_runs_often_has_its_weights_once() -> None:
+    conv = nn.Conv1d(4, 4, 9, padding=4)
+    model = Net(lambda s, x: s.body(s.body(s.body(x))).flatten(1).sum(1, keepdim=True), body=conv)
+    once = Net(lambda s, x: s.body(x).flatten(1).sum(1, keepdim=True), body=conv)
+    x, _ = batch(dtype=torch.float32)
+    assert DeepLift(model, x).weight_bytes == DeepLift(once, x).weight_bytes
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads resident memory as Linux tells it")

@@ -212,6 +212,9 @@ def test_what_is_scored_again_has_the_parameters_that_were_recorded(
     _assert_same(explainer, exact, x, references)
     model.append(nn.Tanh())  # other calls: nothing of it counts
     _assert_same(explainer.with_rule("rescale"), exact.with_rule("rescale"), x, references)
+    model.pop(-1)
+    model[-1] = nn.Linear(model[-1].in_features, 3)  # nor of a head with other outputs
+    _assert_same(explainer.with_rule("revealcancel"), exact.with_rule("revealcancel"), x, references)
 
 
 def _assert_same(explainer: DeepLift, exact: DeepLift, x: Tensor, references: Tensor) -> None:

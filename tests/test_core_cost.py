@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from deeplift_core import DeepLift, sequence_convolution
+from deeplift_core import DeepLift, sequence_convolution, shared_references
 
 FORWARD, BACKWARD = "convolution", "convolution_backward"
 CONVOLUTIONS = 3
@@ -83,6 +83,34 @@ def test_shared_references_run_once_over_all_batches_and_calls() -> None:
     assert counted(lambda: explainer.attribute(x.flip(0), refs)) == (3, 3 * 2)
     assert counted(lambda: explainer.attribute(x, refs.clone())) == (3, 3 * 2)
     assert counted(lambda: explainer.attribute(x, refs * 2)) == (3 + 2, 3 * 2)
+
+
+def test_shared_references_that_take_turns_run_once_each() -> None:
+    """As those of both strands do, and those of one target and another."""
+    x, refs = data(K, 3, shared=True)
+    explainer = DeepLift(model(), x)
+    counts = [
+        counted(lambda r=r, t=t: explainer.attribute(x, r, t))[0]
+        for _ in range(3)
+        for r, t in ((refs, 0), (refs.flip(1, 2), 0), (refs, 1))
+    ]
+    assert counts == [4, 4, 4, *[1] * 6]
+
+
+def test_shared_references_that_are_not_used_any_more_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, refs = data(K, 4, shared=True)
+    explainer = DeepLift(model(), x)
+    explainer.attribute(x, refs[:1])
+    monkeypatch.setattr(shared_references, "_MOST_BYTES", 3 * explainer._scorer._shared._kept[0].nbytes)
+
+    def passes(references: torch.Tensor) -> float:
+        return counted(lambda: explainer.attribute(x, references))[0]
+
+    assert passes(refs) == 1 + 3  # the first is there already
+    assert passes(refs) == 1 + 1  # and the last has found no room
+    assert passes(refs * 2) == 1 + 4  # no room, for others were used in the batch before
+    assert passes(refs * 2) == 1 + 4  # which now make room
+    assert passes(refs * 2) == 1 + 1
 
 
 def test_two_products_for_a_convolution_before_a_revealcancel_activation() -> None:

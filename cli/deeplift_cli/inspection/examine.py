@@ -12,6 +12,7 @@ from deeplift_cli.inspection.findings import Cost, InputForm, Inspection, Operat
 from deeplift_cli.inspection.input_form import find_form
 from deeplift_cli.inspection.self_check import Sample, check
 from deeplift_cli.inspection.tensors import input_specs, output_specs, random_inputs
+from deeplift_cli.memory import keep_freed_memory
 from deeplift_cli.models import read
 from deeplift_cli.models.probing import one_hot
 from deeplift_cli.options import InspectOptions
@@ -45,6 +46,7 @@ def inspect(options: InspectOptions) -> Inspection:
     chosen_device(options.device)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
+    keep_freed_memory()  # as `score` does, whose time this is to tell
     model = read(options.model, allow_pickle=options.allow_pickle)
     parameters = sum(parameter.numel() for parameter in model.module.parameters())
     found = Inspection(model, parameters, list(model.inputs), list(model.outputs))
