@@ -79,7 +79,8 @@ _OPTIONS = (
     ),
     OUTPUT,
     click.option("--target", "targets", default="0", callback=parsed(parse_targets), metavar="SPEC",
-                 help="Element of the output: 3, or several: 0,3,5, or (50,1) with more axes.  [default: 0]"),
+                 help="Element of the output: 3; or 0,3,5, with {target} in --out; or (50,1) with more axes."
+                      "  [default: 0]"),
     click.option("--rule", default="genomics-default", callback=parsed(_rule), show_default=True,
                  metavar="|".join(RULES), help="How activations are explained."),
     LAYER_RULE,
