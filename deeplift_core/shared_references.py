@@ -12,7 +12,7 @@ from deeplift_core.steps import Steps
 _MOST_BYTES = 2 << 30
 
 
-@dataclass
+@dataclass(eq=False)
 class _Kept:
     steps: Steps
     rows: tuple[Tensor, ...]
@@ -32,7 +32,9 @@ class SharedValues:
     """
 
     def __init__(self) -> None:
-        self._kept: list[_Kept] = []  # the one whose use lies longest back is first
+        # The one whose use lies longest back is first. Never changed, only replaced: threads may share an
+        # explainer, and at worst work out again what another has let go of.
+        self._kept: list[_Kept] = []
         self._batches = 0
 
     def next_batch(self) -> None:
@@ -41,22 +43,25 @@ class SharedValues:
 
     def at(self, steps: Steps, reference: list[Tensor]) -> dict[int, Any]:
         """Values at a reference [K, ...] whose rows are all the same, in a dict of the caller's own."""
-        rows = tuple(tensor[:1] for tensor in reference)
-        for place, kept in enumerate(self._kept):
-            if kept.steps is steps and all(map(torch.equal, kept.rows, rows)):
-                self._kept.append(self._kept.pop(place))
-                kept.used = self._batches
-                return dict(kept.values)
+        known = self._find(steps, tuple(tensor[:1] for tensor in reference))
+        if known is not None:
+            known.used = self._batches
+            self._kept = [*(kept for kept in self._kept if kept is not known), known]
+            return dict(known.values)
         # Copies: the values hold the reference itself, which is the caller's to change.
         copies = [tensor.clone() for tensor in reference]
         values = steps.forward(copies)
         self._keep(_Kept(steps, tuple(tensor[:1] for tensor in copies), values, self._batches))
         return dict(values)
 
+    def _find(self, steps: Steps, rows: tuple[Tensor, ...]) -> _Kept | None:
+        alike = (k for k in self._kept if k.steps is steps and all(map(torch.equal, k.rows, rows)))
+        return next(alike, None)
+
     def _keep(self, new: _Kept) -> None:
         """As far as there is room, which no values have to make that this or the last batch used."""
-        total = sum(kept.nbytes for kept in self._kept) + new.nbytes
-        while total > _MOST_BYTES and self._kept and self._kept[0].used < self._batches - 1:
-            total -= self._kept.pop(0).nbytes
-        if total <= _MOST_BYTES:
-            self._kept.append(new)
+        staying = list(self._kept)
+        total = sum(kept.nbytes for kept in staying) + new.nbytes
+        while total > _MOST_BYTES and staying and staying[0].used < self._batches - 1:
+            total -= staying.pop(0).nbytes
+        self._kept = [*staying, new] if total <= _MOST_BYTES else staying

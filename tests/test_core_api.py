@@ -1,6 +1,8 @@
 """The Python interface: shapes, targets, layers, channel axes, gradients, and what errors say."""
 
 import ast
+import copy
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import deeplift_core
-from deeplift_core import RULES, Attribution, DeepLift, OptionError, TargetError
+from deeplift_core import RULES, Attribution, DeepLift, OptionError, TargetError, shared_references
 
 D = torch.float64
 N, R, L = 5, 3, 8
@@ -120,6 +122,30 @@ def test_results_do_not_hold_the_rows_that_filled_the_last_batch_up() -> None:
 def test_no_target_is_no_result() -> None:
     x, references = data()
     assert DeepLift(net(), x).attribute_targets(x, references, []) == []
+
+
+def test_threads_may_share_an_explainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for a few of the values that they keep."""
+    x, references = data()
+    explainer = DeepLift(net(), x[:2])
+    chosen = [references[start:].flatten(0, 1) for start in range(4)]
+    expected = [explainer.attribute(x, some).contributions for some in chosen]
+    monkeypatch.setattr(shared_references, "_MOST_BYTES", 6 * explainer._scorer._shared._kept[0].nbytes)
+
+    def attribute(number: int) -> torch.Tensor:
+        return explainer.attribute(x, chosen[number % 4]).contributions
+
+    with ThreadPoolExecutor(4) as pool:
+        for number, found in enumerate(pool.map(attribute, range(40))):
+            torch.testing.assert_close(found, expected[number % 4], rtol=1e-12, atol=1e-14)
+
+
+def test_an_explainer_may_be_copied() -> None:
+    x, references = data()
+    explainer = DeepLift(net(), x)
+    expected = explainer.attribute(x, references[0]).contributions
+    found = copy.deepcopy(explainer).attribute(x, references[0]).contributions
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_several_inputs_are_tuples_in_the_same_order() -> None:
