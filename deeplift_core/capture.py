@@ -94,7 +94,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = graph
         self._calls = _Calls(graph)
-        self._prepared: dict[int, tuple[Tensor, Tensor]] = {}  # weights by the address of their snapshot
+        self._prepared: dict[int, tuple[Tensor, Tensor]] = {}  # by the snapshot's id
         self._thread = threading.get_ident()
         self._tracker = TensorTracker(self._calls.emit)
         self._decompositions = _decompositions()
@@ -119,7 +119,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     # ---- modules
 
     def entered(self, module: nn.Module, _: Any) -> None:
-        """Global forward pre-hook: note which module runs, but of another thread's."""
+        """Global forward pre-hook: note which module runs, unless it is another thread's."""
         if threading.get_ident() != self._thread:
             return
         running = self._calls.running
@@ -214,7 +214,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func is aten.convolution.default and isinstance(args[1], Tensor) and args[1].dim() == 3:
             x, weight, *others = args
             if id(weight) not in self._prepared:
-                self._prepared[id(weight)] = weight, prepared(weight)  # the address is kept from others, too
+                # With the snapshot itself, so that no other gets its id.
+                self._prepared[id(weight)] = weight, prepared(weight)
             return convolution, (x, self._prepared[id(weight)][1], *others)
         return func, args
 
