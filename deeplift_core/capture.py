@@ -30,7 +30,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from deeplift_core.advice import TOKENS
 from deeplift_core.errors import CaptureError, DeepLiftError, ForwardError
-from deeplift_core.graph import Graph, Ref, op_name
+from deeplift_core.graph import Graph, Ref, op_name, tensors_in
 from deeplift_core.inplace import TensorTracker
 from deeplift_core.normal_forms import NORMAL_FORMS
 from deeplift_core.recognise import recognise
@@ -142,7 +142,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Execute what is constant, record what is not."""
         kwargs = dict(kwargs or {})
-        varying = any(self.ref(tensor) is not None for tensor in _tensors((args, kwargs)))
+        varying = any(self.ref(tensor) is not None for tensor in tensors_in((args, kwargs)))
         name = op_name(func)
         if func._schema.is_mutable and (varying or any(map(self._tracker.was_written, args[:1]))):
             return self._write(func, args, kwargs)
@@ -286,10 +286,6 @@ def _holds_indices(value: Any) -> bool:
     return not (isinstance(value, Tensor) and value.is_floating_point())
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    return (item for item in tree_flatten(value)[0] if isinstance(item, Tensor))
-
-
 def _functional(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
     """What an in-place call would leave in its first argument."""
     name = op_name(func)[:-1]
@@ -328,7 +324,7 @@ class _Exits(TorchFunctionMode):
         if func in _LEAVES_TORCH and self._recorder.ref(args[0]) is not None:
             self._recorder.refuse_reading(f"Tensor.{func.__name__}")
         if func in _BUILDS_FROM_NUMBERS and not isinstance(args[0], Tensor):
-            listed = any(self._recorder.ref(value) is not None for value in _tensors(args[0]))
+            listed = any(self._recorder.ref(value) is not None for value in tensors_in(args[0]))
             if listed:
                 self._recorder.refuse_reading(f"torch.{func.__name__} of a list; torch.stack takes tensors")
         return func(*args, **(kwargs or {}))
@@ -398,28 +394,23 @@ def borrowed(model: nn.Module, dtype: torch.dtype | None, device: torch.device |
     Everything is put back as it was, whatever happens. A copy would be simpler, but models with derived
     parameters (weight norm) refuse to be copied.
     """
-    with _RECORDING, _borrowed(model, dtype, device):
-        yield
-
-
-@contextmanager
-def _borrowed(model: nn.Module, dtype: torch.dtype | None, device: torch.device | None) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules() if hasattr(module, "training")]
-    tensors = [*model.parameters(), *model.buffers()]
-    data = [(tensor, tensor.data) for tensor in tensors]
-    try:
-        for module, mode in modes:
-            if mode:
-                module.training = False
-        for tensor, value in data:
-            tensor.data = value.to(device=device, dtype=dtype if value.is_floating_point() else None)
-        yield
-    finally:
-        for module, mode in modes:
-            if module.training != mode:
-                module.training = mode
-        for tensor, value in data:
-            tensor.data = value
+    with _RECORDING:
+        modes = [(module, module.training) for module in model.modules() if hasattr(module, "training")]
+        tensors = [*model.parameters(), *model.buffers()]
+        data = [(tensor, tensor.data) for tensor in tensors]
+        try:
+            for module, mode in modes:
+                if mode:
+                    module.training = False
+            for tensor, value in data:
+                tensor.data = value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+            yield
+        finally:
+            for module, mode in modes:
+                if module.training != mode:
+                    module.training = mode
+            for tensor, value in data:
+                tensor.data = value
 
 
 def record_model(model: nn.Module, example: Sequence[Tensor]) -> tuple[Graph, list[int], Any]:

@@ -97,6 +97,11 @@ def _find_refs(value: Any) -> Iterator[Ref]:
             yield from _find_refs(item)
 
 
+def tensors_in(value: Any) -> list[Tensor]:
+    """Every tensor in a nested value, in order."""
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+
+
 def substitute(value: Any, lookup: Callable[[int], Any]) -> Any:
     """Replace every :class:`Ref` in nested tuples and lists by ``lookup(index)``."""
     if isinstance(value, Ref):
@@ -183,12 +188,7 @@ class Graph:
     @property
     def constants(self) -> list[Tensor]:
         """Every tensor among the arguments, weights above all, once each."""
-        found = {
-            id(t): t
-            for node in self.nodes
-            for t in tree_leaves((node.args, node.kwargs))
-            if isinstance(t, Tensor)
-        }
+        found = {id(t): t for node in self.nodes for t in tensors_in((node.args, node.kwargs))}
         return list(found.values())
 
     @cached_property

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deeplift_core.graph import tensors_in
 from deeplift_core.steps import Steps
 
 # Of all values together.
@@ -21,8 +22,7 @@ class _Kept:
 
     @property
     def nbytes(self) -> int:
-        tensors = [t for v in self.values.values() for t in (v if isinstance(v, (tuple, list)) else (v,))]
-        return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, Tensor))
+        return sum(tensor.nbytes for tensor in tensors_in(list(self.values.values())))
 
 
 class SharedValues:

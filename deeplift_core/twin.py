@@ -5,9 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
-from deeplift_core.graph import Graph, Node
+from deeplift_core.graph import Graph, Node, tensors_in
 
 
 def with_constants_of(recorded: Graph, again: Graph) -> Graph | None:
@@ -31,7 +30,7 @@ def with_constants_of(recorded: Graph, again: Graph) -> Graph | None:
 
 
 def _same_call(node: Node, other: Node, rows: tuple[int, int]) -> bool:
-    constants, others = (_constants(one) for one in (node, other))
+    constants, others = (tensors_in((one.args, one.kwargs)) for one in (node, other))
     return (
         node.called == other.called
         and node.refs == other.refs
@@ -39,10 +38,6 @@ def _same_call(node: Node, other: Node, rows: tuple[int, int]) -> bool:
         and _with_rows(node.shape, other.shape, rows)
         and all(_with_rows(one.shape, two.shape, rows) for one, two in zip(constants, others, strict=True))
     )
-
-
-def _constants(node: Node) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves((node.args, node.kwargs)) if isinstance(leaf, Tensor)]
 
 
 def _with_rows(shape: torch.Size, other: torch.Size, rows: tuple[int, int]) -> bool:

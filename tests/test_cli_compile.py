@@ -38,21 +38,8 @@ def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def run(out: str, *options: object) -> Outcome:
-    return score(
-        *(
-            "-m",
-            torchscript("Net"),
-            "-f",
-            "in.fa",
-            "-o",
-            out,
-            "--n-references",
-            2,
-            "--batch-size",
-            2,
-            *options,
-        )
-    )
+    files = "-m", torchscript("Net"), "-f", "in.fa", "-o", out
+    return score(*files, "--n-references", 2, "--batch-size", 2, *options)
 
 
 def scores(out: str) -> Any:

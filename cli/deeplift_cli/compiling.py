@@ -56,9 +56,14 @@ def compiled_if_worth_it(explainer: DeepLift, options: ScoreOptions, pairs: int,
 
 
 def _is_wanted(explainer: DeepLift, options: ScoreOptions, pairs: int, screen: Screen) -> bool:
-    """As `--compile` says; with `auto`, shards, which must be alike on whatever machines, are not."""
+    """As `--compile` says; with `auto`, shards, which must be alike on whatever machines, are not.
+
+    The first of them says so where they are long; the others need not find out whether they are.
+    """
     if options.compile != "auto":
         return options.compile == "on"
+    if options.shard and options.shard.number > 1:
+        return False
     shards = options.shard.count if options.shard else 1
     if not _worth_it(explainer, [spec.index for spec in options.targets], pairs / shards):
         return False

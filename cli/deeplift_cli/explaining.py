@@ -64,8 +64,8 @@ class Explained:
             return self.scorer.score(sequences, references, [spec.index for spec in self.options.targets])
 
 
-def read_model(options: ModelOptions, screen: Screen) -> ModelFile:
-    """Read the model's file, and tell the screen what there is to be told of it.
+def load_model(options: ModelOptions) -> ModelFile:
+    """Read the model's file, in a process that is set up to run it.
 
     Raises
     ------
@@ -75,7 +75,18 @@ def read_model(options: ModelOptions, screen: Screen) -> ModelFile:
     keep_freed_memory()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    model = read(options.model, allow_pickle=options.allow_pickle)
+    return read(options.model, allow_pickle=options.allow_pickle)
+
+
+def read_model(options: ModelOptions, screen: Screen) -> ModelFile:
+    """Load the model, and tell the screen what there is to be told of it.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read.
+    """
+    model = load_model(options)
     for line in model.notes:
         screen.note(line)
     return model

@@ -6,14 +6,19 @@ from collections.abc import Iterable
 import torch
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.explaining import auto_batch_size, chosen_batch_size, chosen_device, record, told
+from deeplift_cli.explaining import (
+    auto_batch_size,
+    chosen_batch_size,
+    chosen_device,
+    load_model,
+    record,
+    told,
+)
 from deeplift_cli.inspection.cost import forward_seconds, scoring_seconds
 from deeplift_cli.inspection.findings import Cost, InputForm, Inspection, Operation, Recording, SelfCheck
 from deeplift_cli.inspection.input_form import find_form
 from deeplift_cli.inspection.self_check import Sample, check
 from deeplift_cli.inspection.tensors import input_specs, output_specs, random_inputs
-from deeplift_cli.memory import keep_freed_memory
-from deeplift_cli.models import read
 from deeplift_cli.models.probing import one_hot
 from deeplift_cli.options import InspectOptions
 from deeplift_core import DeepLift
@@ -44,10 +49,7 @@ def inspect(options: InspectOptions) -> Inspection:
         If the file cannot be read as a model, or there is no such device.
     """
     chosen_device(options.device)
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    keep_freed_memory()  # as `score` does, whose time this is to tell
-    model = read(options.model, allow_pickle=options.allow_pickle)
+    model = load_model(options)
     parameters = sum(parameter.numel() for parameter in model.module.parameters())
     found = Inspection(model, parameters, list(model.inputs), list(model.outputs))
     try:
