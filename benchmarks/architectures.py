@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from published import ARCHITECTURES, Architecture, Head
 
 from deeplift_core import DeepLift
-from deeplift_core.completeness import relative_error
+from deeplift_core.accuracy.completeness import relative_error
 
 RULES = ("rescale", "genomics-default")
 SEQUENCES, REFERENCES, BATCH = 8, 10, 4

@@ -11,23 +11,23 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from deeplift_core import targets
-from deeplift_core.batch import BatchScorer
-from deeplift_core.capture import borrowed, record_model
-from deeplift_core.described import described
+from deeplift_core.assignment.names import parse_rule
+from deeplift_core.assignment.plan import Plan
+from deeplift_core.assignment.report import described
+from deeplift_core.capture.few_rows import with_constants_of
+from deeplift_core.capture.precision import in_precision
+from deeplift_core.capture.randomness import check_repeatable
+from deeplift_core.capture.recorder import borrowed, record_model
+from deeplift_core.engine import targets
+from deeplift_core.engine.backward import values_to_keep
+from deeplift_core.engine.batches import batches, joined, rows_from
+from deeplift_core.engine.scorer import BatchScorer
+from deeplift_core.engine.steps import GradientSteps, Steps, Task
+from deeplift_core.engine.targets import Target
 from deeplift_core.errors import CaptureError, OptionError, TargetError
-from deeplift_core.graph import Graph
-from deeplift_core.plan import Plan
-from deeplift_core.precision import in_precision
-from deeplift_core.propagate import values_to_keep
-from deeplift_core.randomness import check_repeatable
+from deeplift_core.graph.graph import Graph
 from deeplift_core.results import BY_LAYER, Attribution, NodeInfo
-from deeplift_core.row_batches import batches, joined, rows_from
-from deeplift_core.rule_names import parse_rule
 from deeplift_core.rules.base import NoRuleError
-from deeplift_core.steps import GradientSteps, Steps, Task
-from deeplift_core.targets import Target
-from deeplift_core.twin import with_constants_of
 
 Tensors = Tensor | tuple[Tensor, ...]
 
@@ -193,7 +193,7 @@ class DeepLift:
         return self._scorer
 
     def _exactly(self, task: Task, rows: tuple[Tensor, ...], references: tuple[Tensor, ...]) -> Attribution:
-        """Scores of a few pairs in float64: see :mod:`deeplift_core.mending`."""
+        """Scores of a few pairs in float64: see :mod:`deeplift_core.accuracy.rescoring`."""
         if self._float64 is None:
             self._float64 = self._twin(rows)
         target, layer = task.asked
@@ -231,7 +231,7 @@ class DeepLift:
         if not self._compile:
             return Steps
         # torch's compiler takes seconds to import, and not everyone needs it.
-        from deeplift_core.compiled import CompiledSteps
+        from deeplift_core.compile.steps import CompiledSteps
 
         return CompiledSteps
 

@@ -60,8 +60,8 @@ class Attribution:
         The same element of the model's own output.
     completeness_error : Tensor [N, R]
         Sum of the pair's contributions - (output - reference_output): summation-to-delta says 0. In
-        float32, rows that rounding carries beyond 1e-4 (relative, see `deeplift_core.completeness`) are
-        computed again in float64.
+        float32, rows that rounding carries beyond 1e-4 (relative, see
+        `deeplift_core.accuracy.completeness`) are computed again in float64.
     """
 
     contributions: Any

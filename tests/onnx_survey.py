@@ -18,7 +18,7 @@ from deeplift_cli.models.onnx_conversion.graph import Graph
 from deeplift_cli.models.onnx_conversion.normalise import normalise
 from deeplift_cli.models.onnx_conversion.rewrites import is_converted, is_own
 from deeplift_core import DeepLift
-from deeplift_core.completeness import TOLERANCE, relative_error
+from deeplift_core.accuracy.completeness import TOLERANCE, relative_error
 from deeplift_core.errors import CaptureError, UnsupportedOpsError
 
 RULES = {torch.float32: "genomics-default", torch.float64: "rescale"}

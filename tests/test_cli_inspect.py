@@ -23,7 +23,7 @@ from deeplift_cli.inspection.module_names import collapse
 from deeplift_cli.models import Layout, read
 from deeplift_cli.models.probing import one_hot
 from deeplift_core import DeepLift, UnsupportedOpsError
-from deeplift_core.rule_names import PRESETS
+from deeplift_core.assignment.names import PRESETS
 from deeplift_core.rules.linear import MatrixProduct
 
 # ---- models that small_models has no need of

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import deeplift_core
-from deeplift_core import RULES, Attribution, DeepLift, OptionError, TargetError, shared_references
+from deeplift_core import RULES, Attribution, DeepLift, OptionError, TargetError
+from deeplift_core.engine import shared_references
 
 D = torch.float64
 N, R, L = 5, 3, 8

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from zoo import ENTRIES, Entry
 
 from deeplift_core import CompileError, DeepLift
-from deeplift_core.tracing import traced
+from deeplift_core.compile.tracing import traced
 
 # One for each way in which steps are traced: split multipliers, kernels with several results, autograd,
 # kernels that the compiler would replace, values that it lays out in another order.

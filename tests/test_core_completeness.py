@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from deeplift_core import DeepLift
-from deeplift_core.completeness import TOLERANCE, relative_error
-from deeplift_core.mending import mended
-from deeplift_core.pairs import Pair
+from deeplift_core.accuracy.completeness import TOLERANCE, relative_error
+from deeplift_core.accuracy.rescoring import mended
+from deeplift_core.engine.pairs import Pair
+from deeplift_core.engine.steps import Steps, Task
 from deeplift_core.results import Attribution
-from deeplift_core.steps import Steps, Task
 
 # One unit of rounding.
 ULP = {"rtol": 1.2e-7, "atol": 1e-9}
@@ -73,7 +73,7 @@ def test_pairs_beyond_the_tolerance_come_from_float64(
         return mended(exactly, task, outputs, pairs, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr("deeplift_core.batch.mended", noting)
+        patch.setattr("deeplift_core.engine.scorer.mended", noting)
         kept = scored(torch.float32)
     exact = scored(torch.float64)
     assert kept.contributions.dtype == torch.float32
@@ -123,7 +123,7 @@ def test_only_pairs_beyond_the_tolerance_are_scored_again(
     DeepLift(model, x[:8]).attribute(x[:8], references[:8], 1)
     assert len(calls) == 1 + 4
     calls.clear()
-    monkeypatch.setattr("deeplift_core.mending._beyond", _first_and_last)
+    monkeypatch.setattr("deeplift_core.accuracy.rescoring._beyond", _first_and_last)
     DeepLift(model, x[:8]).attribute(x[:8], references[:8], 1)
     assert [given.dtype for given in calls] == [torch.float32] * 5 + [torch.float64] * 2
     assert torch.equal(calls[-2][:2], x[[0, 7]].double())

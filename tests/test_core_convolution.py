@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from deeplift_core import DeepLift, sequence_convolution
-from deeplift_core.few_channels import BlockAdjoint
-from deeplift_core.sequence_convolution import by_taps
-from deeplift_core.tap_products import tap_products
+from deeplift_core import DeepLift
+from deeplift_core.passes import sequence_convolution
+from deeplift_core.passes.few_channels import BlockAdjoint
+from deeplift_core.passes.sequence_convolution import by_taps
+from deeplift_core.passes.tap_products import tap_products
 
 
 def ours(x: Tensor, weight: Tensor, bias: Tensor, padding: int, dilation: int) -> tuple[Tensor, Tensor]:

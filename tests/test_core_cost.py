@@ -10,7 +10,9 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from deeplift_core import DeepLift, sequence_convolution, shared_references
+from deeplift_core import DeepLift
+from deeplift_core.engine import shared_references
+from deeplift_core.passes import sequence_convolution
 
 FORWARD, BACKWARD = "convolution", "convolution_backward"
 CONVOLUTIONS = 3

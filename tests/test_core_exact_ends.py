@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from deeplift_core import DeepLift
-from deeplift_core.exact_ends import with_exact_ends
-from deeplift_core.graph import Graph
+from deeplift_core.graph.graph import Graph
+from deeplift_core.passes.exact_ends import with_exact_ends
 from deeplift_core.results import Attribution
 
 
@@ -48,7 +48,7 @@ def test_differences_of_outputs_are_exact_and_contributions_the_same(
 
     found, exact = scored(torch.float32), scored(torch.float64)
     with monkeypatch.context() as patch:
-        patch.setattr("deeplift_core.steps.with_exact_ends", without_exact_ends)
+        patch.setattr("deeplift_core.engine.steps.with_exact_ends", without_exact_ends)
         plain = scored(torch.float32)
     assert torch.equal(found.contributions, plain.contributions)
     for result in (found, plain):

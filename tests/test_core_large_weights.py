@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deeplift_core import DeepLift, large_weights
-from deeplift_core.large_weights import product
+from deeplift_core import DeepLift
+from deeplift_core.passes import large_dense as large_weights
+from deeplift_core.passes.large_dense import product
 
 ROWS, BEFORE, AFTER = 32, 4 * 16 * 50, 700  # 2.2 million weights
 

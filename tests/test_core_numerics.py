@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoo.entry import Net
 
 from deeplift_core import DeepLift
-from deeplift_core.completeness import TOLERANCE
+from deeplift_core.accuracy.completeness import TOLERANCE
 
 D = torch.float64
 SEEDS = st.integers(0, 2**32 - 1)

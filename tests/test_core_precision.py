@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from deeplift_core import DeepLift
-from deeplift_core.completeness import TOLERANCE, relative_error
+from deeplift_core.accuracy.completeness import TOLERANCE, relative_error
 from deeplift_core.errors import ForwardError
 
 D = torch.float64

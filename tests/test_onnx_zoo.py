@@ -21,7 +21,7 @@ from zoo import ENTRIES, Entry
 from deeplift_cli.errors import UserError
 from deeplift_cli.models import ModelFile, read
 from deeplift_core import DeepLift
-from deeplift_core.completeness import TOLERANCE, relative_error
+from deeplift_core.accuracy.completeness import TOLERANCE, relative_error
 
 D = torch.float64
 EXPORTERS = {"legacy": (11, 13, 17, 20), "current": (18, 25)}

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from deeplift_cli.main import run as deeplift
 from deeplift_cli.models import read
 from deeplift_core import DeepLift
-from deeplift_core.completeness import TOLERANCE, relative_error
+from deeplift_core.accuracy.completeness import TOLERANCE, relative_error
 
 D = torch.float64
 RULES = ["rescale", "genomics-default"]

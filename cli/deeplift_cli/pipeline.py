@@ -38,7 +38,7 @@ from deeplift_cli.sequences import FastaSource, GenomeSource
 from deeplift_cli.stopping import check_stopped, deferred, interruptible
 from deeplift_cli.summary import Completeness, Summary
 from deeplift_cli.target_specs import TargetSpec
-from deeplift_core.completeness import TOLERANCE
+from deeplift_core.accuracy.completeness import TOLERANCE
 from deeplift_references import Reference
 
 Progress = Callable[[int, int], None]

@@ -11,7 +11,7 @@ import torch
 
 from deeplift_cli.screen import printable
 from deeplift_cli.sequences import Skipped
-from deeplift_core.completeness import relative_error
+from deeplift_core.accuracy.completeness import relative_error
 
 _SHOWN_REASONS = 3
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from deeplift_core.graph import Graph, Node, Ref, op_name
+from deeplift_core.graph.graph import Graph, Node, Ref, op_name
 from deeplift_core.rules.base import (
     Multipliers,
     NoRuleError,
@@ -32,7 +32,7 @@ Term = tuple[int, Factor]
 _UNTAGGED = {
     "_prelu_kernel",
     "_to_copy",
-    "convert_element_type",
+    "prims::convert_element_type",
     "detach",
     "alias",
     "lift_fresh",
@@ -121,7 +121,7 @@ _AFFINE: dict[str, Callable[[Node], list[Term] | None]] = {
     "where": _where,
     "masked_fill": _masked_fill,
     **dict.fromkeys(
-        ("_to_copy", "convert_element_type", "clone", "detach", "alias", "lift_fresh"), _conversion
+        ("_to_copy", "prims::convert_element_type", "clone", "detach", "alias", "lift_fresh"), _conversion
     ),
 }
 

@@ -20,14 +20,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from deeplift_core import sequence_convolution
-from deeplift_core.graph import Graph, Node, Ref
-from deeplift_core.kernels import input_gradient
-from deeplift_core.large_weights import product, weights_first
+from deeplift_core.engine.kernels import input_gradient
+from deeplift_core.graph.graph import Graph, Node, Ref
+from deeplift_core.passes import sequence_convolution
+from deeplift_core.passes.large_dense import product, weights_first
+from deeplift_core.passes.short_sums import with_short_sums
 from deeplift_core.rules.base import Multipliers, NoRuleError, Parts, Rule, Sent, Walk, only_varying
 from deeplift_core.rules.products import ProductOfMatrices
 from deeplift_core.rules.registry import rule_for
-from deeplift_core.short_sums import with_short_sums
 
 
 class LinearRule(Rule):

@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from typing import TypeVar
 
 from deeplift_core.errors import OptionError
-from deeplift_core.graph import Graph, Node
+from deeplift_core.graph.graph import Graph, Node
 from deeplift_core.rules.base import Rule
 
 ENTRY_POINTS = "deeplift.rules"

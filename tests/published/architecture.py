@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from zoo.entry import Build, Entry
 
 import deeplift_references
-from deeplift_core.targets import Target
+from deeplift_core.engine.targets import Target
 
 
 @dataclass(frozen=True)

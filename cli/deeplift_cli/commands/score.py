@@ -32,7 +32,7 @@ from deeplift_cli.overlap import RULES as OVERLAPS
 from deeplift_cli.shards import parse_shard
 from deeplift_cli.target_specs import parse_targets
 from deeplift_core import RULES
-from deeplift_core.rule_names import parse_rule
+from deeplift_core.assignment.names import parse_rule
 
 _SEED = click.IntRange(-(2**63), 2**63 - 1)  # what the score file's attributes hold
 

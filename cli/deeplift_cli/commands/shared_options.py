@@ -9,7 +9,7 @@ import click
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.layout import LAYOUTS, Layout
 from deeplift_core import ACTIVATION_RULES, OptionError
-from deeplift_core.rule_names import check_activation_rule
+from deeplift_core.assignment.names import check_activation_rule
 
 FILE = click.Path(path_type=Path)
 _LARGEST_BATCH = 2**24

@@ -22,7 +22,7 @@ from deeplift_cli.inspection.tensors import input_specs, output_specs, random_in
 from deeplift_cli.models.probing import one_hot
 from deeplift_cli.options import InspectOptions
 from deeplift_core import DeepLift
-from deeplift_core.rule_names import PRESETS
+from deeplift_core.assignment.names import PRESETS
 
 _CHECKED = ("genomics-default", "rescale")
 # Rows to record with where the batch size is free: as few as tell a row from a batch.

@@ -117,7 +117,7 @@ class SelfCheck:
     Attributes
     ----------
     worst_relative_error : float
-        As `deeplift_core.completeness` defines it; NaN where a score is.
+        As `deeplift_core.accuracy.completeness` defines it; NaN where a score is.
     largest_difference : float
         Of an output from a reference's, in size; 0 where the model says the same of all of them.
     """

@@ -11,7 +11,7 @@ from rich.text import Text
 from deeplift_cli.inspection.findings import Operation, Recording
 from deeplift_cli.inspection.module_names import collapse
 from deeplift_cli.screen import printable
-from deeplift_core.rule_names import PRESETS
+from deeplift_core.assignment.names import PRESETS
 
 # What stands in a table for names that are too long for it.
 _SHORT = {"revealcancel-positive-first": "positive-first"}

@@ -12,7 +12,7 @@ from deeplift_cli.models.probing import one_hot
 from deeplift_cli.scoring import Scorer
 from deeplift_cli.summary import relative_completeness_error
 from deeplift_core import DeepLift
-from deeplift_core.completeness import TOLERANCE
+from deeplift_core.accuracy.completeness import TOLERANCE
 
 REFERENCES = 3
 _AT_LEAST = 4

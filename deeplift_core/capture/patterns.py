@@ -1,0 +1,87 @@
+"""Functions that models write out, although there is a rule for the whole of them.
+
+A softmax written as exp / sum has to score as softmax does (:mod:`deeplift_core.rules.softmax`), not by the
+chain of its operations, whose errors grow without bound when logits move together. The node that ends such
+a chain is replaced in place; the values stay the same up to rounding.
+"""
+
+from dataclasses import replace
+
+import torch
+
+from deeplift_core.graph.graph import Graph, Node, Ref
+
+aten = torch.ops.aten
+
+
+def recognise(graph: Graph, start: int = 0) -> None:
+    """Replace, from node ``start`` on, what is one of these functions written out."""
+    for node in graph.nodes[start:]:
+        for pattern in (_softmax, _logsumexp):
+            found = pattern(graph, node)
+            if found is not None:
+                graph.nodes[node.index] = found
+                break
+
+
+def _softmax(graph: Graph, node: Node) -> Node | None:
+    """exp(z) * reciprocal(sum(exp(z))) over one axis that the sum keeps."""
+    if node.op_name != "mul" or len(node.refs) != 2 or not node.dtype.is_floating_point:
+        return None
+    for above, below in (node.args, node.args[::-1]):
+        exp = _argument(graph, above, "exp")
+        total = _argument(graph, below, "reciprocal")
+        if exp is None or total is None:
+            continue
+        summed = _sum_of_exp(graph, total)
+        if summed is None or not summed[2] or len(summed[1]) != 1 or summed[0] != exp:
+            continue
+        if graph.nodes[exp].shape == node.shape:
+            return replace(node, op=aten._softmax.default, args=(Ref(exp), summed[1][0], False), kwargs={})
+    return None
+
+
+def _logsumexp(graph: Graph, node: Node) -> Node | None:
+    """log(sum(exp(z))), or log(exp(a) + exp(b))."""
+    if node.op_name != "log":
+        return None
+    pair = _two_exps(graph, node.args[0].index)
+    if pair is not None:
+        return replace(node, op=aten.logaddexp.default, args=pair, kwargs={})
+    summed = _sum_of_exp(graph, node.args[0].index)
+    if summed is None:
+        return None
+    exponent, axes, keepdim = summed
+    return replace(node, op=aten.logsumexp.default, args=(Ref(exponent), axes, keepdim), kwargs={})
+
+
+def _two_exps(graph: Graph, index: int) -> tuple[Ref, Ref] | None:
+    """a and b where the node is exp(a) + exp(b)."""
+    node = graph.nodes[index]
+    if node.op_name != "add" or node.kwargs.get("alpha", 1) != 1:
+        return None
+    left, right = (_argument(graph, value, "exp") for value in node.args[:2])
+    return None if left is None or right is None else (Ref(left), Ref(right))
+
+
+def _argument(graph: Graph, value: object, op_name: str) -> int | None:
+    """The node that ``value`` is this function of."""
+    if not isinstance(value, Ref) or graph.nodes[value.index].op_name != op_name:
+        return None
+    argument = graph.nodes[value.index].args[0]
+    return argument.index if isinstance(argument, Ref) else None
+
+
+def _sum_of_exp(graph: Graph, index: int) -> tuple[int, list[int], bool] | None:
+    """z, the axes, and whether these are kept, where the node is sum(exp(z))."""
+    node = graph.nodes[index]
+    if (
+        node.op_name != "sum"
+        or len(node.args) < 2
+        or not node.args[1]
+        or node.kwargs.get("dtype") is not None
+    ):
+        return None
+    exponent = _argument(graph, node.args[0], "exp")
+    axes = node.args[1]
+    return None if exponent is None else (exponent, list(axes), len(node.args) > 2 and bool(node.args[2]))

@@ -1,0 +1,216 @@
+"""What is explained: a scalar of the model's output, as a node of the graph.
+
+A final sigmoid or softmax is left out and its logit explained instead; choosing an element, centring
+over classes and a user's own function are recorded as further nodes, so that they are explained and
+summed like everything else.
+"""
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from deeplift_core.capture.recorder import record_function
+from deeplift_core.errors import CaptureError, TargetError
+from deeplift_core.graph.graph import Graph, Node, call
+
+Index = int | tuple[int, ...]
+Target = Index | tuple[str, Index] | Callable[[Tensor], Tensor]
+
+# What may stand between a final sigmoid or softmax and the output: moves values, adds none together.
+_MOVES_VALUES = {
+    "view", "_unsafe_view", "reshape", "permute", "transpose", "t", "unsqueeze", "squeeze", "slice", "select",
+    "index", "index_select", "flip", "clone", "alias", "detach", "_to_copy",
+}  # fmt: skip
+
+
+def choose_output(structure: Any, output: int | str) -> int:
+    """Which of the outputs that depend on the input is meant.
+
+    Parameters
+    ----------
+    structure
+        As :func:`deeplift_core.capture.recorder.record_model` returns it.
+    output : int or str
+        Place among the outputs, or the name where the model returns a mapping.
+
+    Raises
+    ------
+    TargetError
+        If there is no such output, or it does not depend on the input.
+    """
+    if isinstance(output, str):
+        if not isinstance(structure, Mapping) or output not in structure:
+            names = ", ".join(map(str, structure)) if isinstance(structure, Mapping) else "none are named"
+            raise TargetError(f"the model has no output named {output!r} ({names})")
+        place = structure[output]
+    else:
+        places = tree_leaves(structure)
+        if not 0 <= output < len(places):
+            raise TargetError(
+                f"the model has no output {output}: it has {len(places)} (0 to {len(places) - 1})"
+            )
+        place = places[output]
+    if not isinstance(place, int):
+        named = structure if isinstance(structure, Mapping) else dict(enumerate(tree_leaves(structure)))
+        usable = ", ".join(str(name) for name, leaf in named.items() if leaf is not None)
+        raise TargetError(f"output {output!r} does not depend on the input; choose from {usable}")
+    return place
+
+
+def logit(graph: Graph, output: int, *, centre: bool) -> int:
+    """Node of the logit where ``output`` ends in a sigmoid or softmax, else ``output`` itself.
+
+    Parameters
+    ----------
+    graph : Graph
+        Further nodes are added to it.
+    output : int
+        Node of the model's output.
+    centre : bool
+        Subtract from softmax's logits their mean over softmax's own axis (paper, equation 5).
+    """
+    moves: list[Node] = []
+    node = graph.nodes[output]
+    while node.op_name in _MOVES_VALUES and len(node.refs) == 1:
+        moves.append(node)
+        node = graph.nodes[node.refs[0]]
+    if node.op_name not in ("sigmoid", "_softmax"):
+        return output
+    axis = int(node.args[1]) if node.op_name == "_softmax" and centre else None
+
+    def explained(logits: Tensor) -> Tensor:
+        value = logits if axis is None else logits - logits.mean(axis, keepdim=True)
+        for move in reversed(moves):
+            value = call(move, {move.refs[0]: value}.__getitem__)
+        return value
+
+    source = node.refs[0]
+    return (
+        source
+        if axis is None and not moves
+        else record_function(graph, source, _example(graph, source), explained)
+    )
+
+
+def checked(target: Target) -> Target:
+    """The target with plain integers, fit to be looked up.
+
+    Raises
+    ------
+    TargetError
+        If it is of none of the kinds there are.
+    """
+    if callable(target):
+        return target
+    if isinstance(target, tuple) and target and isinstance(target[0], str):
+        if len(target) != 2:
+            raise TargetError(f"target {target!r} must be (module name, index)")
+        return target[0], _plain(target[1])
+    return _plain(target)
+
+
+def _plain(index: Any) -> Index:
+    try:
+        if isinstance(index, tuple):
+            return tuple(operator.index(place) for place in index)
+        return operator.index(index)
+    except TypeError:
+        raise TargetError(
+            f"target {index!r} is neither an index, a tuple of indices, (module name, index) nor a function"
+        ) from None
+
+
+def select(
+    graph: Graph,
+    output: int,
+    target: Index | Callable[[Tensor], Tensor],
+    written_for: torch.dtype | None = None,
+) -> int:
+    """Node [K] of one scalar for each row of ``output`` [K, ...].
+
+    Parameters
+    ----------
+    graph : Graph
+        Further nodes are added to it.
+    output : int
+    target : index or callable
+    written_for : torch.dtype, optional
+        Precision that a function is called in, which may have constants of its own; the node's by default.
+        What it does is converted to the node's.
+
+    Raises
+    ------
+    TargetError
+        If the index does not name one element, or the function does not return one value for each row.
+    """
+    example = _example(graph, output)
+    if example.shape[:1] != (graph.batch_size,):
+        shape = tuple(example.shape)
+        raise TargetError(
+            f"the output has shape {shape}, not one row for each of the {graph.batch_size} inputs"
+        )
+    if callable(target):
+        start = len(graph.nodes)
+        try:
+            node = record_function(graph, output, example.to(written_for), target)
+        except CaptureError as problem:
+            raise TargetError(str(problem)) from problem
+        if written_for is not None:
+            graph.convert(start, example.dtype)
+        if graph.nodes[node].shape != (graph.batch_size,):
+            shape = tuple(graph.nodes[node].shape)
+            raise TargetError(
+                f"the target function returned shape {shape} for {graph.batch_size} rows, not one value a row"
+            )
+        return node
+    place = _full_index(target, tuple(example.shape[1:]))
+    return record_function(graph, output, example, lambda value: _element(value, place)) if place else output
+
+
+def of_module(graph: Graph, name: str) -> int:
+    """Node of a module's output.
+
+    Raises
+    ------
+    TargetError
+        If no module of this name returned a tensor that depends on the input.
+    """
+    if name not in graph.module_outputs:
+        known = ", ".join(sorted(filter(None, graph.module_outputs))) or "none"
+        raise TargetError(f"no module {name!r} with an output that depends on the input; there are: {known}")
+    return graph.module_outputs[name]
+
+
+def _full_index(target: Index, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The index with zeros for further axes of length 1, checked against the output's shape."""
+    given = target if isinstance(target, tuple) else (target,)
+    if not shape and given == (0,):
+        return ()
+    index = (*given, *(0 for size in shape[len(given) :] if size == 1))
+    if len(index) != len(shape):
+        ranges = ", ".join(f"0 to {size - 1}" for size in shape) or "0"
+        raise TargetError(
+            f"target {target} does not name one element of an output of shape {shape}: give ({ranges})"
+        )
+    for place, size in zip(index, shape, strict=True):
+        if not 0 <= place < size:
+            raise TargetError(
+                f"target {target} is out of range: the output has shape {shape}, valid is 0 to {size - 1}"
+            )
+    return index
+
+
+def _element(value: Tensor, place: tuple[int, ...]) -> Tensor:
+    """Column [K] of one element: a select for each axis."""
+    for position in place:
+        value = value.select(1, position)
+    return value
+
+
+def _example(graph: Graph, index: int) -> Tensor:
+    node = graph.nodes[index]
+    return torch.zeros(node.shape, dtype=node.dtype, device=graph.device)
