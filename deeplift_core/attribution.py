@@ -1,88 +1,72 @@
 """`DeepLift`: contribution scores of a model's inputs against references."""
 
-from collections.abc import Callable, Mapping, Sequence
-from copy import copy
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from itertools import chain
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch import nn
 
-from deeplift_core.assignment.names import parse_rule
-from deeplift_core.assignment.plan import Plan
 from deeplift_core.assignment.report import described
-from deeplift_core.capture.few_rows import with_constants_of
-from deeplift_core.capture.precision import in_precision
-from deeplift_core.capture.randomness import check_repeatable
-from deeplift_core.capture.recorder import borrowed, record_model
-from deeplift_core.engine import targets
-from deeplift_core.engine.backward import values_to_keep
-from deeplift_core.engine.batches import batches, joined, rows_from
-from deeplift_core.engine.scorer import BatchScorer
-from deeplift_core.engine.steps import GradientSteps, Steps, Task
+from deeplift_core.engine.batches import batches, joined
 from deeplift_core.engine.targets import Target
-from deeplift_core.errors import CaptureError, OptionError, TargetError
+from deeplift_core.errors import OptionError
+from deeplift_core.explainer import Explainer, Options
 from deeplift_core.graph.graph import Graph
-from deeplift_core.results import BY_LAYER, Attribution, NodeInfo
-from deeplift_core.rules.base import NoRuleError
+from deeplift_core.model_source import ModelSource, Tensors, check_shapes, example_batch
+from deeplift_core.results import Attribution, NodeInfo
 
-Tensors = Tensor | tuple[Tensor, ...]
-
-# Rows of the recording in float64, for pairs that come one or a few at a time.
-_TWIN_ROWS = 4
+# One thread at a time records a model that was given without an example.
+_LOCK = threading.Lock()
 
 
 class DeepLift:
     """DeepLIFT contribution scores (Shrikumar, Greenside, Kundaje 2017).
 
-    The model is recorded once, on a batch of K rows; every later batch has K rows too (the last is
-    padded). For n references each sequence takes one forward pass itself, and one forward pass and one
-    reverse walk for each reference.
+    The model is recorded on a batch of K rows, and the recording is compared with the model on other rows.
+    Every later batch has K rows, too (the last one is filled up). With R references a batch takes 1 + R
+    forward passes and R backward passes. Threads may share an object.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Any model; left as it was (mode, device, dtype, hooks). Parameters are read when it is recorded.
+        Left as it was (mode, device, dtype, hooks). Parameters are read when the model is recorded.
     example : Tensor [K, ...] or tuple of Tensor, optional
-        A batch of inputs; K is the batch size. Left out, the first x is taken.
+        A batch of inputs; K is the batch size. The first x by default.
     rule : str
-        "genomics-default" (Rescale after convolutions, RevealCancel after dense layers), "rescale",
-        "revealcancel", "revealcancel-positive-first"; for comparison "gradient" (times
+        A preset: "genomics-default" (Rescale after convolutions, RevealCancel after dense layers),
+        "rescale", "revealcancel", "revealcancel-positive-first"; for comparison "gradient" (times
         difference-from-reference) and "integrated-gradients" (midpoint rule with 50 steps; ":N" for N),
         which are exempt from summation-to-delta.
     layer_rules : mapping of str to str, optional
-        fnmatch patterns of module names, each with the rule for the activations there.
+        fnmatch patterns of module names, each with the rule for the operations there that have a choice;
+        the last pattern that fits counts.
     output : int or str
         Which output, where the model returns several.
     logits : bool
-        Leave out a final sigmoid or softmax and explain its logit.
+        Leave out a final sigmoid or softmax, or the logarithm of either, and explain its logit.
     centre : bool
         For softmax, subtract the mean contribution over its classes (paper, equation 5).
     channel_axis : int, optional
         Axis of x (the batch is axis 0) along which a one-hot base lies; by default axis 1, the last, or
         any other of size 4, in this order.
-    dtype : torch.dtype, optional
-        To compute in; the model's own by default, the first input's where the model has none.
-    device : torch.device or str, optional
-        To compute on; the model's own by default.
+    dtype, device : torch.dtype, torch.device or str, optional
+        To compute in and on; the model's own by default, the first input's where the model has none.
     compile : bool
-        Compile forward pass and reverse walk with torch.compile when the first batch comes: seconds to a
-        minute for each target, and faster from then on. The rules "gradient" and "integrated-gradients"
-        are not compiled. Scores agree with those of ``compile=False`` to rounding.
+        Compile both passes with torch.compile when the first batch comes: seconds to a minute for each
+        target. The rules "gradient" and "integrated-gradients" are not compiled.
+    passes : "auto" or sequence of str
+        Optimisations, by the names in :mod:`deeplift_core.passes`; an empty sequence runs the recorded
+        operations and the paper's formulas as they are, which is the specification of all others.
 
     Raises
     ------
-    OptionError
-        If a rule or a layer pattern is not known.
     CaptureError
-        If the model cannot be recorded.
+        If the model cannot be recorded, or the recording does not compute what the model does.
     UnsupportedOpsError
-        If it contains operations without a rule: all of them are listed.
-    TargetError
-        If there is no such output.
+        If the model contains operations without a rule: all of them are listed.
+    OptionError, TargetError
+        If an option is not usable, or there is no such output.
     """
 
     def __init__(
@@ -98,261 +82,44 @@ class DeepLift:
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
         compile: bool = False,  # noqa: A002 - torch's own word for it
+        passes: str | Sequence[str] = "auto",
     ) -> None:
-        self._model = model
-        self._compile = compile
-        self._set_rule(rule, layer_rules)
-        self._output, self._logits, self._centre = output, logits, centre
-        self._channel_axis = channel_axis
-        tensors = chain(model.parameters(), model.buffers())
-        own = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
-        self._own_dtype = None if own is None else own.dtype
-        self._dtype = dtype or self._own_dtype
-        self.device = torch.device(device or ("cpu" if own is None else own.device))
-        self._plan: Plan | None = None
-        self._tasks: dict[Any, Task] = {}
-        self._scorer: BatchScorer | None = None
-        self._float64: DeepLift | None = None
-        self._functions_in: torch.dtype | None = None  # what targets that are functions are written for
+        self._options = Options(rule, dict(layer_rules or {}), logits, centre, channel_axis, compile, passes)
+        self._source = ModelSource(model, output, dtype, device)
+        self._made: Explainer | None = None
         if example is not None:
-            self._record(self._as_inputs(example))
+            self._made = Explainer(self._source.record(self._source.tensors(example)), self._options)
 
-    def _set_rule(self, rule: str, layer_rules: Mapping[str, str] | None) -> None:
-        self._rule, self._steps = parse_rule(rule)
-        self._layer_rules = dict(layer_rules or {})
-        if self._steps and self._layer_rules:
-            raise OptionError(f"layer rules do not go with rule {rule!r}, which has no activation rules")
+    @property
+    def _explainer(self) -> Explainer:
+        if self._made is None:
+            raise OptionError("nothing is recorded yet: give an example, or call attribute() first")
+        return self._made
+
+    def _with(self, **changes: object) -> "DeepLift":
+        other = object.__new__(DeepLift)
+        other.__dict__.update(self.__dict__, _options=replace(self._options, **changes))
+        other._made = None if self._made is None else Explainer(self._made.recording, other._options)
+        return other
 
     def with_rule(self, rule: str, layer_rules: Mapping[str, str] | None = None) -> "DeepLift":
-        """The same recording under another rule; the model does not run again.
+        """Return the same recording under another rule; the model does not run again.
 
-        Parameters
-        ----------
-        rule, layer_rules
-            As for `DeepLift` itself; layer rules are not taken over.
-
-        Raises
-        ------
-        OptionError
-            If a rule or a layer pattern is not known.
-        UnsupportedOpsError
-            If the model contains operations without a rule.
+        Layer rules are not taken over. The parameters, and the errors raised, are those of `DeepLift`.
         """
-        other = copy(self)
-        other._set_rule(rule, layer_rules)
-        other._tasks = {}
-        if self._plan is not None:
-            other._make_plan(self._plan.graph)
-        return other
-
-    # ---- recording
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What is computed in: as asked for, else the model's own, else that of the first input."""
-        return self._dtype or torch.get_default_dtype()
-
-    def _as_inputs(self, value: Tensors) -> tuple[Tensor, ...]:
-        tensors = value if isinstance(value, tuple) else (value,)
-        if self._dtype is None:
-            first = tensors[0].dtype
-            self._dtype = first if first.is_floating_point else torch.get_default_dtype()
-        return tuple(tensor.to(device=self.device, dtype=self.dtype) for tensor in tensors)
-
-    def _run_model(self, example: tuple[Tensor, ...]) -> tuple[Graph, int]:
-        """The model's recording in the example's precision, and the node of its chosen output."""
-        with borrowed(self._model, example[0].dtype, self.device):
-            graph, outputs, structure = record_model(self._model, example)
-            place = targets.choose_output(structure, self._output)
-            check_repeatable(self._model, example, tree_leaves(structure).index(place), graph.draws)
-        return graph, outputs[place]
-
-    def _record(self, example: tuple[Tensor, ...]) -> BatchScorer:
-        if not all(tensor.dim() and len(tensor) for tensor in example):
-            shapes = " and ".join(str(tuple(tensor.shape)) for tensor in example)
-            raise OptionError(f"a model is recorded on one row at least; got shape {shapes}")
-        graph, self._prediction = in_precision(self._run_model, example, self._own_dtype)
-        return self._take(graph)
-
-    def _take(self, graph: Graph) -> BatchScorer:
-        """Explain this recording, of whose nodes all are the model's own."""
-        explained = self._prediction
-        if self._logits:
-            explained = targets.logit(graph, explained, centre=self._centre)
-        self._explained = explained
-        return self._make_plan(graph)
-
-    def _make_plan(self, graph: Graph) -> BatchScorer:
-        plan = Plan(graph, "rescale" if self._steps else self._rule, self._layer_rules)
-        if not self._steps:
-            plan.reached(self._explained)
-            plan.check_patterns()
-        self._plan = plan
-        self._float64 = None
-        self._scorer = BatchScorer(self._make_steps(), self._channel_axis)
-        return self._scorer
-
-    def _exactly(self, task: Task, rows: tuple[Tensor, ...], references: tuple[Tensor, ...]) -> Attribution:
-        """Scores of a few pairs in float64: see :mod:`deeplift_core.accuracy.rescoring`."""
-        if self._float64 is None:
-            self._float64 = self._twin(rows)
-        target, layer = task.asked
-        scores = self._float64.attribute(rows, references, target, per_reference=True, layer=layer)
-        if layer is not None:
-            kinds: dict[str, Any] = {name: (getattr(scores, name),) for name in BY_LAYER}
-            scores = replace(scores, **kinds)
-        return scores
-
-    def _twin(self, example: tuple[Tensor, ...]) -> "DeepLift":
-        """The same in float64, and with a few rows where the model takes so few."""
-        other = copy(self)
-        other._dtype, other._compile, other._tasks = torch.float64, False, {}
-        other._functions_in = self.dtype
-        recorded = self._recorded().graph
-        graph = None
-        if recorded.batch_size > _TWIN_ROWS:
-            graph = self._recorded_with(tuple(rows_from(tensor, 0, _TWIN_ROWS) for tensor in example))
-        if graph is None:
-            graph = replace(recorded, nodes=recorded.nodes[: recorded.of_model])
-        other._take(graph.converted(torch.float64))
-        return other
-
-    def _recorded_with(self, example: tuple[Tensor, ...]) -> Graph | None:
-        """This recording with fewer rows; None where the model does not do that."""
-        try:
-            graph, prediction = in_precision(self._run_model, example, self._own_dtype)
-        except CaptureError:  # exported for one size of batch, for instance
-            return None
-        return with_constants_of(self._recorded().graph, graph) if prediction == self._prediction else None
-
-    def _make_steps(self) -> Callable[[Sequence[Task], int | None], Steps]:
-        if self._steps:
-            return partial(GradientSteps, steps=self._steps, at_input=self._rule == "gradient")
-        if not self._compile:
-            return Steps
-        # torch's compiler takes seconds to import, and not everyone needs it.
-        from deeplift_core.compile.steps import CompiledSteps
-
-        return CompiledSteps
-
-    def _recorded(self) -> Plan:
-        if self._plan is None:
-            raise OptionError("nothing is recorded yet: give an example, or call attribute() first")
-        return self._plan
-
-    @property
-    def batch_size(self) -> int:
-        """K, the number of rows of every batch."""
-        return self._recorded().graph.batch_size
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """Shape of the explained output for one sequence: what a target chooses from."""
-        return tuple(self._recorded().graph.nodes[self._explained].shape[1:])
-
-    @property
-    def bytes_per_row(self) -> int:
-        """Forward values that one sequence keeps for the reverse walk, its reference's included."""
-        plan = self._recorded()
-        kept = plan.graph.inputs if self._steps else values_to_keep(plan, self._explained, ())
-        nodes = (plan.graph.nodes[index] for index in kept)
-        return 2 * sum(node.shape.numel() * node.dtype.itemsize for node in nodes) // plan.graph.batch_size
-
-    @property
-    def weight_bytes(self) -> int:
-        """Size of the weights and other constants that every batch reads."""
-        return sum(tensor.nbytes for tensor in self._recorded().graph.constants)
-
-    @property
-    def explains_logit(self) -> bool:
-        """Whether a final sigmoid or softmax is left out."""
-        self._recorded()
-        return self._explained != self._prediction
-
-    @property
-    def nodes(self) -> list[NodeInfo]:
-        """Every recorded operation of the model with the rule it got."""
-        plan = self._recorded()
-        return described(plan.graph, self._explained, None if self._steps else plan, self._rule)
+        return self._with(rule=rule, layer_rules=dict(layer_rules or {}))
 
     def compiled(self, targets: Sequence[Target] = (0,)) -> "DeepLift":
-        """The same recording with ``compile=True``, compiled for these targets.
-
-        Parameters
-        ----------
-        targets : sequence of target
-            As for `attribute`; any other target is compiled when it first comes.
+        """Return the same recording with ``compile=True``, compiled for these targets.
 
         Raises
         ------
         CompileError
             If torch cannot compile, for instance for want of a C++ compiler.
         """
-        other = copy(self)
-        other._compile = True
-        other._tasks = {}
-        other._make_plan(self._recorded().graph)
+        other = self._with(compile=True)
         other.attribute_targets(*self.example_batch(1), targets)
         return other
-
-    def example_batch(self, n_references: int) -> tuple[Tensors, Tensors]:
-        """A batch of random numbers and references of the recorded shapes, to try how long scoring takes.
-
-        Parameters
-        ----------
-        n_references : int
-            R.
-
-        Returns
-        -------
-        x, references : Tensor [K, ...], [K, R, ...], or tuples of them for a model with several inputs
-            The same ones every time.
-        """
-        graph = self._recorded().graph
-        generator = torch.Generator().manual_seed(0)
-        x: list[Tensor] = []
-        references: list[Tensor] = []
-        for node in (graph.nodes[index] for index in graph.inputs):
-            for drawn_into, shape in (
-                (x, node.shape),
-                (references, (node.shape[0], n_references, *node.shape[1:])),
-            ):
-                drawn = torch.rand(shape, generator=generator)
-                drawn_into.append(drawn.to(dtype=node.dtype, device=graph.device))
-        return (x[0], references[0]) if len(x) == 1 else (tuple(x), tuple(references))
-
-    def nodes_under(self, rule: str, layer_rules: Mapping[str, str] | None = None) -> list[NodeInfo]:
-        """`nodes` as another rule would have them, where that has no rule for some of them, too.
-
-        With a recording made by rule="gradient", which takes any operation, this shows all that stands
-        in the way of DeepLIFT's own rules.
-
-        Parameters
-        ----------
-        rule, layer_rules
-            As for `DeepLift` itself.
-
-        Raises
-        ------
-        OptionError
-            If a rule is not known.
-        """
-        graph = self._recorded().graph
-        name, steps = parse_rule(rule)
-        return described(graph, self._explained, None if steps else Plan(graph, name, layer_rules), name)
-
-    # ---- scores
-
-    def check_target(self, target: Target) -> None:
-        """Check a target before there is anything to score.
-
-        Raises
-        ------
-        TargetError
-            If it names no scalar of the output.
-        """
-        self._recorded()
-        self._task(target, None)
 
     def attribute(
         self,
@@ -363,7 +130,7 @@ class DeepLift:
         per_reference: bool = False,
         layer: str | None = None,
     ) -> Attribution:
-        """Contribution scores of x against references.
+        """Return contribution scores of x against references.
 
         Parameters
         ----------
@@ -372,25 +139,19 @@ class DeepLift:
         references : Tensor [N, R, ...] or [R, ...], or tuple of Tensor
             R references for each input, or R that serve all.
         target : int, tuple of int, callable, or (module name, index)
-            Element of the (explained) output; or a function of it that returns one value a row; or an
-            element of the output of any module.
+            Element of the explained output; or a function of that output which returns one value a row, and
+            which runs at every call; or an element of the output of any module.
         per_reference : bool
             Return the first three results for each reference, [N, R, ...], instead of their mean.
         layer : str, optional
             Score the output of this module instead of the inputs.
 
-        Returns
-        -------
-        Attribution
-
         Raises
         ------
-        TargetError
-            If the target names no scalar.
-        OptionError
-            If shapes do not fit.
+        TargetError, OptionError
+            If the target names no scalar, or shapes do not fit.
         CompileError
-            If it is to be compiled, and torch cannot.
+            If the scoring is to be compiled, and torch cannot.
         """
         (result,) = self.attribute_targets(x, references, [target], per_reference=per_reference, layer=layer)
         return result
@@ -404,93 +165,84 @@ class DeepLift:
         per_reference: bool = False,
         layer: str | None = None,
     ) -> list[Attribution]:
-        """What `attribute` returns for each of several targets, which share all forward passes.
-
-        Parameters
-        ----------
-        x, references, per_reference, layer
-            As for `attribute`.
-        targets : sequence of target
-            Each as for `attribute`.
-
-        Returns
-        -------
-        list of Attribution
-            One for each target.
-
-        Raises
-        ------
-        TargetError, OptionError, CompileError
-            As from `attribute`.
-        """
-        inputs, given = self._as_inputs(x), self._as_inputs(references)
-        scorer = self._scorer or self._record(inputs)
-        shared = self._check_shapes(inputs, given)
-        tasks = tuple(self._task(target, layer) for target in targets)
-        if not tasks:
+        """Return what `attribute` returns for each of several targets, which share all forward passes."""
+        inputs, given = self._source.tensors(x), self._source.tensors(references)
+        with _LOCK:
+            self._made = self._made or Explainer(self._source.record(inputs), self._options)
+        explainer, graph = self._explainer, self.graph
+        shared = check_shapes(graph, inputs, given)
+        if not targets:
             return []
-        exactly = None if self._steps else self._exactly
-        with torch.inference_mode(mode=False), torch.no_grad():  # adjoints are taken by autograd
-            found = [
-                scorer.score(tasks, rows, refs, exactly, shared=shared, per_reference=per_reference)
-                for rows, refs in batches(inputs, given, self.batch_size, shared)
-            ]
+        program = explainer.program(targets, layer)
+        found = [
+            explainer.score_batch(program, rows, refs, shared=shared, per_reference=per_reference)
+            for rows, refs in batches(inputs, given, graph.batch_size, shared)
+        ]
         one_input = layer is not None or not isinstance(x, tuple)
-        return [joined(parts, inputs[0].shape[0], one_input) for parts in zip(*found, strict=True)]
+        return [joined(parts, len(inputs[0]), one_input) for parts in zip(*found, strict=True)]
 
-    def _check_shapes(self, inputs: tuple[Tensor, ...], references: tuple[Tensor, ...]) -> bool:
-        """Whether the references are shared; refuses shapes that do not fit."""
-        graph = self._recorded().graph
-        if not len(inputs) == len(references) == len(graph.inputs):
-            given = f"{len(inputs)} for x and {len(references)} for references"
-            raise OptionError(f"the model has {len(graph.inputs)} inputs; got {given}")
-        shared = references[0].dim() == inputs[0].dim()
-        for x, reference, index in zip(inputs, references, graph.inputs, strict=True):
-            wanted = graph.nodes[index].shape[1:]
-            if x.shape[1:] != wanted or x.shape[0] != inputs[0].shape[0] or x.shape[0] == 0:
-                raise OptionError(
-                    f"x has shape {tuple(x.shape)}; recorded was [N, {', '.join(map(str, wanted))}]"
-                )
-            leading = reference.shape[: reference.dim() - len(wanted)]
-            fits = reference.shape[len(leading) :] == wanted and reference.numel() > 0
-            if not fits or len(leading) != (1 if shared else 2) or (not shared and leading[0] != x.shape[0]):
-                raise OptionError(
-                    f"references have shape {tuple(reference.shape)}; for x of shape {tuple(x.shape)} they "
-                    "must be [N, R, ...], or [R, ...] where all inputs share them"
-                )
-        return shared
+    def check_target(self, target: Target) -> None:
+        """Check a target before there is anything to score; a TargetError says what is wrong with it."""
+        self._explainer.program([target], None)
 
-    def _task(self, target: Target, layer: str | None) -> Task:
-        """Nodes for this target and layer, kept for later calls."""
-        target = targets.checked(target)
-        if (target, layer) not in self._tasks:
-            plan = self._recorded()
-            graph = plan.graph
-            select = partial(targets.select, graph, written_for=self._functions_in)
-            if isinstance(target, tuple) and target and isinstance(target[0], str):
-                name, index = target
-                node = prediction = select(targets.of_module(graph, name), index)
-            else:
-                node = select(self._explained, target)
-                same = self._explained == self._prediction
-                prediction = node if same else select(self._prediction, target)
-            layers = tuple(graph.inputs)
-            if layer is not None:
-                plan, at = self._plan_of_layer(node, layer)
-                layers = (at,)
-            keep = frozenset(graph.inputs) if self._steps else values_to_keep(plan, node, layers)
-            self._tasks[target, layer] = Task((target, layer), plan, node, prediction, layers, keep)
-        return self._tasks[target, layer]
+    @property
+    def graph(self) -> Graph:
+        """The recording of the model, with the nodes of its logit; printable and savable."""
+        return self._explainer.graph
 
-    def _plan_of_layer(self, target: int, layer: str) -> tuple[Plan, int]:
-        """Plan and node for the scores of a module's output."""
-        if self._steps:
-            raise OptionError(f"layer= does not go with rule {self._rule!r}")
-        at = targets.of_module(self._recorded().graph, layer)
-        try:
-            plan = self._recorded().scoring(at)
-        except NoRuleError as problem:
-            raise TargetError(f"the output of module {layer!r} cannot be scored: {problem}") from problem
-        if at not in plan.reached(target):
-            raise TargetError(f"the target does not depend on the output of module {layer!r}")
-        return plan, at
+    @property
+    def nodes(self) -> list[NodeInfo]:
+        """Every recorded operation of the model with the rule that it got."""
+        return self.nodes_under(self._options.rule, self._options.layer_rules)
+
+    def nodes_under(self, rule: str, layer_rules: Mapping[str, str] | None = None) -> list[NodeInfo]:
+        """Return `nodes` as another rule would have them, operations without a rule included.
+
+        A recording made with rule="gradient", which takes any operation, so shows all that stands in the
+        way of DeepLIFT's own rules.
+        """
+        return described(self.graph, self._explainer.explained, rule, layer_rules or {})
+
+    def example_batch(self, n_references: int) -> tuple[Tensors, Tensors]:
+        """Return random x [K, ...] and references [K, R, ...], to try how long scoring takes."""
+        return example_batch(self.graph, n_references)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What is computed in."""
+        return self._source.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """What is computed on."""
+        return self._source.device
+
+    @property
+    def batch_size(self) -> int:
+        """K, the number of rows of every batch."""
+        return self.graph.batch_size
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the explained output for one sequence: what a target chooses from."""
+        return tuple(self.graph.nodes[self._explainer.explained].shape[1:])
+
+    @property
+    def explains_logit(self) -> bool:
+        """Whether a final sigmoid or softmax is left out."""
+        return self._explainer.explained != self._explainer.recording.prediction
+
+    @property
+    def bytes_per_row(self) -> int:
+        """Size of the forward values that one sequence keeps, its reference's included."""
+        return self._explainer.bytes_per_row
+
+    @property
+    def weight_bytes(self) -> int:
+        """Size of the weights and other constants that every batch reads."""
+        return sum(tensor.nbytes for tensor in self.graph.constants)
+
+    @property
+    def rescoring_stopped(self) -> str:
+        """Why pairs are no longer scored again in float64; "" while they are."""
+        return self._explainer.rescoring.stopped

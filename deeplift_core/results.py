@@ -15,14 +15,14 @@ class NodeInfo:
     name : str
         Unique in the model.
     op : str
-        What torch calls it ("aten.relu.default"); "input" for an input of the model.
+        What torch calls the operation ("aten.relu.default"); "input" for an input of the model.
     module : str
-        Qualified name of the module that ran it; "" for the model itself.
+        Qualified name of the module that ran the operation; "" for the model itself.
     rule : str
-        "part of another" where it belongs to a later operation's rule, "not used" where the explained
-        output does not depend on it, "none" where there is none.
+        "part of another" where a later operation's rule covers the operation, "not used" where the explained
+        output does not depend on it, "none" where there is no rule.
     source : str
-        ``file:line`` of the model's code, where it is Python.
+        ``file:line`` of the model's code, where the code is Python.
     problem : str
         Why there is no rule; "" where there is one.
     """
@@ -36,14 +36,14 @@ class NodeInfo:
 
 
 # What an attribution has for each input or layer.
-BY_LAYER = ("contributions", "hypothetical", "multipliers")
+BY_LAYER = ("contributions", "hypothetical", "multipliers", "standard_error")
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """What :meth:`DeepLift.attribute` returns; N sequences, R references each.
+    """What :meth:`DeepLift.attribute` returns for N sequences with R references each.
 
-    With several inputs the first three are tuples, one entry for each input.
+    With several inputs the first three and the standard error are tuples with one entry for each input.
 
     Attributes
     ----------
@@ -59,9 +59,15 @@ class Attribution:
     prediction : Tensor [N]
         The same element of the model's own output.
     completeness_error : Tensor [N, R]
-        Sum of the pair's contributions - (output - reference_output): summation-to-delta says 0. In
-        float32, rows that rounding carries beyond 1e-4 (relative, see
-        `deeplift_core.accuracy.completeness`) are computed again in float64.
+        Sum of the pair's contributions - (output - reference_output): summation-to-delta says 0.
+    summed : Tensor [N, R]
+        Sum of the absolute values of the pair's contributions, of which rounding is a part.
+    rescored : bool Tensor [N, R]
+        Pairs that float32 rounded beyond the promised tolerance (see
+        :mod:`deeplift_core.accuracy.completeness`), computed again in float64.
+    standard_error : Tensor [N, ...] or None
+        Of the contributions: their sample standard deviation over references, over the root of R. It is the
+        noise that the choice of references leaves. None for a single reference.
     """
 
     contributions: Any
@@ -71,3 +77,6 @@ class Attribution:
     reference_output: Tensor
     prediction: Tensor
     completeness_error: Tensor
+    summed: Tensor
+    rescored: Tensor
+    standard_error: Any

@@ -131,7 +131,8 @@ def test_threads_may_share_an_explainer(monkeypatch: pytest.MonkeyPatch) -> None
     explainer = DeepLift(net(), x[:2])
     chosen = [references[start:].flatten(0, 1) for start in range(4)]
     expected = [explainer.attribute(x, some).contributions for some in chosen]
-    monkeypatch.setattr(shared_references, "_MOST_BYTES", 6 * explainer._scorer._shared._kept[0].nbytes)
+    cached = explainer._explainer.program([0], None).scorer._shared._cached
+    monkeypatch.setattr(shared_references, "_BYTES", 6 * cached[0].nbytes)
 
     def attribute(number: int) -> torch.Tensor:
         return explainer.attribute(x, chosen[number % 4]).contributions
@@ -291,13 +292,13 @@ def test_an_output_without_rows_is_no_target() -> None:
         ({"rule": "integrated-gradients:x"}, "unknown rule"),
         (
             {"layer_rules": {"1": "gradient"}},
-            "unknown rule 'gradient' for an activation; choose from rescale",
+            "unknown rule 'gradient' for a layer; choose from rescale",
         ),
         (
             {"layer_rules": {"conv*": "rescale"}},
-            r"no activation is in a module that matches 'conv\*'.*'1', '4'",
+            r"no operation with a rule 'rescale' is in a module that matches 'conv\*'.*'1', '4'",
         ),
-        ({"layer_rules": {"0": "rescale"}}, "no activation is in a module that matches '0'"),
+        ({"layer_rules": {"0": "rescale"}}, "no operation with a rule 'rescale' is in a module that matches '0'"),
         ({"rule": "gradient", "layer_rules": {"1": "rescale"}}, "layer rules do not go with rule 'gradient'"),
     ],
 )

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from deeplift_core import DeepLift
-from deeplift_core.passes import sequence_convolution
-from deeplift_core.passes.few_channels import BlockAdjoint
-from deeplift_core.passes.sequence_convolution import by_taps
-from deeplift_core.passes.tap_products import tap_products
+from deeplift_core.passes.convolutions import sequence
+from deeplift_core.passes.convolutions.blocks import BlockAdjoint
+from deeplift_core.passes.convolutions.sequence import by_taps
+from deeplift_core.passes.convolutions.tap_products import tap_products
 
 
 def ours(x: Tensor, weight: Tensor, bias: Tensor, padding: int, dilation: int) -> tuple[Tensor, Tensor]:
     """The convolution, and the adjoint of its own square."""
     options = ([1], [padding], [dilation], False, [0], 1)
-    prepared = sequence_convolution.prepared(weight)
-    y = sequence_convolution.convolution(x, prepared, bias, *options)
-    return y, sequence_convolution.adjoint_of(prepared, x.shape, options)(y**2)
+    prepared = sequence.prepared(weight)
+    y = sequence.convolution(x, prepared, bias, *options)
+    return y, sequence.adjoint_of(prepared, x.shape, options)(y**2)
 
 
 def torchs(x: Tensor, weight: Tensor, bias: Tensor, padding: int, dilation: int) -> tuple[Tensor, Tensor]:
@@ -47,7 +47,7 @@ def check_against_torchs(layer: tuple[list[Tensor], int, int], **patched: object
     values, padding, dilation = layer
     with pytest.MonkeyPatch.context() as patch:
         for name, value in patched.items():
-            patch.setattr(sequence_convolution, name, value)
+            patch.setattr(sequence, name, value)
         found = ours(*values, padding, dilation)
     for mine, theirs in zip(found, torchs(*values, padding, dilation), strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-10, rtol=1e-10)
@@ -57,7 +57,7 @@ def check_against_torchs(layer: tuple[list[Tensor], int, int], **patched: object
 @given(layers(whole=True))
 def test_rows_as_long_as_the_dilation_change_nothing(layer: tuple[list[Tensor], int, int]) -> None:
     """Whatever is left over: lengths that the dilation does not divide, rows that are mostly padding."""
-    check_against_torchs(layer, _MANY_CHANNELS=1, _FAR=1)
+    check_against_torchs(layer, ROWS_CHANNELS=1, ROWS_DISTANCE=1)
 
 
 @pytest.mark.parametrize("dilation", [32, 64])
@@ -65,9 +65,9 @@ def test_many_channels_are_computed_in_rows_where_taps_lie_far_apart(
     dilation: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    rows = sequence_convolution._rows
+    rows = sequence._rows
     monkeypatch.setattr(
-        sequence_convolution, "_rows", lambda image, length: calls.append(length) or rows(image, length)
+        sequence, "_rows", lambda image, length: calls.append(length) or rows(image, length)
     )
     torch.manual_seed(0)
     values = torch.randn(2, 512, 150), torch.randn(512, 512, 3) / 40, torch.randn(512)
@@ -83,7 +83,7 @@ def test_many_channels_are_computed_in_rows_where_taps_lie_far_apart(
 def test_products_for_each_tap_change_nothing(layer: tuple[list[Tensor], int, int]) -> None:
     """Taps that reach past either end, and taps that read nothing but padding."""
     # Every other way begins with an image, and fails for want of it.
-    check_against_torchs(layer, _SOME_CHANNELS=1, _as_image=None, prepared=lambda weight: weight.unsqueeze(2))
+    check_against_torchs(layer, TAPS_CHANNELS=1, _as_image=None, prepared=lambda weight: weight.unsqueeze(2))
 
 
 @settings(deadline=None, max_examples=20)
@@ -152,15 +152,15 @@ def test_which_adjoints_are_computed_in_blocks(
             made.append(length)
             super().__init__(weight, length, padding)
 
-    monkeypatch.setattr(sequence_convolution, "BlockAdjoint", Counted)
+    monkeypatch.setattr(sequence, "BlockAdjoint", Counted)
     torch.manual_seed(0)
     layer = deepcopy(layer).to(dtype)
-    weight = sequence_convolution.prepared(layer.weight.detach())
+    weight = sequence.prepared(layer.weight.detach())
     options = list(layer.stride), [layer.padding[0]], list(layer.dilation), False, [0], layer.groups
     x = torch.randn(2, layer.in_channels, 17, dtype=dtype, requires_grad=True)
     y = layer(x)
     m = torch.randn_like(y)
-    found = sequence_convolution.adjoint_of(weight, x.shape, options)(m)
+    found = sequence.adjoint_of(weight, x.shape, options)(m)
     expected = torch.autograd.grad(y, x, m)[0]
     off = 0.02 if dtype == torch.bfloat16 else 1e-5
     torch.testing.assert_close(found, expected, atol=off * float(expected.detach().abs().max()), rtol=0)
@@ -191,13 +191,10 @@ def long_pairs() -> tuple[Tensor, Tensor]:
 def test_long_convolutions_are_computed_in_products_in_float32(dtype: torch.dtype) -> None:
     model = long_convolutions(0)
     model(long_pairs()[0])
-    plan = DeepLift(model, long_pairs()[0], dtype=dtype)._recorded()
-    operations = [node.op for node in plan.to_run().nodes]
+    plan = DeepLift(model, long_pairs()[0], dtype=dtype)._explainer.planner.base
+    operations = [call.function for call in plan.calls.values()]
     assert operations.count(tap_products) == (2 if dtype == torch.float32 else 0)
-    assert operations.count(sequence_convolution.convolution) == (1 if dtype == torch.float32 else 3)
-    weights = [[node.args[1] for node in plan.to_run().nodes if node.op is tap_products] for _ in range(2)]
-    for one, other in zip(*weights, strict=True):
-        assert one is other  # however many targets are scored
+    assert operations.count(sequence.convolution) == (1 if dtype == torch.float32 else 3)
 
 
 def test_products_round_less() -> None:
@@ -205,9 +202,9 @@ def test_products_round_less() -> None:
     channels, taps = LONG
     x, weight = torch.randn(4, channels, 100).relu(), torch.randn(channels, channels, taps)
     exact = F.conv1d(x.double(), weight.double())
-    prepared = sequence_convolution.prepared(weight)
+    prepared = sequence.prepared(weight)
     by_product = tap_products(x, by_taps(prepared), None, 0, 1)
-    by_convolution = sequence_convolution.convolution(x, prepared, None, [1], [0], [1], False, [0], 1)
+    by_convolution = sequence.convolution(x, prepared, None, [1], [0], [1], False, [0], 1)
     off = [float((found.double() - exact).norm()) for found in (by_product, by_convolution)]
     assert off[0] < 0.8 * off[1]
 

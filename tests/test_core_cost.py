@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from deeplift_core import DeepLift
 from deeplift_core.engine import shared_references
-from deeplift_core.passes import sequence_convolution
+from deeplift_core.passes.convolutions import sequence
 
 FORWARD, BACKWARD = "convolution", "convolution_backward"
 CONVOLUTIONS = 3
@@ -21,8 +21,8 @@ K = 4
 
 @pytest.fixture(autouse=True)
 def _walks_are_told_from_forward_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the kernel they call: the way back to few channels calls that of forward passes, otherwise."""
-    monkeypatch.setattr(sequence_convolution, "MOST_CHANNELS", 0)
+    """By the kernel they call: the adjoint to few channels would call the kernel of forward passes."""
+    monkeypatch.setattr(sequence, "BLOCK_CHANNELS", 0)
 
 
 class Count(TorchDispatchMode):
@@ -64,6 +64,7 @@ def test_one_forward_pass_more_than_references_and_a_walk_for_each(references: i
     x, refs = data(K, references)
     explainer = DeepLift(model(), x, rule=rule)
     for target in (0, 1, 0):
+        explainer.check_target(target)  # makes the plan, for which a backward pass runs on zeros
         assert counted(lambda t=target: explainer.attribute(x, refs, t)) == (1 + references, references)
     result = counted(lambda: explainer.attribute(x, refs, per_reference=True))
     assert result == (1 + references, references)
@@ -74,6 +75,7 @@ def test_batches_are_counted_whole(rows: int, batches: int) -> None:
     """The last batch is padded to K rows."""
     x, refs = data(rows, 3)
     explainer = DeepLift(model(), x[:1].expand(K, -1, -1))
+    explainer.check_target(0)
     assert explainer.batch_size == K
     assert counted(lambda: explainer.attribute(x, refs)) == (4 * batches, 3 * batches)
 
@@ -81,6 +83,7 @@ def test_batches_are_counted_whole(rows: int, batches: int) -> None:
 def test_shared_references_run_once_over_all_batches_and_calls() -> None:
     x, refs = data(3 * K, 2, shared=True)
     explainer = DeepLift(model(), x[:K])
+    explainer.check_target(0)
     assert counted(lambda: explainer.attribute(x, refs)) == (3 + 2, 3 * 2)
     assert counted(lambda: explainer.attribute(x.flip(0), refs)) == (3, 3 * 2)
     assert counted(lambda: explainer.attribute(x, refs.clone())) == (3, 3 * 2)
@@ -103,7 +106,8 @@ def test_shared_references_that_are_not_used_any_more_make_room(monkeypatch: pyt
     x, refs = data(K, 4, shared=True)
     explainer = DeepLift(model(), x)
     explainer.attribute(x, refs[:1])
-    monkeypatch.setattr(shared_references, "_MOST_BYTES", 3 * explainer._scorer._shared._kept[0].nbytes)
+    (cached,) = explainer._explainer.program([0], None).scorer._shared._cached
+    monkeypatch.setattr(shared_references, "_BYTES", 3 * cached.nbytes)
 
     def passes(references: torch.Tensor) -> float:
         return counted(lambda: explainer.attribute(x, references))[0]
@@ -119,6 +123,7 @@ def test_two_products_for_a_convolution_before_a_revealcancel_activation() -> No
     """Where m+ and m- differ a convolution is walked through twice, and only there."""
     x, refs = data(K, 1)
     explainer = DeepLift(model(), x, rule="revealcancel")
+    explainer.check_target(0)
     with Count() as count:
         explainer.attribute(x, refs)
     # two of the three stand before an activation whose m+ and m- differ
@@ -131,6 +136,7 @@ def test_four_products_for_a_dense_layer_before_a_revealcancel_activation() -> N
     """Its weights are what takes the time: twice for both parts at once, twice for the walk back."""
     x, refs = data(K, 1)
     explainer = DeepLift(model(), x)
+    explainer.check_target(0)
     with Count() as count:
         explainer.attribute(x, refs)
     assert count.calls["mm"] == 2 + 2 + 1  # the last layer is walked through once
@@ -153,6 +159,7 @@ def test_targets_share_what_does_not_depend_on_them(rule: str) -> None:
     x, refs = data(K, 2)
     explainer = DeepLift(Pooled(), x, rule=rule)
     alone = [explainer.attribute(x, refs, target) for target in (0, 1)]
+    explainer.attribute_targets(x, refs, [0, 1])  # makes the plan
     with Count() as one:
         explainer.attribute(x, refs, 0)
     with Count() as both:
@@ -180,15 +187,15 @@ def test_values_of_the_reference_go_as_the_last_walk_passes_them() -> None:
     x, refs = data(K, 1)
     explainer = DeepLift(model(), x, rule="rescale")
     explainer.attribute_targets(x, refs, [0, 1])
-    (steps,) = explainer._scorer._steps.values()
-    at_x, at_reference = steps.forward([x]), steps.forward([refs[:, 0].contiguous()])
-    ends = {*steps.wanted, *steps.graph.inputs}
+    executable = explainer._explainer.program([0, 1], None).scorer.executable
+    at_x, at_reference = executable.forward([x]), executable.forward([refs[:, 0].contiguous()])
+    ends = {*executable.plan.wanted, *executable.plan.graph.inputs}
     held = [weakref.ref(value) for index, value in at_reference.items() if index not in ends]
-    walks = steps.walks(at_x, at_reference)
-    next(walks)
+    passes = executable.scores(at_x, at_reference)
+    next(passes)
     assert not at_reference
     assert any(value() is not None for value in held)
-    next(walks)
+    next(passes)
     assert [value() for value in held if value() is not None] == []
 
 
@@ -196,6 +203,7 @@ def test_an_activation_costs_one_call_in_each_pass() -> None:
     """Rescale divides kept values; it does not run the activation again."""
     x, refs = data(K, 3)
     explainer = DeepLift(model(), x, rule="rescale")
+    explainer.check_target(0)
     with Count() as count:
         explainer.attribute(x, refs)
     assert count.calls["relu"] == 3 * (1 + 3)

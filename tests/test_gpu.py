@@ -10,7 +10,7 @@ from small_models import score
 from torch import nn
 
 from deeplift_core import DeepLift
-from deeplift_core.engine.kernels import full_precision
+from deeplift_core.engine.float32 import full_precision
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")

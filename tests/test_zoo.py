@@ -9,11 +9,11 @@ from zoo import ENTRIES, Entry
 
 from deeplift_core import DeepLift
 from deeplift_core.accuracy.completeness import TOLERANCE, relative_error
-from deeplift_core.assignment.plan import Plan
-from deeplift_core.capture.recorder import borrowed, record_model
-from deeplift_core.engine.backward import values_to_keep
+from deeplift_core.engine.forward import ForwardPass
 from deeplift_core.graph.graph import Graph
-from deeplift_core.rules.base import Multipliers, Rule, Walk
+from deeplift_core.rules.multipliers import Multipliers
+from deeplift_core.rules.rule import Rule
+from deeplift_core.rules.values import PairValues
 
 D = torch.float64
 RULES = ["rescale", "genomics-default"]
@@ -106,32 +106,29 @@ def test_padding_changes_nothing(name: str, rule: str) -> None:
 class _Recorded:
     """A recording with the forward values of one batch and one reference."""
 
-    def __init__(self, entry: Entry, rule: str) -> None:
-        model = entry.make()
+    def __init__(self, entry: Entry, rule: str, passes: str | tuple[str, ...]) -> None:
         x = tuple(value.to(D) for value in entry.inputs(K))
         r = tuple(value[:, 0].to(D) for value in entry.references(x, 1))
-        with borrowed(model, D, torch.device("cpu")):
-            self.graph, outputs, _ = record_model(model, x)
-        self.target = outputs[-1]
-        self.plan = Plan(self.graph, rule)
-        keep = values_to_keep(self.plan, self.target, ())
-        everything = self.graph.ancestors(self.target)
-        values = [self.graph.run(list(side), [self.target], {*keep, *everything}) for side in (x, r)]
-        self.walk = Walk(*values, self.plan.rule)
+        planner = explainer(entry, entry.make(), x, rule=rule, passes=passes, logits=False)._explainer.planner
+        assert planner is not None
+        self.plan, self.target = planner.base, planner.explained
+        everything = self.plan.graph.ancestors(self.target)
+        run = ForwardPass(self.plan, keep=everything)
+        self.values = PairValues(run(x), run(r), self.plan.rules.__getitem__, D)
 
 
-def _contribution(walk: Walk, index: int, m: Multipliers) -> Tensor:
-    parts = walk.parts(index)
+def _contribution(values: PairValues, index: int, m: Multipliers) -> Tensor:
+    parts = values.parts(index)
     return m.positive * parts.positive + m.negative * parts.negative
 
 
-def _by_itself(rule: Rule, walk: Walk, graph: Graph, generator: torch.Generator, split: bool) -> None:
+def _by_itself(rule: Rule, values: PairValues, graph: Graph, generator: torch.Generator, split: bool) -> None:
     node = rule.node
     draw = [torch.randn(node.shape, generator=generator, dtype=D) for _ in range(2)]
     m = Multipliers(*draw) if split else Multipliers.same(draw[0])
-    explained = _contribution(walk, node.index, m)
-    sent = list(rule.backward(walk, m))
-    given = [_contribution(walk, source, multipliers) for source, multipliers in sent]
+    explained = _contribution(values, node.index, m)
+    sent = list(rule.backward(values, m))
+    given = [_contribution(values, source, multipliers) for source, multipliers in sent]
     assert all(value.shape == graph.nodes[s].shape for value, (s, _) in zip(given, sent, strict=True))
     scale = explained.abs().sum() + sum(value.abs().sum() for value in given)
     error = (explained.sum() - sum(value.sum() for value in given)).abs()
@@ -140,16 +137,17 @@ def _by_itself(rule: Rule, walk: Walk, graph: Graph, generator: torch.Generator,
 
 @ALL
 @BY_RULE
-def test_every_operation_by_itself(name: str, rule: str) -> None:
+@pytest.mark.parametrize("passes", ["auto", ()], ids=["passes", "plain"])
+def test_every_operation_by_itself(name: str, rule: str, passes: str | tuple[str, ...]) -> None:
     """Its multipliers times its inputs' Deltas give its output's Delta, whatever comes behind it."""
-    recorded = _Recorded(ENTRIES[name], rule)
+    recorded = _Recorded(ENTRIES[name], rule, passes)
     generator = torch.Generator().manual_seed(0)
-    rules = [recorded.plan.rule(index) for index in recorded.plan.reached(recorded.target)]
+    rules = [recorded.plan.rules[index] for index in recorded.plan.reached(recorded.target)]
     explained = [rule for rule in rules if rule.node.op is not None]
     assert explained
     for each in explained:
         for split in (False, True):
-            _by_itself(each, recorded.walk, recorded.graph, generator, split)
+            _by_itself(each, recorded.values, recorded.plan.graph, generator, split)
 
 
 # ---- what cannot matter, and what is the same

@@ -1,34 +1,49 @@
-"""Summation-to-delta: what is promised, and by how much a pair misses it.
+"""Summation-to-delta (paper, equation 1): what is promised, and by how much a pair misses the promise.
 
-Contributions of a pair sum to Delta = output - reference output (paper, equation 1) up to rounding. Rounding
-grows with the size of what cancels, so errors are taken relative to max(|Delta|, 0.01 |output|,
-0.01 |reference output|).
+The contributions of a pair sum to Delta = output - reference output up to rounding. Rounding grows with the
+size of what cancels, so that an error is taken relative to the largest of |Delta|, 0.01 |output|,
+0.01 |reference output| and some units of rounding of the contributions that are summed.
 """
 
 import torch
 from torch import Tensor
 
-# Largest relative error for each precision. bfloat16 rounds outputs themselves by up to 0.4 %, nearly half of
-# 0.01 |output|: no promise can be kept there, and what a run warns of is errors of another size.
-TOLERANCE = {torch.bfloat16: 1.0, torch.float32: 1e-4, torch.float64: 1e-9}
+from deeplift_core.rules.differences import UNITS
+
+# The largest relative error that is promised, by precision. A half precision rounds the outputs themselves:
+# bfloat16 by up to 0.4 %, which is nearly half of 0.01 |output|, and float16 by up to 0.05 %. No promise can
+# be kept there, and the number is what a run warns of: errors of another size than rounding.
+TOLERANCE = {torch.bfloat16: 1.0, torch.float16: 0.15, torch.float32: 1e-4, torch.float64: 1e-9}
 
 
-def relative_error(error: Tensor, output: Tensor, reference_output: Tensor) -> Tensor:
-    """Size of the error of each pair, relative to what it explains.
+def relative_error(
+    error: Tensor,
+    output: Tensor,
+    reference_output: Tensor,
+    summed: Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Return the size of each pair's error relative to what the pair explains.
 
     Parameters
     ----------
     error : Tensor [N, R]
-        Sum of contributions - (output - reference output).
+        Sum of the contributions - (output - reference output).
     output, reference_output : Tensor [N], [N, R]
+    summed : Tensor [N, R], optional
+        Sum of the contributions' absolute values; at least the size of the error by default.
+    dtype : torch.dtype
+        The precision that the contributions were computed in.
 
     Returns
     -------
     float64 Tensor [N, R]
-        0 where the error is 0; infinite where there is an error and nothing to explain; NaN where a value is.
+        0 where the error is 0, NaN where a value is NaN, and finite everywhere else.
     """
     at_input, at_reference = output.double()[:, None], reference_output.double()
+    size = error.double().abs()
     largest = torch.maximum(at_input.abs(), at_reference.abs())
     scale = torch.maximum((at_input - at_reference).abs(), 0.01 * largest)
-    size = error.double().abs()
+    values = size if summed is None else torch.maximum(summed.double(), size)
+    scale = torch.maximum(scale, UNITS * torch.finfo(dtype).eps * values)
     return torch.where(size == 0, scale * 0, size / scale)

@@ -1,10 +1,16 @@
-"""Pairs that float32 rounds beyond the tolerance, scored again in float64.
+"""Pairs that float32 rounds beyond the promised tolerance, computed again in float64.
 
-That takes contributions that cancel to less than a thousandth of their size: one pair in some dozens or
-hundreds, but then most batches with 20 references have one. So only those pairs are scored again, whichever
-rows and references they come from.
+Rounding is that large where contributions cancel to less than a thousandth of their size: in one pair of
+some dozens or hundreds, but most batches with 20 references have such a pair. Only these pairs are computed
+again, whichever rows and references they come from.
+
+Float64 does not help where the error is not rounding, nor where an operation has a float32 kernel only. Such
+work has a budget: after `ATTEMPTS` pairs in a row that float64 did not bring within the tolerance, rescoring
+stops for good and says so.
 """
 
+import threading
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -12,76 +18,135 @@ import torch
 from torch import Tensor
 
 from deeplift_core.accuracy.completeness import TOLERANCE, relative_error
-from deeplift_core.engine.pairs import Pair
-from deeplift_core.engine.steps import Task
-from deeplift_core.results import Attribution
+from deeplift_core.engine.pairs import TargetScores
 
-# Scores in float64 of rows [M, ...] against one reference for each [M, 1, ...], by reference, and with one
-# result for each layer.
-Exactly = Callable[[Task, tuple[Tensor, ...], tuple[Tensor, ...]], Attribution]
-Scored = tuple[dict[int, Tensor], list[Pair]]
+# Scores in float64 of rows [M, ...] against one reference for each row [M, 1, ...].
+Exactly = Callable[[tuple[Tensor, ...], tuple[Tensor, ...]], TargetScores]
+
+# So many pairs without success are enough to know that float64 does not help.
+ATTEMPTS = 32
+# Threads that share an explainer count together.
+_LOCK = threading.Lock()
 
 
-def mended(
-    exactly: Exactly,
-    task: Task,
-    outputs: dict[int, Tensor],
-    pairs: list[Pair],
-    rows: Sequence[Tensor],
-    references: Sequence[Tensor],
-) -> Scored:
-    """One batch with the pairs that are beyond the tolerance, and the outputs of their rows, replaced.
+class AccuracyWarning(UserWarning):
+    """Contributions of some pairs do not sum to their difference-from-reference as closely as promised."""
 
-    Parameters
+
+class Rescoring:
+    """Rescores batches, and stops where rescoring does not help. Threads may share an object.
+
+    Attributes
     ----------
-    exactly : callable
-    task : Task
-    outputs : dict of int to Tensor [K]
-        Targets and predictions at the input.
-    pairs : list of Pair
-        One for each reference.
-    rows, references : sequence of Tensor [K, ...] and [K, R, ...]
-
-    Returns
-    -------
-    outputs, pairs
-        As they were given, where nothing is beyond the tolerance.
+    stopped : str
+        Why rescoring stopped; "" while it goes on.
     """
-    done = torch.zeros(len(rows[0]), len(pairs), dtype=torch.bool, device=rows[0].device)
-    while True:
-        places = (_beyond(outputs[task.target], pairs) & ~done).nonzero()
-        if not len(places):
-            return outputs, pairs
-        # A more exact output may put further pairs of its row beyond the tolerance: look again.
-        for some in torch.split(places, len(rows[0])):  # no more at a time than memory is planned for
-            row, number = some.unbind(1)
-            points = tuple(tensor[row] for tensor in rows)
-            exact = exactly(task, points, tuple(tensor[row, number, None] for tensor in references))
-            outputs, pairs = _replaced(task, outputs, pairs, exact, some)
-        done[places[:, 0], places[:, 1]] = True
+
+    def __init__(self) -> None:
+        self.stopped = ""
+        self._failures = 0
+
+    def __call__(
+        self,
+        scores: TargetScores,
+        rows: Sequence[Tensor],
+        references: Sequence[Tensor],
+        exactly: Exactly,
+    ) -> TargetScores:
+        """Return one target's scores with the pairs beyond the tolerance replaced.
+
+        Parameters
+        ----------
+        scores : TargetScores
+            Computed in float32.
+        rows, references : sequence of Tensor [K, ...] and [K, R, ...]
+        exactly : callable
+            Scores some pairs in float64.
+
+        Returns
+        -------
+        TargetScores
+            A replaced pair has its exact output, too; other pairs of the same row then have that output, and
+            their errors are adapted.
+        """
+        tried = torch.zeros_like(scores.rescored)
+        while not self.stopped:
+            places = (_beyond(scores) & ~tried).nonzero()
+            if not len(places):
+                break
+            # A more exact output may carry further pairs of its row beyond the tolerance, hence the loop.
+            for some in torch.split(places, len(rows[0])):
+                if self.stopped:
+                    break
+                scores = self._replace(scores, rows, references, some, exactly)
+            tried[places[:, 0], places[:, 1]] = True
+        return scores
+
+    def _replace(
+        self,
+        scores: TargetScores,
+        rows: Sequence[Tensor],
+        references: Sequence[Tensor],
+        places: Tensor,
+        exactly: Exactly,
+    ) -> TargetScores:
+        row, number = places.unbind(1)
+        try:
+            exact = exactly(
+                tuple(tensor[row] for tensor in rows), tuple(tensor[row, number, None] for tensor in references)
+            )
+        except (RuntimeError, TypeError) as problem:
+            if isinstance(problem, torch.OutOfMemoryError):
+                raise
+            reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+            self._stop(f"the model cannot be computed in float64 ({reason})")
+            return scores
+        error = relative_error(
+            exact.completeness_error, exact.output, exact.reference_output, exact.summed, torch.float64
+        )
+        helped = (error[:, 0] <= TOLERANCE[torch.float32]).to(places.device)
+        self._count(helped)
+        return _replaced(scores, exact, places, helped.nonzero().squeeze(1))
+
+    def _count(self, helped: Tensor) -> None:
+        with _LOCK:
+            self._failures = 0 if bool(helped.any()) else self._failures + len(helped)
+            enough = self._failures >= ATTEMPTS
+        if enough:
+            self._stop(f"float64 did not bring any of {self._failures} pairs within the tolerance")
+
+    def _stop(self, reason: str) -> None:
+        with _LOCK:
+            if self.stopped:
+                return
+            self.stopped = reason
+        warnings.warn(
+            f"{reason}: pairs beyond the tolerance of summation-to-delta keep their float32 scores; "
+            "Attribution.completeness_error shows them",
+            AccuracyWarning,
+            stacklevel=2,
+        )
 
 
-def _replaced(
-    task: Task, outputs: dict[int, Tensor], pairs: list[Pair], exact: Attribution, places: Tensor
-) -> Scored:
-    """With the results of pairs given by row and reference [M, 2] put in."""
-    row, number = places.unbind(1)
-    better = {task.target: exact.output, task.prediction: exact.prediction}
-    replaced = {
-        node: outputs[node].index_copy(0, row, value.to(outputs[node].dtype))
-        for node, value in better.items()
-    }
-    moved = outputs[task.target] - replaced[task.target]
-    pairs = [replace(pair, completeness_error=pair.completeness_error + moved) for pair in pairs]
-    found = Pair.of(exact, 0)
+def _replaced(scores: TargetScores, exact: TargetScores, places: Tensor, chosen: Tensor) -> TargetScores:
+    """Put the ``chosen`` ones of exact pairs, which lie at ``places`` [M, 2] (row, reference), in."""
+    if not len(chosen):
+        return scores
+    row, number = places[chosen].unbind(1)
+    output = scores.output.index_copy(0, row, exact.output[chosen].to(scores.output.dtype))
+    prediction = scores.prediction.index_copy(0, row, exact.prediction[chosen].to(scores.prediction.dtype))
+    moved = (scores.output - output).to(scores.pairs[0].completeness_error.dtype)
+    pairs = [replace(pair, completeness_error=pair.completeness_error + moved) for pair in scores.pairs]
+    (found,) = exact.pairs
     for reference in set(number.tolist()):
-        chosen = (number == reference).nonzero().squeeze(1)
-        pairs[reference] = pairs[reference].with_rows(row[chosen], found, chosen)
-    return outputs | replaced, pairs
+        of_reference = number == reference
+        pairs[reference] = pairs[reference].with_rows(row[of_reference], found, chosen[of_reference])
+    rescored = scores.rescored.clone()
+    rescored[row, number] = True
+    return TargetScores(output, prediction, pairs, rescored)
 
 
-def _beyond(output: Tensor, pairs: Sequence[Pair]) -> Tensor:
-    """Which pairs [K, R] are beyond the tolerance."""
-    error = torch.stack([pair.completeness_error for pair in pairs], 1)
-    reference_output = torch.stack([pair.reference_output for pair in pairs], 1)
-    return relative_error(error, output, reference_output) > TOLERANCE[torch.float32]
+def _beyond(scores: TargetScores) -> Tensor:
+    """Return which pairs [K, R] are beyond the tolerance."""
+    error = relative_error(scores.completeness_error, scores.output, scores.reference_output, scores.summed)
+    return error > TOLERANCE[torch.float32]

@@ -1,30 +1,30 @@
-"""Names of the rules, apart so that a command line can offer them without importing torch."""
+"""Names of the rules, in a module without torch, so that a command line can list them at once."""
 
 import re
-from typing import Literal
 
+from deeplift_core.assignment.presets import preset, preset_names
 from deeplift_core.errors import OptionError
 
-ActivationRule = Literal["rescale", "revealcancel", "revealcancel-positive-first"]
-ACTIVATION_RULES: tuple[ActivationRule, ...] = ("rescale", "revealcancel", "revealcancel-positive-first")
-PRESETS: tuple[str, ...] = ("genomics-default", *ACTIVATION_RULES)
+ACTIVATION_RULES = ("rescale", "revealcancel", "revealcancel-positive-first")
+MAXIMUM_RULES = ("switch", "aumann-shapley")
+PRESETS = preset_names()
 RULES: tuple[str, ...] = (*PRESETS, "gradient", "integrated-gradients")
 DEFAULT_STEPS = 50
 
 
 def parse_rule(rule: str) -> tuple[str, int]:
-    """Split a rule into its name and the number of gradients that it takes.
+    """Split a rule into its name and the number of gradients that the rule takes.
 
     Parameters
     ----------
     rule : str
-        One of `RULES`, or "integrated-gradients:N" for N steps.
+        A preset, "gradient", "integrated-gradients", or "integrated-gradients:N" for N steps.
 
     Returns
     -------
     name : str
     steps : int
-        0 for DeepLIFT's own rules, which take none.
+        0 for DeepLIFT's own rules, which take no gradients.
 
     Raises
     ------
@@ -34,20 +34,9 @@ def parse_rule(rule: str) -> tuple[str, int]:
     match = re.fullmatch(r"integrated-gradients(?::([1-9][0-9]*))?", rule)
     if match:
         return "integrated-gradients", int(match[1] or DEFAULT_STEPS)
-    if rule not in RULES:
-        raise OptionError(f"unknown rule {rule!r}; choose from {', '.join(RULES)}")
-    return rule, int(rule == "gradient")
-
-
-def check_activation_rule(rule: str) -> ActivationRule:
-    """Return ``rule`` where it is one that an activation can have.
-
-    Raises
-    ------
-    OptionError
-        If it is not.
-    """
-    for known in ACTIVATION_RULES:
-        if rule == known:
-            return known
-    raise OptionError(f"unknown rule {rule!r} for an activation; choose from {', '.join(ACTIVATION_RULES)}")
+    if rule == "gradient":
+        return rule, 1
+    if rule not in preset_names():
+        known = (*preset_names(), "gradient", "integrated-gradients")
+        raise OptionError(f"unknown rule {rule!r}; choose from {', '.join(known)}")
+    return preset(rule).name, 0

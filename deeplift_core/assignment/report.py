@@ -1,60 +1,53 @@
-"""Every operation of a model with the rule it got, as `DeepLift.nodes` shows them."""
+"""Every operation of a model with the rule that it got, as `DeepLift.nodes` shows them."""
 
-from deeplift_core.assignment.plan import Plan
+from collections.abc import Mapping
+
+from deeplift_core.assignment.assign import Assigned, assign
+from deeplift_core.assignment.layer_rules import LayerRules
+from deeplift_core.assignment.names import parse_rule
+from deeplift_core.assignment.presets import preset
 from deeplift_core.graph.graph import Graph
 from deeplift_core.results import NodeInfo
-from deeplift_core.rules.base import NoRuleError
 
 
-def described(graph: Graph, explained: int, plan: Plan | None, rule: str) -> list[NodeInfo]:
-    """The model's own nodes.
+def described(graph: Graph, explained: int, rule: str, layer_rules: Mapping[str, str]) -> list[NodeInfo]:
+    """Return the model's own nodes with their rules.
 
     Parameters
     ----------
     graph : Graph
     explained : int
         The node of the output that is explained.
-    plan : Plan or None
-        Where rules come from; None for a rule that takes any operation.
     rule : str
-        Its name.
+        A preset, or a rule that takes any operation.
+    layer_rules : mapping of str to str
+
+    Raises
+    ------
+    OptionError
+        If a rule is not known.
     """
-    rules, problems = ({}, {}) if plan is None else _rules_met(plan, explained)
+    name, steps = parse_rule(rule)
     used = set(graph.ancestors(explained))
+    assigned = Assigned({}, {}, {})
+    if not steps:
+        assigned = assign(graph, [explained], preset(name), LayerRules(layer_rules))
 
     def rule_of(index: int) -> str:
-        if plan is None:
-            return rule
-        return rules.get(index, "part of another" if index in used else "not used")
+        if steps:
+            return name
+        if index in assigned.problems:
+            return "none"
+        if index in assigned.rules:
+            return assigned.rules[index].name
+        return "part of another" if index in used else "not used"
+
+    def problem_of(index: int) -> str:
+        if index not in assigned.problems:
+            return ""
+        return assigned.problems[index] or "there is no rule for this operation"
 
     return [
-        NodeInfo(
-            node.name,
-            node.called,
-            node.module,
-            rule_of(node.index),
-            node.source,
-            problems.get(node.index, ""),
-        )
-        for node in graph.nodes[: graph.of_model]
+        NodeInfo(node.name, node.called, node.module, rule_of(i), node.source, problem_of(i))
+        for i, node in enumerate(graph.nodes[: graph.of_model])
     ]
-
-
-def _rules_met(plan: Plan, output: int) -> tuple[dict[int, str], dict[int, str]]:
-    """Names of the rules that a walk from ``output`` meets, and why it finds none where it does not."""
-    rules, problems = {}, {}
-    pending = {output}
-    while pending:
-        index = max(pending)
-        pending.remove(index)
-        try:
-            rule = plan.rule(index)
-        except NoRuleError as problem:
-            rules[index] = "none"
-            problems[index] = str(problem) or "there is no rule for this operation"
-            pending.update(plan.graph.nodes[index].refs)
-        else:
-            rules[index] = rule.name
-            rules |= {passed: plan.rule(passed).name for passed in rule.passed}
-            pending.update(rule.sources)
-    return rules, problems

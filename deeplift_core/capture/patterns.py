@@ -85,3 +85,20 @@ def _sum_of_exp(graph: Graph, index: int) -> tuple[int, list[int], bool] | None:
     exponent = _argument(graph, node.args[0], "exp")
     axes = node.args[1]
     return None if exponent is None else (exponent, list(axes), len(node.args) > 2 and bool(node.args[2]))
+
+
+from typing import NamedTuple
+
+
+class Link(NamedTuple):
+    kind: str
+    source: int
+    axis: int | None
+
+
+def final_link(graph, node):  # TEMPORARY
+    if node.op_name == "sigmoid":
+        return Link("sigmoid", node.refs[0], None)
+    if node.op_name in ("_softmax", "_log_softmax"):
+        return Link("softmax", node.refs[0], int(node.args[1]))
+    return None

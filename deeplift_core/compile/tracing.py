@@ -9,7 +9,8 @@ from torch import Tensor, fx
 from torch._ops import OpOverload
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from deeplift_core.engine.kernels import TOTALS, as_is
+from deeplift_core.compile.kept_kernels import as_is
+from deeplift_core.passes.exact_ends import TOTALS
 
 aten = torch.ops.aten
 

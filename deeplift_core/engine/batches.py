@@ -7,13 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deeplift_core.engine.pairs import TargetScores
 from deeplift_core.results import BY_LAYER, Attribution
 
 
 def batches(
     inputs: tuple[Tensor, ...], references: tuple[Tensor, ...], size: int, shared: bool
 ) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
-    """Batches of exactly ``size`` rows [K, ...] and their references [K, R, ...]; the last row fills up."""
+    """Yield batches of exactly ``size`` rows [K, ...] with their references [K, R, ...].
+
+    The last row is repeated where the last batch is not full.
+    """
     total = inputs[0].shape[0]
     for start in range(0, total, size):
         rows = [rows_from(tensor, start, size).contiguous() for tensor in inputs]
@@ -24,15 +28,65 @@ def batches(
 
 
 def rows_from(tensor: Tensor, start: int, size: int) -> Tensor:
-    """Exactly ``size`` rows from ``start`` on; the last row fills up."""
+    """Return exactly ``size`` rows from ``start`` on; the last row is repeated where there are fewer."""
     return tensor[torch.arange(start, start + size, device=tensor.device).clamp(max=len(tensor) - 1)]
 
 
-def joined(batches: Sequence[Attribution], rows: int, one_input: bool) -> Attribution:
-    """The results of all batches as one, without the rows that filled the last batch up."""
+def over_references(scores: TargetScores, *, per_reference: bool) -> Attribution:
+    """Return one target's scores of a batch, averaged over the references or one after the other.
+
+    Outputs and errors, which may be more precise, come in the precision of the scores.
+    """
+    combine = _stack if per_reference else _mean
+
+    def each(name: str) -> list[Tensor | None]:
+        columns = zip(*(getattr(pair, name) for pair in scores.pairs), strict=True)
+        return [None if column[0] is None else combine(column) for column in columns]
+
+    contributions = list(zip(*(pair.contributions for pair in scores.pairs), strict=True))
+    dtype = contributions[0][0].dtype
+    return Attribution(
+        contributions=each("contributions"),
+        hypothetical=each("hypothetical"),
+        multipliers=each("multipliers"),
+        output=scores.output.to(dtype),
+        reference_output=scores.reference_output.to(dtype),
+        prediction=scores.prediction.to(dtype),
+        completeness_error=scores.completeness_error.to(dtype),
+        summed=scores.summed.to(dtype),
+        rescored=scores.rescored,
+        standard_error=[_standard_error(column) for column in contributions],
+    )
+
+
+def _mean(column: Sequence[Tensor]) -> Tensor:
+    return sum(column[1:], start=column[0]) / len(column)
+
+
+def _stack(column: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(column), 1)
+
+
+def _standard_error(column: Sequence[Tensor]) -> Tensor | None:
+    """Return the sample standard deviation over R references over the root of R; None for one reference."""
+    count = len(column)
+    if count == 1:
+        return None
+    # Differences from the first reference, whose squares do not lose the digits that the mean would take.
+    total = torch.zeros_like(column[0])
+    squares = torch.zeros_like(column[0])
+    for value in column[1:]:
+        moved = value - column[0]
+        total += moved
+        squares.addcmul_(moved, moved)
+    variance = squares.addcmul_(total, total, value=-1 / count).clamp_(min=0) / (count - 1)
+    return variance.div_(count).sqrt_()
+
+
+def joined(parts: Sequence[Attribution], rows: int, one_input: bool) -> Attribution:
+    """Return the results of all batches as one, without the rows that filled the last batch up."""
     whole = {
-        item.name: _join([getattr(batch, item.name) for batch in batches], rows)
-        for item in fields(Attribution)
+        item.name: _join([getattr(part, item.name) for part in parts], rows) for item in fields(Attribution)
     }
     if one_input:
         for name in BY_LAYER:
@@ -40,11 +94,11 @@ def joined(batches: Sequence[Attribution], rows: int, one_input: bool) -> Attrib
     return Attribution(**whole)
 
 
-def _join(batches: list[Any], rows: int) -> Any:
-    """Batches one after the other, without the padding."""
-    if isinstance(batches[0], list):
-        return tuple(_join(list(column), rows) for column in zip(*batches, strict=True))
-    if batches[0] is None:
+def _join(parts: list[Any], rows: int) -> Any:
+    """Put batches one after the other, without the padding."""
+    if isinstance(parts[0], list):
+        return tuple(_join(list(column), rows) for column in zip(*parts, strict=True))
+    if parts[0] is None:
         return None
-    *whole, last = batches
+    *whole, last = parts
     return torch.cat([*whole, last[: rows - sum(map(len, whole))]])

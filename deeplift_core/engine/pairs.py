@@ -1,78 +1,125 @@
 """Scores of one batch against one reference for each row."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from deeplift_core.engine.steps import Steps
-from deeplift_core.results import Attribution
+from deeplift_core.engine.executable import Executable
+
+Column = list[Tensor | None]
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One batch against one reference for each row.
+class PairScores:
+    """Scores of K pairs: one batch against one reference for each row, for one target.
 
     Attributes
     ----------
     contributions, hypothetical, multipliers : list of Tensor [K, ...]
-        One for each layer.
-    reference_output, completeness_error : Tensor [K]
+        One entry for each layer; an entry of the second is None where a layer has no bases.
+    reference_output : Tensor [K]
+        The explained scalar at the reference.
+    completeness_error : Tensor [K]
+        Sum of the contributions - (output - reference output).
+    summed : Tensor [K]
+        Sum of the contributions' absolute values.
     """
 
-    contributions: list[Tensor]
-    hypothetical: list[Tensor | None]
-    multipliers: list[Tensor]
+    contributions: Column
+    hypothetical: Column
+    multipliers: Column
     reference_output: Tensor
     completeness_error: Tensor
+    summed: Tensor
 
-    @classmethod
-    def of(cls, scores: Attribution, number: int) -> "Pair":
-        """One reference's part of scores by reference, which have one result for each layer."""
-        return cls(
-            [layer[:, number] for layer in scores.contributions],
-            [None if layer is None else layer[:, number] for layer in scores.hypothetical],
-            [layer[:, number] for layer in scores.multipliers],
-            scores.reference_output[:, number],
-            scores.completeness_error[:, number],
-        )
+    def with_rows(self, rows: Tensor, other: "PairScores", places: Tensor) -> "PairScores":
+        """Return the same pairs with ``rows`` [M] taken from the ``places`` [M] of another object."""
 
-    def with_rows(self, rows: Tensor, other: "Pair", places: Tensor) -> "Pair":
-        """The same with ``rows`` [M] taken from ``places`` [M] of another, in this one's precision."""
-
-        def replaced(mine: Tensor, theirs: Tensor) -> Tensor:
+        def replaced(mine: Any, theirs: Any) -> Any:
+            if isinstance(mine, list):
+                return [replaced(*layer) for layer in zip(mine, theirs, strict=True)]
+            if mine is None or theirs is None:
+                return None
             return mine.index_copy(0, rows, theirs[places].to(mine.dtype))
 
-        def each(mine: list[Tensor], theirs: list[Tensor]) -> list[Tensor]:
-            return [replaced(*layer) for layer in zip(mine, theirs, strict=True)]
+        names = [item.name for item in fields(self)]
+        return PairScores(**{name: replaced(getattr(self, name), getattr(other, name)) for name in names})
 
-        return Pair(
-            each(self.contributions, other.contributions),
-            [
-                None if mine is None or theirs is None else replaced(mine, theirs)
-                for mine, theirs in zip(self.hypothetical, other.hypothetical, strict=True)
-            ],
-            each(self.multipliers, other.multipliers),
-            replaced(self.reference_output, other.reference_output),
-            replaced(self.completeness_error, other.completeness_error),
+
+@dataclass(frozen=True)
+class TargetScores:
+    """Scores of one batch of K rows against all its references, for one target.
+
+    Attributes
+    ----------
+    output, prediction : Tensor [K]
+        The explained scalar at the input, and the same element of the model's own output.
+    pairs : list of PairScores
+        One for each reference.
+    rescored : bool Tensor [K, R]
+        Pairs that were computed again in float64.
+    """
+
+    output: Tensor
+    prediction: Tensor
+    pairs: list[PairScores]
+    rescored: Tensor
+
+    @classmethod
+    def joined(cls, parts: "Sequence[TargetScores]", rows: int) -> "TargetScores":
+        """Return batches against one reference each as one batch of ``rows`` rows, without padding."""
+
+        def whole(values: Sequence[Any]) -> Any:
+            if isinstance(values[0], list):
+                return [whole(layer) for layer in zip(*values, strict=True)]
+            return None if values[0] is None else torch.cat(list(values))[:rows]
+
+        pairs = [part.pairs[0] for part in parts]
+        pair = PairScores(**{f.name: whole([getattr(p, f.name) for p in pairs]) for f in fields(PairScores)})
+        return cls(
+            whole([part.output for part in parts]),
+            whole([part.prediction for part in parts]),
+            [pair],
+            whole([part.rescored for part in parts]),
         )
 
+    @property
+    def reference_output(self) -> Tensor:
+        """[K, R]."""
+        return torch.stack([pair.reference_output for pair in self.pairs], 1)
 
-def score_pairs(steps: Steps, x: Mapping[int, Any], reference: dict[int, Any]) -> Iterator[Pair]:
-    """Scores of each task in turn; the values are taken out of ``reference``, as `Steps.walks` does."""
-    ends = [(x[task.target], reference[task.target]) for task in steps.tasks]
-    for (output, reference_output), found in zip(ends, steps.walks(x, reference), strict=True):
-        # In float64, so that what is reported is the scores' error and not that of adding them up.
+    @property
+    def completeness_error(self) -> Tensor:
+        """[K, R]."""
+        return torch.stack([pair.completeness_error for pair in self.pairs], 1)
+
+    @property
+    def summed(self) -> Tensor:
+        """[K, R]."""
+        return torch.stack([pair.summed for pair in self.pairs], 1)
+
+
+def score_pairs(
+    executable: Executable, x: Mapping[int, Any], reference: dict[int, Any]
+) -> Iterator[PairScores]:
+    """Yield the scores for each target in turn, given the forward values at the input and the reference."""
+    plan = executable.plan
+    ends = [(x[target], reference[target]) for target in plan.targets]
+    scores = executable.scores(x, reference)
+    for (output, reference_output), found in zip(ends, scores, strict=True):
+        # The sums are taken in float64, so that the error reported is the scores' and not that of the sum.
         flat = [item.contribution.reshape(len(output), -1) for item in found]
         total = sum(item.sum(1, dtype=torch.float64) for item in flat)
         error = total - (output.double() - reference_output.double())
         dtype = torch.promote_types(output.dtype, torch.float32)
-        yield Pair(
+        yield PairScores(
             [item.contribution for item in found],
             [item.hypothetical for item in found],
             [item.multiplier for item in found],
             reference_output.to(dtype),
             error.to(dtype),
+            sum(item.abs().sum(1) for item in flat).to(dtype),
         )

@@ -1,67 +1,83 @@
-"""Forward values of references that all sequences share, kept from one batch to the next."""
+"""Forward values of references that all sequences share, cached from one batch to the next."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from deeplift_core.engine.steps import Steps
+from deeplift_core.engine.executable import Executable
 from deeplift_core.graph.graph import tensors_in
 
-# Of all values together.
-_MOST_BYTES = 2 << 30
+# The cache holds two references (one for each strand), or more if all together take no more than this.
+_BYTES = 256 << 20
+_REFERENCES = 2
 
 
-@dataclass(eq=False)
-class _Kept:
-    steps: Steps
-    rows: tuple[Tensor, ...]
+@dataclass(frozen=True, eq=False)
+class _Cached:
+    rows: tuple[Tensor, ...]  # the first row of each input, by which the reference is known
     values: dict[int, Any]
-    used: int
+    used: int  # number of the last batch that used the values
 
     @property
     def nbytes(self) -> int:
         return sum(tensor.nbytes for tensor in tensors_in(list(self.values.values())))
 
 
-class SharedValues:
-    """Values by reference; those that come round again in the same order are found at once.
+class SharedReferences:
+    """A cache of the forward values of shared references.
 
-    Two sets of references that take turns, one for each strand, are both kept.
+    The cache is bounded: it holds the values of two references, or of more where these take no more than
+    256 MiB together. What the last two batches did not use makes room for new values.
+
+    Parameters
+    ----------
+    executable : Executable
     """
 
-    def __init__(self) -> None:
-        # The one whose use lies longest back is first. Never changed, only replaced: threads may share an
-        # explainer, and at worst work out again what another has let go of.
-        self._kept: list[_Kept] = []
+    def __init__(self, executable: Executable) -> None:
+        self._executable = executable
+        # The list is replaced and never changed, so that threads may share the cache: a thread may compute
+        # values again that another thread has just removed.
+        self._cached: list[_Cached] = []
         self._batches = 0
 
     def next_batch(self) -> None:
-        """Begin another batch: what the one before did not use may be let go of."""
+        """Note that another batch begins."""
         self._batches += 1
 
-    def at(self, steps: Steps, reference: list[Tensor]) -> dict[int, Any]:
-        """Values at a reference [K, ...] whose rows are all the same, in a dict of the caller's own."""
-        known = self._find(steps, tuple(tensor[:1] for tensor in reference))
-        if known is not None:
-            known.used = self._batches
-            self._kept = [*(kept for kept in self._kept if kept is not known), known]
-            return dict(known.values)
-        # Copies: the values hold the reference itself, which is the caller's to change.
-        copies = [tensor.clone() for tensor in reference]
-        values = steps.forward(copies)
-        self._keep(_Kept(steps, tuple(tensor[:1] for tensor in copies), values, self._batches))
-        return dict(values)
+    def values(self, reference: list[Tensor]) -> dict[int, Any]:
+        """Return the forward values at a reference.
 
-    def _find(self, steps: Steps, rows: tuple[Tensor, ...]) -> _Kept | None:
-        alike = (k for k in self._kept if k.steps is steps and all(map(torch.equal, k.rows, rows)))
-        return next(alike, None)
+        Parameters
+        ----------
+        reference : list of Tensor [K, ...]
+            All K rows of each tensor are the same.
 
-    def _keep(self, new: _Kept) -> None:
-        """As far as there is room, which no values have to make that this or the last batch used."""
-        staying = list(self._kept)
-        total = sum(kept.nbytes for kept in staying) + new.nbytes
-        while total > _MOST_BYTES and staying and staying[0].used < self._batches - 1:
-            total -= staying.pop(0).nbytes
-        self._kept = [*staying, new] if total <= _MOST_BYTES else staying
+        Returns
+        -------
+        dict of int to values
+            A mapping that the caller may empty.
+        """
+        rows = tuple(tensor[:1] for tensor in reference)
+        known = next((c for c in self._cached if all(map(torch.equal, c.rows, rows))), None)
+        if known is None:
+            # The values hold the reference itself, which the caller may change afterwards: hence the copy.
+            copies = [tensor.clone() for tensor in reference]
+            values = self._executable.forward(copies)
+            known = _Cached(tuple(tensor[:1] for tensor in copies), values, self._batches)
+        self._keep(replace(known, used=self._batches), known)
+        return dict(known.values)
+
+    def _keep(self, new: _Cached, instead_of: _Cached) -> None:
+        """Add values to the end of the list, as far as there is room."""
+        cached = [item for item in self._cached if item is not instead_of]
+        if not self._fits([*cached, new]):
+            cached = [item for item in cached if item.used >= self._batches - 1]
+        self._cached = [*cached, new] if self._fits([*cached, new]) else cached
+
+    @staticmethod
+    def _fits(cached: Sequence[_Cached]) -> bool:
+        return len(cached) <= _REFERENCES or sum(item.nbytes for item in cached) <= _BYTES

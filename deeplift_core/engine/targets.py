@@ -1,8 +1,8 @@
-"""What is explained: a scalar of the model's output, as a node of the graph.
+"""What is explained: a scalar of the model's output, as a node of a graph.
 
-A final sigmoid or softmax is left out and its logit explained instead; choosing an element, centring
-over classes and a user's own function are recorded as further nodes, so that they are explained and
-summed like everything else.
+Choosing an element and a user's own function are recorded as further nodes, so that they are explained and
+summed like everything else. These nodes are added to a graph that shares the model's own nodes; the
+recording itself never changes.
 """
 
 import operator
@@ -15,17 +15,10 @@ from torch.utils._pytree import tree_leaves
 
 from deeplift_core.capture.recorder import record_function
 from deeplift_core.errors import CaptureError, TargetError
-from deeplift_core.graph.graph import Graph, Node, call
+from deeplift_core.graph.graph import Graph
 
 Index = int | tuple[int, ...]
 Target = Index | tuple[str, Index] | Callable[[Tensor], Tensor]
-
-# What may stand between a final sigmoid or softmax and the output: moves values, adds none together.
-_MOVES_VALUES = {
-    "view", "_unsafe_view", "reshape", "permute", "transpose", "t", "unsqueeze", "squeeze", "slice", "select",
-    "index", "index_select", "flip", "clone", "alias", "detach", "_to_copy",
-}  # fmt: skip
-
 
 def choose_output(structure: Any, output: int | str) -> int:
     """Which of the outputs that depend on the input is meant.
@@ -61,41 +54,6 @@ def choose_output(structure: Any, output: int | str) -> int:
     return place
 
 
-def logit(graph: Graph, output: int, *, centre: bool) -> int:
-    """Node of the logit where ``output`` ends in a sigmoid or softmax, else ``output`` itself.
-
-    Parameters
-    ----------
-    graph : Graph
-        Further nodes are added to it.
-    output : int
-        Node of the model's output.
-    centre : bool
-        Subtract from softmax's logits their mean over softmax's own axis (paper, equation 5).
-    """
-    moves: list[Node] = []
-    node = graph.nodes[output]
-    while node.op_name in _MOVES_VALUES and len(node.refs) == 1:
-        moves.append(node)
-        node = graph.nodes[node.refs[0]]
-    if node.op_name not in ("sigmoid", "_softmax"):
-        return output
-    axis = int(node.args[1]) if node.op_name == "_softmax" and centre else None
-
-    def explained(logits: Tensor) -> Tensor:
-        value = logits if axis is None else logits - logits.mean(axis, keepdim=True)
-        for move in reversed(moves):
-            value = call(move, {move.refs[0]: value}.__getitem__)
-        return value
-
-    source = node.refs[0]
-    return (
-        source
-        if axis is None and not moves
-        else record_function(graph, source, _example(graph, source), explained)
-    )
-
-
 def checked(target: Target) -> Target:
     """The target with plain integers, fit to be looked up.
 
@@ -124,51 +82,51 @@ def _plain(index: Any) -> Index:
         ) from None
 
 
-def select(
-    graph: Graph,
-    output: int,
-    target: Index | Callable[[Tensor], Tensor],
-    written_for: torch.dtype | None = None,
-) -> int:
-    """Node [K] of one scalar for each row of ``output`` [K, ...].
+def with_scalar(
+    graph: Graph, output: int, target: Index | Callable[[Tensor], Tensor]
+) -> tuple[Graph, int]:
+    """Return a graph with a node [K] of one scalar for each row of ``output`` [K, ...].
 
     Parameters
     ----------
     graph : Graph
-        Further nodes are added to it.
     output : int
     target : index or callable
-    written_for : torch.dtype, optional
-        Precision that a function is called in, which may have constants of its own; the node's by default.
-        What it does is converted to the node's.
+        A function runs one time, now.
+
+    Returns
+    -------
+    graph : Graph
+        With further nodes behind those of the graph given.
+    node : int
 
     Raises
     ------
     TargetError
         If the index does not name one element, or the function does not return one value for each row.
     """
-    example = _example(graph, output)
+    example = example_of(graph, output)
     if example.shape[:1] != (graph.batch_size,):
         shape = tuple(example.shape)
         raise TargetError(
             f"the output has shape {shape}, not one row for each of the {graph.batch_size} inputs"
         )
-    if callable(target):
-        start = len(graph.nodes)
-        try:
-            node = record_function(graph, output, example.to(written_for), target)
-        except CaptureError as problem:
-            raise TargetError(str(problem)) from problem
-        if written_for is not None:
-            graph.convert(start, example.dtype)
-        if graph.nodes[node].shape != (graph.batch_size,):
-            shape = tuple(graph.nodes[node].shape)
-            raise TargetError(
-                f"the target function returned shape {shape} for {graph.batch_size} rows, not one value a row"
-            )
-        return node
-    place = _full_index(target, tuple(example.shape[1:]))
-    return record_function(graph, output, example, lambda value: _element(value, place)) if place else output
+    if not callable(target):
+        place = _full_index(target, tuple(example.shape[1:]))
+        if not place:
+            return graph, output
+        return record_function(graph, output, example, lambda value: _element(value, place))
+    try:
+        extended, node = record_function(graph, output, example, target)
+    except CaptureError as problem:
+        raise TargetError(str(problem)) from problem
+    shape = extended.nodes[node].shape
+    if shape != (graph.batch_size,):
+        raise TargetError(
+            f"the target function returned shape {tuple(shape)} for {graph.batch_size} rows, not one value "
+            "a row"
+        )
+    return extended, node
 
 
 def of_module(graph: Graph, name: str) -> int:
@@ -211,6 +169,7 @@ def _element(value: Tensor, place: tuple[int, ...]) -> Tensor:
     return value
 
 
-def _example(graph: Graph, index: int) -> Tensor:
+def example_of(graph: Graph, index: int) -> Tensor:
+    """Return zeros in the shape of a node's value."""
     node = graph.nodes[index]
     return torch.zeros(node.shape, dtype=node.dtype, device=graph.device)

@@ -7,6 +7,7 @@ contributions is :mod:`deeplift_core.rules`.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
 import torch
@@ -231,3 +232,30 @@ class Graph:
                 if last_use[ref] == index and ref not in kept:
                     del values[ref]
         return values
+
+
+def content(graph: Graph, start: int) -> Any:
+    """Return a key that is equal for two graphs whose nodes from ``start`` on compute the same.
+
+    Tensors among the arguments are compared by their bytes.
+    """
+    return tuple(
+        (str(node.op), _key(node.args), _key(tuple(node.kwargs.items())), node.shape, node.dtype)
+        for node in graph.nodes[start:]
+    )
+
+
+def _key(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return tuple(_key(item) for item in value)
+    if isinstance(value, Tensor):
+        data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        return tuple(value.shape), value.dtype, sha256(data).digest()
+    return value if isinstance(value, Ref) else (type(value), repr(value))
+
+
+def substitute_tensors(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Apply ``change`` to every argument in nested tuples and lists that is no :class:`Ref`."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(substitute_tensors(item, change) for item in value)
+    return value if isinstance(value, Ref) else change(value)

@@ -1,8 +1,8 @@
 """Activations: Rescale and RevealCancel (paper, sections 3.5.2 and 3.5.3).
 
 An activation is a maximal elementwise piece of the graph with a single varying source: one ``gelu`` call
-or x * Phi(x) written out give the same scores. Its formula is evaluated by running the recorded
-operations again on other values of the source.
+and x * Phi(x) written out give the same scores. The activation's formula is evaluated by running the
+recorded operations again on other values of the source.
 """
 
 from collections.abc import Sequence
@@ -12,110 +12,96 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from deeplift_core.assignment.names import ActivationRule
+from deeplift_core.assignment.names import ACTIVATION_RULES
 from deeplift_core.graph.graph import Graph, Node
-from deeplift_core.rules.base import (
-    Multipliers,
-    Parts,
-    Rule,
-    Sent,
-    Walk,
-    quotient,
-    resolution,
-    scaled_multipliers,
-    sum_to_shape,
-)
+from deeplift_core.rules.differences import quotient, resolution
 from deeplift_core.rules.formula import Formula
+from deeplift_core.rules.multipliers import Multipliers, Parts, scaled_multipliers
+from deeplift_core.rules.rule import Rule, Sent, sum_to_shape
+from deeplift_core.rules.values import PairValues
+
+# The rules that every activation has; the first is the default.
+VARIANTS = ACTIVATION_RULES
 
 
 class Activation(Rule):
-    """One activation with one of the rules.
+    """One activation under one of the rules.
 
     Parameters
     ----------
     graph, node
         The graph, and the node that holds the activation's output.
     source : int
-        Node that holds its input.
+        The node that holds its input.
     body : sequence of int
         The operations between the two, the output's last.
     rule : {"rescale", "revealcancel", "revealcancel-positive-first"}
-        RevealCancel falls back to Rescale where the activation is not defined on all reals with at
-        most linear growth.
+        RevealCancel evaluates the activation outside the interval between reference and input. Where the
+        activation is not defined on all reals with at most linear growth, Rescale takes its place.
     """
 
     label: ClassVar[str] = "activation"
+    passes_parts: ClassVar[bool] = True
+    mixing = None
 
-    def __init__(
-        self, graph: Graph, node: Node, source: int, body: Sequence[int], rule: ActivationRule
-    ) -> None:
+    def __init__(self, graph: Graph, node: Node, source: int, body: Sequence[int], rule: str) -> None:
         super().__init__(graph, node)
         self.source = source
         self.sources = (source,)
         self.body = tuple(body)
         self.formula = Formula(graph, source, node.index, body)
-        self.rule: ActivationRule = rule
+        self.rule = rule
         if rule != "rescale" and not self.formula.grows_at_most_linearly:
             self.rule = "rescale"
 
     @property
     def name(self) -> str:
-        """The rule's own name."""
+        """The name of the rule."""
         return self.rule
 
-    @property
-    def saved(self) -> set[int]:
-        """Not its own values where the quotient follows from its input's."""
-        return {self.source} if self.rule == "rescale" and self.formula.quotient else super().saved
-
-    def splits(self, given: bool) -> bool:
-        """RevealCancel tells rises from falls, Rescale does not."""
-        return given or self.rule != "rescale"
-
-    def backward(self, walk: Walk, m: Multipliers) -> Sent:
-        """Multiply by the response to each part; a negative response swaps m+ with m-."""
+    def backward(self, values: PairValues, m: Multipliers) -> Sent:
+        """Multiply with the response to each part; a negative response swaps m+ with m-."""
         if self.rule == "rescale":
-            sent = scaled_multipliers(m, walk.once(self.node.index, self._rescale))
+            sent = scaled_multipliers(m, values.memoised(self.node.index, self._rescale))
         else:
-            to_rise, to_fall = walk.once(self.node.index, self._revealcancel)
-            sent = Multipliers(
-                to_rise * torch.where(to_rise >= 0, m.positive, m.negative)
-                if m.split
-                else to_rise * m.positive,
-                to_fall * torch.where(to_fall >= 0, m.negative, m.positive)
-                if m.split
-                else to_fall * m.positive,
-            )
+            to_rise, to_fall = values.memoised(self.node.index, self._revealcancel)
+            if m.split:
+                sent = Multipliers(
+                    to_rise * torch.where(to_rise >= 0, m.positive, m.negative),
+                    to_fall * torch.where(to_fall >= 0, m.negative, m.positive),
+                )
+            else:
+                sent = Multipliers(to_rise * m.positive, to_fall * m.positive)
         shape = self.graph.nodes[self.source].shape
         return [(self.source, sent.each(lambda value: sum_to_shape(value, shape)))]
 
-    def parts(self, walk: Walk) -> Parts:
-        """What the input's P and Q turn into; RevealCancel's y+ and y- where they have those signs."""
-        given = walk.parts(self.source)
+    def parts(self, values: PairValues) -> Parts:
+        """Return what the input's P and Q turn into: y+ and y-, each counted by its own sign."""
+        given = values.parts(self.source)
         if self.rule == "rescale":
-            return given.scaled(walk.once(self.node.index, self._rescale))
-        to_rise, to_fall = walk.once(self.node.index, self._revealcancel)
+            return given.scaled(values.memoised(self.node.index, self._rescale))
+        to_rise, to_fall = values.memoised(self.node.index, self._revealcancel)
         rise, fall = to_rise * given.positive, to_fall * given.negative
         return Parts(rise.clamp(min=0) + fall.clamp(min=0), rise.clamp(max=0) + fall.clamp(max=0))
 
-    def _values(self, walk: Walk) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _values(self, values: PairValues) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         here, there = self.source, self.node.index
-        return walk.x[here], walk.reference[here], walk.x[there], walk.reference[there]
+        return values.x[here], values.reference[here], values.x[there], values.reference[there]
 
-    def _rescale(self, walk: Walk) -> Tensor:
-        """Delta y / Delta x; the mean derivative between reference and input where Delta x is too small."""
+    def _rescale(self, values: PairValues) -> Tensor:
+        """Return Delta y / Delta x, or the mean derivative in between where Delta x is too small."""
         if self.formula.quotient:
-            return self.formula.quotient(walk.x[self.source], walk.reference[self.source])
-        x, r, y, y0 = self._values(walk)
+            return self.formula.quotient(values.x[self.source], values.reference[self.source])
+        x, r, y, y0 = self._values(values)
         f, delta = self.formula, x - r
-        # Where y is far from y0, so that this noise is too little, the quotient is as good as y itself.
+        # Where y is far from y0, so that this error is too small, the quotient is as good as y itself.
         return quotient(y - y0, delta, f.mean_slope(r, delta), f.noise(y0), near=f.is_smooth_ramp)
 
-    def _revealcancel(self, walk: Walk) -> tuple[Tensor, Tensor]:
-        """Multipliers y+/P and y-/Q; a part that is too small gets the limit, from the right."""
-        x, r, y, y0 = self._values(walk)
+    def _revealcancel(self, values: PairValues) -> tuple[Tensor, Tensor]:
+        """Return y+/P and y-/Q; a part that is too small gets the limit, from the right."""
+        x, r, y, y0 = self._values(values)
         f = self.formula
-        rise, fall = walk.parts(self.source)
+        rise, fall = values.parts(self.source)
         with_rise, with_fall = r + rise, r + fall
         f_rise = f(with_rise)
         smallest = resolution(x, r, with_rise, with_fall)
@@ -131,7 +117,7 @@ class Activation(Rule):
         noise = f.noise(y, y0, f_rise)
         to_rise = torch.where(rise > smallest, quotient(gained, rise, limit_rise, noise), limit_rise)
         to_fall = torch.where(-fall > smallest, quotient(lost, fall, limit_fall, noise), limit_fall)
-        if f.overflows:  # beyond what can be evaluated: Rescale, which stays between reference and input
-            finite, rescaled = to_rise.isfinite() & to_fall.isfinite(), self._rescale(walk)
+        if f.overflows:  # Rescale stays between reference and input, where f can be evaluated
+            finite, rescaled = to_rise.isfinite() & to_fall.isfinite(), self._rescale(values)
             return torch.where(finite, to_rise, rescaled), torch.where(finite, to_fall, rescaled)
         return to_rise, to_fall

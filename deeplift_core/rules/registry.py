@@ -72,9 +72,20 @@ def load_rules_of_other_packages() -> None:
             ) from error
 
 
-def registered(name: str) -> bool:
+def registered(graph_or_name, node=None) -> bool:
     """Whether an operation of this name has a rule of its own."""
-    return name in _RULES
+    if node is None:
+        return graph_or_name in _RULES
+    kernel = graph_or_name.nodes[node.args[0].index] if node.op is operator.getitem else node
+    return kernel.op_name in _RULES
+
+
+def variants_of(graph, node):
+    return ("",) if registered(graph, node) else ()
+
+
+def all_variants():
+    return ()
 
 
 def registered_as(node: Node, rule: type[Rule]) -> bool:
@@ -82,7 +93,7 @@ def registered_as(node: Node, rule: type[Rule]) -> bool:
     return _RULES.get(node.op_name) is rule
 
 
-def make_rule(graph: Graph, node: Node) -> Rule | None:
+def make_rule(graph: Graph, node: Node, variant=None) -> Rule:
     """The registered rule for ``node``; None where there is none.
 
     One of several results of an operation ("getitem") has the rule of that operation.

@@ -1,9 +1,10 @@
 """The adjoint of a convolution of very few channels, such as the bases that a model's first layer takes.
 
-Kernels compute as many channels of a result at a time as a vector register holds numbers: 16 in float32, of
-which four bases fill a quarter. Here the bases of neighbouring positions are channels side by side. What
-computes them is a convolution that goes on by as many positions, and whose kernel has the taps once for each
-of these, moved on by one: some products with 0 more, and half of the time, or a third.
+A kernel computes as many channels of a result at a time as a vector register holds numbers: 16 in float32,
+of which four bases fill a quarter. Here the bases of neighbouring positions are channels side by side. They
+are computed by a convolution whose stride is the number of these positions, and whose kernel holds the taps
+for each of them, shifted by one position each. The products with 0 that are added cost less than the full
+registers save: the adjoint takes between a third and half of the time.
 """
 
 import torch
@@ -11,15 +12,15 @@ from torch import Tensor
 
 aten = torch.ops.aten
 
-# So many channels of so many positions fill a register.
-MOST_CHANNELS, _POSITIONS = 4, 4
-# Where the beginnings of rows lie a multiple of so many bytes apart, they compete for the same places in the
-# processor's cache, which takes more time than all else.
+# Four channels of this many positions fill a register.
+_POSITIONS = 4
+# Rows whose beginnings lie a multiple of this many bytes apart compete for the same places in the processor's
+# cache, which costs more time than everything else.
 _ALIASING = 2048
 
 
 class BlockAdjoint:
-    """Multipliers of a convolution's input [N, I, L], given those of its result: a function of tensors.
+    """The adjoint as a function: multipliers of the input [N, I, L], given those of the result.
 
     Parameters
     ----------
@@ -27,7 +28,7 @@ class BlockAdjoint:
     length : int
         L.
     padding : int
-        Below k, which is the number of taps. The convolution's stride and dilation are 1.
+        Below k, the number of taps. The convolution's stride and dilation are 1.
     """
 
     def __init__(self, weight: Tensor, length: int, padding: int) -> None:
@@ -43,7 +44,7 @@ class BlockAdjoint:
         self._weight = blocks.contiguous(memory_format=torch.channels_last)
 
     def __call__(self, m: Tensor) -> Tensor:
-        """Of m [N, O, 1, L'] with channels last; [N, I, L], also with channels last."""
+        """Return [N, I, L] with channels last, given m [N, O, 1, L'] with channels last."""
         settings = [1, self._positions], [0, self._padding], [1, 1], False, [0, 0], 1
         blocks = aten.convolution.default(m, self._weight, None, *settings)
         positions = blocks.permute(0, 2, 3, 1).reshape(len(m), -1, self._channels)

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from deeplift_core import DeepLift
-from deeplift_core.passes import large_dense as large_weights
-from deeplift_core.passes.large_dense import product
+from deeplift_core.passes import large_dense
+from deeplift_core.passes.large_dense import LargeDense, product
 
 ROWS, BEFORE, AFTER = 32, 4 * 16 * 50, 700  # 2.2 million weights
 
@@ -16,8 +16,7 @@ ROWS, BEFORE, AFTER = 32, 4 * 16 * 50, 700  # 2.2 million weights
 def test_products_the_other_way_round_are_the_same(
     shape: tuple[int, int], turned: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(large_weights, "_MANY", 1)
-    monkeypatch.setattr(large_weights, "_ROWS", 1)
+    monkeypatch.setattr(large_dense, "LARGE_DENSE_ROWS", 1)
     torch.manual_seed(0)
     rows, weight = torch.randn(4, shape[0]), torch.randn(shape[::-1]).mT if turned else torch.randn(shape)
     found = product(rows, weight)
@@ -46,11 +45,10 @@ def sequences(*shape: int) -> Tensor:
 def test_which_layers_are_computed_the_other_way_round(
     bias: bool, rows: int, dtype: torch.dtype, pays: bool
 ) -> None:
-    plan = DeepLift(dense(bias=bias), sequences(rows), dtype=dtype)._recorded()
-    changed = [
-        node for node, run in zip(plan.graph.nodes, plan.to_run().nodes, strict=True) if node.op is not run.op
-    ]
-    assert [node.shape[1] for node in changed if node.op_name in ("mm", "addmm")] == ([AFTER] if pays else [])
+    plan = DeepLift(dense(bias=bias), sequences(rows), dtype=dtype)._explainer.planner.base
+    changed = [plan.graph.nodes[i] for i, rule in plan.rules.items() if isinstance(getattr(rule, "_rule", None), LargeDense)]
+    assert [node.shape[1] for node in changed] == ([AFTER] if pays else [])
+    assert [index in plan.calls for index in (node.index for node in changed)] == [True] * len(changed)
 
 
 @pytest.mark.parametrize("rule", ["genomics-default", "rescale"])

@@ -1,12 +1,12 @@
 """Convolutions along a sequence as sums of matrix products, one for each tap of the kernel.
 
 Every tap multiplies channels at positions that lie one after the other in memory, so that nothing is copied
-first. In float64 that is faster than torch's own kernel. In float32 it rounds less: a product adds up the
-channels of one tap, where a convolution goes on adding through all taps.
+first. In float64 the products are faster than torch's own kernel. In float32 they round less: a product adds
+up the channels of one tap, where a convolution adds up the terms of all taps one after the other.
 
-They are operations of their own, which compiled code calls as they are: taken apart, each tap would write
-its own copy of the result. (`torch.library.custom_op` would make one in fewer lines, but its first call
-imports the compiler, which takes a second and more.)
+The two functions are operations of a library, so that compiled code calls them as they are: traced into,
+each tap would write its own copy of the result. (`torch.library.custom_op` would define an operation in fewer
+lines, but its first call imports the compiler, which takes more than a second.)
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ def tap_products(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, d
     Parameters
     ----------
     x : Tensor [N, I, L]
-        Fastest with channels last.
+        With channels last this is fastest.
     weight : Tensor [k, I, O]
     bias : Tensor [O] or None
     padding, dilation : int
@@ -98,7 +98,7 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _of_input(ctx: Any, m: Tensor) -> tuple[Tensor | None, ...]:
-    """The input's gradient alone: weights are constants here."""
+    """Return the gradient of the input alone, since weights are constants here."""
     return tap_products_adjoint(m, ctx.weight, ctx.length, ctx.padding, ctx.dilation), None, None, None, None
 
 

@@ -1,15 +1,14 @@
 """Convolutions along a sequence, computed as images with their channels side by side.
 
-On every device that is the fastest form: with channels last a convolution is a product of matrices that
-needs no copy of its input, and all that is done to its result element by element keeps the order. Weights are
-brought into this form once, when the model is recorded.
+On every device this is the fastest form: with channels last a convolution is a product of matrices that
+needs no copy of its input, and all elementwise operations on its result keep the order of memory.
 
-The image is one pixel high, but for dilated convolutions of many channels on a CPU. Their taps lie so far
-apart in memory that caches do not hold them together. In rows as long as the dilation they lie one below the
-other, and there the same convolution takes a tenth less time, or half. Also on a CPU, the way back to very
-few channels goes through blocks of positions (:mod:`deeplift_core.passes.few_channels`), and in float64, for
-which torch has a slow kernel, products of matrices (:mod:`deeplift_core.passes.tap_products`) take the place
-of both.
+The image is one pixel high, with one exception: the taps of dilated convolutions of many channels lie so far
+apart in memory that a CPU's caches do not hold them together. In rows as long as the dilation the taps lie
+one below the other, and the same convolution takes a tenth to a half less time. Also on a CPU, the adjoint to
+very few channels goes through blocks of positions (:mod:`deeplift_core.passes.convolutions.blocks`), and in
+float64, for which torch has a slow kernel, products of matrices
+(:mod:`deeplift_core.passes.convolutions.tap_products`) take the place of both.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,21 +17,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deeplift_core.engine.kernels import input_gradient
-from deeplift_core.passes.few_channels import MOST_CHANNELS, BlockAdjoint
-from deeplift_core.passes.tap_products import tap_products, tap_products_adjoint
+from deeplift_core.passes.convolutions.blocks import BlockAdjoint
+from deeplift_core.passes.convolutions.tap_products import tap_products, tap_products_adjoint
+from deeplift_core.passes.thresholds import BLOCK_CHANNELS, ROWS_CHANNELS, ROWS_DISTANCE, TAPS_CHANNELS
+from deeplift_core.rules.linear import convolution_adjoint
 
 aten = torch.ops.aten
-_Settings = tuple[Any, ...]
+Settings = tuple[Any, ...]
 
 
 def prepared(weight: Tensor) -> Tensor:
-    """Weights [O, I, k] as :func:`convolution` takes them: [O, I, 1, k]."""
+    """Return weights [O, I, k] as :func:`convolution` takes them: [O, I, 1, k] with channels last."""
     return _as_image(weight)
 
 
 def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor:
-    """``aten.convolution`` of x [N, C, L] with prepared weights.
+    """Return ``aten.convolution`` of x [N, C, L] with prepared weights.
 
     Parameters
     ----------
@@ -54,11 +54,8 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) 
     return _line(aten.convolution.default(rows, weight.mT, bias, *_down_columns(settings)), length)
 
 
-convolution.stands_for = aten.convolution.default  # type: ignore[attr-defined]
-
-
-def adjoint_of(weight: Tensor, shape: torch.Size, settings: _Settings) -> Callable[[Tensor], Tensor]:
-    """The adjoint of :func:`convolution` with these weights, made once for all that it is applied to.
+def adjoint_of(weight: Tensor, shape: torch.Size, settings: Settings) -> Callable[[Tensor], Tensor]:
+    """Return the adjoint of :func:`convolution` with these weights, prepared for all later calls.
 
     Parameters
     ----------
@@ -92,61 +89,53 @@ def adjoint_of(weight: Tensor, shape: torch.Size, settings: _Settings) -> Callab
     return in_rows
 
 
-def _adjoint(m: Tensor, image: tuple[int, int, int], weight: Tensor, settings: _Settings) -> Tensor:
+def _adjoint(m: Tensor, image: tuple[int, int, int], weight: Tensor, settings: Settings) -> Tensor:
     channels, height, width = image
     channels_last = channels * height * width, 1, channels * width, channels
-    return input_gradient(m, weight, (len(m), *image), channels_last, settings)
+    return convolution_adjoint(m, weight, (len(m), *image), channels_last, settings)
 
 
-# From how many channels on products pay.
-_SOME_CHANNELS = 32
-
-
-def _in_products(weight: Tensor, settings: _Settings) -> bool:
+def _in_products(weight: Tensor, settings: Settings) -> bool:
     of_doubles = weight.device.type == "cpu" and weight.dtype == torch.float64
-    return of_doubles and min(weight.shape[:2]) >= _SOME_CHANNELS and is_plain(settings)
+    return of_doubles and min(weight.shape[:2]) >= TAPS_CHANNELS and is_plain(settings)
 
 
-def _in_blocks(weight: Tensor, settings: _Settings) -> bool:
+def _in_blocks(weight: Tensor, settings: Settings) -> bool:
     padding, dilation = padding_and_dilation(settings)
     _, channels, _, taps = weight.shape
     return (
         weight.device.type == "cpu"
         and weight.dtype != torch.float64
-        and channels <= MOST_CHANNELS
+        and channels <= BLOCK_CHANNELS
         and padding < taps > 1 == dilation
         and is_plain(settings)
     )
 
 
-def is_plain(settings: _Settings) -> bool:
-    """Whether every position sees all channels through one kernel: stride 1, one group, not transposed."""
+def is_plain(settings: Settings) -> bool:
+    """Return whether a convolution has stride 1 and one group, and is not transposed."""
     stride, _, _, transposed, _, groups = settings
     return (stride[0], transposed, groups) == (1, False, 1)
 
 
 def by_taps(weight: Tensor) -> Tensor:
-    """Prepared weights [O, I, 1, k] as one matrix for each tap: [k, I, O], in the same memory."""
+    """Return prepared weights [O, I, 1, k] as a matrix for each tap, [k, I, O], in the same memory."""
     return weight.squeeze(2).permute(2, 1, 0)
 
 
-def padding_and_dilation(settings: _Settings) -> tuple[int, int]:
-    """The two numbers, of a convolution along one axis."""
+def padding_and_dilation(settings: Settings) -> tuple[int, int]:
+    """Return the two numbers of a convolution along one axis."""
     _, (padding,), (dilation,), *_ = settings
     return padding, dilation
 
 
-# From how many channels on rows pay, and how many numbers in memory from one tap to the next.
-_MANY_CHANNELS, _FAR = 512, 2**15
-
-
-def _in_rows(weight: Tensor, settings: _Settings) -> bool:
+def _in_rows(weight: Tensor, settings: Settings) -> bool:
     padding, dilation = padding_and_dilation(settings)
     channels = min(weight.shape[:2])
     return (
         weight.device.type == "cpu"
-        and channels >= _MANY_CHANNELS
-        and channels * dilation >= _FAR
+        and channels >= ROWS_CHANNELS
+        and channels * dilation >= ROWS_DISTANCE
         and weight.shape[3] > 1
         and padding % dilation == 0
         and is_plain(settings)
@@ -154,7 +143,7 @@ def _in_rows(weight: Tensor, settings: _Settings) -> bool:
 
 
 def _rows(image: Tensor, length: int) -> Tensor:
-    """An image [N, C, 1, L] in rows of this length [N, C, ceil(L / length), length], filled up with zeros."""
+    """Return an image [N, C, 1, L] as [N, C, ceil(L / length), length], filled up with zeros."""
     batch, channels, _, total = image.shape
     count = -(-total // length)
     filled = torch.nn.functional.pad(image, (0, count * length - total))
@@ -162,7 +151,7 @@ def _rows(image: Tensor, length: int) -> Tensor:
 
 
 def _line(rows: Tensor, length: int) -> Tensor:
-    """Rows one after the other, cut to this length: a sequence [N, C, L] with channels last."""
+    """Return rows one after the other, cut to this length: a sequence [N, C, L] with channels last."""
     line = rows.permute(0, 2, 3, 1).flatten(1, 2)[:, :length]
     return line.contiguous().transpose(1, 2)
 
@@ -171,7 +160,7 @@ def _as_image(value: Tensor) -> Tensor:
     return value.unsqueeze(2).contiguous(memory_format=torch.channels_last)
 
 
-def _in_line(settings: _Settings) -> _Settings:
+def _in_line(settings: Settings) -> Settings:
     stride, padding, dilation, transposed, output_padding, groups = settings
 
     def both(of_length: Sequence[int], of_height: int) -> list[int]:
@@ -180,6 +169,6 @@ def _in_line(settings: _Settings) -> _Settings:
     return both(stride, 1), both(padding, 0), both(dilation, 1), transposed, both(output_padding, 0), groups
 
 
-def _down_columns(settings: _Settings) -> _Settings:
+def _down_columns(settings: Settings) -> Settings:
     padding, dilation = padding_and_dilation(settings)
     return [1, 1], [padding // dilation, 0], [1, 1], False, [0, 0], 1

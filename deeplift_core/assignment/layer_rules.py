@@ -1,0 +1,63 @@
+"""Rules that the user gives to single layers, by patterns of module names."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from deeplift_core.assignment.presets import Site
+from deeplift_core.errors import OptionError
+from deeplift_core.rules.activation import VARIANTS
+from deeplift_core.rules.registry import all_variants
+
+
+@dataclass(frozen=True)
+class LayerRules:
+    """fnmatch patterns of module names, each with the name of a rule.
+
+    Raises
+    ------
+    OptionError
+        If no operation has a rule of that name.
+    """
+
+    patterns: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        known = tuple(dict.fromkeys((*VARIANTS, *all_variants())))
+        for rule in self.patterns.values():
+            if rule not in known:
+                raise OptionError(f"unknown rule {rule!r} for a layer; choose from {', '.join(known)}")
+
+    def choose(self, site: Site) -> str | None:
+        """Return the rule of the last pattern that fits and whose rule the operation has."""
+        for pattern, rule in reversed(self.patterns.items()):
+            if rule in site.variants and _fits(pattern, site):
+                return rule
+        return None
+
+    def check(self, sites: Iterable[Site]) -> None:
+        """Refuse a pattern that fits no operation which has its rule.
+
+        Parameters
+        ----------
+        sites : iterable of Site
+            Of every operation that has a choice of rules.
+
+        Raises
+        ------
+        OptionError
+            Naming the pattern and the modules that have such operations.
+        """
+        sites = list(sites)
+        for pattern, rule in self.patterns.items():
+            able = [site for site in sites if rule in site.variants]
+            if not any(_fits(pattern, site) for site in able):
+                modules = sorted({repr(module) for site in able for module in site.modules})
+                raise OptionError(
+                    f"no operation with a rule {rule!r} is in a module that matches {pattern!r}; such "
+                    f"operations are in: {', '.join(modules) or 'none'}"
+                )
+
+
+def _fits(pattern: str, site: Site) -> bool:
+    return any(fnmatchcase(module, pattern) for module in site.modules)

@@ -1,0 +1,34 @@
+"""Hypothetical contributions: what each base would contribute at a position if the sequence had it there."""
+
+from torch import Tensor
+
+
+def hypothetical_contributions(
+    multiplier: Tensor, x: Tensor, reference: Tensor, channel_axis: int | None
+) -> Tensor | None:
+    """Return m_b - sum_k ref_k m_k for every base b.
+
+    Parameters
+    ----------
+    multiplier, x, reference : Tensor [K, ...]
+    channel_axis : int or None
+        The axis along which a one-hot base lies; None to look for it.
+
+    Returns
+    -------
+    Tensor [K, ...] or None
+        0 where neither the sequence nor the reference has a base; None where there is no such axis.
+    """
+    axis = _channel_axis(multiplier, channel_axis)
+    if axis is None:
+        return None
+    score = multiplier - (reference * multiplier).sum(axis, keepdim=True)
+    empty = ((x == 0) & (reference == 0)).all(axis, keepdim=True)
+    return score.masked_fill(empty, 0)
+
+
+def _channel_axis(value: Tensor, given: int | None) -> int | None:
+    if given is not None:
+        return given % value.dim()
+    axes = [1, value.dim() - 1, *range(2, value.dim() - 1)]
+    return next((axis for axis in axes if 0 < axis < value.dim() and value.shape[axis] == 4), None)

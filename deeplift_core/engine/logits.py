@@ -1,0 +1,53 @@
+"""The logit behind a final sigmoid or softmax, which is explained in its place (paper, section 3.6)."""
+
+from torch import Tensor
+
+from deeplift_core.capture.patterns import final_link
+from deeplift_core.capture.recorder import record_function
+from deeplift_core.engine.targets import example_of
+from deeplift_core.graph.graph import Graph, Node, call
+
+# What may stand between a final link and the output: these operations move values and add none together.
+_MOVES_VALUES = {
+    "view", "_unsafe_view", "reshape", "permute", "transpose", "t", "unsqueeze", "squeeze", "slice", "select",
+    "index", "index_select", "flip", "clone", "alias", "detach", "_to_copy",
+}  # fmt: skip
+
+
+def with_logit(graph: Graph, output: int, *, centre: bool) -> tuple[Graph, int]:
+    """Return the node of the logit where ``output`` ends in a link, else ``output`` itself.
+
+    A link is a sigmoid, a softmax, or the logarithm of either, however it is written.
+
+    Parameters
+    ----------
+    graph : Graph
+    output : int
+        Node of the model's output.
+    centre : bool
+        Subtract from the logits of a softmax their mean over the softmax's own axis (paper, equation 5).
+
+    Returns
+    -------
+    graph : Graph
+        With further nodes behind those of the graph given, where some are needed.
+    node : int
+    """
+    moves: list[Node] = []
+    node = graph.nodes[output]
+    while (link := final_link(graph, node)) is None:
+        if node.op_name not in _MOVES_VALUES or len(node.refs) != 1:
+            return graph, output
+        moves.append(node)
+        node = graph.nodes[node.refs[0]]
+    axis = link.axis if centre else None
+    if axis is None and not moves:
+        return graph, link.source
+
+    def explained(logits: Tensor) -> Tensor:
+        value = logits if axis is None else logits - logits.mean(axis, keepdim=True)
+        for move in reversed(moves):
+            value = call(move, {move.refs[0]: value}.__getitem__)
+        return value
+
+    return record_function(graph, link.source, example_of(graph, link.source), explained)

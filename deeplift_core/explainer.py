@@ -1,0 +1,285 @@
+"""One recording under one set of options: scores for any targets, from programs that are made on demand."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deeplift_core.accuracy.rescoring import Rescoring
+from deeplift_core.assignment.layer_rules import LayerRules
+from deeplift_core.assignment.names import parse_rule
+from deeplift_core.assignment.plan import Plan
+from deeplift_core.assignment.presets import preset
+from deeplift_core.capture.record import Recording
+from deeplift_core.engine.batches import over_references
+from deeplift_core.engine.executable import EagerExecutable, Executable
+from deeplift_core.engine.gradients import GradientExecutable
+from deeplift_core.engine.logits import with_logit
+from deeplift_core.engine.grad_mode import plain_tensors
+from deeplift_core.engine.pairs import TargetScores
+from deeplift_core.engine.scorer import BatchScorer
+from deeplift_core.engine.targets import Target, checked, of_module, with_scalar
+from deeplift_core.errors import DeepLiftError, OptionError, TargetError
+from deeplift_core.graph.graph import Graph, content, converted_node
+from deeplift_core.passes.registry import all_passes, applied, chosen
+from deeplift_core.planner import Ends, Planner
+from deeplift_core.results import Attribution
+
+# Making a program records and assigns; one thread at a time does so, and other threads find what it made.
+_LOCK = threading.RLock()
+# How many programs (one for each combination of targets and layer) are cached.
+PROGRAMS = 16
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of `DeepLift` that matter after recording; see there."""
+
+    rule: str = "genomics-default"
+    layer_rules: Mapping[str, str] = field(default_factory=dict)
+    logits: bool = True
+    centre: bool = True
+    channel_axis: int | None = None
+    compile: bool = False
+    passes: str | Sequence[str] = "auto"
+
+    def __post_init__(self) -> None:
+        _, steps = parse_rule(self.rule)
+        if steps and self.layer_rules:
+            raise OptionError(f"layer rules do not go with rule {self.rule!r}, which has no rules by layer")
+        chosen(self.passes)
+
+    @property
+    def steps(self) -> int:
+        """Number of gradients for each pair; 0 for DeepLIFT's own rules."""
+        return parse_rule(self.rule)[1]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What scores batches for some targets, and what scores a few pairs again in float64."""
+
+    scorer: BatchScorer
+    exact: Callable[[], list[BatchScorer]] | None
+
+
+class Explainer:
+    """A recording under one set of options.
+
+    Parameters
+    ----------
+    recording : Recording
+    options : Options
+
+    Raises
+    ------
+    OptionError
+        If a layer pattern or a rule is not usable.
+    UnsupportedOpsError
+        If the model contains operations without a rule: all of them are listed.
+    """
+
+    @plain_tensors()
+    def __init__(self, recording: Recording, options: Options) -> None:
+        self.recording = recording
+        self.options = options
+        self.graph, self.explained = self._explained(recording.graph)
+        self.layer_rules = LayerRules(options.layer_rules)
+        self.rescoring = Rescoring()
+        self._programs: OrderedDict[Any, Program] = OrderedDict()
+        self.planner: Planner | None = None
+        if not options.steps:
+            self.planner = self._make_planner(self.graph)
+            self.layer_rules.check(self.planner.sites.values())
+
+    def with_options(self, **changes: Any) -> "Explainer":
+        """Return the same recording under other options; the model does not run again."""
+        return Explainer(self.recording, replace(self.options, **changes))
+
+    def _explained(self, graph: Graph) -> tuple[Graph, int]:
+        if not self.options.logits:
+            return graph, self.recording.prediction
+        return with_logit(graph, self.recording.prediction, centre=self.options.centre)
+
+    def _make_planner(self, graph: Graph) -> Planner:
+        options = self.options
+        return Planner(
+            graph, self.explained, preset(options.rule), self.layer_rules, chosen(options.passes)
+        )
+
+    @cached_property
+    @plain_tensors()
+    def bytes_per_row(self) -> int:
+        """Size of the forward values that one row keeps for the backward pass, its reference's included."""
+        nodes = [self.graph.nodes[index] for index in self.graph.inputs]
+        inputs = sum(node.shape.numel() * node.dtype.itemsize for node in nodes)
+        kept = inputs if self.planner is None else self.planner.bytes_kept()
+        return 2 * kept // self.graph.batch_size
+
+    # ---- programs
+
+    @plain_tensors()
+    def program(self, targets: Sequence[Target], layer: str | None) -> Program:
+        """Return the program for these targets, from the cache where it is there.
+
+        A target that is a function runs at every call, for it may have changed; the program is found again
+        by what the function did.
+        """
+        wanted = tuple(checked(target) for target in targets)
+        with _LOCK:
+            if not any(map(callable, wanted)):
+                return self._cached((wanted, layer), lambda: self._make(wanted, layer))
+            extended = self._with_targets(self.graph, wanted)
+            key = tuple(t for t in wanted if not callable(t)), content(extended[0], len(self.graph.nodes))
+            return self._cached((key, layer), lambda: self._make(wanted, layer, extended))
+
+    def _cached(self, key: Any, make: Callable[[], Program]) -> Program:
+        if key not in self._programs:
+            self._programs[key] = make()
+            while len(self._programs) > PROGRAMS:
+                self._programs.popitem(last=False)
+        self._programs.move_to_end(key)
+        return self._programs[key]
+
+    def _make(
+        self,
+        targets: Sequence[Target],
+        layer: str | None,
+        extended: tuple[Graph, list[Ends]] | None = None,
+    ) -> Program:
+        graph, ends = extended or self._with_targets(self.graph, targets)
+        if self.planner is None:
+            if layer is not None:
+                raise OptionError(f"layer= does not go with rule {self.options.rule!r}")
+            return Program(BatchScorer(self._executable(self._without_rules(graph, ends))), None)
+        plan = _planned(self.planner, graph, ends, layer)
+        exact = self._exact_program(targets, layer, (graph, ends)) if _may_be_rescored(graph) else None
+        return Program(BatchScorer(self._executable(plan)), exact)
+
+    def _without_rules(self, graph: Graph, ends: Sequence[Ends]) -> Plan:
+        """Return a plan for gradients, which take any operation."""
+        inputs = tuple(graph.inputs)
+        targets, predictions = tuple(end.target for end in ends), tuple(end.prediction for end in ends)
+        plan = Plan(graph, {}, targets, predictions, inputs, kept=frozenset(inputs))
+        return applied(plan, chosen(self.options.passes), all_passes())
+
+    def _with_targets(self, graph: Graph, targets: Sequence[Target]) -> tuple[Graph, list[Ends]]:
+        ends = []
+        for target in targets:
+            if isinstance(target, tuple) and target and isinstance(target[0], str):
+                graph, node = with_scalar(graph, of_module(graph, target[0]), target[1])
+                ends.append(Ends(node, node))
+                continue
+            graph, node = with_scalar(graph, self.explained, target)
+            prediction = node
+            if self.explained != self.recording.prediction:
+                graph, prediction = with_scalar(graph, self.recording.prediction, target)
+            ends.append(Ends(node, prediction))
+        return graph, ends
+
+    def _executable(self, plan: Plan) -> Executable:
+        options = self.options
+        if options.steps:
+            at_input = options.rule == "gradient"
+            return GradientExecutable(plan, options.channel_axis, steps=options.steps, at_input=at_input)
+        if not options.compile:
+            return EagerExecutable(plan, options.channel_axis)
+        # torch's compiler takes seconds to import, and not everyone needs it.
+        from deeplift_core.compile.executable import CompiledExecutable
+
+        return CompiledExecutable(plan, options.channel_axis)
+
+    # ---- float64
+
+    @cached_property
+    def _few_rows(self) -> tuple[Graph, int]:
+        """The recording that pairs are scored again on: with few rows, where the model takes so few."""
+        graph, explained = self._explained(self.recording.few_rows or self.recording.graph)
+        return graph, explained
+
+    @cached_property
+    def _exact_planner(self) -> Planner:
+        return self._make_planner(self._few_rows[0].converted(torch.float64))
+
+    def _exact_program(
+        self, targets: Sequence[Target], layer: str | None, extended: tuple[Graph, list[Ends]]
+    ) -> Callable[[], list[BatchScorer]]:
+        """Return what makes one scorer for each target in float64, when the first pair asks for it.
+
+        Functions are recorded now, while the user's call that gave them is running.
+        """
+        base = self._few_rows[0]
+        try:
+            few, ends = self._with_targets(base, targets) if self.recording.few_rows else extended
+        except DeepLiftError:  # the function takes batches of K rows only
+            few, ends = extended
+            base = self.graph
+        made: list[BatchScorer] = []
+
+        def make() -> list[BatchScorer]:
+            with _LOCK:
+                if not made:
+                    planner = self._exact_planner
+                    if base is self.graph and base is not self._few_rows[0]:
+                        planner = self._make_planner(self.graph.converted(torch.float64))
+                    added = tuple(converted_node(n, torch.float64) for n in few.nodes[len(base.nodes) :])
+                    graph = replace(planner.graph, nodes=[*planner.graph.nodes, *added])
+                    for end in ends:
+                        plan = _planned(planner, graph, [end], layer)
+                        made.append(BatchScorer(EagerExecutable(plan, self.options.channel_axis)))
+                return made
+
+        return make
+
+    # ---- scores
+
+    @plain_tensors()
+    def score_batch(
+        self,
+        program: Program,
+        rows: list[Tensor],
+        references: list[Tensor],
+        *,
+        shared: bool,
+        per_reference: bool,
+    ) -> list[Attribution]:
+        """Score one batch of exactly K rows for each target of a program, padding included."""
+        found = program.scorer.score(rows, references, shared=shared)
+        make = program.exact
+        if make is not None:
+            found = [
+                self.rescoring(scores, rows, references, lambda x, r, place=place: _exactly(make()[place], x, r))
+                for place, scores in enumerate(found)
+            ]
+        return [over_references(scores, per_reference=per_reference) for scores in found]
+
+
+def _planned(planner: Planner, graph: Graph, ends: Sequence[Ends], layer: str | None) -> Plan:
+    if layer is None:
+        return planner.plan(graph, ends)
+    at = of_module(graph, layer)
+    for end in ends:
+        if at not in graph.ancestors(end.target):
+            raise TargetError(f"the target does not depend on the output of module {layer!r}")
+    return planner.plan(graph, ends, at)
+
+
+def _may_be_rescored(graph: Graph) -> bool:
+    """Return whether scores are in float32, on a device that has float64."""
+    return graph.nodes[graph.inputs[0]].dtype == torch.float32 and graph.device.type != "mps"
+
+
+def _exactly(scorer: BatchScorer, rows: tuple[Tensor, ...], references: tuple[Tensor, ...]) -> TargetScores:
+    """Score M pairs in float64, a few at a time."""
+    from deeplift_core.engine.batches import batches
+
+    size = scorer.executable.plan.graph.batch_size
+    x = tuple(tensor.double() for tensor in rows)
+    r = tuple(tensor.double() for tensor in references)
+    parts = [scorer.score(*batch, shared=False)[0] for batch in batches(x, r, size, shared=False)]
+    return TargetScores.joined(parts, len(rows[0]))

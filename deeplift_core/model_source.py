@@ -1,0 +1,111 @@
+"""The model to explain: its precision and device, the tensors that it takes, and its recording."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from deeplift_core.capture.record import Recording, record
+from deeplift_core.errors import OptionError
+from deeplift_core.graph.graph import Graph
+
+Tensors = Tensor | tuple[Tensor, ...]
+
+
+class ModelSource:
+    """A user's model with the precision and device that it is computed in.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    output : int or str
+    dtype, device
+        As for `DeepLift`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        output: int | str,
+        dtype: torch.dtype | None,
+        device: torch.device | str | None,
+    ) -> None:
+        self._model = model
+        self._output = output
+        tensors = chain(model.parameters(), model.buffers())
+        own = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
+        self._own_dtype = None if own is None else own.dtype
+        self._dtype = dtype or self._own_dtype
+        self.device = torch.device(device or ("cpu" if own is None else own.device))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What is computed in: as asked for, else the model's own, else that of the first input."""
+        return self._dtype or torch.get_default_dtype()
+
+    def tensors(self, value: Tensors) -> tuple[Tensor, ...]:
+        """Return inputs or references as a tuple, in the precision and on the device of the computation."""
+        tensors = value if isinstance(value, tuple) else (value,)
+        if self._dtype is None:
+            first = tensors[0].dtype
+            self._dtype = first if first.is_floating_point else torch.get_default_dtype()
+        return tuple(tensor.to(device=self.device, dtype=self.dtype) for tensor in tensors)
+
+    def record(self, example: tuple[Tensor, ...]) -> Recording:
+        """Record the model on a batch.
+
+        Raises
+        ------
+        OptionError
+            If the batch has no rows.
+        CaptureError, TargetError
+            If the model cannot be recorded, or has no such output.
+        """
+        if not all(tensor.dim() and len(tensor) for tensor in example):
+            shapes = " and ".join(str(tuple(tensor.shape)) for tensor in example)
+            raise OptionError(f"a model is recorded on one row at least; got shape {shapes}")
+        return record(self._model, example, self._output, self._own_dtype, self.device)
+
+
+def check_shapes(graph: Graph, inputs: Sequence[Tensor], references: Sequence[Tensor]) -> bool:
+    """Return whether all inputs share the references.
+
+    Raises
+    ------
+    OptionError
+        If shapes do not fit the recording or each other.
+    """
+    if not len(inputs) == len(references) == len(graph.inputs):
+        given = f"{len(inputs)} for x and {len(references)} for references"
+        raise OptionError(f"the model has {len(graph.inputs)} inputs; got {given}")
+    shared = references[0].dim() == inputs[0].dim()
+    for x, reference, index in zip(inputs, references, graph.inputs, strict=True):
+        wanted = graph.nodes[index].shape[1:]
+        if x.shape[1:] != wanted or x.shape[0] != inputs[0].shape[0] or x.shape[0] == 0:
+            raise OptionError(
+                f"x has shape {tuple(x.shape)}; recorded was [N, {', '.join(map(str, wanted))}]"
+            )
+        leading = reference.shape[: reference.dim() - len(wanted)]
+        fits = reference.shape[len(leading) :] == wanted and reference.numel() > 0
+        if not fits or len(leading) != (1 if shared else 2) or (not shared and leading[0] != x.shape[0]):
+            raise OptionError(
+                f"references have shape {tuple(reference.shape)}; for x of shape {tuple(x.shape)} they "
+                "must be [N, R, ...], or [R, ...] where all inputs share them"
+            )
+    return shared
+
+
+def example_batch(graph: Graph, n_references: int) -> tuple[Tensors, Tensors]:
+    """Return a batch of random numbers and references of the recorded shapes; the same ones every time."""
+    generator = torch.Generator().manual_seed(0)
+    x: list[Tensor] = []
+    references: list[Tensor] = []
+    for node in (graph.nodes[index] for index in graph.inputs):
+        for drawn_into, shape in (
+            (x, node.shape),
+            (references, (node.shape[0], n_references, *node.shape[1:])),
+        ):
+            drawn = torch.rand(shape, generator=generator)
+            drawn_into.append(drawn.to(dtype=node.dtype, device=graph.device))
+    return (x[0], references[0]) if len(x) == 1 else (tuple(x), tuple(references))
