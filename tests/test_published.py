@@ -235,17 +235,11 @@ def test_deeplift_score_writes_the_same_scores(name: str, target: str, tmp_path:
 # ---- the entries are what they say
 
 
-def rebuilt(name: str) -> nn.Module:
-    """The architecture's model, made anew for a test that changes it."""
-    architecture, _ = built(name)
-    return architecture.make().double()
-
-
 def test_cherimoya_scores_like_its_twin_without_torch_compile() -> None:
     """The scores are those of the code that torch.compile has wrapped, bit for bit."""
     architecture, model = built("cherimoya")
     assert hasattr(model._forward_fn, "_torchdynamo_orig_callable")  # the package has called torch.compile
-    twin = rebuilt("cherimoya").float()
+    twin = architecture.make()
     twin._forward_fn = twin._forward_impl
     x = architecture.inputs(ROWS)
     references = architecture.references(x, COUNT)
@@ -308,7 +302,7 @@ def test_hyenas_fourier_transforms_score_like_the_convolution_that_they_compute(
     from published.language_models import Hyena, by_convolution
 
     architecture, model = built("hyenadna")
-    direct = rebuilt("hyenadna")
+    direct = architecture.make()
     for module in direct.modules():
         if isinstance(module, Hyena):
             module.convolve = by_convolution
