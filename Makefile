@@ -34,7 +34,7 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --no-deps 'bpnet-lite>=1' 'enformer-pytorch>=0.8'  # see pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-deps 'bpnet-lite>=1' 'cherimoya>=0.3' 'enformer-pytorch>=0.8' 'openspliceai>=0.0.7'  # see pyproject.toml
 	@touch $@ $(VENV)/.installed
 
 $(BIN)/python:

@@ -2,10 +2,10 @@
 
     python benchmarks/architectures.py [--markdown docs/architectures.md] [NAME ...]
 
-The architectures are those of `tests/published`: small, with random weights, each after its paper or made by
-its package. Every head is explained in float32 and float64 under both presets, on one thread so that times
-can be compared. tangermeme gets the same models, sequences and references. `--markdown` puts the tables into
-that page, between its two marks.
+The architectures are those of `tests/published`: small, with random weights (except the trained TETSS2), each
+after its paper or made by its package. Every head is explained in float32 and float64 under both presets, on
+one thread so that times can be compared. tangermeme gets the same models, sequences and references.
+`--markdown` puts the tables into that page, between its two marks.
 """
 
 import argparse
@@ -130,13 +130,15 @@ def by_tangermeme(case: Case, head: Head) -> str:
     references = case.references[0].movedim(axis + 1, 2).flatten(3)
     model = Scalar(case, head).eval()
     others = case.x[1:]
-    try:
-        multipliers = _tangermeme_multipliers(case.architecture, model, x, references, others)
-    except Exception as error:  # noqa: BLE001 - whatever a model makes it raise is what is reported
-        return f"{type(error).__name__}"
-    with torch.no_grad():
-        output = model(x, *others)[:, 0]
-        reference_output = torch.stack([model(r, *others)[:, 0] for r in references.unbind(1)], 1)
+    # Compiled code does not run the hooks of tangermeme: the authors of cherimoya ask for an eager model.
+    with torch.compiler.set_stance("force_eager"):
+        try:
+            multipliers = _tangermeme_multipliers(case.architecture, model, x, references, others)
+        except Exception as error:  # noqa: BLE001 - whatever a model makes it raise is what is reported
+            return f"{type(error).__name__}"
+        with torch.no_grad():
+            output = model(x, *others)[:, 0]
+            reference_output = torch.stack([model(r, *others)[:, 0] for r in references.unbind(1)], 1)
     total = ((x[:, None] - references) * multipliers).flatten(2).sum(2, dtype=torch.float64)
     delta = output.double()[:, None] - reference_output.double()
     return f"{float(relative_error(total - delta, output, reference_output).max()):.1e}"
@@ -154,19 +156,22 @@ def _tangermeme_multipliers(
             x,
             args=others or None,
             references=references,
-            additional_nonlinear_ops=_nonlinear_of_bpnet_lite() if _is_bpnet(architecture) else None,
+            additional_nonlinear_ops=_nonlinear_of_package(architecture.package),
             raw_outputs=True,
             device="cpu",
         )
     return found
 
 
-def _is_bpnet(architecture: Architecture) -> bool:
-    return architecture.package == "bpnet-lite"
+def _nonlinear_of_package(package: str | None) -> dict[type[nn.Module], Callable[..., Any]] | None:
+    """The nonlinear modules that bpnet-lite and cherimoya pass to tangermeme with their models."""
+    if package == "cherimoya":
+        from cherimoya.deep_lift_shap import attribution_ops
 
-
-def _nonlinear_of_bpnet_lite() -> dict[type[nn.Module], Callable[..., Any]]:
-    """What bpnet-lite itself passes with its models."""
+        found: dict[type[nn.Module], Callable[..., Any]] = attribution_ops()
+        return found
+    if package != "bpnet-lite":
+        return None
     from bpnetlite.bpnet import _ProfileLogitScaling
     from bpnetlite.chrombpnet import _Exp, _Log
     from tangermeme.deep_lift_shap import _nonlinear

@@ -32,12 +32,19 @@ class Architecture(Entry):
     package : str or None
         The package on PyPI that defines it, where it is not written out here.
     heads : tuple of Head
+    trained : bool
+        Whether the weights are those that its authors trained, which are left as they are.
     """
 
     paper: str
     source: str
     package: str | None
     heads: tuple[Head, ...]
+    trained: bool = False
+
+    def make(self) -> nn.Module:
+        """The model in evaluation mode, with the same weights every time."""
+        return self.build().eval() if self.trained else super().make()
 
     @property
     def missing(self) -> str | None:
@@ -67,10 +74,15 @@ class Architecture(Entry):
 
 # The names that packages on PyPI are imported by.
 _MODULES = {
+    "alphagenome-pt": "alphagenome_pt",
     "bpnet-lite": "bpnetlite",
     "borzoi-pytorch": "borzoi_pytorch",
+    "cherimoya": "cherimoya",
     "enformer-pytorch": "enformer_pytorch",
     "keras": "keras",
+    "openspliceai": "openspliceai",
+    "promoterai-torch": "promoterai_torch",
+    "tetss2": "tetss2",
 }
 
 ARCHITECTURES: dict[str, Architecture] = {}
@@ -84,8 +96,9 @@ def published(
     heads: tuple[Head, ...],
     package: str | None = None,
     not_in_onnx: str | None = None,
+    trained: bool = False,
 ) -> Callable[[Build], Build]:
-    """Register a function that builds an architecture with random weights."""
+    """Register a function that builds an architecture; the weights become random unless they are trained."""
 
     def register(build: Build) -> Build:
         if name in ARCHITECTURES:
@@ -93,11 +106,12 @@ def published(
 
         def alive() -> nn.Module:
             model = build()
-            _randomise(model)
+            if not trained:
+                _randomise(model)
             return model
 
         ARCHITECTURES[name] = Architecture(
-            name, alive, shapes, name, not_in_onnx, paper, source, package, heads
+            name, alive, shapes, name, not_in_onnx, paper, source, package, heads, trained
         )
         return build
 

@@ -1,7 +1,8 @@
-"""Long sequences: Basenji, Enformer and Borzoi."""
+"""Long sequences: Basenji, Enformer, Borzoi and AlphaGenome."""
 
 import torch
 from torch import Tensor, nn
+from zoo.entry import Net
 
 from published.architecture import Head, published
 
@@ -107,3 +108,42 @@ def _narrow(model: nn.Module, by: int = 32) -> None:
             else:
                 continue
             setattr(module, name, new)
+
+
+@published(
+    "alphagenome", (4096, 4), paper="Avsec et al. 2026, Nature 649:1206",
+    source="alphagenome-pt, AlphaGenome", package="alphagenome-pt",
+    heads=(
+        Head("RNA-seq", "rna_seq", (15, 1)), Head("contact map", "contact_maps", (0, 1, 2)),
+        Head("splice sites", "splice_sites", (2000, 1)),
+    ),
+    not_in_onnx="torch's older exporter fails at repeat_interleave; the current one does not",
+)  # fmt: skip
+def alphagenome() -> nn.Module:
+    """A U-net around attention, whose logits are biased by features of pairs of 2,048 bases each.
+
+    The shortest sequence that the package accepts has one such pair; 4,096 bases have four.
+    """
+    from alphagenome_pt import AlphaGenome, AlphaGenomeConfig, HeadName, synthetic_metadata
+
+    heads = [HeadName.RNA_SEQ, HeadName.CONTACT_MAPS, HeadName.SPLICE_SITES_CLASSIFICATION]
+    model = AlphaGenome(
+        AlphaGenomeConfig(
+            max_seq_len=4096, num_channels=8, channel_increment=1, transformer_layers=2, num_q_heads=2,
+            qk_head_dim=4, v_head_dim=4, pair_channels=4, pair_heads=2, pos_channels=4,
+            metadata=synthetic_metadata(heads, num_tracks=5), dtype_policy="float32",
+        )
+    )  # fmt: skip
+    for name, value in model.named_buffers():
+        if name.endswith("var_EMA"):
+            value.uniform_(0.5, 2)
+
+    def forward(s: Net, x: Tensor) -> dict[str, Tensor]:
+        found = s.alphagenome(x)
+        return {
+            "rna_seq": found["rna_seq"]["predictions_128bp"],
+            "contact_maps": found["contact_maps"]["predictions"],
+            "splice_sites": found["splice_sites_classification"]["predictions"],
+        }
+
+    return Net(forward, alphagenome=model)

@@ -1,4 +1,4 @@
-"""Base-resolution profiles: BPNet and ChromBPNet, with counts and profile heads and control tracks."""
+"""Base-resolution profiles: BPNet, ChromBPNet and Cherimoya, with counts and profile heads and controls."""
 
 from torch import nn
 
@@ -59,3 +59,18 @@ def chrombpnet_profile() -> nn.Module:
     from bpnetlite.bpnet import ProfileWrapper
 
     return ProfileWrapper(_chrombpnet())
+
+
+@published(
+    "cherimoya", _BASES, (1, 200), paper="Schreiber 2026 (package; no paper yet)",
+    source="cherimoya, Cherimoya", package="cherimoya", heads=_HEADS,
+    not_in_onnx="torch's older exporter refuses what torch.compile has wrapped; the current one writes it",
+)  # fmt: skip
+def cherimoya() -> nn.Module:
+    """Depthwise dilated convolutions, each normalised over all positions of a sequence, with a control track.
+
+    The constructor wraps the forward pass in torch.compile, as it does for users of the package.
+    """
+    from cherimoya import Cherimoya
+
+    return Cherimoya(8, 3, signal_groups=[2, 1], n_control_tracks=1)

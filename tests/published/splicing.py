@@ -1,7 +1,8 @@
-"""Splice sites: SpliceAI (PyTorch, channels first) and CI-SpliceAI (Keras, channels last)."""
+"""Splice sites: SpliceAI and OpenSpliceAI (PyTorch, channels first), CI-SpliceAI (Keras, channels last)."""
 
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from published.architecture import Head, published
@@ -53,6 +54,17 @@ class _SpliceAI(nn.Module):
 )  # fmt: skip
 def spliceai() -> nn.Module:
     return _SpliceAI(8, ((11, 1), (11, 4)))
+
+
+@published(
+    "openspliceai", (4, 411), paper="Chao et al. 2025, eLife 14:RP107454",
+    source="openspliceai, SpliceAI (flanks of 400)", package="openspliceai", heads=_ACCEPTOR,
+)  # fmt: skip
+def openspliceai() -> nn.Module:
+    """SpliceAI with leaky ReLUs; all 8 residual units."""
+    from openspliceai.train_base.openspliceai import SpliceAI
+
+    return SpliceAI(8, np.array([11] * 8), np.array([1] * 4 + [4] * 4))
 
 
 @published(
