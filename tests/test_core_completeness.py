@@ -1,6 +1,5 @@
 """Summation-to-delta is kept in float32 too, where contributions cancel to far less than their size."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,10 +8,13 @@ from torch import Tensor, nn
 
 from deeplift_core import DeepLift
 from deeplift_core.accuracy.completeness import TOLERANCE, relative_error
-from deeplift_core.accuracy.rescoring import mended
-from deeplift_core.engine.pairs import Pair
-from deeplift_core.engine.steps import Steps, Task
+from deeplift_core.accuracy.rescoring import ATTEMPTS, AccuracyWarning, Rescoring
+from deeplift_core.engine.forward import ForwardPass
+from deeplift_core.engine.pairs import TargetScores
 from deeplift_core.results import Attribution
+from deeplift_core.rules import Multipliers, Rule, rule_for
+from deeplift_core.rules.rule import Sent
+from deeplift_core.rules.values import PairValues
 
 # One unit of rounding.
 ULP = {"rtol": 1.2e-7, "atol": 1e-9}
@@ -66,14 +68,14 @@ def test_pairs_beyond_the_tolerance_come_from_float64(
     monkeypatch.setitem(TOLERANCE, torch.float32, tight)
     seen = []
 
-    def noting(exactly: Any, task: Task, outputs: dict[int, Tensor], pairs: list[Pair], *rest: Any) -> Any:
-        error = torch.stack([pair.completeness_error for pair in pairs], 1)
-        reference_output = torch.stack([pair.reference_output for pair in pairs], 1)
-        seen.append((outputs[task.target], error, reference_output))
-        return mended(exactly, task, outputs, pairs, *rest)
+    rescored = Rescoring.__call__
+
+    def noting(self: Rescoring, scores: TargetScores, *rest: Any) -> TargetScores:
+        seen.append((scores.output, scores.completeness_error, scores.reference_output))
+        return rescored(self, scores, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr("deeplift_core.engine.scorer.mended", noting)
+        patch.setattr(Rescoring, "__call__", noting)
         kept = scored(torch.float32)
     exact = scored(torch.float64)
     assert kept.contributions.dtype == torch.float32
@@ -81,6 +83,8 @@ def test_pairs_beyond_the_tolerance_come_from_float64(
     changed = (kept.contributions != plain.contributions).any(-1).any(-1)
     again = _scored_again(*map(torch.cat, zip(*seen, strict=True)), exact.output, tight)
     assert torch.equal(changed, again)
+    assert torch.equal(kept.rescored, again)
+    assert not plain.rescored.any()
     assert changed[missed].all()
     assert changed.sum() < 1.3 * missed.sum()
     for name in ("contributions", "hypothetical", "multipliers", "reference_output"):
@@ -117,8 +121,10 @@ def test_only_pairs_beyond_the_tolerance_are_scored_again(
     """One pair in a batch costs one batch against one reference, not against all."""
     model, x, references = case
     calls = []
-    forward = Steps.forward
-    monkeypatch.setattr(Steps, "forward", lambda self, given: calls.append(given[0]) or forward(self, given))
+    forward = ForwardPass.__call__
+    monkeypatch.setattr(
+        ForwardPass, "__call__", lambda self, given: calls.append(given[0]) or forward(self, given)
+    )
     monkeypatch.setitem(TOLERANCE, torch.float32, 1.0)
     DeepLift(model, x[:8]).attribute(x[:8], references[:8], 1)
     assert len(calls) == 1 + 4
@@ -130,8 +136,8 @@ def test_only_pairs_beyond_the_tolerance_are_scored_again(
     assert torch.equal(calls[-1][:2], torch.stack([references[0, 0], references[7, 3]]).double())
 
 
-def _first_and_last(output: Tensor, pairs: Sequence[Any]) -> Tensor:
-    beyond = torch.zeros(len(output), len(pairs), dtype=torch.bool)
+def _first_and_last(scores: TargetScores) -> Tensor:
+    beyond = torch.zeros_like(scores.rescored)
     beyond[0, 0] = beyond[-1, -1] = True
     return beyond
 
@@ -140,7 +146,7 @@ def test_inner_layers_and_further_targets_have_a_twin_too(
     case: tuple[nn.Module, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, x, references = case
-    monkeypatch.setitem(TOLERANCE, torch.float32, 0.0)
+    monkeypatch.setitem(TOLERANCE, torch.float32, 1e-11)
     explainer = DeepLift(model, x[:8])
     exact = DeepLift(model, x[:8], dtype=torch.float64)
     weights = torch.tensor([1.0, -2.0])
@@ -183,19 +189,19 @@ def test_what_is_scored_again_takes_few_rows_where_the_model_does(
     case: tuple[nn.Module, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, x, references = case
-    monkeypatch.setitem(TOLERANCE, torch.float32, 0.0)
+    monkeypatch.setitem(TOLERANCE, torch.float32, 1e-11)
     rows_seen = set()
-    forward = Steps.forward
+    forward = ForwardPass.__call__
 
-    def noting(steps: Steps, given: list[Tensor]) -> dict[int, Any]:
+    def noting(run: ForwardPass, given: list[Tensor]) -> dict[int, Any]:
         rows_seen.add((given[0].dtype, len(given[0])))
-        return forward(steps, given)
+        return forward(run, given)
 
     for model, rows in ((plain, 4), (OfEight(plain), 8), (Recurrent(), 4)):
         exact = DeepLift(model, x[:8], dtype=torch.float64).attribute(x, references, 1, per_reference=True)
         rows_seen.clear()
         with monkeypatch.context() as patch:
-            patch.setattr(Steps, "forward", noting)
+            patch.setattr(ForwardPass, "__call__", noting)
             ours = DeepLift(model, x[:8]).attribute(x, references, 1, per_reference=True)
         assert rows_seen == {(torch.float32, 8), (torch.float64, rows)}
         torch.testing.assert_close(ours.contributions, exact.contributions.float(), **ULP)
@@ -208,7 +214,7 @@ def test_what_is_scored_again_has_the_parameters_that_were_recorded(
     explainer, exact = DeepLift(model, x[:8]), DeepLift(model, x[:8], dtype=torch.float64)
     with torch.no_grad():
         model[0].weight.mul_(2)  # and trained on, before the first pair is beyond the tolerance
-    monkeypatch.setitem(TOLERANCE, torch.float32, 0.0)
+    monkeypatch.setitem(TOLERANCE, torch.float32, 1e-11)
     _assert_same(explainer, exact, x, references)
     model.append(nn.Tanh())  # other calls: nothing of it counts
     _assert_same(explainer.with_rule("rescale"), exact.with_rule("rescale"), x, references)
@@ -228,5 +234,98 @@ def test_relative_error_by_hand() -> None:
     found = relative_error(error, torch.tensor([3.0]), reference)
     torch.testing.assert_close(found, torch.tensor([[0.0, 0.5, 1e-3 / 0.03]], dtype=torch.float64))
     nothing = relative_error(torch.tensor([[0.0, 0.1]]), torch.zeros(1), torch.zeros(1, 2))
-    assert nothing.tolist() == [[0.0, float("inf")]]
+    # Outputs of about 0: at least the error itself was summed, and rounded by some eps.
+    assert nothing.tolist() == [[0.0, pytest.approx(1 / (8 * torch.finfo(torch.float32).eps))]]
+    summed = torch.tensor([[2.0, 5e4]])
+    found = relative_error(torch.tensor([[0.0, 0.1]]), torch.zeros(1), torch.zeros(1, 2), summed)
+    assert found.tolist() == [[0.0, pytest.approx(0.1 / (8 * torch.finfo(torch.float32).eps * 5e4))]]
     assert relative_error(torch.tensor([[0.0]]), torch.tensor([float("nan")]), torch.ones(1, 1)).isnan().all()
+
+
+class _Wrong(nn.Module):
+    """A model with a rule of its own whose contributions miss the sum, whatever the precision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.dense = nn.Linear(4 * 60, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.deeplift_tests.halved(self.dense(x.flatten(1)))
+
+
+@torch.library.custom_op("deeplift_tests::halved", mutates_args=())
+def _halved(x: Tensor) -> Tensor:
+    return x / 2
+
+
+@rule_for("deeplift_tests::halved")
+class _HalvedWrongly(Rule):
+    label = "wrong"
+
+    def backward(self, values: PairValues, m: Multipliers) -> Sent:
+        return [(self.sources[0], Multipliers.same(m.positive * 0.51))]
+
+
+@pytest.mark.filterwarnings("error")
+def test_rescoring_that_does_not_help_says_so_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, references = one_hot(24), one_hot(24, 20)
+    explainer = DeepLift(_Wrong(), x[:8])
+    in_float64 = []
+    forward = ForwardPass.__call__
+
+    def noting(run: ForwardPass, given: list[Tensor]) -> dict[int, Any]:
+        if given[0].dtype == torch.float64:
+            in_float64.append(len(given[0]))
+        return forward(run, given)
+
+    monkeypatch.setattr(ForwardPass, "__call__", noting)
+    with pytest.warns(AccuracyWarning, match=f"any of {ATTEMPTS} pairs") as told:
+        result = explainer.attribute(x, references, 1)
+    assert len(told) == 1
+    assert f"{ATTEMPTS} pairs" in explainer.rescoring_stopped
+    assert not result.rescored.any()
+    error = relative_error(result.completeness_error, result.output, result.reference_output)
+    assert error.min() > 1e-3  # the errors stay where the user sees them
+    assert sum(in_float64) <= 3 * ATTEMPTS
+    in_float64.clear()
+    explainer.attribute(x, references, 1)
+    assert not in_float64
+
+
+@torch.library.custom_op("deeplift_tests::single_only", mutates_args=())
+def _single_only(x: Tensor) -> Tensor:
+    if x.dtype != torch.float32:
+        raise RuntimeError("there is a kernel for float32 only")
+    return x * 2
+
+
+@rule_for("deeplift_tests::single_only")
+class _Doubled(Rule):
+    label = "doubled"
+
+    def backward(self, values: PairValues, m: Multipliers) -> Sent:
+        return [(self.sources[0], Multipliers.same(m.positive * 2))]
+
+
+def test_float32_scores_stay_where_the_model_has_no_float64(
+    case: tuple[nn.Module, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x, references = case
+
+    class Single(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = model
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.ops.deeplift_tests.single_only(self.inner(x))
+
+    monkeypatch.setitem(TOLERANCE, torch.float32, 1.0)
+    plain = DeepLift(Single(), x[:8]).attribute(x, references)
+    monkeypatch.setitem(TOLERANCE, torch.float32, 1e-11)
+    explainer = DeepLift(Single(), x[:8])
+    with pytest.warns(AccuracyWarning, match="kernel for float32 only"):
+        found = explainer.attribute(x, references)
+    assert torch.equal(found.contributions, plain.contributions)
+    assert not found.rescored.any()

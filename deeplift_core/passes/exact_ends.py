@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from deeplift_core.assignment.plan import Call, Plan
@@ -48,7 +49,9 @@ def apply(plan: Plan) -> Plan:
 def _is_small(node: Node, call: Call) -> bool:
     weights = sum(arg.numel() for arg in call.args if isinstance(arg, Tensor))
     small = node.shape[1:].numel() <= END_NUMBERS and weights <= END_WEIGHTS
-    return node.dtype == torch.float32 and small
+    # An operation of a user's own library may have a kernel for float32 only.
+    foreign = isinstance(call.function, OpOverload) and call.function.namespace != "aten"
+    return node.dtype == torch.float32 and small and not foreign
 
 
 def _in_float64(call: Call) -> Call:

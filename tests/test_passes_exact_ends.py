@@ -1,12 +1,14 @@
 """The last small operations of a forward pass in float64: what they change, and what they do not."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from deeplift_core import DeepLift
-from deeplift_core.graph.graph import Graph
-from deeplift_core.passes.exact_ends import with_exact_ends
+from deeplift_core.engine.forward import ForwardPass
+from deeplift_core.passes import all_passes, exact_ends
 from deeplift_core.results import Attribution
 
 
@@ -31,25 +33,18 @@ def case() -> tuple[nn.Module, Tensor, Tensor]:
     return CountHead(), x, references
 
 
-def without_exact_ends(graph: Graph, *given: object) -> Graph:
-    del given
-    return graph
-
-
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.compiles)])
 def test_differences_of_outputs_are_exact_and_contributions_the_same(
-    case: tuple[nn.Module, Tensor, Tensor], compiled: bool, monkeypatch: pytest.MonkeyPatch
+    case: tuple[nn.Module, Tensor, Tensor], compiled: bool
 ) -> None:
     model, x, references = case
 
-    def scored(dtype: torch.dtype) -> Attribution:
-        explainer = DeepLift(model, x, rule="rescale", dtype=dtype, compile=compiled)
+    def scored(dtype: torch.dtype, passes: str | list[str] = "auto") -> Attribution:
+        explainer = DeepLift(model, x, rule="rescale", dtype=dtype, compile=compiled, passes=passes)
         return explainer.attribute(x, references, 1, per_reference=True)
 
     found, exact = scored(torch.float32), scored(torch.float64)
-    with monkeypatch.context() as patch:
-        patch.setattr("deeplift_core.engine.steps.with_exact_ends", without_exact_ends)
-        plain = scored(torch.float32)
+    plain = scored(torch.float32, [name for name in all_passes() if name != "exact_ends"])
     assert torch.equal(found.contributions, plain.contributions)
     for result in (found, plain):
         kinds = (result.output, result.reference_output, result.prediction, result.completeness_error)
@@ -59,20 +54,19 @@ def test_differences_of_outputs_are_exact_and_contributions_the_same(
     assert found.completeness_error.abs().max() < plain.completeness_error.abs().max() / 10
 
 
-def test_only_what_no_walk_reads_and_is_small_is_in_float64(case: tuple[nn.Module, Tensor, Tensor]) -> None:
+def test_only_what_is_small_and_not_read_again_is_in_float64(case: tuple[nn.Module, Tensor, Tensor]) -> None:
     model, x, _ = case
-    explainer = DeepLift(model, x)
-    graph = explainer._recorded().graph
-    target = explainer._task(1, None).target
-    names = [node.op_name for node in graph.nodes]
+    plan = DeepLift(model, x)._explainer.program([1], None).scorer.executable.plan
+    plan = replace(plan, calls={})
+    (target,) = plan.targets
+    names = [node.op_name for node in plan.graph.nodes]
     mean, dense = names.index("mean"), names.index("addmm")
 
-    def dtypes(*keep: int) -> dict[int, torch.dtype]:
-        graph_to_run = with_exact_ends(graph, [target], keep)
-        values = graph_to_run.run([x], [target], range(len(graph.nodes)))
-        return {index: values[index].dtype for index in (mean, dense, target)}
+    def dtypes(*kept: int) -> dict[int, torch.dtype]:
+        run = ForwardPass(exact_ends.apply(replace(plan, kept=frozenset(kept))), keep=[mean, dense, target])
+        return {index: value.dtype for index, value in run([x]).items() if index in (mean, dense, target)}
 
     assert dtypes() == dict.fromkeys((mean, dense, target), torch.float64)
     assert dtypes(mean) == {mean: torch.float32, dense: torch.float64, target: torch.float64}
     assert dtypes(dense) == {mean: torch.float32, dense: torch.float32, target: torch.float64}
-    assert with_exact_ends(graph, [target], [target]).nodes == graph.nodes
+    assert exact_ends.apply(replace(plan, kept=frozenset(range(len(names))))).calls == {}
