@@ -7,6 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("quick", max_examples=5, deadline=None)
+
+# Marks of tests that take too long for the quick set.
+_LONG = ("compiles", "zoo", "slow")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of the core as quick unless a mark says otherwise, so that new tests need no list."""
+    for item in items:
+        if item.path.name.startswith("test_core_") and not any(map(item.get_closest_marker, _LONG)):
+            item.add_marker("quick")
 
 
 @pytest.fixture(autouse=True)
