@@ -2,13 +2,12 @@
 
 import pytest
 import torch
+from cancelling import nearly_equal_pairs
 from promised import PROMISED
-from torch import Tensor, nn
+from torch import Tensor
 
 from deeplift_core import DeepLift
 from deeplift_core.accuracy.completeness import TOLERANCE
-
-SIZE, PAIRS = 256, 400
 
 
 @pytest.mark.parametrize("dtype", PROMISED, ids=str)
@@ -23,25 +22,9 @@ def relative(error: Tensor, output: Tensor, reference_output: Tensor) -> Tensor:
     return error.double().abs() / scale
 
 
-def nearly_equal_pairs() -> tuple[nn.Module, Tensor, Tensor]:
-    """Inputs and references with outputs of nearly 0, whose contributions cancel to a ten-thousandth.
-
-    Of many random points those in the middle of the sorted outputs, each with its neighbour.
-    """
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(SIZE, SIZE), nn.Softplus(), nn.Linear(SIZE, 1))
-    points = torch.randn(20_000, SIZE)
-    with torch.no_grad():
-        values = model.double()(points.double())[:, 0]
-        model[2].bias -= values.median()
-    order = values.argsort()
-    middle = order[len(order) // 2 - PAIRS // 2 : len(order) // 2 + PAIRS // 2 + 1]
-    return model.float(), points[middle[1:]], points[middle[:-1]]
-
-
 def test_float32_keeps_its_promise_where_large_contributions_cancel() -> None:
     """Float32 alone misses the promise for nearly all pairs, for a fifth of them by a factor below 10."""
-    model, x, references = nearly_equal_pairs()
+    model, x, references = nearly_equal_pairs(400)
     result = DeepLift(model, x[:50], rule="rescale").attribute(x, references[:, None])
     error = relative(result.completeness_error, result.output, result.reference_output)
     assert error.max() <= PROMISED[torch.float32]
