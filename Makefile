@@ -1,4 +1,4 @@
-# `make demo`: set up and score the embedded example.  `make test`: set up and run every check.
+# `make demo`: score the embedded example.  `make quick`: test the core in a minute.  `make test`: run every check.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ RESULTS := demo-results
 # A process for each core, of one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test zoo workflow clean
+.PHONY: demo quick test zoo workflow clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(RESULTS)
@@ -22,6 +22,10 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PYTEST)
+
+# The core's tests with few random examples, and an eighth of the zoo: see the marker in pyproject.toml.
+quick: $(VENV)/.installed-dev
+	$(PYTEST) -m quick --hypothesis-profile quick tests/test_core_*.py tests/test_zoo.py
 
 # The whole zoo through ONNX and compiled, and all golden vectors compiled: an hour or two.
 zoo: $(VENV)/.installed-dev

@@ -7,6 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("quick", max_examples=5, deadline=None)
+
+# Marks of tests that take too long for the quick set.
+_LONG = ("compiles", "zoo", "slow")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of the core as quick unless a mark says otherwise, so that new tests need no list."""
+    for item in items:
+        if item.path.name.startswith("test_core_") and not any(map(item.get_closest_marker, _LONG)):
+            item.add_marker("quick")
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +45,9 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real models, real DNA and golden vectors, kept beside the repository."""
+    """The folder of real models and real DNA, kept beside the repository."""
     here = Path(__file__).resolve().parents[2] / "shared"
     folder = Path(os.environ.get("DEEPLIFT_SHARED", here))
-    if not (folder / "oracle" / "manifest.json").is_file():
+    if not (folder / "models").is_dir():
         pytest.skip(f"no shared test data at {folder} (set DEEPLIFT_SHARED to its folder)")
     return folder

@@ -9,6 +9,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 from onnx_cases import FLOATS, Case, by_onnxruntime
+from promised import PROMISED
 from torch import Tensor, nn
 
 from deeplift_cli.errors import UserError
@@ -18,7 +19,7 @@ from deeplift_cli.models.onnx_conversion.graph import Graph
 from deeplift_cli.models.onnx_conversion.normalise import normalise
 from deeplift_cli.models.onnx_conversion.rewrites import is_converted, is_own
 from deeplift_core import DeepLift
-from deeplift_core.accuracy.completeness import TOLERANCE, relative_error
+from deeplift_core.accuracy.completeness import relative_error
 from deeplift_core.errors import CaptureError, UnsupportedOpsError
 
 RULES = {torch.float32: "genomics-default", torch.float64: "rescale"}
@@ -243,7 +244,7 @@ def _scored(case: Case, conversion: Conversion) -> Score:
             constant = "no tensor that depends on its input" in str(error)
             return Score("constant" if constant else "refused", str(error))
         error = relative_error(found.completeness_error, found.output, found.reference_output)
-        if not bool((error <= TOLERANCE[dtype]).all()):
+        if not bool((error <= PROMISED[dtype]).all()):
             return Score("inexact", f"{rule}, {dtype}: by {float(error.max()):.1e}")
         largest = max(largest, float((found.output[:, None] - found.reference_output).abs().max()))
     return Score("exact" if largest else "constant")

@@ -1,17 +1,14 @@
 """The golden vectors: contributions computed by the original implementation, and where it is wrong."""
 
-import importlib.util
-import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import slow_rules
 import torch
+from golden import rebuild
+from golden.rebuild import Case
 from slow_rules import Layer
 from torch import nn
 
@@ -21,37 +18,13 @@ TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-5}
 PRESETS = {"rescale": "rescale", "revealcancel": "revealcancel", "genomics_default": "genomics-default"}
 
 
-def _cases(role: str) -> list[dict[str, Any]]:
-    """Entries of the manifest, for the tests' ids; none where the shared data are absent."""
-    here = Path(__file__).resolve().parents[2] / "shared"
-    manifest = Path(os.environ.get("DEEPLIFT_SHARED", here)) / "oracle" / "manifest.json"
-    if not manifest.is_file():
-        return []
-    return [case for case in json.loads(manifest.read_text())["cases"] if case["role"] == role]
-
-
-GOLDEN, CONVENTION, QUIRK = (
-    [case["name"] for case in _cases(role)] for role in ("golden", "convention", "quirk")
-)
+GOLDEN, CONVENTION, QUIRK = (rebuild.names(role) for role in ("golden", "convention", "quirk"))
 COMPILED_BY_DEFAULT = {"conv_maxpool_dense_rescale_freqref", "deep_2conv_2dense_3out_genomics"}
-IN_A_ROW = [
-    case["name"] for case in _cases("golden") if all(len(node["inputs"]) == 1 for node in case["nodes"])
-]
-
-
-@pytest.fixture(scope="session")
-def oracle(shared: Path) -> ModuleType:
-    """The oracle's own `rebuild` module, imported from its path."""
-    spec = importlib.util.spec_from_file_location("rebuild", shared / "oracle" / "rebuild.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+IN_A_ROW = [name for name in GOLDEN if all(len(n["inputs"]) == 1 for n in rebuild.entry(name)["nodes"])]
 
 
 def explain(
-    case: Any,
+    case: Case,
     item: dict[str, Any],
     *,
     layer: str | None = None,
@@ -66,26 +39,33 @@ def explain(
         else {"rule": "rescale", "layer_rules": item["rule"]["layers"]}
     )
     explainer = DeepLift(case.model, **rule, dtype=dtype, compile=compiled)
-    return explainer, explainer.attribute(case.x, case.ref, case.target, per_reference=True, layer=layer)
+    return explainer, explainer.attribute(
+        case.x, case.references, case.target, per_reference=True, layer=layer
+    )
 
 
 def assert_close(found: torch.Tensor, expected: np.ndarray, tolerance: float) -> None:
     np.testing.assert_allclose(found.double().numpy(), expected, rtol=0, atol=tolerance)
 
 
-def test_there_are_nineteen_golden_cases(oracle: ModuleType) -> None:
+def test_there_are_nineteen_golden_cases() -> None:
     assert len(GOLDEN) == 19
     assert len(CONVENTION) == 1
     assert len(QUIRK) == 3
+
+
+@pytest.mark.parametrize("name", GOLDEN + CONVENTION + QUIRK)
+def test_the_models_here_are_those_that_the_original_ran(name: str) -> None:
+    assert rebuild.difference_of_forward_passes(name) < 1e-5
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 @pytest.mark.parametrize(
     "compiled", [False, pytest.param(True, marks=[pytest.mark.compiles, pytest.mark.zoo])]
 )
-def test_golden_in_bfloat16(oracle: ModuleType, name: str, compiled: bool) -> None:
+def test_golden_in_bfloat16(name: str, compiled: bool) -> None:
     """By correlation over all pairs of a case: numbers of eight bits keep the contributions' proportions."""
-    case, item, stored = oracle.load(name, dtype=torch.float32), oracle.entry(name), oracle.arrays(name)
+    case, item, stored = rebuild.load(name, dtype=torch.float32), rebuild.entry(name), rebuild.arrays(name)
     _, result = explain(case, item, dtype=torch.bfloat16, compiled=compiled)
     both = [result.contributions.double().flatten(), torch.from_numpy(stored["contributions"]).flatten()]
     assert torch.corrcoef(torch.stack(both))[0, 1] >= 0.999
@@ -105,13 +85,13 @@ def _compiled(name: str) -> Any:
         *map(_compiled, GOLDEN),
     ],
 )
-def test_golden(oracle: ModuleType, name: str, dtype: torch.dtype, compiled: bool) -> None:
-    case, item, stored = oracle.load(name, dtype=dtype), oracle.entry(name), oracle.arrays(name)
+def test_golden(name: str, dtype: torch.dtype, compiled: bool) -> None:
+    case, item, stored = rebuild.load(name, dtype=dtype), rebuild.entry(name), rebuild.arrays(name)
     _, result = explain(case, item, compiled=compiled)
     tolerance = TOLERANCE[dtype]
     assert_close(result.contributions, stored["contributions"], tolerance)
     mean = DeepLift(case.model, rule="rescale", layer_rules=item["rule"]["layers"]).attribute(
-        case.x, case.ref, case.target
+        case.x, case.references, case.target
     )
     assert_close(mean.contributions, stored["contributions_mean"], tolerance)
     assert_close(result.contributions.mean(1), stored["contributions_mean"], tolerance)
@@ -129,9 +109,9 @@ def test_golden(oracle: ModuleType, name: str, dtype: torch.dtype, compiled: boo
 
 
 @pytest.mark.parametrize("name", CONVENTION)
-def test_convention(oracle: ModuleType, name: str) -> None:
+def test_convention(name: str) -> None:
     """The limit of a part that is exactly 0, in float64 (the original's float32 is noise there)."""
-    case, item, stored = oracle.load(name), oracle.entry(name), oracle.arrays(name)
+    case, item, stored = rebuild.load(name), rebuild.entry(name), rebuild.arrays(name)
     _, result = explain(case, item)
     assert_close(result.contributions, stored["contributions"], 1e-6)
     assert_close(result.multipliers, stored["multipliers"], 1e-6)
@@ -139,8 +119,8 @@ def test_convention(oracle: ModuleType, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOLDEN + CONVENTION + QUIRK)
-def test_each_activation_gets_the_rule_of_the_manifest(oracle: ModuleType, name: str) -> None:
-    case, item = oracle.load(name), oracle.entry(name)
+def test_each_activation_gets_the_rule_of_the_manifest(name: str) -> None:
+    case, item = rebuild.load(name), rebuild.entry(name)
     explainer, _ = explain(case, item)
     found = {node.module: node.rule for node in explainer.nodes}
     given = item["rule"]["layers"]
@@ -148,9 +128,9 @@ def test_each_activation_gets_the_rule_of_the_manifest(oracle: ModuleType, name:
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_the_default_path_leaves_the_last_sigmoid_or_softmax_out(oracle: ModuleType, name: str) -> None:
+def test_the_default_path_leaves_the_last_sigmoid_or_softmax_out(name: str) -> None:
     """Without naming the layer: a plain index, and for softmax no centring."""
-    case, item, stored = oracle.load(name), oracle.entry(name), oracle.arrays(name)
+    case, item, stored = rebuild.load(name), rebuild.entry(name), rebuild.arrays(name)
     last = item["nodes"][-1]
     preset = item["rule"]["preset"]
     explainer = DeepLift(
@@ -159,7 +139,7 @@ def test_the_default_path_leaves_the_last_sigmoid_or_softmax_out(oracle: ModuleT
         layer_rules=None if preset in PRESETS else item["rule"]["layers"],
         centre=False,
     )
-    result = explainer.attribute(case.x, case.ref, case.target[1], per_reference=True)
+    result = explainer.attribute(case.x, case.references, case.target[1], per_reference=True)
     assert_close(result.contributions, stored["contributions"], 1e-6)
     assert_close(result.prediction, stored["output_x"][:, case.target[1]], 1e-6)
     if last["type"] in ("Sigmoid", "Softmax"):
@@ -167,19 +147,19 @@ def test_the_default_path_leaves_the_last_sigmoid_or_softmax_out(oracle: ModuleT
 
 
 @pytest.mark.parametrize("name", [name for name in GOLDEN if "3out" in name])
-def test_centring_subtracts_the_mean_over_the_classes(oracle: ModuleType, name: str) -> None:
-    case, item = oracle.load(name), oracle.entry(name)
+def test_centring_subtracts_the_mean_over_the_classes(name: str) -> None:
+    case, item = rebuild.load(name), rebuild.entry(name)
     classes = case.model(case.x).shape[1]
     plain = DeepLift(case.model, rule=PRESETS[item["rule"]["preset"]], centre=False)
-    each = [plain.attribute(case.x, case.ref, k) for k in range(classes)]
+    each = [plain.attribute(case.x, case.references, k) for k in range(classes)]
     mean = sum(result.contributions for result in each) / classes
     centred = DeepLift(case.model, rule=PRESETS[item["rule"]["preset"]])
     for k in range(classes):
-        found = centred.attribute(case.x, case.ref, k).contributions
+        found = centred.attribute(case.x, case.references, k).contributions
         torch.testing.assert_close(found, each[k].contributions - mean, rtol=0, atol=1e-9)
 
 
-def _cuts(case: Any, item: dict[str, Any]) -> Iterator[tuple[str, DeepLift, DeepLift, nn.Module]]:
+def _cuts(case: Case, item: dict[str, Any]) -> Iterator[tuple[str, DeepLift, DeepLift, nn.Module]]:
     """Each place to cut a net in a row: the last layer's name, both halves explained, and the first half."""
     names = [node["name"] for node in item["nodes"]]
     for place in range(1, len(case.model)):
@@ -199,9 +179,9 @@ def _starts_afresh(item: dict[str, Any], layer: str) -> bool:
 
 
 @pytest.mark.parametrize("name", IN_A_ROW)
-def test_scores_of_every_layer_inside_are_those_of_the_model_cut_there(oracle: ModuleType, name: str) -> None:
-    case, item = oracle.load(name), oracle.entry(name)
-    n, r = case.ref.shape[:2]
+def test_scores_of_every_layer_inside_are_those_of_the_model_cut_there(name: str) -> None:
+    case, item = rebuild.load(name), rebuild.entry(name)
+    n, r = case.references.shape[:2]
     for layer, _, behind, first in _cuts(case, item):
         if layer == item["target"]["layer"]:
             break
@@ -209,7 +189,7 @@ def test_scores_of_every_layer_inside_are_those_of_the_model_cut_there(oracle: M
             continue
         _, inner = explain(case, item, layer=layer)
         with torch.no_grad():
-            hidden, references = first(case.x), first(case.ref.flatten(0, 1)).unflatten(0, (n, r))
+            hidden, references = first(case.x), first(case.references.flatten(0, 1)).unflatten(0, (n, r))
         cut = behind.attribute(hidden, references, case.target, per_reference=True)
         torch.testing.assert_close(inner.contributions, cut.contributions, rtol=0, atol=1e-9)
         torch.testing.assert_close(inner.multipliers, cut.multipliers, rtol=0, atol=1e-9)
@@ -218,16 +198,14 @@ def test_scores_of_every_layer_inside_are_those_of_the_model_cut_there(oracle: M
 
 
 @pytest.mark.parametrize("name", IN_A_ROW)
-def test_scores_for_neurons_inside_are_those_of_the_model_cut_behind_them(
-    oracle: ModuleType, name: str
-) -> None:
-    case, item = oracle.load(name), oracle.entry(name)
+def test_scores_for_neurons_inside_are_those_of_the_model_cut_behind_them(name: str) -> None:
+    case, item = rebuild.load(name), rebuild.entry(name)
     whole, _ = explain(case, item)
     for layer, front, _, first in _cuts(case, item):
         shape = first(case.x).shape[1:]
         for index in (tuple(0 for _ in shape), tuple(size // 2 for size in shape)):
-            inner = whole.attribute(case.x, case.ref, (layer, index), per_reference=True)
-            cut = front.attribute(case.x, case.ref, index, per_reference=True)
+            inner = whole.attribute(case.x, case.references, (layer, index), per_reference=True)
+            cut = front.attribute(case.x, case.references, index, per_reference=True)
             torch.testing.assert_close(inner.contributions, cut.contributions, rtol=0, atol=1e-9)
             torch.testing.assert_close(inner.output, cut.output, rtol=0, atol=1e-12)
 
@@ -235,26 +213,26 @@ def test_scores_for_neurons_inside_are_those_of_the_model_cut_behind_them(
 # ---- where the original is wrong
 
 
-def test_quirk_the_fallback_derivative_is_at_the_reference_input(oracle: ModuleType) -> None:
-    case, item = oracle.load("quirk_tanh_zero_delta"), oracle.entry("quirk_tanh_zero_delta")
+def test_quirk_the_fallback_derivative_is_at_the_reference_input() -> None:
+    case, item = rebuild.load("quirk_tanh_zero_delta"), rebuild.entry("quirk_tanh_zero_delta")
     _, result = explain(case, item)
     weight, bias = case.model.fc1.weight[0], case.model.fc1.bias[0]
-    slope = (1 - torch.tanh(bias + case.ref[0, 0] @ weight) ** 2).detach()
+    slope = (1 - torch.tanh(bias + case.references[0, 0] @ weight) ** 2).detach()
     assert float(slope) == pytest.approx(0.7864, abs=1e-4)
     for row in (0, 1):
-        difference = case.x[row] - case.ref[row, 0]
+        difference = case.x[row] - case.references[row, 0]
         expected = slope * weight * difference * case.model.fc2.weight[0, 0]
         torch.testing.assert_close(result.contributions[row, 0], expected.detach(), rtol=0, atol=1e-9)
         assert result.contributions[row, 0].abs().max() > 0.1
     assert result.completeness_error.abs().max() < 1e-9
 
 
-def test_quirk_a_maximum_that_moves_keeps_the_sum(oracle: ModuleType) -> None:
+def test_quirk_a_maximum_that_moves_keeps_the_sum() -> None:
     """The original sends everything to the input's argmax; right is what the slow re-implementation says."""
     name = "conv_maxpool_dense_genomics_shufref"
-    case, item, stored = oracle.load(name), oracle.entry(name), oracle.arrays(name)
+    case, item, stored = rebuild.load(name), rebuild.entry(name), rebuild.arrays(name)
     _, result = explain(case, item)
-    assert oracle.check(name)[1] > 1
+    assert rebuild.completeness_of_the_original(name) > 1
     assert result.completeness_error.abs().max() < 1e-9
     layers, source = [], "input"
     for node in item["nodes"]:
@@ -267,15 +245,16 @@ def test_quirk_a_maximum_that_moves_keeps_the_sum(oracle: ModuleType) -> None:
         }
         layers.append(Layer(node["name"], kind or "flatten", [source], settings | constants))
         source = node["name"]
-    for n, k in np.ndindex(*case.ref.shape[:2]):
-        x, r = case.x[n].numpy(), case.ref[n, k].numpy()
+    for n, k in np.ndindex(*case.references.shape[:2]):
+        x, r = case.x[n].numpy(), case.references[n, k].numpy()
         _, expected = slow_rules.scores(layers, x, r, case.target[1], item["rule"]["layers"])
         assert_close(result.contributions[n, k], expected, 1e-9)
 
 
-def test_quirk_ties_of_a_global_maximum_count_once(oracle: ModuleType) -> None:
-    case, item = oracle.load("quirk_global_maxpool_ties"), oracle.entry("quirk_global_maxpool_ties")
-    assert oracle.check("quirk_global_maxpool_ties")[1] > 1  # the original misses summation-to-delta
+def test_quirk_ties_of_a_global_maximum_count_once() -> None:
+    case, item = rebuild.load("quirk_global_maxpool_ties"), rebuild.entry("quirk_global_maxpool_ties")
+    # The original misses summation-to-delta here.
+    assert rebuild.completeness_of_the_original("quirk_global_maxpool_ties") > 1
     _, result = explain(case, item)
     assert result.completeness_error.abs().max() < 1e-9
     ones = (result.contributions != 0).flatten(2).sum(2)

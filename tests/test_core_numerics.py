@@ -11,19 +11,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from promised import PROMISED
 from torch import Tensor, nn
 from zoo.entry import Net
 
 from deeplift_core import DeepLift
-from deeplift_core.accuracy.completeness import TOLERANCE
 
 D = torch.float64
 SEEDS = st.integers(0, 2**32 - 1)
 PRECISIONS = [torch.bfloat16, torch.float32, D]
 BY_PRECISION = pytest.mark.parametrize("dtype", PRECISIONS, ids=str)
-TOLERANCES = {**TOLERANCE, torch.bfloat16: 0.1}
+TOLERANCES = {**PROMISED, torch.bfloat16: 0.1}
 UNITS = {D: 32, torch.float32: 32, torch.bfloat16: 4}
-some = settings(max_examples=25, deadline=None)
+some = settings(max_examples=min(25, settings().max_examples), deadline=None)
 
 
 def normal(seed: int, *shape: int) -> Tensor:

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from promised import PROMISED
 from small_models import score
 from torch import nn
 
@@ -37,7 +38,7 @@ def test_scores_are_those_of_the_cpu(dtype: torch.dtype, compiled: bool) -> None
     expected = DeepLift(model(), x, dtype=torch.float64).attribute(x, references, 1)
     explainer = DeepLift(model(), x, dtype=dtype, device="cuda", compile=compiled)
     found = explainer.attribute(x, references, 1)
-    tolerance = 1e-4 if dtype == torch.float32 else 1e-9
+    tolerance = PROMISED[dtype]
     scale = float(expected.contributions.abs().max())
     for name in ("contributions", "hypothetical"):
         off = (getattr(found, name).double().cpu() - getattr(expected, name)).abs().max()

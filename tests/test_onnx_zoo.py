@@ -15,13 +15,14 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from promised import PROMISED
 from torch import Tensor, nn
 from zoo import ENTRIES, Entry
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models import ModelFile, read
 from deeplift_core import DeepLift
-from deeplift_core.accuracy.completeness import TOLERANCE, relative_error
+from deeplift_core.accuracy.completeness import relative_error
 
 D = torch.float64
 EXPORTERS = {"legacy": (11, 13, 17, 20), "current": (18, 25)}
@@ -151,7 +152,7 @@ def test_through_onnx(name: str, kind: str, opset: int, batch: str, tmp_path: Pa
     for dtype in (torch.float32, D):
         result = scores(model.module, entry, rows, rule, dtype)
         error = relative_error(result.completeness_error, result.output, result.reference_output)
-        assert error.max() <= TOLERANCE[dtype]
+        assert error.max() <= PROMISED[dtype]
     first = scores(_InOrder(entry.make()), entry, rows, "rescale", D)
     same = _agree(model.module, _InOrder(entry.make()), inputs) < 1e-12
     found = scores(model.module, entry, rows, "rescale", D)

@@ -16,13 +16,14 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from promised import PROMISED
 from published import ARCHITECTURES, Architecture, Head
 from torch import Tensor, nn
 
 from deeplift_cli.main import run as deeplift
 from deeplift_cli.models import read
 from deeplift_core import DeepLift
-from deeplift_core.accuracy.completeness import TOLERANCE, relative_error
+from deeplift_core.accuracy.completeness import relative_error
 
 D = torch.float64
 RULES = ["rescale", "genomics-default"]
@@ -78,7 +79,7 @@ def by_each_rule(explained: DeepLift, head: Head, x: Any, references: Any) -> It
 def assert_exact(result: Any, dtype: torch.dtype) -> None:
     assert all(values.isfinite().all() for values in each(result.contributions))
     error = relative_error(result.completeness_error, result.output, result.reference_output)
-    assert error.max() <= TOLERANCE[dtype], error
+    assert error.max() <= PROMISED[dtype], error
     total = sum(values.flatten(2).sum(2, dtype=D) for values in each(result.contributions))
     delta = result.output[:, None].to(D) - result.reference_output.to(D)
     scale = delta.abs().max()
@@ -226,7 +227,7 @@ def test_deeplift_score_writes_the_same_scores(name: str, target: str, tmp_path:
         scores = torch.from_numpy(file["projected_shap/seq"][:])
         given = torch.from_numpy(saved["references"][:]).movedim(2, 1 + channels)
         errors = relative_error(*(torch.from_numpy(file[f"qc/{key}"][:]) for key in QC))
-    assert errors.max() <= TOLERANCE[D]
+    assert errors.max() <= PROMISED[D]
     expected = explainer(model, x, head.output, D).attribute(x[0], given, head.target)
     observed = (expected.hypothetical * x[0]).movedim(channels, 1)
     torch.testing.assert_close(scores.double(), observed, rtol=1e-4, atol=1e-5 * float(observed.abs().max()))

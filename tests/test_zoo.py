@@ -1,14 +1,16 @@
 """Every model of the zoo scores exactly: as a whole, operation by operation, in every spelling."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 import torch
+from promised import PROMISED
 from torch import Tensor, nn
 from zoo import ENTRIES, Entry
 
 from deeplift_core import DeepLift
-from deeplift_core.accuracy.completeness import TOLERANCE, relative_error
+from deeplift_core.accuracy.completeness import relative_error
 from deeplift_core.engine.forward import ForwardPass
 from deeplift_core.graph.graph import Graph
 from deeplift_core.rules.multipliers import Multipliers
@@ -19,7 +21,16 @@ D = torch.float64
 RULES = ["rescale", "genomics-default"]
 ROWS, K, COUNT = 3, 2, 2  # three rows in batches of two: the last one needs padding
 
-ALL = pytest.mark.parametrize("name", ENTRIES)
+QUICK = frozenset(list(ENTRIES)[::8])  # models of every family for the quick set
+
+
+def by_name(names: Iterable[str]) -> pytest.MarkDecorator:
+    """Run a test for each of these models."""
+    marked = (pytest.param(name, marks=pytest.mark.quick if name in QUICK else ()) for name in names)
+    return pytest.mark.parametrize("name", list(marked))
+
+
+ALL = by_name(ENTRIES)
 BY_RULE = pytest.mark.parametrize("rule", RULES)
 
 
@@ -70,7 +81,7 @@ def test_summation_to_delta(name: str, rule: str) -> None:
         result = scored(entry, x, references, rule=rule, dtype=dtype)
         assert all(values.isfinite().all() for values in contributions(result))
         error = relative_error(result.completeness_error, result.output, result.reference_output)
-        assert error.max() <= TOLERANCE[dtype], error
+        assert error.max() <= PROMISED[dtype], error
         total = sum(values.flatten(2).sum(2, dtype=D) for values in contributions(result))
         delta = result.output[:, None].to(D) - result.reference_output.to(D)
         torch.testing.assert_close(total - delta, result.completeness_error.to(D), rtol=0, atol=1e-4)
@@ -189,7 +200,7 @@ def test_inputs_that_cannot_matter_get_exactly_nothing(name: str, cut: bool) -> 
     torch.testing.assert_close(got[:, 3:-2], contributions(alone)[0], rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", [name for name, entry in ENTRIES.items() if entry.spelling_of != name])
+@by_name(name for name, entry in ENTRIES.items() if entry.spelling_of != name)
 @BY_RULE
 def test_spellings_of_one_function_score_alike(name: str, rule: str) -> None:
     entry, first = ENTRIES[name], ENTRIES[ENTRIES[name].spelling_of]
@@ -255,7 +266,7 @@ def test_near_zero_differences(name: str, rule: str) -> None:
                 assert values.isfinite().all()
             if dtype == D:
                 error = relative_error(result.completeness_error, result.output, result.reference_output)
-                assert error.max() <= TOLERANCE[D]
+                assert error.max() <= PROMISED[D]
 
 
 @ALL
@@ -269,4 +280,4 @@ def test_sequences_without_a_base(name: str) -> None:
         for values in (*contributions(result), *_tensors(result.hypothetical)):
             assert values.isfinite().all()
         error = relative_error(result.completeness_error, result.output, result.reference_output)
-        assert error.max() <= TOLERANCE[D]
+        assert error.max() <= PROMISED[D]
