@@ -7,6 +7,8 @@ from deeplift_core.errors import OptionError
 
 ACTIVATION_RULES = ("rescale", "revealcancel", "revealcancel-positive-first")
 MAXIMUM_RULES = ("switch", "aumann-shapley")
+# Rules that a layer rule may choose; packages with rules of their own may add some.
+LAYER_RULES = (*ACTIVATION_RULES, *MAXIMUM_RULES)
 PRESETS = preset_names()
 RULES: tuple[str, ...] = (*PRESETS, "gradient", "integrated-gradients")
 DEFAULT_STEPS = 50
@@ -40,3 +42,23 @@ def parse_rule(rule: str) -> tuple[str, int]:
         known = (*preset_names(), "gradient", "integrated-gradients")
         raise OptionError(f"unknown rule {rule!r}; choose from {', '.join(known)}")
     return preset(rule).name, 0
+
+
+def check_layer_rule(rule: str) -> str:
+    """Return ``rule`` where it is one that a layer can have.
+
+    Raises
+    ------
+    OptionError
+        If the rule is known neither here nor to a package that adds rules.
+    """
+    if rule in LAYER_RULES:
+        return rule
+    # Rules of other packages are registered with torch's operations: torch is imported only for such a name.
+    from deeplift_core.rules.registry import all_variants, load_rules_of_other_packages
+
+    load_rules_of_other_packages()
+    known = tuple(dict.fromkeys((*LAYER_RULES, *all_variants())))
+    if rule not in known:
+        raise OptionError(f"unknown rule {rule!r} for a layer; choose from {', '.join(known)}")
+    return rule

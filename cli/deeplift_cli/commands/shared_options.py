@@ -8,8 +8,8 @@ import click
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.layout import LAYOUTS, Layout
-from deeplift_core import ACTIVATION_RULES, OptionError
-from deeplift_core.assignment.names import check_activation_rule
+from deeplift_core import OptionError
+from deeplift_core.assignment.names import LAYER_RULES, check_layer_rule
 
 FILE = click.Path(path_type=Path)
 _LARGEST_BATCH = 2**24
@@ -41,7 +41,7 @@ def _layer_rule(text: str) -> tuple[str, str]:
     pattern, found, rule = text.rpartition("=")
     if not found or not pattern:
         raise OptionError(f"{text!r} is not PATTERN=RULE")
-    return pattern, check_activation_rule(rule)
+    return pattern, check_layer_rule(rule)
 
 
 def _batch_size(text: str) -> int | None:
@@ -86,7 +86,7 @@ LAYER_RULE = click.option(
     multiple=True,
     callback=parsed(_layer_rule),
     metavar="PATTERN=RULE",
-    help=f"Another rule for modules whose name fits; RULE is {', '.join(ACTIVATION_RULES)}.",
+    help=f"Another rule for modules whose name fits; RULE is {', '.join(LAYER_RULES)}.",
 )
 LAYOUT = click.option(
     "--layout",
