@@ -9,30 +9,24 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from deeplift_core.assignment.names import parse_rule
 from deeplift_core.assignment.plan import Plan
 from deeplift_core.assignment.report import described
-from deeplift_core.capture.few_rows import with_constants_of
-from deeplift_core.capture.precision import in_precision
-from deeplift_core.capture.randomness import check_repeatable
-from deeplift_core.capture.recorder import borrowed, record_model
+from deeplift_core.capture import Recording, record
 from deeplift_core.engine import targets
 from deeplift_core.engine.backward import values_to_keep
-from deeplift_core.engine.batches import batches, joined, rows_from
+from deeplift_core.engine.batches import batches, joined
 from deeplift_core.engine.scorer import BatchScorer
 from deeplift_core.engine.steps import GradientSteps, Steps, Task
 from deeplift_core.engine.targets import Target
-from deeplift_core.errors import CaptureError, OptionError, TargetError
-from deeplift_core.graph.graph import Graph
+from deeplift_core.errors import OptionError, TargetError
+from deeplift_core.graph import Graph, layer_node
+from deeplift_core.passes.sequence_convolution import in_sequence_form
 from deeplift_core.results import BY_LAYER, Attribution, NodeInfo
 from deeplift_core.rules.base import NoRuleError
 
 Tensors = Tensor | tuple[Tensor, ...]
-
-# Rows of the recording in float64, for pairs that come one or a few at a time.
-_TWIN_ROWS = 4
 
 
 class DeepLift:
@@ -106,9 +100,9 @@ class DeepLift:
         self._channel_axis = channel_axis
         tensors = chain(model.parameters(), model.buffers())
         own = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
-        self._own_dtype = None if own is None else own.dtype
-        self._dtype = dtype or self._own_dtype
+        self._dtype = dtype or (None if own is None else own.dtype)
         self.device = torch.device(device or ("cpu" if own is None else own.device))
+        self._recording: Recording | None = None
         self._plan: Plan | None = None
         self._tasks: dict[Any, Task] = {}
         self._scorer: BatchScorer | None = None
@@ -159,27 +153,19 @@ class DeepLift:
             self._dtype = first if first.is_floating_point else torch.get_default_dtype()
         return tuple(tensor.to(device=self.device, dtype=self.dtype) for tensor in tensors)
 
-    def _run_model(self, example: tuple[Tensor, ...]) -> tuple[Graph, int]:
-        """The model's recording in the example's precision, and the node of its chosen output."""
-        with borrowed(self._model, example[0].dtype, self.device):
-            graph, outputs, structure = record_model(self._model, example)
-            place = targets.choose_output(structure, self._output)
-            check_repeatable(self._model, example, tree_leaves(structure).index(place), graph.draws)
-        return graph, outputs[place]
-
     def _record(self, example: tuple[Tensor, ...]) -> BatchScorer:
         if not all(tensor.dim() and len(tensor) for tensor in example):
             shapes = " and ".join(str(tuple(tensor.shape)) for tensor in example)
             raise OptionError(f"a model is recorded on one row at least; got shape {shapes}")
-        graph, self._prediction = in_precision(self._run_model, example, self._own_dtype)
-        return self._take(graph)
+        self._recording = record(self._model, example, partial(targets.choose_output, output=self._output))
+        self._prediction = self._recording.output
+        return self._take(self._recording.graph)
 
     def _take(self, graph: Graph) -> BatchScorer:
         """Explain this recording, of whose nodes all are the model's own."""
-        explained = self._prediction
+        graph, self._explained = in_sequence_form(graph), self._prediction
         if self._logits:
-            explained = targets.logit(graph, explained, centre=self._centre)
-        self._explained = explained
+            graph, self._explained = targets.logit(graph, self._prediction, centre=self._centre)
         return self._make_plan(graph)
 
     def _make_plan(self, graph: Graph) -> BatchScorer:
@@ -195,7 +181,7 @@ class DeepLift:
     def _exactly(self, task: Task, rows: tuple[Tensor, ...], references: tuple[Tensor, ...]) -> Attribution:
         """Scores of a few pairs in float64: see :mod:`deeplift_core.accuracy.rescoring`."""
         if self._float64 is None:
-            self._float64 = self._twin(rows)
+            self._float64 = self._twin()
         target, layer = task.asked
         scores = self._float64.attribute(rows, references, target, per_reference=True, layer=layer)
         if layer is not None:
@@ -203,27 +189,14 @@ class DeepLift:
             scores = replace(scores, **kinds)
         return scores
 
-    def _twin(self, example: tuple[Tensor, ...]) -> "DeepLift":
+    def _twin(self) -> "DeepLift":
         """The same in float64, and with a few rows where the model takes so few."""
+        assert self._recording is not None
         other = copy(self)
         other._dtype, other._compile, other._tasks = torch.float64, False, {}
         other._functions_in = self.dtype
-        recorded = self._recorded().graph
-        graph = None
-        if recorded.batch_size > _TWIN_ROWS:
-            graph = self._recorded_with(tuple(rows_from(tensor, 0, _TWIN_ROWS) for tensor in example))
-        if graph is None:
-            graph = replace(recorded, nodes=recorded.nodes[: recorded.of_model])
-        other._take(graph.converted(torch.float64))
+        other._take((self._recording.few_rows or self._recording.graph).converted(torch.float64))
         return other
-
-    def _recorded_with(self, example: tuple[Tensor, ...]) -> Graph | None:
-        """This recording with fewer rows; None where the model does not do that."""
-        try:
-            graph, prediction = in_precision(self._run_model, example, self._own_dtype)
-        except CaptureError:  # exported for one size of batch, for instance
-            return None
-        return with_constants_of(self._recorded().graph, graph) if prediction == self._prediction else None
 
     def _make_steps(self) -> Callable[[Sequence[Task], int | None], Steps]:
         if self._steps:
@@ -465,15 +438,14 @@ class DeepLift:
         target = targets.checked(target)
         if (target, layer) not in self._tasks:
             plan = self._recorded()
-            graph = plan.graph
-            select = partial(targets.select, graph, written_for=self._functions_in)
             if isinstance(target, tuple) and target and isinstance(target[0], str):
                 name, index = target
-                node = prediction = select(targets.of_module(graph, name), index)
+                node = prediction = self._select(layer_node(plan.graph, name), index)
             else:
-                node = select(self._explained, target)
+                node = self._select(self._explained, target)
                 same = self._explained == self._prediction
-                prediction = node if same else select(self._prediction, target)
+                prediction = node if same else self._select(self._prediction, target)
+            graph = plan.graph
             layers = tuple(graph.inputs)
             if layer is not None:
                 plan, at = self._plan_of_layer(node, layer)
@@ -482,11 +454,19 @@ class DeepLift:
             self._tasks[target, layer] = Task((target, layer), plan, node, prediction, layers, keep)
         return self._tasks[target, layer]
 
+    def _select(self, output: int, target: Any) -> int:
+        """Node of an element, or a function, of an output; the plan goes on with the extended graph."""
+        plan = self._recorded()
+        graph, node = targets.select(plan.graph, output, target, written_for=self._functions_in)
+        if graph is not plan.graph:
+            plan.extend(graph)
+        return node
+
     def _plan_of_layer(self, target: int, layer: str) -> tuple[Plan, int]:
         """Plan and node for the scores of a module's output."""
         if self._steps:
             raise OptionError(f"layer= does not go with rule {self._rule!r}")
-        at = targets.of_module(self._recorded().graph, layer)
+        at = layer_node(self._recorded().graph, layer)
         try:
             plan = self._recorded().scoring(at)
         except NoRuleError as problem:

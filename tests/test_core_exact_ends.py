@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from deeplift_core import DeepLift
-from deeplift_core.graph.graph import Graph
+from deeplift_core.graph import Graph
 from deeplift_core.passes.exact_ends import with_exact_ends
 from deeplift_core.results import Attribution
 

@@ -10,9 +10,9 @@ from zoo import ENTRIES, Entry
 from deeplift_core import DeepLift
 from deeplift_core.accuracy.completeness import TOLERANCE, relative_error
 from deeplift_core.assignment.plan import Plan
-from deeplift_core.capture.recorder import borrowed, record_model
+from deeplift_core.capture import borrowed, record_model
 from deeplift_core.engine.backward import values_to_keep
-from deeplift_core.graph.graph import Graph
+from deeplift_core.graph import Graph
 from deeplift_core.rules.base import Multipliers, Rule, Walk
 
 D = torch.float64

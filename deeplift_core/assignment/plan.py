@@ -10,7 +10,7 @@ import torch
 from deeplift_core.advice import advice_on
 from deeplift_core.assignment.names import PRESETS, ActivationRule, check_activation_rule
 from deeplift_core.errors import OptionError, UnsupportedOpsError
-from deeplift_core.graph.graph import Graph, Node
+from deeplift_core.graph import Graph, Node
 from deeplift_core.rules.activation import Activation
 from deeplift_core.rules.base import Multipliers, NoRuleError, Rule, Sent, Walk
 from deeplift_core.rules.complex_numbers import ComplexPiece
@@ -115,7 +115,7 @@ class Plan:
     Parameters
     ----------
     graph : Graph
-        May grow; rules that were made stay.
+        May be extended; rules that were made stay.
     preset : str
         One of `PRESETS`.
     layer_rules : mapping of str to str
@@ -135,6 +135,7 @@ class Plan:
         self.layer_rules = {k: check_activation_rule(v) for k, v in (layer_rules or {}).items()}
         self.elementwise = Elementwise(graph)
         self._rules: dict[int, Rule] = {}
+        self._of_layers: list[Plan] = []
 
     def scoring(self, layer: int) -> "Plan":
         """The same plan for scores of a layer inside: no activation reaches back past it.
@@ -152,7 +153,14 @@ class Plan:
             if not isinstance(rule, (Affine, Activation)) and not rule.passed
         }
         plan._rules[layer] = self.rule(layer)
+        self._of_layers.append(plan)
         return plan
+
+    def extend(self, graph: Graph) -> None:
+        """Go on with a graph that has further nodes behind those of this plan's."""
+        for plan in (self, *self._of_layers):
+            plan.graph = graph
+            plan.elementwise = Elementwise(graph, plan.elementwise.root)
 
     def rule(self, index: int) -> Rule:
         """The rule of one node.
@@ -196,7 +204,7 @@ class Plan:
         for call in (rule.call for rule in self._rules.values()):
             if call is not None:
                 nodes[call.index] = call
-        return replace(self.graph, nodes=nodes)
+        return replace(self.graph, nodes=tuple(nodes))
 
     def _make_elementwise(self, node: Node) -> Rule:
         parent = self.elementwise.parent(node.index)

@@ -1,7 +1,7 @@
 """Every operation of a model with the rule it got, as `DeepLift.nodes` shows them."""
 
 from deeplift_core.assignment.plan import Plan
-from deeplift_core.graph.graph import Graph
+from deeplift_core.graph import Graph
 from deeplift_core.results import NodeInfo
 from deeplift_core.rules.base import NoRuleError
 

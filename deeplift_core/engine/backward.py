@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.assignment.plan import Plan
-from deeplift_core.graph.graph import Graph
+from deeplift_core.graph import Graph
 from deeplift_core.rules.activation import Activation
 from deeplift_core.rules.base import Multipliers, Rule, Walk
 from deeplift_core.rules.linear import LinearRule

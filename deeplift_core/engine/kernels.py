@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
-from deeplift_core.graph.graph import op_name
+from deeplift_core.graph import op_name
 
 aten = torch.ops.aten
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.engine.steps import Steps
-from deeplift_core.graph.graph import tensors_in
+from deeplift_core.graph import tensors_in
 
 # Of all values together.
 _MOST_BYTES = 2 << 30

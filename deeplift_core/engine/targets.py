@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from deeplift_core.capture.recorder import record_function
+from deeplift_core.capture import record_function
 from deeplift_core.errors import CaptureError, TargetError
-from deeplift_core.graph.graph import Graph, Node, call
+from deeplift_core.graph import Graph, Node, call
 
 Index = int | tuple[int, ...]
 Target = Index | tuple[str, Index] | Callable[[Tensor], Tensor]
@@ -33,7 +33,7 @@ def choose_output(structure: Any, output: int | str) -> int:
     Parameters
     ----------
     structure
-        As :func:`deeplift_core.capture.recorder.record_model` returns it.
+        As :func:`deeplift_core.capture.record_model` returns it.
     output : int or str
         Place among the outputs, or the name where the model returns a mapping.
 
@@ -61,13 +61,15 @@ def choose_output(structure: Any, output: int | str) -> int:
     return place
 
 
-def logit(graph: Graph, output: int, *, centre: bool) -> int:
-    """Node of the logit where ``output`` ends in a sigmoid or softmax, else ``output`` itself.
+def logit(graph: Graph, output: int, *, centre: bool) -> tuple[Graph, int]:
+    """The graph with the logit and its node, where ``output`` ends in a sigmoid or softmax.
+
+    Elsewhere, the graph and ``output`` as they are.
 
     Parameters
     ----------
     graph : Graph
-        Further nodes are added to it.
+        The recording.
     output : int
         Node of the model's output.
     centre : bool
@@ -79,7 +81,7 @@ def logit(graph: Graph, output: int, *, centre: bool) -> int:
         moves.append(node)
         node = graph.nodes[node.refs[0]]
     if node.op_name not in ("sigmoid", "_softmax"):
-        return output
+        return graph, output
     axis = int(node.args[1]) if node.op_name == "_softmax" and centre else None
 
     def explained(logits: Tensor) -> Tensor:
@@ -89,11 +91,9 @@ def logit(graph: Graph, output: int, *, centre: bool) -> int:
         return value
 
     source = node.refs[0]
-    return (
-        source
-        if axis is None and not moves
-        else record_function(graph, source, _example(graph, source), explained)
-    )
+    if axis is None and not moves:
+        return graph, source
+    return record_function(graph, source, _example(graph, source), explained)
 
 
 def checked(target: Target) -> Target:
@@ -129,13 +129,13 @@ def select(
     output: int,
     target: Index | Callable[[Tensor], Tensor],
     written_for: torch.dtype | None = None,
-) -> int:
-    """Node [K] of one scalar for each row of ``output`` [K, ...].
+) -> tuple[Graph, int]:
+    """The graph with one scalar for each row of ``output`` [K, ...], and its node [K].
 
     Parameters
     ----------
     graph : Graph
-        Further nodes are added to it.
+        The recording.
     output : int
     target : index or callable
     written_for : torch.dtype, optional
@@ -154,35 +154,22 @@ def select(
             f"the output has shape {shape}, not one row for each of the {graph.batch_size} inputs"
         )
     if callable(target):
-        start = len(graph.nodes)
         try:
-            node = record_function(graph, output, example.to(written_for), target)
+            extended, node = record_function(graph, output, example.to(written_for), target)
         except CaptureError as problem:
             raise TargetError(str(problem)) from problem
         if written_for is not None:
-            graph.convert(start, example.dtype)
-        if graph.nodes[node].shape != (graph.batch_size,):
-            shape = tuple(graph.nodes[node].shape)
+            extended = extended.converted(example.dtype, len(graph.nodes))
+        if extended.nodes[node].shape != (graph.batch_size,):
+            shape = tuple(extended.nodes[node].shape)
             raise TargetError(
                 f"the target function returned shape {shape} for {graph.batch_size} rows, not one value a row"
             )
-        return node
+        return extended, node
     place = _full_index(target, tuple(example.shape[1:]))
-    return record_function(graph, output, example, lambda value: _element(value, place)) if place else output
-
-
-def of_module(graph: Graph, name: str) -> int:
-    """Node of a module's output.
-
-    Raises
-    ------
-    TargetError
-        If no module of this name returned a tensor that depends on the input.
-    """
-    if name not in graph.module_outputs:
-        known = ", ".join(sorted(filter(None, graph.module_outputs))) or "none"
-        raise TargetError(f"no module {name!r} with an output that depends on the input; there are: {known}")
-    return graph.module_outputs[name]
+    if not place:
+        return graph, output
+    return record_function(graph, output, example, lambda value: _element(value, place))
 
 
 def _full_index(target: Index, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,0 +1,29 @@
+"""The recorded graph: calls of ATen operations as immutable data."""
+
+from deeplift_core.graph.graph import Graph
+from deeplift_core.graph.layers import layer_node
+from deeplift_core.graph.node import (
+    Node,
+    Ref,
+    call,
+    converted,
+    converted_node,
+    refs_in,
+    substitute,
+    tensors_in,
+)
+from deeplift_core.graph.operations import op_name
+
+__all__ = [
+    "Graph",
+    "Node",
+    "Ref",
+    "call",
+    "converted",
+    "converted_node",
+    "layer_node",
+    "op_name",
+    "refs_in",
+    "substitute",
+    "tensors_in",
+]

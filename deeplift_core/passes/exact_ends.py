@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from deeplift_core.engine.kernels import TOTALS
-from deeplift_core.graph.graph import Graph, Node, converted, converted_node
+from deeplift_core.graph import Graph, Node, converted, converted_node
+from deeplift_core.graph.operations import RESULT
 
 # Numbers for each row that may come out of such an operation, and weights that it may have.
 _FEW, _FEW_WEIGHTS = 1 << 12, 1 << 20
@@ -41,7 +42,7 @@ def with_exact_ends(graph: Graph, wanted: Sequence[int], keep: Collection[int]) 
             exact.add(index)
         else:
             read_in_float32.update(node.refs)
-    nodes = [_in_float64(node) if node.index in exact else node for node in graph.nodes]
+    nodes = tuple(_in_float64(node) if node.index in exact else node for node in graph.nodes)
     return replace(graph, nodes=nodes)
 
 
@@ -53,6 +54,8 @@ def _is_small(node: Node) -> bool:
 
 def _in_float64(node: Node) -> Node:
     assert node.op is not None
+    if node.op is RESULT:
+        return replace(node, dtype=torch.float64)
     if node.op in TOTALS:
         return replace(node, kwargs={**node.kwargs, "dtype": torch.float64})
     return replace(converted_node(node, torch.float64), op=_of_doubles(node.op))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deeplift_core.graph.graph import Node
+from deeplift_core.graph import Node
 
 aten = torch.ops.aten
 

@@ -13,12 +13,14 @@ of both.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from deeplift_core.engine.kernels import input_gradient
+from deeplift_core.graph import Graph, Node
 from deeplift_core.passes.few_channels import MOST_CHANNELS, BlockAdjoint
 from deeplift_core.passes.tap_products import tap_products, tap_products_adjoint
 
@@ -29,6 +31,22 @@ _Settings = tuple[Any, ...]
 def prepared(weight: Tensor) -> Tensor:
     """Weights [O, I, k] as :func:`convolution` takes them: [O, I, 1, k]."""
     return _as_image(weight)
+
+
+def in_sequence_form(graph: Graph) -> Graph:
+    """The same graph with :func:`convolution` in place of ATen's, wherever weights [O, I, k] are constant."""
+    images: dict[int, Tensor] = {}
+
+    def rewritten(node: Node) -> Node:
+        if node.op is not aten.convolution.default:
+            return node
+        x, weight, *others = node.args
+        if not isinstance(weight, Tensor) or weight.dim() != 3:
+            return node
+        image = images.setdefault(id(weight), prepared(weight))
+        return replace(node, op=convolution, args=(x, image, *others))
+
+    return replace(graph, nodes=tuple(map(rewritten, graph.nodes)))
 
 
 def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor:

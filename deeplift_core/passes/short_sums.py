@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 
-from deeplift_core.graph.graph import Node
+from deeplift_core.graph import Node
 from deeplift_core.passes.sequence_convolution import by_taps, convolution, is_plain, padding_and_dilation
 from deeplift_core.passes.tap_products import tap_products
 

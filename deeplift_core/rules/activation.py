@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.assignment.names import ActivationRule
-from deeplift_core.graph.graph import Graph, Node
+from deeplift_core.graph import Graph, Node
 from deeplift_core.rules.base import (
     Multipliers,
     Parts,

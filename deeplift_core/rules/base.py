@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from deeplift_core.graph.graph import Graph, Node, Ref, substitute
+from deeplift_core.graph import Graph, Node, Ref, substitute
 
 Found = TypeVar("Found")
 

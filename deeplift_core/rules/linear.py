@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.engine.kernels import input_gradient
-from deeplift_core.graph.graph import Graph, Node, Ref
+from deeplift_core.graph import Graph, Node, Ref
 from deeplift_core.passes import sequence_convolution
 from deeplift_core.passes.large_dense import product, weights_first
 from deeplift_core.passes.short_sums import with_short_sums

@@ -1,0 +1,110 @@
+"""Where a recording and its model part, for messages."""
+
+from typing import Any
+
+from torch import Tensor
+
+from deeplift_core.capture.agreement import relative_error
+from deeplift_core.capture.other_rows import Rows
+from deeplift_core.graph import Graph, Node, call
+
+# Far above rounding and far below what another row's value differs by.
+_DIFFERENT = 1e-3
+
+
+def first_lost(graph: Graph, output: int, again: Graph) -> Node | None:
+    """The first call that the model makes otherwise for other rows: a constant of it, or the operation.
+
+    Parameters
+    ----------
+    graph, again : Graph
+        Recordings of one model on different rows.
+    output : int
+        The node whose value is wrong.
+
+    Returns
+    -------
+    Node or None
+        Of ``graph``; None where the two recordings are the same.
+    """
+    for index in graph.ancestors(output):
+        node = graph.nodes[index]
+        other = again.nodes[index] if index < len(again.nodes) else None
+        if other is None or not _same_call(node, other):
+            return node
+    return None
+
+
+def _same_call(node: Node, other: Node) -> bool:
+    return node.op == other.op and _same((node.args, node.kwargs), (other.args, other.kwargs))
+
+
+def _same(value: Any, other: Any) -> bool:
+    if isinstance(value, Tensor) and isinstance(other, Tensor):
+        return relative_error(value, other) == 0
+    if isinstance(value, (tuple, list)) and isinstance(other, (tuple, list)):
+        return len(value) == len(other) and all(map(_same, value, other))
+    if isinstance(value, dict) and isinstance(other, dict):
+        return value.keys() == other.keys() and all(_same(value[key], other[key]) for key in value)
+    return type(value) is type(other) and (value == other or value != value)
+
+
+def first_mixing(graph: Graph, output: int, rows: Rows) -> Node:
+    """The first call that gives a row another value among other rows.
+
+    Parameters
+    ----------
+    graph : Graph
+        The recording.
+    output : int
+        A node whose rows depend on each other.
+    rows : Rows
+        Two batches with common rows.
+    """
+    order = graph.ancestors(output)
+    last_use = {ref: index for index in order for ref in graph.nodes[index].refs}
+    first, second = (dict(zip(graph.inputs, batch, strict=True)) for batch in (rows.first, rows.second))
+    for index in order:
+        node = graph.nodes[index]
+        if node.op is not None:
+            for values in (first, second):
+                values[index] = call(node, values.__getitem__)
+            if _rows_differ(first[index], second[index], rows, graph.batch_size):
+                return node
+        for ref in node.refs:
+            if last_use[ref] == index:
+                del first[ref], second[ref]
+    return graph.nodes[output]
+
+
+def _rows_differ(first: Any, second: Any, rows: Rows, count: int) -> bool:
+    if not isinstance(first, Tensor) or not first.dim() or len(first) % count or not first.numel():
+        return False
+    one, other = (value.reshape(count, -1) for value in (first, second))
+    return relative_error(one[rows.in_first], other[rows.in_second]) > _DIFFERENT
+
+
+def lost(node: Node | None, output: Node, error: float) -> str:
+    """The message for a recording that is not the model."""
+    if node is None:
+        return (
+            f"for other rows than the example's, the recording of the model up to {output.describe()} gives "
+            f"other values than the model does (off by {error:.1e} of the largest): the model may keep "
+            "something from one call to the next, or read values of the input in a way that torch does not "
+            "see; write it with tensor operations on the calling thread"
+        )
+    return (
+        f"a value that depends on the input left torch's sight before {node.describe()}: work in another "
+        "thread, a copy through Python (copy, pickle, torch.save, nn.Parameter), numpy, dlpack, storage, "
+        "random numbers of Python or numpy, or something kept from an earlier call. Other sequences would be "
+        "scored with that value of the example; write it with tensor operations on the calling thread"
+    )
+
+
+def mixed(node: Node) -> str:
+    """The message for rows that depend on each other."""
+    return (
+        f"rows of one batch mix in {node.describe()}: there a row has another value among other rows, so "
+        "that no row has contributions of its own. Compute every row from itself alone: no statistics, "
+        "order, attention, shift or index along the batch (axis 0)"
+    )

@@ -1,0 +1,128 @@
+"""The proof of a recording: on other rows than the example's it gives what the model gives, row by row.
+
+A recording is made on one batch. What the recorder did not see (work in another thread, a copy through
+Python, random numbers) is a constant of that batch, and other sequences would be scored with that constant.
+Rows that depend on each other have no contributions of their own. Both show when the model runs on a batch of
+other rows, and the recording on a second batch that has some of these rows at other places among new ones:
+the common rows must have the same outputs. That is one forward pass of each. Only where outputs differ do
+further runs find out why and where.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from deeplift_core.capture.agreement import agree, relative_error
+from deeplift_core.capture.blame import first_lost, first_mixing, lost, mixed
+from deeplift_core.capture.other_rows import other_rows
+from deeplift_core.errors import CaptureError
+from deeplift_core.graph import Graph
+
+# Values of the outputs' nodes, in their order, given a batch of rows for each input.
+Run = Callable[[Sequence[Tensor]], Sequence[Tensor]]
+
+
+class Verified(NamedTuple):
+    """Rows that model and recording were compared on, and the model's explained output for them."""
+
+    rows: tuple[Tensor, ...]
+    output: Tensor
+
+
+def verify(
+    run: Run,
+    graph: Graph,
+    outputs: Sequence[int],
+    example: Sequence[Tensor],
+    record_again: Callable[[Sequence[Tensor]], Graph] | None = None,
+) -> Verified:
+    """Compare a recording with the model on other rows than the example's.
+
+    Parameters
+    ----------
+    run : callable
+        Runs the model on one batch of rows [K, ...] for each input and returns the values of ``outputs``.
+    graph : Graph
+        The recording.
+    outputs : sequence of int
+        Nodes of the model's outputs. The first is the one that is explained, whose rows must not depend on
+        each other. Of the others, those with one row for each row of the input must be right, too.
+    example : sequence of Tensor [K, ...]
+        What the model was recorded on.
+    record_again : callable, optional
+        Records the model on other rows, so that an error can name the operation.
+
+    Returns
+    -------
+    Verified
+        The first batch of rows and the model's explained output.
+
+    Raises
+    ------
+    CaptureError
+        If the recording computes something else than the model, or if rows of a batch depend on each other;
+        with module, operation and source line.
+    """
+    rows = other_rows(example)
+    expected = run(rows.first)
+    explained = outputs[0]
+    by_row = [place for place, node in enumerate(outputs) if has_rows(graph, node)]
+    if 0 in by_row:
+        found = graph.run(rows.second, outputs, ())
+        doubtful = [
+            place
+            for place in by_row
+            if not agree(
+                graph,
+                outputs[place],
+                rows.second,
+                expected[place][rows.in_first],
+                found[outputs[place]][rows.in_second],
+            )
+        ]
+    else:
+        doubtful = [0]  # an output without rows, which no target takes: only compared with the model
+    if doubtful:
+        found = graph.run(rows.first, outputs, ())
+        for place in doubtful:
+            node = outputs[place]
+            if not agree(graph, node, rows.first, expected[place], found[node]):
+                other = None if record_again is None else first_lost(graph, node, record_again(rows.first))
+                error = relative_error(expected[place], found[node])
+                raise CaptureError(lost(other, graph.nodes[node], error))
+        if 0 in by_row and 0 in doubtful:
+            raise CaptureError(mixed(first_mixing(graph, explained, rows)))
+    return Verified(rows.first, expected[0])
+
+
+def has_rows(graph: Graph, node: int) -> bool:
+    """Whether a node's value has one row for each row of the input."""
+    return graph.nodes[node].shape[:1] == (graph.batch_size,)
+
+
+def assert_same_function(
+    graph: Graph, other: Graph, outputs: Sequence[int], example: Sequence[Tensor]
+) -> None:
+    """Compare a graph with a rewritten one, for the tests of whatever rewrites graphs.
+
+    Parameters
+    ----------
+    graph, other : Graph
+        Before and after.
+    outputs : sequence of int
+        Nodes that both have.
+    example : sequence of Tensor [K, ...]
+        One batch for each input, as :func:`verify` takes it.
+
+    Raises
+    ------
+    AssertionError
+        Naming the first of the nodes whose values are not the same up to rounding.
+    """
+    batch = other_rows(example).first
+    values, found = (one.run(batch, outputs, ()) for one in (graph, other))
+    for node in outputs:
+        if not agree(graph, node, batch, values[node], found[node]):
+            error = relative_error(values[node], found[node])
+            raise AssertionError(f"{graph.nodes[node].describe()}: off by {error:.1e} of the largest value")
