@@ -62,8 +62,8 @@ def test_differences_of_outputs_are_exact_and_contributions_the_same(
 def test_only_what_no_walk_reads_and_is_small_is_in_float64(case: tuple[nn.Module, Tensor, Tensor]) -> None:
     model, x, _ = case
     explainer = DeepLift(model, x)
-    graph = explainer._recorded().graph
     target = explainer._task(1, None).target
+    graph = explainer._recorded().graph
     names = [node.op_name for node in graph.nodes]
     mean, dense = names.index("mean"), names.index("addmm")
 

@@ -10,6 +10,8 @@ from deeplift_core.graph import Graph, Node, call
 
 # Far above rounding and far below what another row's value differs by.
 _DIFFERENT = 1e-3
+# These bring another axis to the front and mix nothing.
+_MOVES_AXES = {"permute", "transpose", "t"}
 
 
 def first_lost(graph: Graph, output: int, again: Graph) -> Node | None:
@@ -63,25 +65,32 @@ def first_mixing(graph: Graph, output: int, rows: Rows) -> Node:
     """
     order = graph.ancestors(output)
     last_use = {ref: index for index in order for ref in graph.nodes[index].refs}
+    by_rows: set[int] = set()  # nodes whose first axis is that of the rows
     first, second = (dict(zip(graph.inputs, batch, strict=True)) for batch in (rows.first, rows.second))
     for index in order:
         node = graph.nodes[index]
         if node.op is not None:
             for values in (first, second):
                 values[index] = call(node, values.__getitem__)
-            if _rows_differ(first[index], second[index], rows, graph.batch_size):
-                return node
+        same = _same_rows(first[index], second[index], rows, graph.batch_size)
+        if same:
+            by_rows.add(index)
+        # An axis that is a multiple of K long may be any axis, unless it comes from the rows.
+        known = node.shape[:1] == (graph.batch_size,) or not by_rows.isdisjoint(node.refs)
+        if same is False and known and node.op_name not in _MOVES_AXES:
+            return node
         for ref in node.refs:
             if last_use[ref] == index:
                 del first[ref], second[ref]
     return graph.nodes[output]
 
 
-def _rows_differ(first: Any, second: Any, rows: Rows, count: int) -> bool:
+def _same_rows(first: Any, second: Any, rows: Rows, count: int) -> bool | None:
+    """Whether common rows have the same values; None where the value has no such rows."""
     if not isinstance(first, Tensor) or not first.dim() or len(first) % count or not first.numel():
-        return False
+        return None
     one, other = (value.reshape(count, -1) for value in (first, second))
-    return relative_error(one[rows.in_first], other[rows.in_second]) > _DIFFERENT
+    return relative_error(one[rows.in_first], other[rows.in_second]) <= _DIFFERENT
 
 
 def lost(node: Node | None, output: Node, error: float) -> str:
