@@ -346,11 +346,12 @@ class DeepLift:
             R references for each input, or R that serve all.
         target : int, tuple of int, callable, or (module name, index)
             Element of the (explained) output; or a function of it that returns one value a row; or an
-            element of the output of any module.
+            element of the output of any module, named as for ``layer``.
         per_reference : bool
             Return the first three results for each reference, [N, R, ...], instead of their mean.
         layer : str, optional
-            Score the output of this module instead of the inputs.
+            Score the output of this module instead of the inputs: its name, with ":1" for the second call of
+            a module that runs several times and "[0]" for the first of several output tensors.
 
         Returns
         -------

@@ -1,7 +1,6 @@
 """The recorded graph as data: immutable, readable as text, the same after a file, and exact about modules."""
 
 import dataclasses
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -321,11 +320,15 @@ def parts() -> tuple[nn.Module, nn.Module]:
     return body, nn.Linear(6 * (L - 4), 2)
 
 
+def never(*_: Any) -> Any:
+    raise AssertionError("a backend was asked to compile")
+
+
 class CompilesItself(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         body, self.head = parts()
-        self.body = torch.compile(body)
+        self.body = torch.compile(body, backend=never)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.body(x))
@@ -334,7 +337,7 @@ class CompilesItself(nn.Module):
 def decorated() -> nn.Module:
     body, head = parts()
 
-    @torch.compile
+    @torch.compile(backend=never)
     def whole(s: Net, x: Tensor) -> Tensor:
         return s.head(s.body(x))
 
@@ -343,7 +346,7 @@ def decorated() -> nn.Module:
 
 def in_place() -> nn.Module:
     body, head = parts()
-    body.compile()
+    body.compile(backend=never)
     return Net(lambda s, x: s.head(s.body(x)), body=body, head=head)
 
 
@@ -353,7 +356,7 @@ def plain() -> nn.Module:
 
 
 COMPILED: dict[str, Callable[[], nn.Module]] = {
-    "whole": lambda: torch.compile(plain()),  # type: ignore[dict-item]
+    "whole": lambda: torch.compile(plain(), backend=never),  # type: ignore[dict-item]
     "inside": CompilesItself,
     "decorated": decorated,
     "in place": in_place,
@@ -363,13 +366,10 @@ COMPILED: dict[str, Callable[[], nn.Module]] = {
 @pytest.mark.filterwarnings("error:Using `torch.compile")
 @pytest.mark.parametrize("name", COMPILED)
 def test_a_compiled_model_is_recorded_as_its_eager_code(name: str) -> None:
-    """And in no time: not even a missing C++ compiler would matter."""
+    """Nothing is compiled, which takes minutes under a recorder."""
     x = example()
     expected = DeepLift(plain(), x)
-    model = COMPILED[name]()
-    start = time.perf_counter()
-    found = DeepLift(model, x)
-    assert time.perf_counter() - start < 5
+    found = DeepLift(COMPILED[name](), x)
     assert [(node.op, node.module) for node in found.nodes] == [
         (node.op, node.module) for node in expected.nodes
     ]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from deeplift_core import CaptureError, DeepLift, UnsupportedOpsError
-from deeplift_core.capture import assert_same_function, borrowed, record, record_model
+from deeplift_core.capture import assert_same_function, borrowed, record, record_model, verify
 from deeplift_core.capture.agreement import relative_error
 from deeplift_core.capture.other_rows import other_rows
 
@@ -137,6 +137,30 @@ def test_what_leaves_the_recorders_sight_is_refused_by_module(name: str, rows: i
     message = str(raised.value)
     assert "module '1'" in message
     assert "test_core_verification.py:" in message
+
+
+@pytest.mark.parametrize("rows", [1, 2, K, 40])
+@pytest.mark.parametrize("name", ["thread", "copy", "pickle", "parameter"])
+def test_what_the_output_does_not_show_is_refused_alike(name: str, rows: int) -> None:
+    """Behind a saturated sigmoid, or where all is 0 for other rows: the logit is explained all the same."""
+    for end in (lambda h: torch.sigmoid(h.abs() * 1e3 + 1e3), lambda h: torch.relu(h - 1e3)):
+        lossy = LOST[name]()
+        model = model_with(lambda h, lossy=lossy, end=end: end(lossy(h)))
+        with pytest.raises(CaptureError, match=r"left torch's sight .*module '1'"):
+            scored(model, one_hot(rows))
+
+
+@pytest.mark.parametrize("name", ["thread", "copy", "pickle", "parameter"])
+def test_small_differences_beside_a_large_constant_are_not_rounding(name: str) -> None:
+    """Without the names of constants: a graph that has others is compared by values alone."""
+    lossy = LOST[name]()
+    model = model_with(lambda h: lossy(h)).eval()
+    model[4].bias.data += 1e3
+    x = one_hot()
+    with borrowed(model, x.dtype, x.device):
+        graph, outputs, _ = record_model(model, [x])
+        with pytest.raises(CaptureError, match="for other rows than the example's"), torch.no_grad():
+            verify(lambda rows: [model(*rows)], graph, outputs, [x])
 
 
 def test_what_was_lost_says_what_to_do() -> None:

@@ -7,18 +7,22 @@ from torch import Tensor
 
 from deeplift_core.graph import Graph
 
-# Relative to the largest number: more than two kernels of this precision differ by.
-_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2}
+# Of the spread of the values, in float32 and float64: more than two kernels of this precision differ by.
+_OF_SPREAD = {torch.float64: 1e-9, torch.float32: 1e-4}
+# Of the largest value: so many units of rounding, and in half precisions a share.
+_UNITS = 64
+_OF_LARGEST = {torch.float16: 2e-2}
 _COARSE = 0.1
-# Further differences are rounding up to so many times what rounding does to the recording, and no more.
+# Further differences are rounding up to so many times what rounding does to the recording, and no more than
+# this share of the largest value.
 _TIMES, _MOST = 10, 0.1
 
 
 def agree(graph: Graph, node: int, batch: Sequence[Tensor], value: Tensor, other: Tensor) -> bool:
     """Whether two values that a node is said to have are the same up to rounding.
 
-    Where they differ by more than the kernels of their precision do, the graph runs in another precision,
-    too: a function that multiplies rounding errors shows it there.
+    Where they differ by more than kernels of their precision do, the graph runs in another precision, too: a
+    function that multiplies rounding errors shows it there.
 
     Parameters
     ----------
@@ -32,7 +36,9 @@ def agree(graph: Graph, node: int, batch: Sequence[Tensor], value: Tensor, other
         Values of all rows of a batch, or of some. NaN equals NaN.
     """
     error = relative_error(value, other)
-    return error <= _tolerance(graph, node) or error <= min(_TIMES * _rounding(graph, node, batch), _MOST)
+    return error <= _tolerance(graph, node, value) or error <= min(
+        _TIMES * _rounding(graph, node, batch), _MOST
+    )
 
 
 def relative_error(value: Tensor, other: Tensor) -> float:
@@ -52,8 +58,20 @@ def _numbers(value: Tensor) -> Tensor:
     return real.detach().cpu().double()  # not every device has float64
 
 
-def _tolerance(graph: Graph, node: int) -> float:
-    return _TOLERANCE.get(_coarsest(graph, node), _COARSE)
+def _tolerance(graph: Graph, node: int, value: Tensor) -> float:
+    """Relative to the largest value.
+
+    An output of 5 +- 0.001 is right only if its thousandths are.
+    """
+    dtype = _coarsest(graph, node)
+    if dtype not in _OF_SPREAD:
+        return _OF_LARGEST.get(dtype, _COARSE)
+    numbers = _numbers(value).nan_to_num(0, 0, 0)
+    largest = float(numbers.abs().max()) if numbers.numel() else 0.0
+    if not largest or not numbers.dim() or len(numbers) < 2:
+        return _OF_SPREAD[dtype]
+    spread = float((numbers - numbers.mean(0)).abs().max())
+    return max(_OF_SPREAD[dtype] * min(spread / largest, 1), _UNITS * torch.finfo(dtype).eps)
 
 
 def _coarsest(graph: Graph, node: int) -> torch.dtype:

@@ -10,6 +10,8 @@ from deeplift_core.graph import Graph, Node, call
 
 # Far above rounding and far below what another row's value differs by.
 _DIFFERENT = 1e-3
+# What two computations of one constant may differ by.
+_ROUNDING = 1e-6
 # These bring another axis to the front and mix nothing.
 _MOVES_AXES = {"permute", "transpose", "t"}
 
@@ -20,35 +22,55 @@ def first_lost(graph: Graph, output: int, again: Graph) -> Node | None:
     Parameters
     ----------
     graph, again : Graph
-        Recordings of one model on different rows.
+        Recordings of one model on different rows, and perhaps on fewer in the second. What goes with the
+        number of rows is no difference.
     output : int
-        The node whose value is wrong.
+        The node whose value must be right.
 
     Returns
     -------
     Node or None
         Of ``graph``; None where the two recordings are the same.
     """
+    rows = graph.batch_size, again.batch_size
     for index in graph.ancestors(output):
         node = graph.nodes[index]
         other = again.nodes[index] if index < len(again.nodes) else None
-        if other is None or not _same_call(node, other):
+        if other is None or not _same_call(node, other, rows):
             return node
     return None
 
 
-def _same_call(node: Node, other: Node) -> bool:
-    return node.op == other.op and _same((node.args, node.kwargs), (other.args, other.kwargs))
+def _same_call(node: Node, other: Node, rows: tuple[int, int]) -> bool:
+    return node.op == other.op and _same((node.args, node.kwargs), (other.args, other.kwargs), rows)
 
 
-def _same(value: Any, other: Any) -> bool:
+def _same(value: Any, other: Any, rows: tuple[int, int]) -> bool:
     if isinstance(value, Tensor) and isinstance(other, Tensor):
-        return relative_error(value, other) == 0
+        return _same_constant(value, other, rows)
     if isinstance(value, (tuple, list)) and isinstance(other, (tuple, list)):
-        return len(value) == len(other) and all(map(_same, value, other))
+        pairs = zip(value, other, strict=False)
+        return len(value) == len(other) and all(_same(one, two, rows) for one, two in pairs)
     if isinstance(value, dict) and isinstance(other, dict):
-        return value.keys() == other.keys() and all(_same(value[key], other[key]) for key in value)
+        return value.keys() == other.keys() and all(_same(value[key], other[key], rows) for key in value)
+    if isinstance(value, int) and isinstance(other, int) and value != other:
+        of_all, of_few = rows
+        return value * of_few == other * of_all
     return type(value) is type(other) and (value == other or value != value)
+
+
+def _same_constant(value: Tensor, other: Tensor, rows: tuple[int, int]) -> bool:
+    """Whether two constants are equal as far as both have rows; computed ones may round otherwise."""
+    if value is other:
+        return True
+    if value.dim() != other.dim() or value.dtype != other.dtype:
+        return False
+    for axis, (length, few) in enumerate(zip(value.shape, other.shape, strict=True)):
+        if length != few:
+            if length * rows[1] != few * rows[0]:
+                return False
+            value = value.narrow(axis, 0, few)
+    return relative_error(value, other) <= _ROUNDING
 
 
 def first_mixing(graph: Graph, output: int, rows: Rows) -> Node:
@@ -93,20 +115,24 @@ def _same_rows(first: Any, second: Any, rows: Rows, count: int) -> bool | None:
     return relative_error(one[rows.in_first], other[rows.in_second]) <= _DIFFERENT
 
 
-def lost(node: Node | None, output: Node, error: float) -> str:
-    """The message for a recording that is not the model."""
-    if node is None:
-        return (
-            f"for other rows than the example's, the recording of the model up to {output.describe()} gives "
-            f"other values than the model does (off by {error:.1e} of the largest): the model may keep "
-            "something from one call to the next, or read values of the input in a way that torch does not "
-            "see; write it with tensor operations on the calling thread"
-        )
+def lost(node: Node, output: Node) -> str:
+    """The message for a value that became a constant of the recording."""
     return (
         f"a value that depends on the input left torch's sight before {node.describe()}: work in another "
         "thread, a copy through Python (copy, pickle, torch.save, nn.Parameter), numpy, dlpack, storage, "
         "random numbers of Python or numpy, or something kept from an earlier call. Other sequences would be "
-        "scored with that value of the example; write it with tensor operations on the calling thread"
+        f"scored with that value of the example, up to {output.describe()}; write it with tensor operations "
+        "on the calling thread"
+    )
+
+
+def other_function(output: Node, error: float) -> str:
+    """The message for a recording that is not the model, although both make the same calls."""
+    return (
+        f"for other rows than the example's, the recording of the model up to {output.describe()} gives "
+        f"other values than the model does (off by {error:.1e} of the largest): the model may keep something "
+        "from one call to the next, or read values of the input in a way that torch does not see; write it "
+        "with tensor operations on the calling thread"
     )
 
 

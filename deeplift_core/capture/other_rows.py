@@ -53,11 +53,10 @@ def other_rows(example: Sequence[Tensor]) -> Rows:
 
 def _drawn(example: Tensor, generator: torch.Generator) -> Tensor:
     """Rows like those of one input."""
-    example = example.detach()
-    values = example.cpu().double()
+    values = example.detach().cpu()
     if ((values == 0) | (values == 1)).all():
         axis = _axis_of_ones(values)
-        drawn = _bits(values.shape, generator) if axis is None else _one_hot(values.shape, axis, generator)
+        drawn = _bits(values, generator) if axis is None else _one_hot(values, axis, generator)
     else:
         drawn = _numbers(values, generator)
     return drawn.to(device=example.device, dtype=example.dtype)
@@ -73,27 +72,33 @@ def _axis_of_ones(values: Tensor) -> int | None:
     return None
 
 
-def _one_hot(shape: torch.Size, axis: int, generator: torch.Generator) -> Tensor:
-    others = [size for place, size in enumerate(shape[1:], 1) if place != axis]
+def _one_hot(values: Tensor, axis: int, generator: torch.Generator) -> Tensor:
+    rows, letters = values.shape[0], values.shape[axis]
+    others = [size for place, size in enumerate(values.shape[1:], 1) if place != axis]
     # The fourth power: some letters are rare in one row and common in another.
-    shares = torch.rand(shape[0], shape[axis], generator=generator).pow(4) + 1e-3
+    shares = torch.rand(rows, letters, generator=generator).pow(4) + 1e-3
     count = torch.Size(others).numel()
-    letters = torch.multinomial(shares, max(count, 1), replacement=True, generator=generator)
-    hot = torch.nn.functional.one_hot(letters[:, :count], shape[axis]).double()
-    return hot.reshape(shape[0], *others, shape[axis]).movedim(-1, axis)
+    drawn = torch.multinomial(shares, max(count, 1), replacement=True, generator=generator)[:, :count]
+    places = drawn.reshape(rows, *others).unsqueeze(axis)
+    return torch.zeros_like(values).scatter_(axis, places, 1)
 
 
-def _bits(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    share = 0.2 + 0.6 * torch.rand(shape[0], *(1 for _ in shape[1:]), generator=generator)
-    return (torch.rand(shape, generator=generator) < share).double()
+def _bits(values: Tensor, generator: torch.Generator) -> Tensor:
+    share = 0.2 + 0.6 * _for_each_row(values, generator)
+    return torch.rand(values.shape, generator=generator) < share
 
 
 def _numbers(values: Tensor, generator: torch.Generator) -> Tensor:
     finite = values[values.isfinite()]
     low, high = (float(end) for end in finite.aminmax()) if len(finite) else (0.0, 1.0)
     low, high = (low, high) if low < high else (0.0, 1.0)
-    power = 4 ** (2 * torch.rand(values.shape[0], *(1 for _ in values.shape[1:]), generator=generator) - 1)
-    drawn = torch.rand(values.shape, generator=generator, dtype=torch.float64) ** power
+    drawn = torch.rand(values.shape, generator=generator)
+    # Powers between 1/4 and 4: most numbers of one row are small, and of another large.
+    drawn.pow_(4 ** (2 * _for_each_row(values, generator) - 1))
     if (finite == finite.round()).all():
-        return (low + drawn * (high - low + 1)).floor().clamp(max=high)
-    return low + drawn * (high - low)
+        return drawn.mul_(high - low + 1).add_(low).floor_().clamp_(max=high)
+    return drawn.mul_(high - low).add_(low)
+
+
+def _for_each_row(values: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.rand(values.shape[0], *(1 for _ in values.shape[1:]), generator=generator)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from deeplift_core.capture.agreement import agree
+from deeplift_core.capture.blame import first_lost, lost
 from deeplift_core.capture.borrowing import borrowed
 from deeplift_core.capture.few_rows import FEW_ROWS, with_constants_of
 from deeplift_core.capture.other_rows import other_rows
@@ -87,7 +88,7 @@ def record(model: nn.Module, example: tuple[Tensor, ...], choose: Choose) -> Rec
     """Record a model and prove the recording.
 
     The model is left as it was: mode, precision, device and hooks. It runs on the example, on other rows, and
-    on a few rows; a model that draws random numbers runs on the example twice more.
+    on a few of these; a model that draws random numbers runs on the example twice more.
 
     Parameters
     ----------
@@ -134,7 +135,7 @@ def _record_as_given(model: nn.Module, choose: Choose, example: tuple[Tensor, ..
             example,
             lambda rows: record_model(model, rows, snapshots)[0],
         )
-        few = _on_few_rows(model, example, graph, outputs[place], verified, snapshots)
+        few = _on_few_rows(model, graph, [outputs[i] for i in compared], verified, snapshots)
     return Recording(graph, tuple(outputs), structure, outputs[place], few)
 
 
@@ -155,23 +156,28 @@ def _outputs(model: nn.Module, places: Sequence[int], batch: Sequence[Tensor]) -
 
 
 def _on_few_rows(
-    model: nn.Module,
-    example: tuple[Tensor, ...],
-    graph: Graph,
-    output: int,
-    verified: Verified,
-    snapshots: Snapshots,
+    model: nn.Module, graph: Graph, outputs: Sequence[int], verified: Verified, snapshots: Snapshots
 ) -> Graph | None:
-    """The recording on `FEW_ROWS` rows; None where the model does something else on fewer rows."""
-    if graph.batch_size <= FEW_ROWS or not has_rows(graph, output):
-        return None
+    """The recording on `FEW_ROWS` rows; None where the model does something else on fewer rows.
+
+    The rows are others than the example's, so that the constants of the two recordings tell what left the
+    recorder's sight, even where that does not show in the output: behind a saturated sigmoid, for instance.
+    """
+    batch = [tensor[:FEW_ROWS] for tensor in verified.rows]
     try:
-        again, _, _ = record_model(model, [tensor[:FEW_ROWS] for tensor in example], snapshots)
+        again, _, _ = record_model(model, batch, snapshots)
     except CaptureError:  # exported for one size of batch, for instance
         return None
-    few = with_constants_of(graph, again)
-    if few is None:
+    if not graph.draws and any(first_lost(graph, output, again) for output in outputs):
+        # A constant may also go with the number of rows, which a recording on as many rows tells.
+        again_on_all, _, _ = record_model(model, verified.rows, snapshots)
+        for output in outputs:
+            found = first_lost(graph, output, again_on_all)
+            if found is not None:
+                raise CaptureError(lost(found, graph.nodes[output]))
+    few = with_constants_of(graph, again) if graph.batch_size > FEW_ROWS else None
+    explained = outputs[0]
+    if few is None or not has_rows(graph, explained):
         return None
-    batch = [tensor[:FEW_ROWS] for tensor in verified.rows]
-    found = few.run(batch, [output], ())[output]
-    return few if agree(few, output, batch, verified.output[:FEW_ROWS], found) else None
+    value = few.run(batch, [explained], ())[explained]
+    return few if agree(few, explained, batch, verified.output[:FEW_ROWS], value) else None

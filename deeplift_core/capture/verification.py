@@ -14,8 +14,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from deeplift_core.capture.agreement import agree, relative_error
-from deeplift_core.capture.blame import first_lost, first_mixing, lost, mixed
-from deeplift_core.capture.other_rows import other_rows
+from deeplift_core.capture.blame import first_lost, first_mixing, lost, mixed, other_function
+from deeplift_core.capture.other_rows import Rows, other_rows
 from deeplift_core.errors import CaptureError
 from deeplift_core.graph import Graph
 
@@ -66,34 +66,40 @@ def verify(
     """
     rows = other_rows(example)
     expected = run(rows.first)
-    explained = outputs[0]
     by_row = [place for place, node in enumerate(outputs) if has_rows(graph, node)]
-    if 0 in by_row:
-        found = graph.run(rows.second, outputs, ())
-        doubtful = [
-            place
-            for place in by_row
-            if not agree(
-                graph,
-                outputs[place],
-                rows.second,
-                expected[place][rows.in_first],
-                found[outputs[place]][rows.in_second],
-            )
-        ]
-    else:
-        doubtful = [0]  # an output without rows, which no target takes: only compared with the model
+    # An output without rows, which no target takes, is only compared with the model.
+    doubtful = _changed(graph, outputs, by_row, rows, expected) if 0 in by_row else [0]
     if doubtful:
         found = graph.run(rows.first, outputs, ())
         for place in doubtful:
             node = outputs[place]
             if not agree(graph, node, rows.first, expected[place], found[node]):
-                other = None if record_again is None else first_lost(graph, node, record_again(rows.first))
-                error = relative_error(expected[place], found[node])
-                raise CaptureError(lost(other, graph.nodes[node], error))
+                again = None if record_again is None else record_again(rows.first)
+                raise CaptureError(_difference(graph, node, again, expected[place], found[node]))
         if 0 in by_row and 0 in doubtful:
-            raise CaptureError(mixed(first_mixing(graph, explained, rows)))
+            raise CaptureError(mixed(first_mixing(graph, outputs[0], rows)))
     return Verified(rows.first, expected[0])
+
+
+def _changed(
+    graph: Graph, outputs: Sequence[int], places: Sequence[int], rows: Rows, expected: Sequence[Tensor]
+) -> list[int]:
+    """Which outputs of the recording have other values than the model's for common rows."""
+    found = graph.run(rows.second, outputs, ())
+
+    def same(place: int) -> bool:
+        of_model, of_graph = expected[place][rows.in_first], found[outputs[place]][rows.in_second]
+        return agree(graph, outputs[place], rows.second, of_model, of_graph)
+
+    return [place for place in places if not same(place)]
+
+
+def _difference(graph: Graph, node: int, again: Graph | None, expected: Tensor, found: Tensor) -> str:
+    """The message for a node whose value is not the model's."""
+    first = None if again is None else first_lost(graph, node, again)
+    if first is None:
+        return other_function(graph.nodes[node], relative_error(expected, found))
+    return lost(first, graph.nodes[node])
 
 
 def has_rows(graph: Graph, node: int) -> bool:
