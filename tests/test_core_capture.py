@@ -406,10 +406,17 @@ def test_positions_that_depend_on_the_input_are_refused_not_guessed() -> None:
         lambda s, x: x.gather(2, x.sort(2).indices),
         lambda s, x: x.flip(2).gather(2, x.argmax(2, keepdim=True)),
         lambda s, x: x.gather(2, torch.floor(x.mean(2, keepdim=True)).long().remainder(L)),
-        lambda s, x: x * x[x > 0].sum(),
     ):
         with pytest.raises(UnsupportedOpsError):
             DeepLift(Net(lambda s, x, run=run: run(s, x).flatten(1)), batch()[0], logits=False)
+
+
+def test_shapes_that_depend_on_the_input_are_refused() -> None:
+    for run in (lambda x: x * x[x > 0].sum(), lambda x: x.flatten(1) + x[x > 0].reshape(1, -1).sum(1)):
+        with pytest.raises(
+            CaptureError, match=r"(rows .* mix|runs on the example, but not) .*test_core_capture"
+        ):
+            DeepLift(Net(lambda s, x, run=run: run(x).flatten(1)), batch()[0], logits=False)
 
 
 # ---- in-place code and views

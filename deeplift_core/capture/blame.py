@@ -1,5 +1,6 @@
 """Where a recording and its model part, for messages."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -109,10 +110,34 @@ def first_mixing(graph: Graph, output: int, rows: Rows) -> Node:
 
 def _same_rows(first: Any, second: Any, rows: Rows, count: int) -> bool | None:
     """Whether common rows have the same values; None where the value has no such rows."""
-    if not isinstance(first, Tensor) or not first.dim() or len(first) % count or not first.numel():
+    if not isinstance(first, Tensor) or first.shape != second.shape:
+        return None
+    if not first.dim() or len(first) % count or not first.numel():
         return None
     one, other = (value.reshape(count, -1) for value in (first, second))
     return relative_error(one[rows.in_first], other[rows.in_second]) <= _DIFFERENT
+
+
+def first_failing(graph: Graph, outputs: Sequence[int], batch: Sequence[Tensor]) -> Node:
+    """The call that does not run on this batch."""
+    values: dict[int, Any] = dict(zip(graph.inputs, batch, strict=True))
+    for index in graph.ancestors(*outputs):
+        node = graph.nodes[index]
+        if node.op is not None:
+            try:
+                values[index] = call(node, values.__getitem__)
+            except Exception:  # noqa: BLE001 - whatever the operation raises
+                return node
+    return graph.nodes[outputs[0]]
+
+
+def fails(node: Node, error: Exception) -> str:
+    """The message for a call that runs on the example only."""
+    return (
+        f"{node.describe()} runs on the example, but not on other rows of its shape ({error}): a shape or a "
+        "position may depend on the values of the input, such as the number of elements that a mask picks; "
+        "use torch.where or multiply with the mask"
+    )
 
 
 def lost(node: Node, output: Node) -> str:

@@ -9,12 +9,20 @@ further runs find out why and where.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from deeplift_core.capture.agreement import agree, relative_error
-from deeplift_core.capture.blame import first_lost, first_mixing, lost, mixed, other_function
+from deeplift_core.capture.blame import (
+    fails,
+    first_failing,
+    first_lost,
+    first_mixing,
+    lost,
+    mixed,
+    other_function,
+)
 from deeplift_core.capture.other_rows import Rows, other_rows
 from deeplift_core.errors import CaptureError
 from deeplift_core.graph import Graph
@@ -70,7 +78,7 @@ def verify(
     # An output without rows, which no target takes, is only compared with the model.
     doubtful = _changed(graph, outputs, by_row, rows, expected) if 0 in by_row else [0]
     if doubtful:
-        found = graph.run(rows.first, outputs, ())
+        found = _values(graph, outputs, rows.first)
         for place in doubtful:
             node = outputs[place]
             if not agree(graph, node, rows.first, expected[place], found[node]):
@@ -85,13 +93,20 @@ def _changed(
     graph: Graph, outputs: Sequence[int], places: Sequence[int], rows: Rows, expected: Sequence[Tensor]
 ) -> list[int]:
     """Which outputs of the recording have other values than the model's for common rows."""
-    found = graph.run(rows.second, outputs, ())
+    found = _values(graph, outputs, rows.second)
 
     def same(place: int) -> bool:
         of_model, of_graph = expected[place][rows.in_first], found[outputs[place]][rows.in_second]
         return agree(graph, outputs[place], rows.second, of_model, of_graph)
 
     return [place for place in places if not same(place)]
+
+
+def _values(graph: Graph, outputs: Sequence[int], batch: Sequence[Tensor]) -> dict[int, Any]:
+    try:
+        return graph.run(batch, outputs, ())
+    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        raise CaptureError(fails(first_failing(graph, outputs, batch), error)) from error
 
 
 def _difference(graph: Graph, node: int, again: Graph | None, expected: Tensor, found: Tensor) -> str:

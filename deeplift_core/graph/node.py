@@ -68,7 +68,12 @@ class Node:
 
     @property
     def called(self) -> str:
-        """The operation as messages name it: "aten.relu.default", even where another function computes it."""
+        """The operation as messages name it: "aten.relu.default", even where another function computes it.
+
+        Taking one of several results is "getitem".
+        """
+        if self.op is RESULT:
+            return self.op_name
         op = getattr(self.op, "stands_for", self.op)
         return str(op) if isinstance(op, OpOverload) else self.op_name
 
