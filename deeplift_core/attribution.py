@@ -12,7 +12,7 @@ from deeplift_core.engine.batches import batches, joined
 from deeplift_core.engine.targets import Target
 from deeplift_core.errors import OptionError
 from deeplift_core.explainer import Explainer, Options
-from deeplift_core.graph.graph import Graph
+from deeplift_core.graph import Graph
 from deeplift_core.model_source import ModelSource, Tensors, check_shapes, example_batch
 from deeplift_core.results import Attribution, NodeInfo
 
@@ -140,11 +140,13 @@ class DeepLift:
             R references for each input, or R that serve all.
         target : int, tuple of int, callable, or (module name, index)
             Element of the explained output; or a function of that output which returns one value a row, and
-            which runs at every call; or an element of the output of any module.
+            which runs at every call; or an element of the output of any module, named as for
+            ``layer``.
         per_reference : bool
             Return the first three results for each reference, [N, R, ...], instead of their mean.
         layer : str, optional
-            Score the output of this module instead of the inputs.
+            Score the output of this module instead of the inputs: its name, with ":1" for the second call of
+            a module that runs several times and "[0]" for the first of several output tensors.
 
         Raises
         ------
@@ -230,7 +232,7 @@ class DeepLift:
     @property
     def explains_logit(self) -> bool:
         """Whether a final sigmoid or softmax is left out."""
-        return self._explainer.explained != self._explainer.recording.prediction
+        return self._explainer.explained != self._explainer.recording.output
 
     @property
     def bytes_per_row(self) -> int:

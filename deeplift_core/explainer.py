@@ -15,17 +15,17 @@ from deeplift_core.assignment.layer_rules import LayerRules
 from deeplift_core.assignment.names import parse_rule
 from deeplift_core.assignment.plan import Plan
 from deeplift_core.assignment.presets import preset
-from deeplift_core.capture.record import Recording
+from deeplift_core.capture import Recording
 from deeplift_core.engine.batches import over_references
 from deeplift_core.engine.executable import EagerExecutable, Executable
+from deeplift_core.engine.grad_mode import plain_tensors
 from deeplift_core.engine.gradients import GradientExecutable
 from deeplift_core.engine.logits import with_logit
-from deeplift_core.engine.grad_mode import plain_tensors
 from deeplift_core.engine.pairs import TargetScores
 from deeplift_core.engine.scorer import BatchScorer
-from deeplift_core.engine.targets import Target, checked, of_module, with_scalar
+from deeplift_core.engine.targets import Target, checked, with_scalar
 from deeplift_core.errors import DeepLiftError, OptionError, TargetError
-from deeplift_core.graph.graph import Graph, content, converted_node
+from deeplift_core.graph import Graph, content, converted_node, layer_node
 from deeplift_core.passes.registry import all_passes, applied, chosen
 from deeplift_core.planner import Ends, Planner
 from deeplift_core.results import Attribution
@@ -103,14 +103,12 @@ class Explainer:
 
     def _explained(self, graph: Graph) -> tuple[Graph, int]:
         if not self.options.logits:
-            return graph, self.recording.prediction
-        return with_logit(graph, self.recording.prediction, centre=self.options.centre)
+            return graph, self.recording.output
+        return with_logit(graph, self.recording.output, centre=self.options.centre)
 
     def _make_planner(self, graph: Graph) -> Planner:
         options = self.options
-        return Planner(
-            graph, self.explained, preset(options.rule), self.layer_rules, chosen(options.passes)
-        )
+        return Planner(graph, self.explained, preset(options.rule), self.layer_rules, chosen(options.passes))
 
     @cached_property
     @plain_tensors()
@@ -172,13 +170,13 @@ class Explainer:
         ends = []
         for target in targets:
             if isinstance(target, tuple) and target and isinstance(target[0], str):
-                graph, node = with_scalar(graph, of_module(graph, target[0]), target[1])
+                graph, node = with_scalar(graph, layer_node(graph, target[0]), target[1])
                 ends.append(Ends(node, node))
                 continue
             graph, node = with_scalar(graph, self.explained, target)
             prediction = node
-            if self.explained != self.recording.prediction:
-                graph, prediction = with_scalar(graph, self.recording.prediction, target)
+            if self.explained != self.recording.output:
+                graph, prediction = with_scalar(graph, self.recording.output, target)
             ends.append(Ends(node, prediction))
         return graph, ends
 
@@ -228,7 +226,7 @@ class Explainer:
                     if base is self.graph and base is not self._few_rows[0]:
                         planner = self._make_planner(self.graph.converted(torch.float64))
                     added = tuple(converted_node(n, torch.float64) for n in few.nodes[len(base.nodes) :])
-                    graph = replace(planner.graph, nodes=[*planner.graph.nodes, *added])
+                    graph = replace(planner.graph, nodes=(*planner.graph.nodes, *added))
                     for end in ends:
                         plan = _planned(planner, graph, [end], layer)
                         made.append(BatchScorer(EagerExecutable(plan, self.options.channel_axis)))
@@ -253,7 +251,9 @@ class Explainer:
         make = program.exact
         if make is not None:
             found = [
-                self.rescoring(scores, rows, references, lambda x, r, place=place: _exactly(make()[place], x, r))
+                self.rescoring(
+                    scores, rows, references, lambda x, r, place=place: _exactly(make()[place], x, r)
+                )
                 for place, scores in enumerate(found)
             ]
         return [over_references(scores, per_reference=per_reference) for scores in found]
@@ -262,7 +262,7 @@ class Explainer:
 def _planned(planner: Planner, graph: Graph, ends: Sequence[Ends], layer: str | None) -> Plan:
     if layer is None:
         return planner.plan(graph, ends)
-    at = of_module(graph, layer)
+    at = layer_node(graph, layer)
     for end in ends:
         if at not in graph.ancestors(end.target):
             raise TargetError(f"the target does not depend on the output of module {layer!r}")

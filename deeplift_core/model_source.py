@@ -1,14 +1,16 @@
 """The model to explain: its precision and device, the tensors that it takes, and its recording."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
-from deeplift_core.capture.record import Recording, record
+from deeplift_core.capture import Recording, record
+from deeplift_core.engine.targets import choose_output
 from deeplift_core.errors import OptionError
-from deeplift_core.graph.graph import Graph
+from deeplift_core.graph import Graph
 
 Tensors = Tensor | tuple[Tensor, ...]
 
@@ -35,8 +37,7 @@ class ModelSource:
         self._output = output
         tensors = chain(model.parameters(), model.buffers())
         own = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
-        self._own_dtype = None if own is None else own.dtype
-        self._dtype = dtype or self._own_dtype
+        self._dtype = dtype or (None if own is None else own.dtype)
         self.device = torch.device(device or ("cpu" if own is None else own.device))
 
     @property
@@ -65,7 +66,7 @@ class ModelSource:
         if not all(tensor.dim() and len(tensor) for tensor in example):
             shapes = " and ".join(str(tuple(tensor.shape)) for tensor in example)
             raise OptionError(f"a model is recorded on one row at least; got shape {shapes}")
-        return record(self._model, example, self._output, self._own_dtype, self.device)
+        return record(self._model, example, partial(choose_output, output=self._output))
 
 
 def check_shapes(graph: Graph, inputs: Sequence[Tensor], references: Sequence[Tensor]) -> bool:

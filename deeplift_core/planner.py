@@ -8,7 +8,7 @@ from deeplift_core.assignment.layer_rules import LayerRules
 from deeplift_core.assignment.plan import Plan
 from deeplift_core.assignment.presets import Composite
 from deeplift_core.engine.reads import values_read, with_kept
-from deeplift_core.graph.graph import Graph
+from deeplift_core.graph import Graph
 from deeplift_core.passes.registry import CALL_PASSES, RULE_PASSES, applied
 
 
@@ -100,5 +100,3 @@ class Planner:
         read = values_read(self.base, self.explained, self.base.layers)
         nodes = (self.graph.nodes[index] for index in read)
         return sum(node.shape.numel() * node.dtype.itemsize for node in nodes)
-
-

@@ -298,7 +298,10 @@ def test_an_output_without_rows_is_no_target() -> None:
             {"layer_rules": {"conv*": "rescale"}},
             r"no operation with a rule 'rescale' is in a module that matches 'conv\*'.*'1', '4'",
         ),
-        ({"layer_rules": {"0": "rescale"}}, "no operation with a rule 'rescale' is in a module that matches '0'"),
+        (
+            {"layer_rules": {"0": "rescale"}},
+            "no operation with a rule 'rescale' is in a module that matches '0'",
+        ),
         ({"rule": "gradient", "layer_rules": {"1": "rescale"}}, "layer rules do not go with rule 'gradient'"),
     ],
 )

@@ -66,9 +66,7 @@ def test_many_channels_are_computed_in_rows_where_taps_lie_far_apart(
 ) -> None:
     calls: list[int] = []
     rows = sequence._rows
-    monkeypatch.setattr(
-        sequence, "_rows", lambda image, length: calls.append(length) or rows(image, length)
-    )
+    monkeypatch.setattr(sequence, "_rows", lambda image, length: calls.append(length) or rows(image, length))
     torch.manual_seed(0)
     values = torch.randn(2, 512, 150), torch.randn(512, 512, 3) / 40, torch.randn(512)
     for mine, theirs in zip(

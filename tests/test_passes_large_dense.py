@@ -46,7 +46,11 @@ def test_which_layers_are_computed_the_other_way_round(
     bias: bool, rows: int, dtype: torch.dtype, pays: bool
 ) -> None:
     plan = DeepLift(dense(bias=bias), sequences(rows), dtype=dtype)._explainer.planner.base
-    changed = [plan.graph.nodes[i] for i, rule in plan.rules.items() if isinstance(getattr(rule, "_rule", None), LargeDense)]
+    changed = [
+        plan.graph.nodes[i]
+        for i, rule in plan.rules.items()
+        if isinstance(getattr(rule, "_rule", None), LargeDense)
+    ]
     assert [node.shape[1] for node in changed] == ([AFTER] if pays else [])
     assert [index in plan.calls for index in (node.index for node in changed)] == [True] * len(changed)
 

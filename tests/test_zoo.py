@@ -12,7 +12,7 @@ from zoo import ENTRIES, Entry
 from deeplift_core import DeepLift
 from deeplift_core.accuracy.completeness import relative_error
 from deeplift_core.engine.forward import ForwardPass
-from deeplift_core.graph.graph import Graph
+from deeplift_core.graph import Graph
 from deeplift_core.rules.multipliers import Multipliers
 from deeplift_core.rules.rule import Rule
 from deeplift_core.rules.values import PairValues

@@ -93,7 +93,8 @@ class Rescoring:
         row, number = places.unbind(1)
         try:
             exact = exactly(
-                tuple(tensor[row] for tensor in rows), tuple(tensor[row, number, None] for tensor in references)
+                tuple(tensor[row] for tensor in rows),
+                tuple(tensor[row, number, None] for tensor in references),
             )
         except (RuntimeError, TypeError) as problem:
             if isinstance(problem, torch.OutOfMemoryError):

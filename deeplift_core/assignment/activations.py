@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 
-from deeplift_core.graph.graph import Graph
+from deeplift_core.graph import Graph
 from deeplift_core.rules.elementwise import affine_terms, is_elementwise
 
 

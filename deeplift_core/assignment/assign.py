@@ -11,7 +11,7 @@ from deeplift_core.assignment.layer_rules import LayerRules
 from deeplift_core.assignment.mixing import Mixing, is_gate
 from deeplift_core.assignment.presets import Composite, Site
 from deeplift_core.errors import UnsupportedOpsError
-from deeplift_core.graph.graph import Graph, Node
+from deeplift_core.graph import Graph, Node
 from deeplift_core.rules.activation import VARIANTS, Activation
 from deeplift_core.rules.complex_numbers import ComplexPiece
 from deeplift_core.rules.elementwise import Affine, affine_terms, is_elementwise
@@ -164,9 +164,7 @@ class _Assigner:
             return self._make_combination(node)
         source = self._parents.source(node.index)
         body = self._parents.between(source, node.index)
-        return Activation(
-            self._graph, node, source, body, self._choose(node, VARIANTS, body, source)
-        )
+        return Activation(self._graph, node, source, body, self._choose(node, VARIANTS, body, source))
 
     def _make_combination(self, node: Node) -> Rule:
         """Return the rule of an elementwise function of several quantities."""

@@ -3,7 +3,7 @@
 from functools import cached_property
 
 from deeplift_core.assignment.activations import ElementwiseParents
-from deeplift_core.graph.graph import Graph, Node
+from deeplift_core.graph import Graph, Node
 from deeplift_core.rules.elementwise import affine_terms, is_elementwise
 from deeplift_core.rules.pooling import larger_of_two
 from deeplift_core.rules.registry import make_rule, registered, registered_as

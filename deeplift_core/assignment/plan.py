@@ -1,12 +1,14 @@
 """A plan: the rule of every node that a backward pass reaches, and what forward passes run."""
 
+import operator
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
 
-from deeplift_core.graph.graph import Graph
+from deeplift_core.graph import Graph
+from deeplift_core.graph.operations import RESULT
 from deeplift_core.rules.rule import Rule
 
 
@@ -79,7 +81,8 @@ class Plan:
             return self.calls[index]
         node = self.graph.nodes[index]
         assert node.op is not None, f"{node.name} is an input and has nothing to run"
-        return Call(node.op, node.args, node.kwargs)
+        function = operator.getitem if node.op is RESULT else node.op  # without a call through torch
+        return Call(function, node.args, node.kwargs)
 
     def reached(self, target: int, layers: Collection[int] | None = None) -> list[int]:
         """Return the nodes that the backward pass from ``target`` visits, last first."""

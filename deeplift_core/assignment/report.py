@@ -6,7 +6,7 @@ from deeplift_core.assignment.assign import Assigned, assign
 from deeplift_core.assignment.layer_rules import LayerRules
 from deeplift_core.assignment.names import parse_rule
 from deeplift_core.assignment.presets import preset
-from deeplift_core.graph.graph import Graph
+from deeplift_core.graph import Graph
 from deeplift_core.results import NodeInfo
 
 

@@ -1,0 +1,21 @@
+"""From a model to a proved recording of it.
+
+:func:`record` is what scoring calls. :func:`record_function` adds a function of a recorded value behind a
+graph, :func:`assert_same_function` compares a graph with a rewritten one, and :func:`borrowed` takes a model
+in another precision and mode for a while.
+"""
+
+from deeplift_core.capture.borrowing import borrowed
+from deeplift_core.capture.record import Recording, record
+from deeplift_core.capture.recorder import record_function, record_model
+from deeplift_core.capture.verification import assert_same_function, verify
+
+__all__ = [
+    "Recording",
+    "assert_same_function",
+    "borrowed",
+    "record",
+    "record_function",
+    "record_model",
+    "verify",
+]

@@ -1,4 +1,4 @@
-"""A recording with fewer rows: what a few pairs are scored by would otherwise be filled up to K."""
+"""A recording with fewer rows: a few pairs that are scored by themselves need not be filled up to K rows."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,33 +6,41 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deeplift_core.graph.graph import Graph, Node, tensors_in
+from deeplift_core.graph import Graph, Node, tensors_in
+
+# Rows of a recording for pairs that come one or a few at a time.
+FEW_ROWS = 4
 
 
 def with_constants_of(recorded: Graph, again: Graph) -> Graph | None:
-    """``again``, a recording of the same model with fewer rows, with the constants of ``recorded``.
+    """``again``, a recording of the same model with fewer rows, that shares the constants of ``recorded``.
 
-    The model's parameters may have changed since; only constants whose shape goes with the number of rows,
-    like the first state of a recurrent layer, are its own.
+    Constants of equal content are shared. Others depend on the number of rows, like the first state of a
+    recurrent layer, and stay.
+
+    Parameters
+    ----------
+    recorded, again : Graph
+        Recordings of one model with more and with fewer rows.
 
     Returns
     -------
     Graph or None
-        None where the model made other calls this time, or has parameters of another shape.
+        None where the model made other calls, or calls with other constants, for fewer rows.
     """
-    own = recorded.nodes[: recorded.of_model]
     rows = recorded.batch_size, again.batch_size
-    if len(own) != len(again.nodes):
+    if len(recorded.nodes) != len(again.nodes):
         return None
-    if not all(_same_call(*nodes, rows) for nodes in zip(own, again.nodes, strict=True)):
+    if not all(_same_call(*nodes, rows) for nodes in zip(recorded.nodes, again.nodes, strict=True)):
         return None
-    return replace(again, nodes=[_merged_node(*nodes) for nodes in zip(own, again.nodes, strict=True)])
+    nodes = tuple(_merged_node(*nodes) for nodes in zip(recorded.nodes, again.nodes, strict=True))
+    return replace(again, nodes=nodes)
 
 
 def _same_call(node: Node, other: Node, rows: tuple[int, int]) -> bool:
     constants, others = (tensors_in((one.args, one.kwargs)) for one in (node, other))
     return (
-        node.called == other.called
+        node.op == other.op
         and node.refs == other.refs
         and len(constants) == len(others)
         and _with_rows(node.shape, other.shape, rows)
@@ -54,9 +62,9 @@ def _merged_node(recorded: Node, again: Node) -> Node:
 
 
 def _merged(recorded: Any, again: Any) -> Any:
-    """Nested arguments of the second, with the tensors of the first where they have the same shape."""
-    if isinstance(recorded, Tensor) and isinstance(again, Tensor) and recorded.shape == again.shape:
-        return recorded
+    """Nested arguments of the second recording, with tensors of the first where these are equal."""
+    if isinstance(recorded, Tensor) and isinstance(again, Tensor):
+        return recorded if _equal(recorded, again) else again
     if (
         isinstance(again, (tuple, list))
         and isinstance(recorded, (tuple, list))
@@ -64,3 +72,7 @@ def _merged(recorded: Any, again: Any) -> Any:
     ):
         return type(again)(map(_merged, recorded, again))
     return again
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one is other or (one.dtype == other.dtype and torch.equal(one, other))

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from deeplift_core.errors import CaptureError
-from deeplift_core.graph.graph import Ref
+from deeplift_core.graph import Ref
 
 aten = torch.ops.aten
 Holder = Ref | Tensor  # a node, or a constant
@@ -59,7 +59,6 @@ class TensorTracker:
         self._entries: Any = WeakTensorKeyDictionary()  # tensor -> (holder, version of its storage)
         self._written: dict[int, _Written] = {}
         self._origins: dict[int, _Layout] = {}  # storage -> the value that it was made for
-        self._snapshots: dict[Any, tuple[Any, Tensor]] = {}
 
     def bind(self, tensor: Tensor, ref: Holder) -> None:
         """From now on ``tensor`` stands for this node."""
@@ -86,16 +85,6 @@ class TensorTracker:
             holder = self._read(tensor, written.layout)
             self._entries[tensor] = (holder, written.version)
         return holder if isinstance(holder, Ref) else None
-
-    def snapshot(self, tensor: Tensor) -> Tensor:
-        """A constant's value as it is now: neither training nor in-place code changes it later."""
-        key = (_address(tensor), tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
-        version = None if tensor.is_inference() else tensor._version
-        held, copy = self._snapshots.get(key, (None, None))
-        if copy is None or held is None or held[1] != version or version is None:
-            copy = tensor.detach().clone()
-            self._snapshots[key] = ((tensor.untyped_storage(), version), copy)
-        return copy
 
     def was_written(self, target: Any) -> bool:
         """Whether the storage of a tensor was written to, so that constants written there count, too."""

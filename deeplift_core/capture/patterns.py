@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import torch
 
-from deeplift_core.graph.graph import Graph, Node, Ref
+from deeplift_core.graph import Node, Ref
+from deeplift_core.graph.builder import GraphBuilder
 
 aten = torch.ops.aten
 
 
-def recognise(graph: Graph, start: int = 0) -> None:
+def recognise(graph: GraphBuilder, start: int = 0) -> None:
     """Replace, from node ``start`` on, what is one of these functions written out."""
     for node in graph.nodes[start:]:
         for pattern in (_softmax, _logsumexp):
@@ -24,7 +25,7 @@ def recognise(graph: Graph, start: int = 0) -> None:
                 break
 
 
-def _softmax(graph: Graph, node: Node) -> Node | None:
+def _softmax(graph: GraphBuilder, node: Node) -> Node | None:
     """exp(z) * reciprocal(sum(exp(z))) over one axis that the sum keeps."""
     if node.op_name != "mul" or len(node.refs) != 2 or not node.dtype.is_floating_point:
         return None
@@ -41,7 +42,7 @@ def _softmax(graph: Graph, node: Node) -> Node | None:
     return None
 
 
-def _logsumexp(graph: Graph, node: Node) -> Node | None:
+def _logsumexp(graph: GraphBuilder, node: Node) -> Node | None:
     """log(sum(exp(z))), or log(exp(a) + exp(b))."""
     if node.op_name != "log":
         return None
@@ -55,7 +56,7 @@ def _logsumexp(graph: Graph, node: Node) -> Node | None:
     return replace(node, op=aten.logsumexp.default, args=(Ref(exponent), axes, keepdim), kwargs={})
 
 
-def _two_exps(graph: Graph, index: int) -> tuple[Ref, Ref] | None:
+def _two_exps(graph: GraphBuilder, index: int) -> tuple[Ref, Ref] | None:
     """a and b where the node is exp(a) + exp(b)."""
     node = graph.nodes[index]
     if node.op_name != "add" or node.kwargs.get("alpha", 1) != 1:
@@ -64,7 +65,7 @@ def _two_exps(graph: Graph, index: int) -> tuple[Ref, Ref] | None:
     return None if left is None or right is None else (Ref(left), Ref(right))
 
 
-def _argument(graph: Graph, value: object, op_name: str) -> int | None:
+def _argument(graph: GraphBuilder, value: object, op_name: str) -> int | None:
     """The node that ``value`` is this function of."""
     if not isinstance(value, Ref) or graph.nodes[value.index].op_name != op_name:
         return None
@@ -72,7 +73,7 @@ def _argument(graph: Graph, value: object, op_name: str) -> int | None:
     return argument.index if isinstance(argument, Ref) else None
 
 
-def _sum_of_exp(graph: Graph, index: int) -> tuple[int, list[int], bool] | None:
+def _sum_of_exp(graph: GraphBuilder, index: int) -> tuple[int, list[int], bool] | None:
     """z, the axes, and whether these are kept, where the node is sum(exp(z))."""
     node = graph.nodes[index]
     if (

@@ -1,39 +1,183 @@
-"""TEMPORARY until the capture branch is merged."""
-from dataclasses import dataclass
+"""Record a model, prove the recording, and keep a second one with few rows."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from deeplift_core.capture.few_rows import with_constants_of
+from deeplift_core.capture.agreement import agree
+from deeplift_core.capture.blame import first_lost, lost
+from deeplift_core.capture.borrowing import borrowed
+from deeplift_core.capture.few_rows import FEW_ROWS, with_constants_of
+from deeplift_core.capture.other_rows import other_rows
 from deeplift_core.capture.precision import in_precision
 from deeplift_core.capture.randomness import check_repeatable
-from deeplift_core.capture.recorder import borrowed, record_model
+from deeplift_core.capture.recorder import record_model
+from deeplift_core.capture.settings import plain_kernels
+from deeplift_core.capture.snapshots import Snapshots
+from deeplift_core.capture.verification import Verified, has_rows, verify
 from deeplift_core.errors import CaptureError
-from deeplift_core.graph.graph import Graph
+from deeplift_core.graph import Graph
+
+# Which of the outputs is explained: its place, given the model's return value with places for tensors.
+Choose = Callable[[Any], int]
 
 
 @dataclass(frozen=True)
 class Recording:
+    """A model as a graph that was compared with it.
+
+    Attributes
+    ----------
+    graph : Graph
+        On K rows.
+    outputs : tuple of int
+        The nodes of the model's outputs that depend on the input, flattened.
+    structure
+        The model's return value with each tensor replaced by its place in ``outputs``, None for the rest.
+    output : int
+        The node of the output that was chosen.
+    few_rows : Graph or None
+        The same calls on `FEW_ROWS` rows, node by node, sharing the constants of ``graph``. None where K is
+        no larger, or where the model does something else on fewer rows.
+    """
+
     graph: Graph
-    prediction: int
+    outputs: tuple[int, ...]
+    structure: Any
+    output: int
     few_rows: Graph | None
 
+    def converted(self, dtype: torch.dtype, example: Sequence[Tensor]) -> "Recording":
+        """The same calls in another precision.
 
-def record(model, example, output, own_dtype, device):
-    from deeplift_core.engine import targets
+        Parameters
+        ----------
+        dtype : torch.dtype
+            The floating precision of the new recording.
+        example : sequence of Tensor [K, ...]
+            What the model was recorded on.
 
-    def run(example):
-        with borrowed(model, example[0].dtype, device):
-            graph, outputs, structure = record_model(model, example)
-            place = targets.choose_output(structure, output)
-            check_repeatable(model, example, tree_leaves(structure).index(place), graph.draws)
-        return graph, outputs[place]
+        Raises
+        ------
+        CaptureError
+            If the calls compute something else in that precision.
+        """
+        graph = self.graph.converted(dtype)
+        batch = other_rows(example).first
+        with plain_kernels(graph.device):
+            before, after = (
+                one.run([tensor.to(of) for tensor in batch], [self.output], ())[self.output]
+                for one, of in ((self.graph, self.graph.nodes[self.graph.inputs[0]].dtype), (graph, dtype))
+            )
+            same = any(agree(one, self.output, batch, before, after) for one in (self.graph, graph))
+        if not same:
+            raise CaptureError(
+                f"the model computes something else in {dtype} than in its own precision: choose its own"
+            )
+        few = None if self.few_rows is None else with_constants_of(graph, self.few_rows.converted(dtype))
+        return replace(self, graph=graph, few_rows=few)
 
-    graph, prediction = in_precision(run, example, own_dtype)
-    few = None
-    if graph.batch_size > 4:
-        try:
-            f, p = in_precision(run, tuple(t[:4] for t in example), own_dtype)
-            few = with_constants_of(graph, f) if p == prediction else None
-        except CaptureError:
-            pass
-    return Recording(graph, prediction, few)
+
+def record(model: nn.Module, example: tuple[Tensor, ...], choose: Choose) -> Recording:
+    """Record a model and prove the recording.
+
+    The model is left as it was: mode, precision, device and hooks. It runs on the example, on other rows, and
+    on a few of these; a model that draws random numbers runs on the example twice more.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        In any mode, precision and place.
+    example : tuple of Tensor [K, ...]
+        One batch for each input, in the precision and on the device to compute in.
+    choose : callable
+        Given the model's return value with each tensor that depends on the input replaced by its place among
+        these, and anything else by None: the place of the output that is explained.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    CaptureError
+        If the model cannot be recorded, if its recording computes something else than the model, or if rows
+        of a batch or random numbers change the explained output.
+    ForwardError
+        If the model's own forward fails.
+    """
+    tensors = chain(model.parameters(), model.buffers())
+    own = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), None)
+    return in_precision(partial(_record_as_given, model, choose), example, own)
+
+
+def _record_as_given(model: nn.Module, choose: Choose, example: tuple[Tensor, ...]) -> Recording:
+    """A recording in the example's precision."""
+    first = example[0]
+    snapshots = Snapshots()
+    with borrowed(model, first.dtype, first.device), plain_kernels(first.device):
+        graph, outputs, structure = record_model(model, example, snapshots)
+        place = choose(structure)
+        leaves = tree_leaves(structure)
+        check_repeatable(model, example, leaves.index(place), graph.draws)
+        # Other outputs of a model that draws random numbers may be different each time.
+        compared = [place] if graph.draws else [place, *(i for i in range(len(outputs)) if i != place)]
+        verified = verify(
+            partial(_outputs, model, [leaves.index(i) for i in compared]),
+            graph,
+            [outputs[i] for i in compared],
+            example,
+            lambda rows: record_model(model, rows, snapshots)[0],
+        )
+        few = _on_few_rows(model, graph, [outputs[i] for i in compared], verified, snapshots)
+    return Recording(graph, tuple(outputs), structure, outputs[place], few)
+
+
+def _outputs(model: nn.Module, places: Sequence[int], batch: Sequence[Tensor]) -> list[Tensor]:
+    """What the model returns at these places among its outputs' leaves."""
+    try:
+        leaves = tree_leaves(model(*(tensor.clone() for tensor in batch)))
+        values = [leaves[place] for place in places]
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise CaptureError(
+            f"the model runs on the example, but not on other rows of its shape: {error}"
+        ) from error
+    if not all(isinstance(value, Tensor) for value in values):
+        raise CaptureError("the model returns other kinds of values for other rows than the example's")
+    return values
+
+
+def _on_few_rows(
+    model: nn.Module, graph: Graph, outputs: Sequence[int], verified: Verified, snapshots: Snapshots
+) -> Graph | None:
+    """The recording on `FEW_ROWS` rows; None where the model does something else on fewer rows.
+
+    The rows are others than the example's, so that the constants of the two recordings tell what left the
+    recorder's sight, even where that does not show in the output: behind a saturated sigmoid, for instance.
+    """
+    batch = [tensor[:FEW_ROWS] for tensor in verified.rows]
+    try:
+        again, _, _ = record_model(model, batch, snapshots)
+    except CaptureError:  # exported for one size of batch, for instance
+        return None
+    if not graph.draws and any(first_lost(graph, output, again) for output in outputs):
+        # A constant may also go with the number of rows, which a recording on as many rows tells.
+        again_on_all, _, _ = record_model(model, verified.rows, snapshots)
+        for output in outputs:
+            found = first_lost(graph, output, again_on_all)
+            if found is not None:
+                raise CaptureError(lost(found, graph.nodes[output]))
+    few = with_constants_of(graph, again) if graph.batch_size > FEW_ROWS else None
+    explained = outputs[0]
+    if few is None or not has_rows(graph, explained):
+        return None
+    value = few.run(batch, [explained], ())[explained]
+    return few if agree(few, explained, batch, verified.output[:FEW_ROWS], value) else None

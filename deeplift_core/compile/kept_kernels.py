@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch._ops import OpOverload
 
-from deeplift_core.graph.graph import op_name
+from deeplift_core.graph import op_name
 
 
 def as_is(kernel: OpOverload) -> Callable[..., Any]:

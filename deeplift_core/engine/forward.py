@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from deeplift_core.assignment.plan import Plan
-from deeplift_core.graph.graph import refs_in, substitute
+from deeplift_core.graph import refs_in, substitute
 
 
 class ForwardPass:

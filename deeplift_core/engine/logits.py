@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
+from deeplift_core.capture import record_function
 from deeplift_core.capture.patterns import final_link
-from deeplift_core.capture.recorder import record_function
 from deeplift_core.engine.targets import example_of
-from deeplift_core.graph.graph import Graph, Node, call
+from deeplift_core.graph import Graph, Node, call
 
 # What may stand between a final link and the output: these operations move values and add none together.
 _MOVES_VALUES = {

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from deeplift_core.assignment.plan import Plan
 from deeplift_core.engine.backward import backward_pass
-from deeplift_core.graph.graph import Graph
+from deeplift_core.graph import Graph
 from deeplift_core.rules.values import PairValues
 
 
@@ -48,7 +48,7 @@ class _Zeros(MutableMapping[int, Any]):
         self._read.add(index)
         if index not in self._made:
             node = self._graph.nodes[index]
-            results = _results(self._graph, index)
+            results = node.results
             zeros = tuple(None if spec is None else self._zeros(*spec) for spec in results)
             self._made[index] = zeros if results else self._zeros(node.shape, node.dtype)
         return self._made[index]
@@ -67,8 +67,3 @@ class _Zeros(MutableMapping[int, Any]):
 
     def __len__(self) -> int:
         return len(self._graph.nodes)
-
-
-def _results(graph, index):  # TEMPORARY
-    found = {n.args[1]: (n.shape, n.dtype) for n in graph.consumers.get(index, ()) if n.op_name == "getitem"}
-    return tuple(found.get(i) for i in range(max(found) + 1)) if found else ()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.engine.executable import Executable
-from deeplift_core.graph.graph import tensors_in
+from deeplift_core.graph import tensors_in
 
 # The cache holds two references (one for each strand), or more if all together take no more than this.
 _BYTES = 256 << 20

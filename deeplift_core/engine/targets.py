@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from deeplift_core.capture.recorder import record_function
+from deeplift_core.capture import record_function
 from deeplift_core.errors import CaptureError, TargetError
-from deeplift_core.graph.graph import Graph
+from deeplift_core.graph import Graph
 
 Index = int | tuple[int, ...]
 Target = Index | tuple[str, Index] | Callable[[Tensor], Tensor]
+
 
 def choose_output(structure: Any, output: int | str) -> int:
     """Which of the outputs that depend on the input is meant.
@@ -26,7 +27,7 @@ def choose_output(structure: Any, output: int | str) -> int:
     Parameters
     ----------
     structure
-        As :func:`deeplift_core.capture.recorder.record_model` returns it.
+        As :func:`deeplift_core.capture.record_model` returns it.
     output : int or str
         Place among the outputs, or the name where the model returns a mapping.
 
@@ -82,9 +83,7 @@ def _plain(index: Any) -> Index:
         ) from None
 
 
-def with_scalar(
-    graph: Graph, output: int, target: Index | Callable[[Tensor], Tensor]
-) -> tuple[Graph, int]:
+def with_scalar(graph: Graph, output: int, target: Index | Callable[[Tensor], Tensor]) -> tuple[Graph, int]:
     """Return a graph with a node [K] of one scalar for each row of ``output`` [K, ...].
 
     Parameters
@@ -127,20 +126,6 @@ def with_scalar(
             "a row"
         )
     return extended, node
-
-
-def of_module(graph: Graph, name: str) -> int:
-    """Node of a module's output.
-
-    Raises
-    ------
-    TargetError
-        If no module of this name returned a tensor that depends on the input.
-    """
-    if name not in graph.module_outputs:
-        known = ", ".join(sorted(filter(None, graph.module_outputs))) or "none"
-        raise TargetError(f"no module {name!r} with an output that depends on the input; there are: {known}")
-    return graph.module_outputs[name]
 
 
 def _full_index(target: Index, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from torch._ops import OpOverload
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from deeplift_core.assignment.plan import Call, Plan
-from deeplift_core.graph.graph import Node, converted, refs_in, substitute_tensors
+from deeplift_core.graph import Node, change_constants, converted, refs_in
 from deeplift_core.passes.thresholds import END_NUMBERS, END_WEIGHTS
 
 aten = torch.ops.aten
@@ -50,15 +50,15 @@ def _is_small(node: Node, call: Call) -> bool:
     weights = sum(arg.numel() for arg in call.args if isinstance(arg, Tensor))
     small = node.shape[1:].numel() <= END_NUMBERS and weights <= END_WEIGHTS
     # An operation of a user's own library may have a kernel for float32 only.
-    foreign = isinstance(call.function, OpOverload) and call.function.namespace != "aten"
+    foreign = isinstance(call.function, OpOverload) and call.function.namespace not in ("aten", "deeplift")
     return node.dtype == torch.float32 and small and not foreign
 
 
 def _in_float64(call: Call) -> Call:
     if call.function in TOTALS:
         return Call(call.function, call.args, {**call.kwargs, "dtype": torch.float64})
-    args = substitute_tensors(call.args, _double)
-    kwargs = {key: substitute_tensors(value, _double) for key, value in call.kwargs.items()}
+    args = change_constants(call.args, _double)
+    kwargs = {key: change_constants(value, _double) for key, value in call.kwargs.items()}
     return Call(_of_doubles(call.function), args, kwargs)
 
 

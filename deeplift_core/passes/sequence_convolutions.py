@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.assignment.plan import Call, Plan
-from deeplift_core.graph.graph import Node
+from deeplift_core.graph import Node
 from deeplift_core.passes.convolutions import sequence
 from deeplift_core.passes.convolutions.tap_products import tap_products
 from deeplift_core.passes.thresholds import SHORT_SUM_CHANNELS, SHORT_SUM_TERMS

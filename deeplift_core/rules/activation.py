@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.assignment.names import ACTIVATION_RULES
-from deeplift_core.graph.graph import Graph, Node
+from deeplift_core.graph import Graph, Node
 from deeplift_core.rules.differences import quotient, resolution
 from deeplift_core.rules.formula import Formula
 from deeplift_core.rules.multipliers import Multipliers, Parts, scaled_multipliers

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deeplift_core.graph.graph import Node, Ref
+from deeplift_core.graph import Node, Ref
 from deeplift_core.rules.base import permuted_back
 
 aten = torch.ops.aten

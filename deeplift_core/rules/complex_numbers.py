@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from deeplift_core.graph.graph import Graph, Node, call
+from deeplift_core.graph import Graph, Node, call
 from deeplift_core.rules.base import Multipliers, NoRuleError, Rule, Sent, Walk
 
 _TOLERANCE = 1e-3  # of a check in single precision: what is not linear misses it by far

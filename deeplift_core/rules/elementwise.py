@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from deeplift_core.graph.graph import Graph, Node, Ref, op_name
+from deeplift_core.graph import Graph, Node, Ref, op_name
 from deeplift_core.rules.base import (
     Multipliers,
     NoRuleError,

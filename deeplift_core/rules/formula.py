@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from deeplift_core.graph.graph import Graph, Node, call, converted_node
+from deeplift_core.graph import Graph, Node, call, converted_node
 from deeplift_core.rules.base import UNITS, Noise, as_number
 
 aten = torch.ops.aten

@@ -21,7 +21,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from deeplift_core.graph.graph import Graph, Node
+from deeplift_core.graph import Graph, Node
 from deeplift_core.rules.base import (
     Multipliers,
     Noise,

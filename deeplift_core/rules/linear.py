@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from deeplift_core.graph.graph import Graph, Node, Ref
+from deeplift_core.graph import Graph, Node, Ref
 from deeplift_core.rules.multipliers import Multipliers, Parts
 from deeplift_core.rules.products import ProductOfMatrices
 from deeplift_core.rules.registry import rule_for

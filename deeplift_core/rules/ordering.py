@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from deeplift_core.graph.graph import Graph, Node
+from deeplift_core.graph import Graph, Node
 from deeplift_core.rules.base import Multipliers, Rule, Sent, Walk
 from deeplift_core.rules.pooling import values_of
 from deeplift_core.rules.registry import rule_for

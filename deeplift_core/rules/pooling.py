@@ -23,7 +23,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from deeplift_core.graph.graph import Graph, Node, Ref
+from deeplift_core.graph import Graph, Node, Ref
 from deeplift_core.rules.base import (
     Multipliers,
     NoRuleError,

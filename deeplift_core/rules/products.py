@@ -18,7 +18,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from deeplift_core.graph.graph import Graph, Node, Ref
+from deeplift_core.graph import Graph, Node, Ref
 from deeplift_core.rules.base import Multipliers, NoRuleError, Rule, Sent, Walk, sum_to_shape
 from deeplift_core.rules.registry import rule_for
 

@@ -5,14 +5,13 @@ operation's ATen names. Pointwise operations need none: see :mod:`deeplift_core.
 other packages are found by their entry points; docs/rules.md shows how.
 """
 
-import operator
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TypeVar
 
 from deeplift_core.errors import OptionError
-from deeplift_core.graph.graph import Graph, Node
+from deeplift_core.graph import Graph, Node
 from deeplift_core.rules.base import Rule
 
 ENTRY_POINTS = "deeplift.rules"
@@ -76,7 +75,7 @@ def registered(graph_or_name, node=None) -> bool:
     """Whether an operation of this name has a rule of its own."""
     if node is None:
         return graph_or_name in _RULES
-    kernel = graph_or_name.nodes[node.args[0].index] if node.op is operator.getitem else node
+    kernel = graph_or_name.nodes[node.args[0].index] if node.op_name == "getitem" else node
     return kernel.op_name in _RULES
 
 
@@ -98,6 +97,6 @@ def make_rule(graph: Graph, node: Node, variant=None) -> Rule:
 
     One of several results of an operation ("getitem") has the rule of that operation.
     """
-    kernel = graph.nodes[node.args[0].index] if node.op is operator.getitem else node
+    kernel = graph.nodes[node.args[0].index] if node.op_name == "getitem" else node
     found = _RULES.get(kernel.op_name)
     return found(graph, node) if found else None

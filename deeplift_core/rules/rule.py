@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from deeplift_core.graph.graph import Graph, Node, Ref, substitute
+from deeplift_core.graph import Graph, Node, Ref, substitute
 from deeplift_core.rules.multipliers import Multipliers, Parts
 from deeplift_core.rules.values import PairValues
 
@@ -105,7 +105,9 @@ def recast(rule: Rule, cls: type[R], **changes: Any) -> R:
     Passes replace rules so. What the first object has memoised is not carried over.
     """
     other = cls.__new__(cls)
-    memoised = {name for base in type(rule).__mro__ for name, value in vars(base).items() if _is_memoised(value)}
+    memoised = {
+        name for base in type(rule).__mro__ for name, value in vars(base).items() if _is_memoised(value)
+    }
     other.__dict__.update({k: v for k, v in copy(rule).__dict__.items() if k not in memoised}, **changes)
     return other
 

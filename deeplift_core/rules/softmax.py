@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from deeplift_core.graph.graph import Graph, Node
+from deeplift_core.graph import Graph, Node
 from deeplift_core.rules.base import Multipliers, Rule, Sent, Walk, single, sum_to_shape
 from deeplift_core.rules.registry import rule_for
 

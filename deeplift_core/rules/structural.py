@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from deeplift_core.graph.graph import Graph, Node, Ref, refs_in, substitute
+from deeplift_core.graph import Graph, Node, Ref, refs_in, substitute
 from deeplift_core.rules.adjoints import adjoint_of
 from deeplift_core.rules.base import Multipliers, NoRuleError, Parts, Rule, Sent, Walk
 from deeplift_core.rules.registry import rule_for

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from deeplift_core import DeepLift
-from deeplift_core.capture.recorder import borrowed
+from deeplift_core.capture import borrowed
 
 RUNS = 5
 # After so many seconds a slow model is not run again only to have a median.

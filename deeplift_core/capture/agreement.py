@@ -1,0 +1,95 @@
+"""Whether two values of one node are the same up to rounding."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from deeplift_core.graph import Graph
+
+# Of the spread of the values, in float32 and float64: more than two kernels of this precision differ by.
+_OF_SPREAD = {torch.float64: 1e-9, torch.float32: 1e-4}
+# Of the largest value: so many units of rounding, and in half precisions a share.
+_UNITS = 64
+_OF_LARGEST = {torch.float16: 2e-2}
+_COARSE = 0.1
+# Further differences are rounding up to so many times what rounding does to the recording, and no more than
+# this share of the largest value.
+_TIMES, _MOST = 10, 0.1
+
+
+def agree(graph: Graph, node: int, batch: Sequence[Tensor], value: Tensor, other: Tensor) -> bool:
+    """Whether two values that a node is said to have are the same up to rounding.
+
+    Where they differ by more than kernels of their precision do, the graph runs in another precision, too: a
+    function that multiplies rounding errors shows it there.
+
+    Parameters
+    ----------
+    graph : Graph
+        Computes one of the values, or should.
+    node : int
+        The node.
+    batch : sequence of Tensor [K, ...]
+        Rows on which the graph is tried.
+    value, other : Tensor
+        Values of all rows of a batch, or of some. NaN equals NaN.
+    """
+    error = relative_error(value, other)
+    return error <= _tolerance(graph, node, value) or error <= min(
+        _TIMES * _rounding(graph, node, batch), _MOST
+    )
+
+
+def relative_error(value: Tensor, other: Tensor) -> float:
+    """The largest difference relative to the largest finite number; infinite for values of other shapes."""
+    if value.shape != other.shape:
+        return torch.inf
+    a, b = (_numbers(tensor) for tensor in (value, other))
+    same = (a == b) | (a.isnan() & b.isnan())
+    if same.all():
+        return 0.0
+    largest = torch.stack([a, b]).abs().nan_to_num(0, 0, 0).max()
+    return float((a - b)[~same].abs().nan_to_num(torch.inf).max() / largest)
+
+
+def _numbers(value: Tensor) -> Tensor:
+    real = torch.view_as_real(value.resolve_conj()) if value.is_complex() else value
+    return real.detach().cpu().double()  # not every device has float64
+
+
+def _tolerance(graph: Graph, node: int, value: Tensor) -> float:
+    """Relative to the largest value.
+
+    An output of 5 +- 0.001 is right only if its thousandths are.
+    """
+    dtype = _coarsest(graph, node)
+    if dtype not in _OF_SPREAD:
+        return _OF_LARGEST.get(dtype, _COARSE)
+    numbers = _numbers(value).nan_to_num(0, 0, 0)
+    largest = float(numbers.abs().max()) if numbers.numel() else 0.0
+    if not largest or not numbers.dim() or len(numbers) < 2:
+        return _OF_SPREAD[dtype]
+    spread = float((numbers - numbers.mean(0)).abs().max())
+    return max(_OF_SPREAD[dtype] * min(spread / largest, 1), _UNITS * torch.finfo(dtype).eps)
+
+
+def _coarsest(graph: Graph, node: int) -> torch.dtype:
+    """The least precise floating dtype on the way to a node."""
+    found = {graph.nodes[index].dtype for index in graph.ancestors(node)}
+    floating = [dtype for dtype in found if dtype.is_floating_point]
+    return max(floating, key=lambda dtype: torch.finfo(dtype).eps, default=torch.float64)
+
+
+def _rounding(graph: Graph, node: int, batch: Sequence[Tensor]) -> float:
+    """About how much of a node's value is rounding; 0 where the graph does not run in another precision."""
+    own = _coarsest(graph, node)
+    exact = torch.float32 if own == torch.float64 else torch.float64
+    inputs = [tensor.to(exact) if tensor.is_floating_point() else tensor for tensor in batch]
+    try:
+        there = graph.converted(exact).run(inputs, [node], ())[node]
+    except (RuntimeError, NotImplementedError, TypeError):  # kernels of the user's own, or of this device
+        return 0.0
+    error = relative_error(graph.run(batch, [node], ())[node], there)
+    # Rounding errors grow with the unit of rounding: float32 tells what float64 would do.
+    return error * torch.finfo(own).eps / torch.finfo(exact).eps if exact == torch.float32 else error

@@ -1,0 +1,170 @@
+"""Where a recording and its model part, for messages."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from deeplift_core.capture.agreement import relative_error
+from deeplift_core.capture.other_rows import Rows
+from deeplift_core.graph import Graph, Node, call
+
+# Far above rounding and far below what another row's value differs by.
+_DIFFERENT = 1e-3
+# What two computations of one constant may differ by.
+_ROUNDING = 1e-6
+# These bring another axis to the front and mix nothing.
+_MOVES_AXES = {"permute", "transpose", "t"}
+
+
+def first_lost(graph: Graph, output: int, again: Graph) -> Node | None:
+    """The first call that the model makes otherwise for other rows: a constant of it, or the operation.
+
+    Parameters
+    ----------
+    graph, again : Graph
+        Recordings of one model on different rows, and perhaps on fewer in the second. What goes with the
+        number of rows is no difference.
+    output : int
+        The node whose value must be right.
+
+    Returns
+    -------
+    Node or None
+        Of ``graph``; None where the two recordings are the same.
+    """
+    rows = graph.batch_size, again.batch_size
+    for index in graph.ancestors(output):
+        node = graph.nodes[index]
+        other = again.nodes[index] if index < len(again.nodes) else None
+        if other is None or not _same_call(node, other, rows):
+            return node
+    return None
+
+
+def _same_call(node: Node, other: Node, rows: tuple[int, int]) -> bool:
+    return node.op == other.op and _same((node.args, node.kwargs), (other.args, other.kwargs), rows)
+
+
+def _same(value: Any, other: Any, rows: tuple[int, int]) -> bool:
+    if isinstance(value, Tensor) and isinstance(other, Tensor):
+        return _same_constant(value, other, rows)
+    if isinstance(value, (tuple, list)) and isinstance(other, (tuple, list)):
+        pairs = zip(value, other, strict=False)
+        return len(value) == len(other) and all(_same(one, two, rows) for one, two in pairs)
+    if isinstance(value, dict) and isinstance(other, dict):
+        return value.keys() == other.keys() and all(_same(value[key], other[key], rows) for key in value)
+    if isinstance(value, int) and isinstance(other, int) and value != other:
+        of_all, of_few = rows
+        return value * of_few == other * of_all
+    return type(value) is type(other) and (value == other or value != value)
+
+
+def _same_constant(value: Tensor, other: Tensor, rows: tuple[int, int]) -> bool:
+    """Whether two constants are equal as far as both have rows; computed ones may round otherwise."""
+    if value is other:
+        return True
+    if value.dim() != other.dim() or value.dtype != other.dtype:
+        return False
+    for axis, (length, few) in enumerate(zip(value.shape, other.shape, strict=True)):
+        if length != few:
+            if length * rows[1] != few * rows[0]:
+                return False
+            value = value.narrow(axis, 0, few)
+    return relative_error(value, other) <= _ROUNDING
+
+
+def first_mixing(graph: Graph, output: int, rows: Rows) -> Node:
+    """The first call that gives a row another value among other rows.
+
+    Parameters
+    ----------
+    graph : Graph
+        The recording.
+    output : int
+        A node whose rows depend on each other.
+    rows : Rows
+        Two batches with common rows.
+    """
+    order = graph.ancestors(output)
+    last_use = {ref: index for index in order for ref in graph.nodes[index].refs}
+    by_rows: set[int] = set()  # nodes whose first axis is that of the rows
+    first, second = (dict(zip(graph.inputs, batch, strict=True)) for batch in (rows.first, rows.second))
+    for index in order:
+        node = graph.nodes[index]
+        if node.op is not None:
+            for values in (first, second):
+                values[index] = call(node, values.__getitem__)
+        same = _same_rows(first[index], second[index], rows, graph.batch_size)
+        if same:
+            by_rows.add(index)
+        # An axis that is a multiple of K long may be any axis, unless it comes from the rows.
+        known = node.shape[:1] == (graph.batch_size,) or not by_rows.isdisjoint(node.refs)
+        if same is False and known and node.op_name not in _MOVES_AXES:
+            return node
+        for ref in node.refs:
+            if last_use[ref] == index:
+                del first[ref], second[ref]
+    return graph.nodes[output]
+
+
+def _same_rows(first: Any, second: Any, rows: Rows, count: int) -> bool | None:
+    """Whether common rows have the same values; None where the value has no such rows."""
+    if not isinstance(first, Tensor) or first.shape != second.shape:
+        return None
+    if not first.dim() or len(first) % count or not first.numel():
+        return None
+    one, other = (value.reshape(count, -1) for value in (first, second))
+    return relative_error(one[rows.in_first], other[rows.in_second]) <= _DIFFERENT
+
+
+def first_failing(graph: Graph, outputs: Sequence[int], batch: Sequence[Tensor]) -> Node:
+    """The call that does not run on this batch."""
+    values: dict[int, Any] = dict(zip(graph.inputs, batch, strict=True))
+    for index in graph.ancestors(*outputs):
+        node = graph.nodes[index]
+        if node.op is not None:
+            try:
+                values[index] = call(node, values.__getitem__)
+            except Exception:  # noqa: BLE001 - whatever the operation raises
+                return node
+    return graph.nodes[outputs[0]]
+
+
+def fails(node: Node, error: Exception) -> str:
+    """The message for a call that runs on the example only."""
+    return (
+        f"{node.describe()} runs on the example, but not on other rows of its shape ({error}): a shape or a "
+        "position may depend on the values of the input, such as the number of elements that a mask picks; "
+        "use torch.where or multiply with the mask"
+    )
+
+
+def lost(node: Node, output: Node) -> str:
+    """The message for a value that became a constant of the recording."""
+    return (
+        f"a value that depends on the input left torch's sight before {node.describe()}: work in another "
+        "thread, a copy through Python (copy, pickle, torch.save, nn.Parameter), numpy, dlpack, storage, "
+        "random numbers of Python or numpy, or something kept from an earlier call. Other sequences would be "
+        f"scored with that value of the example, up to {output.describe()}; write it with tensor operations "
+        "on the calling thread"
+    )
+
+
+def other_function(output: Node, error: float) -> str:
+    """The message for a recording that is not the model, although both make the same calls."""
+    return (
+        f"for other rows than the example's, the recording of the model up to {output.describe()} gives "
+        f"other values than the model does (off by {error:.1e} of the largest): the model may keep something "
+        "from one call to the next, or read values of the input in a way that torch does not see; write it "
+        "with tensor operations on the calling thread"
+    )
+
+
+def mixed(node: Node) -> str:
+    """The message for rows that depend on each other."""
+    return (
+        f"rows of one batch mix in {node.describe()}: there a row has another value among other rows, so "
+        "that no row has contributions of its own. Compute every row from itself alone: no statistics, "
+        "order, attention, shift or index along the batch (axis 0)"
+    )

@@ -1,0 +1,51 @@
+"""In-place calls in the form that returns a new value."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+
+from deeplift_core.errors import CaptureError
+from deeplift_core.graph import op_name
+
+aten = torch.ops.aten
+
+# In place, these change only how a tensor lies in its memory.
+_CHANGES_SHAPE = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_", "as_strided_"}
+
+
+def changes_shape(func: OpOverload) -> bool:
+    """Whether an in-place call leaves the values as they are and changes the tensor's shape or strides."""
+    return op_name(func) in _CHANGES_SHAPE
+
+
+def functional(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    """What an in-place call would leave in its first argument.
+
+    Raises
+    ------
+    CaptureError
+        If the operation has no form that returns a new value.
+    """
+    name = op_name(func)[:-1]
+    target: Tensor = args[0]
+    if name == "zero":
+        return torch.zeros_like(target)
+    if name == "fill":
+        filled: Tensor = torch.zeros_like(target) + args[1]
+        return filled
+    if name == "copy":
+        return _fitted(args[1], target)
+    packet = getattr(aten, name, None)
+    if packet is None:
+        raise CaptureError(f"{func} has no form that is not in place")
+    result: Tensor = packet(*args, **kwargs)
+    return result if changes_shape(func) else _fitted(result, target)
+
+
+def _fitted(value: Tensor, target: Tensor) -> Tensor:
+    """The value as ``target`` can hold it, without a call where it fits already."""
+    value = value.to(target.dtype)
+    return value if value.shape == target.shape else value.expand(target.shape)

@@ -1,0 +1,48 @@
+"""Which module of the model runs."""
+
+from typing import Any
+
+from torch import nn
+
+
+class RunningModules:
+    """The stack of modules whose ``forward`` runs, by their qualified names.
+
+    Parameters
+    ----------
+    model : nn.Module or None
+        The model; None where a function is recorded that belongs to none.
+    """
+
+    def __init__(self, model: nn.Module | None) -> None:
+        self._names = {} if model is None else _names_by_user(model)
+        self._stack: list[tuple[nn.Module | None, str]] = [(None, "")]
+
+    @property
+    def name(self) -> str:
+        """Of the innermost module that runs and has a name; "" for the model itself."""
+        return self._stack[-1][1]
+
+    def enter(self, module: nn.Module) -> None:
+        """The module's ``forward`` begins; a module without a name counts as the one that called it."""
+        self._stack.append((module, self._names.get(module, self.name)))
+
+    def leave(self, module: nn.Module) -> str | None:
+        """The module's ``forward`` has ended or raised; return its name, None where it has none.
+
+        Modules above it on the stack did not come to their end: an exception passed through them.
+        """
+        for place in range(len(self._stack) - 1, 0, -1):
+            if self._stack[place][0] is module:
+                del self._stack[place:]
+                return self._names.get(module)
+        return None
+
+
+def _names_by_user(model: nn.Module) -> dict[Any, str]:
+    """Names without the part that ``torch.compile`` adds for its wrapper, and without the wrappers."""
+    return {
+        module: ".".join(part for part in name.split(".") if part != "_orig_mod")
+        for name, module in model.named_modules()
+        if "_orig_mod" not in module._modules
+    }

@@ -1,0 +1,104 @@
+"""Other rows than the example's, of the same kind, on which a recording is compared with its model."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+# Sizes of an axis along which a base lies: A, C, G, T, and perhaps N.
+_BASES = (4, 5)
+
+
+class Rows(NamedTuple):
+    """Two batches of K rows that have some rows in common, at other places and among other rows.
+
+    Attributes
+    ----------
+    first, second : tuple of Tensor [K, ...]
+        One tensor for each input of the model.
+    in_first, in_second : Tensor
+        Places of the common rows in each of them.
+    """
+
+    first: tuple[Tensor, ...]
+    second: tuple[Tensor, ...]
+    in_first: Tensor
+    in_second: Tensor
+
+
+def other_rows(example: Sequence[Tensor]) -> Rows:
+    """Draw two batches like ``example``, the same ones every time.
+
+    Every second row of the second batch is a row of the first, in reverse order. The rows between them are
+    new, so that no statistic, neighbour or place of a common row stays as it was.
+
+    Parameters
+    ----------
+    example : sequence of Tensor [K, ...]
+        Numbers 0 and 1 become other numbers 0 and 1: with one 1 along the axis that has one in the example,
+        if there is such an axis. Whole numbers become whole numbers, any others uniform ones, within the
+        example's range. The rows' compositions differ, so that their averages do, too.
+    """
+    rows = len(example[0])
+    generator = torch.Generator().manual_seed(0)
+    first = tuple(_drawn(tensor, generator) for tensor in example)
+    second = tuple(_drawn(tensor, generator) for tensor in example)
+    places = torch.arange((rows + 1) // 2, device=example[0].device)
+    in_first, in_second = rows - 1 - places, 2 * places
+    for there, here in zip(second, first, strict=True):
+        there[in_second] = here[in_first]
+    return Rows(first, second, in_first, in_second)
+
+
+def _drawn(example: Tensor, generator: torch.Generator) -> Tensor:
+    """Rows like those of one input."""
+    values = example.detach().cpu()
+    if ((values == 0) | (values == 1)).all():
+        axis = _axis_of_ones(values)
+        drawn = _bits(values, generator) if axis is None else _one_hot(values, axis, generator)
+    else:
+        drawn = _numbers(values, generator)
+    return drawn.to(device=example.device, dtype=example.dtype)
+
+
+def _axis_of_ones(values: Tensor) -> int | None:
+    """The axis along which there is one 1: of a size that bases have, or another; None if there is none."""
+    axes = sorted(range(1, values.dim()), key=lambda axis: values.shape[axis] not in _BASES)
+    for axis in axes:
+        total = values.sum(axis)
+        if (total == 1).all() or (values.shape[axis] in _BASES and (total <= 1).all()):
+            return axis
+    return None
+
+
+def _one_hot(values: Tensor, axis: int, generator: torch.Generator) -> Tensor:
+    rows, letters = values.shape[0], values.shape[axis]
+    others = [size for place, size in enumerate(values.shape[1:], 1) if place != axis]
+    # The fourth power: some letters are rare in one row and common in another.
+    shares = torch.rand(rows, letters, generator=generator).pow(4) + 1e-3
+    count = torch.Size(others).numel()
+    drawn = torch.multinomial(shares, max(count, 1), replacement=True, generator=generator)[:, :count]
+    places = drawn.reshape(rows, *others).unsqueeze(axis)
+    return torch.zeros_like(values).scatter_(axis, places, 1)
+
+
+def _bits(values: Tensor, generator: torch.Generator) -> Tensor:
+    share = 0.2 + 0.6 * _for_each_row(values, generator)
+    return torch.rand(values.shape, generator=generator) < share
+
+
+def _numbers(values: Tensor, generator: torch.Generator) -> Tensor:
+    finite = values[values.isfinite()]
+    low, high = (float(end) for end in finite.aminmax()) if len(finite) else (0.0, 1.0)
+    low, high = (low, high) if low < high else (0.0, 1.0)
+    drawn = torch.rand(values.shape, generator=generator)
+    # Powers between 1/4 and 4: most numbers of one row are small, and of another large.
+    drawn.pow_(4 ** (2 * _for_each_row(values, generator) - 1))
+    if (finite == finite.round()).all():
+        return drawn.mul_(high - low + 1).add_(low).floor_().clamp_(max=high)
+    return drawn.mul_(high - low).add_(low)
+
+
+def _for_each_row(values: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.rand(values.shape[0], *(1 for _ in values.shape[1:]), generator=generator)

@@ -1,0 +1,149 @@
+"""The proof of a recording: on other rows than the example's it gives what the model gives, row by row.
+
+A recording is made on one batch. What the recorder did not see (work in another thread, a copy through
+Python, random numbers) is a constant of that batch, and other sequences would be scored with that constant.
+Rows that depend on each other have no contributions of their own. Both show when the model runs on a batch of
+other rows, and the recording on a second batch that has some of these rows at other places among new ones:
+the common rows must have the same outputs. That is one forward pass of each. Only where outputs differ do
+further runs find out why and where.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from deeplift_core.capture.agreement import agree, relative_error
+from deeplift_core.capture.blame import (
+    fails,
+    first_failing,
+    first_lost,
+    first_mixing,
+    lost,
+    mixed,
+    other_function,
+)
+from deeplift_core.capture.other_rows import Rows, other_rows
+from deeplift_core.errors import CaptureError
+from deeplift_core.graph import Graph
+
+# Values of the outputs' nodes, in their order, given a batch of rows for each input.
+Run = Callable[[Sequence[Tensor]], Sequence[Tensor]]
+
+
+class Verified(NamedTuple):
+    """Rows that model and recording were compared on, and the model's explained output for them."""
+
+    rows: tuple[Tensor, ...]
+    output: Tensor
+
+
+def verify(
+    run: Run,
+    graph: Graph,
+    outputs: Sequence[int],
+    example: Sequence[Tensor],
+    record_again: Callable[[Sequence[Tensor]], Graph] | None = None,
+) -> Verified:
+    """Compare a recording with the model on other rows than the example's.
+
+    Parameters
+    ----------
+    run : callable
+        Runs the model on one batch of rows [K, ...] for each input and returns the values of ``outputs``.
+    graph : Graph
+        The recording.
+    outputs : sequence of int
+        Nodes of the model's outputs. The first is the one that is explained, whose rows must not depend on
+        each other. Of the others, those with one row for each row of the input must be right, too.
+    example : sequence of Tensor [K, ...]
+        What the model was recorded on.
+    record_again : callable, optional
+        Records the model on other rows, so that an error can name the operation.
+
+    Returns
+    -------
+    Verified
+        The first batch of rows and the model's explained output.
+
+    Raises
+    ------
+    CaptureError
+        If the recording computes something else than the model, or if rows of a batch depend on each other;
+        with module, operation and source line.
+    """
+    rows = other_rows(example)
+    expected = run(rows.first)
+    by_row = [place for place, node in enumerate(outputs) if has_rows(graph, node)]
+    # An output without rows, which no target takes, is only compared with the model.
+    doubtful = _changed(graph, outputs, by_row, rows, expected) if 0 in by_row else [0]
+    if doubtful:
+        found = _values(graph, outputs, rows.first)
+        for place in doubtful:
+            node = outputs[place]
+            if not agree(graph, node, rows.first, expected[place], found[node]):
+                again = None if record_again is None else record_again(rows.first)
+                raise CaptureError(_difference(graph, node, again, expected[place], found[node]))
+        if 0 in by_row and 0 in doubtful:
+            raise CaptureError(mixed(first_mixing(graph, outputs[0], rows)))
+    return Verified(rows.first, expected[0])
+
+
+def _changed(
+    graph: Graph, outputs: Sequence[int], places: Sequence[int], rows: Rows, expected: Sequence[Tensor]
+) -> list[int]:
+    """Which outputs of the recording have other values than the model's for common rows."""
+    found = _values(graph, outputs, rows.second)
+
+    def same(place: int) -> bool:
+        of_model, of_graph = expected[place][rows.in_first], found[outputs[place]][rows.in_second]
+        return agree(graph, outputs[place], rows.second, of_model, of_graph)
+
+    return [place for place in places if not same(place)]
+
+
+def _values(graph: Graph, outputs: Sequence[int], batch: Sequence[Tensor]) -> dict[int, Any]:
+    try:
+        return graph.run(batch, outputs, ())
+    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        raise CaptureError(fails(first_failing(graph, outputs, batch), error)) from error
+
+
+def _difference(graph: Graph, node: int, again: Graph | None, expected: Tensor, found: Tensor) -> str:
+    """The message for a node whose value is not the model's."""
+    first = None if again is None else first_lost(graph, node, again)
+    if first is None:
+        return other_function(graph.nodes[node], relative_error(expected, found))
+    return lost(first, graph.nodes[node])
+
+
+def has_rows(graph: Graph, node: int) -> bool:
+    """Whether a node's value has one row for each row of the input."""
+    return graph.nodes[node].shape[:1] == (graph.batch_size,)
+
+
+def assert_same_function(
+    graph: Graph, other: Graph, outputs: Sequence[int], example: Sequence[Tensor]
+) -> None:
+    """Compare a graph with a rewritten one, for the tests of whatever rewrites graphs.
+
+    Parameters
+    ----------
+    graph, other : Graph
+        Before and after.
+    outputs : sequence of int
+        Nodes that both have.
+    example : sequence of Tensor [K, ...]
+        One batch for each input, as :func:`verify` takes it.
+
+    Raises
+    ------
+    AssertionError
+        Naming the first of the nodes whose values are not the same up to rounding.
+    """
+    batch = other_rows(example).first
+    values, found = (one.run(batch, outputs, ()) for one in (graph, other))
+    for node in outputs:
+        if not agree(graph, node, batch, values[node], found[node]):
+            error = relative_error(values[node], found[node])
+            raise AssertionError(f"{graph.nodes[node].describe()}: off by {error:.1e} of the largest value")
