@@ -8,6 +8,7 @@ a chain is replaced in place; the values stay the same up to rounding.
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from deeplift_core.graph.graph import Graph, Node, Ref
 
@@ -17,7 +18,7 @@ aten = torch.ops.aten
 def recognise(graph: Graph, start: int = 0) -> None:
     """Replace, from node ``start`` on, what is one of these functions written out."""
     for node in graph.nodes[start:]:
-        for pattern in (_softmax, _logsumexp):
+        for pattern in (_softmax, _logsumexp, _interpolation):
             found = pattern(graph, node)
             if found is not None:
                 graph.nodes[node.index] = found
@@ -53,6 +54,35 @@ def _logsumexp(graph: Graph, node: Node) -> Node | None:
         return None
     exponent, axes, keepdim = summed
     return replace(node, op=aten.logsumexp.default, args=(Ref(exponent), axes, keepdim), kwargs={})
+
+
+def _interpolation(graph: Graph, node: Node) -> Node | None:
+    """a + (b - a) * w with a constant w, which torch makes of linear interpolation.
+
+    As a (1 - w) + b w the sum is affine with weights of its own for a and b. The difference of the two would
+    count each of them in P and in Q.
+    """
+    if node.op is not aten.add.Tensor or node.kwargs:
+        return None
+    for start, change in (node.args, node.args[::-1]):
+        product = graph.nodes[change.index] if isinstance(change, Ref) else None
+        if product is None or product.op is not aten.mul.Tensor or len(product.refs) != 1:
+            continue
+        minus = graph.nodes[product.refs[0]]
+        weights = [value for value in product.args if not isinstance(value, Ref)]
+        if minus.op is not aten.sub.Tensor or minus.kwargs or len(weights) != 1:
+            continue
+        end, subtracted = minus.args
+        ends = start, end
+        if not isinstance(end, Ref) or not isinstance(subtracted, Ref) or subtracted != start:
+            continue
+        if any(graph.nodes[one.index].dtype != node.dtype for one in ends):
+            continue
+        if isinstance(weights[0], float):
+            return replace(node, op=aten.lerp.Scalar, args=(*ends, weights[0]), kwargs={})
+        if isinstance(weights[0], Tensor) and weights[0].dtype == node.dtype:
+            return replace(node, op=aten.lerp.Tensor, args=(*ends, weights[0]), kwargs={})
+    return None
 
 
 def _two_exps(graph: Graph, index: int) -> tuple[Ref, Ref] | None:

@@ -36,7 +36,11 @@ from deeplift_core.errors import CaptureError, DeepLiftError, ForwardError
 from deeplift_core.graph.graph import Graph, Ref, op_name, tensors_in
 from deeplift_core.passes.sequence_convolution import convolution, prepared
 from deeplift_core.rules.elementwise import is_elementwise
-from deeplift_core.rules.registry import load_rules_of_other_packages, registered
+from deeplift_core.rules.registry import (
+    load_rules_of_other_packages,
+    registered,
+    registered_by_another_package,
+)
 
 aten = torch.ops.aten
 
@@ -159,12 +163,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.refuse_reading(str(func))
         if func is aten.as_strided.default:
             return self._tracker.bound_view(func(*args, **kwargs), args[0])
-        if name in NORMAL_FORMS:
+        if name in NORMAL_FORMS and not registered_by_another_package(func):
             with self:
                 normal = NORMAL_FORMS[name](lambda t: self.ref(t) is not None, func, *args, **kwargs)
             if normal is not NotImplemented:
                 return normal
-        if not (registered(name) or is_elementwise(func)):
+        if not (registered(func) or is_elementwise(func)):
             if func in self._decompositions:
                 with self:
                     return self._decompositions[func](*args, **kwargs)

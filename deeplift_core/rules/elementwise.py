@@ -24,6 +24,7 @@ from deeplift_core.rules.base import (
     scaled_multipliers,
     sum_to_shape,
 )
+from deeplift_core.rules.registry import registered
 
 Factor = Tensor | float
 Term = tuple[int, Factor]
@@ -41,11 +42,15 @@ _UNTAGGED = {
 
 
 def is_elementwise(op: Callable[..., Any] | None) -> bool:
-    """Whether an ATen operation acts on each element by itself and always alike."""
+    """Whether an operation acts on each element separately and always alike, and has no registered rule.
+
+    A registered rule of an elementwise operation explains the operation by itself, as it does for all others:
+    no activation takes the operation in.
+    """
     tags = getattr(op, "tags", ())
     if op is None or torch.Tag.nondeterministic_seeded in tags:
         return False
-    return torch.Tag.pointwise in tags or op_name(op) in _UNTAGGED
+    return (torch.Tag.pointwise in tags or op_name(op) in _UNTAGGED) and not registered(op)
 
 
 def affine_terms(node: Node) -> list[Term] | None:
@@ -101,6 +106,11 @@ def _masked_fill(node: Node) -> list[Term] | None:
     return _terms((value, (~mask).to(node.dtype)))
 
 
+def _interpolation(node: Node) -> list[Term] | None:
+    start, end, weight = node.args
+    return None if isinstance(weight, Ref) else _terms((start, 1 - weight), (end, weight))
+
+
 def _conversion(node: Node) -> list[Term] | None:
     return _terms((node.args[0], 1.0))
 
@@ -118,6 +128,7 @@ _AFFINE: dict[str, Callable[[Node], list[Term] | None]] = {
     "mul": _product,
     "div": _quotient,
     "addcmul": _addcmul,
+    "lerp": _interpolation,
     "where": _where,
     "masked_fill": _masked_fill,
     **dict.fromkeys(

@@ -95,7 +95,7 @@ class LinearRule(Rule):
         return Parts(up_rise + down_fall, down_rise + up_fall)
 
 
-@rule_for("convolution")
+@rule_for(torch.ops.aten.convolution.default)
 class Convolution(LinearRule):
     """Convolution of any dimension: stride, padding, dilation, groups, transposed."""
 
@@ -139,7 +139,12 @@ class Convolution(LinearRule):
         return lambda m: input_gradient(m, weight, self._shape, in_rows, self._settings)
 
 
-@rule_for("mm", "addmm", "bmm", "baddbmm")
+@rule_for(
+    torch.ops.aten.mm.default,
+    torch.ops.aten.addmm.default,
+    torch.ops.aten.bmm.default,
+    torch.ops.aten.baddbmm.default,
+)
 def matrix_product(graph: Graph, node: Node) -> Rule:
     """Linear with one constant factor; a product of two quantities where both depend on the input."""
     both = sum(isinstance(factor, Ref) for factor in node.args) > 1

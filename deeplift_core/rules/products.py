@@ -88,7 +88,12 @@ class ProductOfMatrices(_Bilinear):
         yield self.right, Multipliers.same(self._mean(walk, self.left).mT @ fresh)
 
 
-@rule_for("prod")
+def _along_an_axis(node: Node) -> str:
+    axis = node.args[1] if len(node.args) > 1 else None
+    return "" if isinstance(axis, int) else "it multiplies over all axes, the rows' among them"
+
+
+@rule_for(torch.ops.aten.prod, accepts=_along_an_axis)
 class ProductOverAxis(Rule):
     """Product of all elements along an axis (noisy-or, for instance).
 
@@ -104,8 +109,6 @@ class ProductOverAxis(Rule):
 
     def __init__(self, graph: Graph, node: Node) -> None:
         super().__init__(graph, node)
-        if len(node.args) < 2 or not isinstance(node.args[1], int):
-            raise NoRuleError("a product over all axes, the rows' among them")
         self._source = self.sources[0]
         shape = graph.nodes[self._source].shape
         self._axis = node.args[1] % len(shape)

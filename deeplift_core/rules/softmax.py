@@ -57,7 +57,7 @@ class _OverAxis(Rule):
         return False
 
 
-@rule_for("_softmax")
+@rule_for(torch.ops.aten._softmax.default)
 class Softmax(_OverAxis):
     """Probabilities over one axis."""
 
@@ -106,7 +106,7 @@ class _OfShares(_OverAxis):
         return shares(walk.x[self._source], walk.reference[self._source], self._axes)
 
 
-@rule_for("_log_softmax")
+@rule_for(torch.ops.aten._log_softmax.default)
 class LogSoftmax(_OfShares):
     """Logarithms of the probabilities over one axis."""
 
@@ -125,7 +125,7 @@ class LogSoftmax(_OfShares):
         return [(self._source, Multipliers.same(sent))]
 
 
-@rule_for("logsumexp")
+@rule_for(torch.ops.aten.logsumexp.default)
 class LogSumExp(_OfShares):
     """Logarithm of the sum of exponentials."""
 

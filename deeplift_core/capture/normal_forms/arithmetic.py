@@ -38,7 +38,17 @@ def _addcdiv(varies: Varies, func: Any, x: Tensor, above: Tensor, below: Tensor,
 
 
 def _lerp(varies: Varies, func: Any, start: Tensor, end: Tensor, weight: Any) -> Any:
+    """With a weight that depends on the input, two products; with a constant one, an affine operation."""
+    if not vary(varies, weight):
+        return NotImplemented
     return start * (1 - weight) + end * weight
+
+
+def _index_add(
+    varies: Varies, func: Any, x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1
+) -> Any:
+    """The factor scales the added values first, which swaps their P and Q where the factor is negative."""
+    return NotImplemented if alpha == 1 else aten.index_add.default(x, dim, index, source * alpha)
 
 
 def _log_sigmoid(varies: Varies, func: Any, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,5 +61,6 @@ FORMS: dict[str, Callable[..., Any]] = {
     "addcmul": _addcmul,
     "addcdiv": _addcdiv,
     "lerp": _lerp,
+    "index_add": _index_add,
     "log_sigmoid_forward": _log_sigmoid,
 }
