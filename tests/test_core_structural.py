@@ -322,7 +322,9 @@ class Model(nn.Module):
 def explained(function: Callable[[Tensor], Tensor], rule: str = "revealcancel") -> tuple[DeepLift, Any]:
     draw = torch.Generator().manual_seed(3)
     x, r = (torch.eye(4)[torch.randint(4, (3, 3), generator=draw)].mT.double() for _ in range(2))
-    explainer = DeepLift(Model(function).double(), x, rule=rule)
+    model = Model(function).double()
+    model(x)  # The last layer takes its size from the first call.
+    explainer = DeepLift(model, x, rule=rule)
     return explainer, explainer.attribute(x, r[:, None])
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.graph.graph import Graph, Node
-from deeplift_core.rules.base import UNITS, Noise
+from deeplift_core.rules.base import UNITS, Noise, NoRuleError
 from deeplift_core.rules.traits import Piece, traits_of
 
 aten = torch.ops.aten
@@ -47,10 +47,20 @@ class Formula:
         Whether f as it is written may be infinite where the function is not, such as log(1 + exp(x)).
     quotient : callable or None
         (f(x) - f(r)) / (x - r) as a function of x and r that loses no digits, where there is one.
+
+    Raises
+    ------
+    NoRuleError
+        If x is a complex number, which has no difference of one sign.
     """
 
     def __init__(self, graph: Graph, source: int, output: int, body: Sequence[int]) -> None:
         nodes = [graph.nodes[index] for index in body]
+        if graph.nodes[source].dtype.is_complex:
+            raise NoRuleError(
+                "complex numbers in a piece that is not linear in the input, because of "
+                f"{nodes[0].describe()}: it is not known to be linear"
+            )
         # What a model cuts off from its training is a part of the function all the same.
         nodes = [replace(n, op=aten.alias.default) if n.op is aten.detach.default else n for n in nodes]
         self._piece = Piece(tuple(nodes), source, output, graph.nodes[source].dtype)

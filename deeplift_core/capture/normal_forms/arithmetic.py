@@ -20,7 +20,8 @@ def _div(varies: Varies, func: Any, above: Tensor, below: Any, **kwargs: Any) ->
     """A quotient is a product with the reciprocal."""
     if not isinstance(below, Tensor) or not varies(below) or kwargs.get("rounding_mode") is not None:
         return NotImplemented
-    if not below.is_floating_point():  # a count's own reciprocal would be in single precision
+    if not below.is_floating_point() and not below.is_complex():
+        # The reciprocal of a count would be in single precision.
         below = below.to(above.dtype if above.is_floating_point() else torch.get_default_dtype())
     return above * aten.reciprocal.default(below)
 
