@@ -30,7 +30,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from deeplift_core.advice import TOKENS
 from deeplift_core.capture.inplace import TensorTracker
-from deeplift_core.capture.normal_forms import NORMAL_FORMS
+from deeplift_core.capture.normal_forms import NORMAL_FORMS, WRITE_NOTHING
 from deeplift_core.capture.patterns import recognise
 from deeplift_core.errors import CaptureError, DeepLiftError, ForwardError
 from deeplift_core.graph.graph import Graph, Ref, op_name, tensors_in
@@ -148,7 +148,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = dict(kwargs or {})
         varying = any(self.ref(tensor) is not None for tensor in tensors_in((args, kwargs)))
         name = op_name(func)
-        if func._schema.is_mutable and (varying or any(map(self._tracker.was_written, args[:1]))):
+        writes = func._schema.is_mutable and name not in WRITE_NOTHING
+        if writes and (varying or any(map(self._tracker.was_written, args[:1]))):
             return self._write(func, args, kwargs)
         if name in _LEAVES_UNWRITTEN:
             # What was in the memory before would make places that are written later NaN at random.

@@ -24,6 +24,7 @@ from deeplift_core.rules.base import (
     scaled_multipliers,
     sum_to_shape,
 )
+from deeplift_core.rules.conditions import argument
 from deeplift_core.rules.registry import registered
 
 Factor = Tensor | float
@@ -64,7 +65,7 @@ def _terms(*pairs: tuple[Any, Factor]) -> list[Term]:
 
 
 def _alpha(node: Node) -> float:
-    return float(node.kwargs.get("alpha", 1))
+    return float(argument(node, "alpha"))
 
 
 def _product(node: Node) -> list[Term] | None:
@@ -117,7 +118,7 @@ def _conversion(node: Node) -> list[Term] | None:
 
 def _reversed_difference(node: Node) -> list[Term]:
     value, other = node.args[:2]
-    return _terms((value, -(float(node.args[2]) if len(node.args) > 2 else _alpha(node))), (other, 1.0))
+    return _terms((value, -_alpha(node)), (other, 1.0))
 
 
 _AFFINE: dict[str, Callable[[Node], list[Term] | None]] = {
