@@ -1,8 +1,9 @@
-"""Functions that models write out, although there is a rule for the whole of them.
+"""Functions that models write out, although there is a rule for the function as a whole.
 
-A softmax written as exp / sum has to score as softmax does (:mod:`deeplift_core.rules.softmax`), not by the
-chain of its operations, whose errors grow without bound when logits move together. The node that ends such
-a chain is replaced in place; the values stay the same up to rounding.
+A softmax that is written as exp / sum has to score as softmax does (:mod:`deeplift_core.rules.softmax`), not
+by the chain of its operations, whose errors grow without bound when logits move together. The node that ends
+such a chain is replaced by a call of the whole function, whose values are the same up to rounding. Which
+link function ends at a node is found by :mod:`deeplift_core.capture.links`.
 """
 
 from dataclasses import replace
@@ -16,7 +17,7 @@ aten = torch.ops.aten
 
 
 def recognise(graph: Graph, start: int = 0) -> None:
-    """Replace, from node ``start`` on, what is one of these functions written out."""
+    """Replace, from node ``start`` on, each node that ends one of these functions written out."""
     for node in graph.nodes[start:]:
         for pattern in (_softmax, _logsumexp, _interpolation):
             found = pattern(graph, node)
@@ -95,7 +96,7 @@ def _two_exps(graph: Graph, index: int) -> tuple[Ref, Ref] | None:
 
 
 def _argument(graph: Graph, value: object, op_name: str) -> int | None:
-    """The node that ``value`` is this function of."""
+    """The node of which ``value`` is this function; None where it is not."""
     if not isinstance(value, Ref) or graph.nodes[value.index].op_name != op_name:
         return None
     argument = graph.nodes[value.index].args[0]
@@ -103,7 +104,7 @@ def _argument(graph: Graph, value: object, op_name: str) -> int | None:
 
 
 def _sum_of_exp(graph: Graph, index: int) -> tuple[int, list[int], bool] | None:
-    """z, the axes, and whether these are kept, where the node is sum(exp(z))."""
+    """z, the axes, and whether these are kept, where the node is sum(exp(z)); None where it is not."""
     node = graph.nodes[index]
     if (
         node.op_name != "sum"

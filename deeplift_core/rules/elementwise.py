@@ -1,8 +1,8 @@
-"""Operations that act on each element by itself: which they are, and which of them are affine.
+"""Operations that act on each element separately: which these are, and which of them are affine.
 
-ATen tags its pointwise operations, so this list is torch's own. Affine ones (adding or multiplying by a
-constant, batch norm, sums and differences of two quantities) scale P and Q; the others belong to an
-activation (:mod:`deeplift_core.rules.activation`), or combine several quantities
+Torch tags its pointwise operations, so that no list of these is needed here. Affine operations (adding or
+multiplying by a constant, batch norm, sums and differences of two quantities) scale P and Q. The others
+belong to an activation (:mod:`deeplift_core.rules.activation`) or combine several quantities
 (:mod:`deeplift_core.rules.products`, :mod:`deeplift_core.rules.interaction`).
 """
 
@@ -30,7 +30,7 @@ from deeplift_core.rules.registry import registered
 Factor = Tensor | float
 Term = tuple[int, Factor]
 
-# Pointwise in effect, but not tagged so by torch.
+# Operations that are pointwise, although torch does not tag them so.
 _UNTAGGED = {
     "_prelu_kernel",
     "_to_copy",
@@ -55,7 +55,13 @@ def is_elementwise(op: Callable[..., Any] | None) -> bool:
 
 
 def affine_terms(node: Node) -> list[Term] | None:
-    """The (source, factor) pairs that the node's Delta is the sum of; None where it is not affine."""
+    """The terms, each a source and a factor, of which the node's Delta is the sum.
+
+    Returns
+    -------
+    list of (int, Tensor or float), or None
+        None where the operation is not affine in its varying arguments.
+    """
     make = _AFFINE.get(node.op_name)
     return make(node) if make and node.dtype.is_floating_point else None
 
@@ -141,12 +147,19 @@ _AFFINE: dict[str, Callable[[Node], list[Term] | None]] = {
 class Affine(Rule):
     """Sum of scaled quantities: P and Q, m+ and m- are scaled, and swapped where a factor is negative.
 
+    This is the Linear rule (paper, section 3.5.1) for one weight for each element.
+
     Parameters
     ----------
     graph, node
         As for every rule.
     terms : list of (source, factor), optional
-        By default those of the node's own operation.
+        The terms of the sum; by default those of the node's own operation.
+
+    Raises
+    ------
+    NoRuleError
+        If the node's operation is not affine and no terms are given.
     """
 
     label: ClassVar[str] = "affine"
@@ -165,17 +178,17 @@ class Affine(Rule):
         return set()
 
     def splits(self, given: bool) -> bool:
-        """m+ and m- go through by themselves."""
+        """m+ and m- go back separately."""
         return given
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
-        """Scale, and sum over broadcast axes."""
+        """Multiply by each factor, and sum over the axes along which the source was broadcast."""
         for source, factor in self._terms:
             scaled = m if isinstance(factor, float) and factor == 1 else scaled_multipliers(m, factor)
             yield source, scaled.each(partial(sum_to_shape, shape=self.graph.nodes[source].shape))
 
     def parts(self, walk: Walk) -> Parts:
-        """Sum of the scaled parts."""
+        """Add the scaled parts of all terms."""
         scaled = [walk.parts(source).scaled(factor) for source, factor in self._terms]
         shape = self.node.shape
         total = [sum((p[side] for p in scaled[1:]), start=scaled[0][side]).expand(shape) for side in (0, 1)]

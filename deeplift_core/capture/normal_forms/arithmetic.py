@@ -1,4 +1,4 @@
-"""Arithmetic of several quantities, in sums, products and reciprocals."""
+"""Arithmetic of several quantities, as sums, products and reciprocals."""
 
 # ruff: noqa: ARG001 - all forms take the same arguments
 from collections.abc import Callable
@@ -12,12 +12,12 @@ Varies = Callable[[Tensor], bool]
 
 
 def vary(varies: Varies, *values: Any) -> int:
-    """How many of the values are tensors that depend on the input."""
+    """The number of values that are tensors which depend on the input."""
     return sum(isinstance(value, Tensor) and varies(value) for value in values)
 
 
 def _div(varies: Varies, func: Any, above: Tensor, below: Any, **kwargs: Any) -> Any:
-    """A quotient is a product with the reciprocal."""
+    """A quotient with a varying divisor is a product with the reciprocal."""
     if not isinstance(below, Tensor) or not varies(below) or kwargs.get("rounding_mode") is not None:
         return NotImplemented
     if not below.is_floating_point() and not below.is_complex():
@@ -53,7 +53,7 @@ def _index_add(
 
 
 def _log_sigmoid(varies: Varies, func: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-    """x - log(1 + exp(x)): a function of x itself, whose positive part stays the positive one."""
+    """x - log(1 + exp(x)), a function of x and not of -x: a rise of x is a rise of the result."""
     return aten.sub.Tensor(x, aten.logaddexp.default(x, x.new_zeros(()))), x.new_empty(0)
 
 
