@@ -20,7 +20,7 @@ from deeplift_core.rules.input import Input
 from deeplift_core.rules.interaction import Interaction
 from deeplift_core.rules.pooling import larger_of_two
 from deeplift_core.rules.products import Product
-from deeplift_core.rules.registry import make_rule, variants_of
+from deeplift_core.rules.registry import kernel_of, make_rule, variants_of
 from deeplift_core.rules.rule import NoRuleError, Rule
 from deeplift_core.rules.softmax import LogAddExp
 
@@ -142,10 +142,12 @@ class _Assigner:
             return Input(self._graph, node)
         if not node.dtype.is_complex and any(self._graph.nodes[i].dtype.is_complex for i in node.refs):
             return ComplexPiece(self._graph, node)
-        variants = variants_of(self._graph, node)
+        variants = variants_of(kernel_of(self._graph, node).op)
         if variants:
             variant = self._choose(node, variants, [node.index], node.index)
-            return make_rule(self._graph, node, variant)
+            rule = make_rule(self._graph, node, variant)
+            assert rule is not None
+            return rule
         if is_elementwise(node.op):
             return self._make_elementwise(node)
         raise NoRuleError("")

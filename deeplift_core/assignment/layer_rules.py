@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from deeplift_core.assignment.names import check_layer_rule
 from deeplift_core.assignment.presets import Site
 from deeplift_core.errors import OptionError
-from deeplift_core.rules.activation import VARIANTS
-from deeplift_core.rules.registry import all_variants
 
 
 @dataclass(frozen=True)
@@ -23,10 +22,8 @@ class LayerRules:
     patterns: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        known = tuple(dict.fromkeys((*VARIANTS, *all_variants())))
         for rule in self.patterns.values():
-            if rule not in known:
-                raise OptionError(f"unknown rule {rule!r} for a layer; choose from {', '.join(known)}")
+            check_layer_rule(rule)
 
     def choose(self, site: Site) -> str | None:
         """Return the rule of the last pattern that fits and whose rule the operation has."""

@@ -6,7 +6,7 @@ from deeplift_core.assignment.activations import ElementwiseParents
 from deeplift_core.graph import Graph, Node
 from deeplift_core.rules.elementwise import affine_terms, is_elementwise
 from deeplift_core.rules.pooling import larger_of_two
-from deeplift_core.rules.registry import make_rule, registered, registered_as
+from deeplift_core.rules.registry import kernel_of, make_rule, registered, registered_as
 from deeplift_core.rules.rule import NoRuleError
 from deeplift_core.rules.structural import Structural
 
@@ -42,11 +42,12 @@ class Mixing:
             return _NONE
         if not node.dtype.is_complex and any(self._graph.nodes[i].dtype.is_complex for i in node.refs):
             return frozenset({"convolution"})
-        if registered(self._graph, node):
+        if registered(kernel_of(self._graph, node).op):
             try:
                 rule = make_rule(self._graph, node)
             except NoRuleError:
                 return _OTHER
+            assert rule is not None
             own, sources = rule.mixing, rule.sources
         elif is_elementwise(node.op) and self._passes_on(node):
             own, sources = None, node.refs

@@ -1,13 +1,15 @@
-"""Functions that models write out, although there is a rule for the whole of them.
+"""Functions that models write out, although there is a rule for the function as a whole.
 
-A softmax written as exp / sum has to score as softmax does (:mod:`deeplift_core.rules.softmax`), not by the
-chain of its operations, whose errors grow without bound when logits move together. The node that ends such
-a chain is replaced in place; the values stay the same up to rounding.
+A softmax that is written as exp / sum has to score as softmax does (:mod:`deeplift_core.rules.softmax`), not
+by the chain of its operations, whose errors grow without bound when logits move together. The node that ends
+such a chain is replaced by a call of the whole function, whose values are the same up to rounding. Which
+link function ends at a node is found by :mod:`deeplift_core.capture.links`.
 """
 
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from deeplift_core.graph import Node, Ref
 from deeplift_core.graph.builder import GraphBuilder
@@ -16,9 +18,9 @@ aten = torch.ops.aten
 
 
 def recognise(graph: GraphBuilder, start: int = 0) -> None:
-    """Replace, from node ``start`` on, what is one of these functions written out."""
+    """Replace, from node ``start`` on, each node that ends one of these functions written out."""
     for node in graph.nodes[start:]:
-        for pattern in (_softmax, _logsumexp):
+        for pattern in (_softmax, _logsumexp, _interpolation):
             found = pattern(graph, node)
             if found is not None:
                 graph.nodes[node.index] = found
@@ -56,6 +58,35 @@ def _logsumexp(graph: GraphBuilder, node: Node) -> Node | None:
     return replace(node, op=aten.logsumexp.default, args=(Ref(exponent), axes, keepdim), kwargs={})
 
 
+def _interpolation(graph: GraphBuilder, node: Node) -> Node | None:
+    """a + (b - a) * w with a constant w, which torch makes of linear interpolation.
+
+    As a (1 - w) + b w the sum is affine with weights of its own for a and b. The difference of the two would
+    count each of them in P and in Q.
+    """
+    if node.op is not aten.add.Tensor or node.kwargs:
+        return None
+    for start, change in (node.args, node.args[::-1]):
+        product = graph.nodes[change.index] if isinstance(change, Ref) else None
+        if product is None or product.op is not aten.mul.Tensor or len(product.refs) != 1:
+            continue
+        minus = graph.nodes[product.refs[0]]
+        weights = [value for value in product.args if not isinstance(value, Ref)]
+        if minus.op is not aten.sub.Tensor or minus.kwargs or len(weights) != 1:
+            continue
+        end, subtracted = minus.args
+        ends = start, end
+        if not isinstance(end, Ref) or not isinstance(subtracted, Ref) or subtracted != start:
+            continue
+        if any(graph.nodes[one.index].dtype != node.dtype for one in ends):
+            continue
+        if isinstance(weights[0], float):
+            return replace(node, op=aten.lerp.Scalar, args=(*ends, weights[0]), kwargs={})
+        if isinstance(weights[0], Tensor) and weights[0].dtype == node.dtype:
+            return replace(node, op=aten.lerp.Tensor, args=(*ends, weights[0]), kwargs={})
+    return None
+
+
 def _two_exps(graph: GraphBuilder, index: int) -> tuple[Ref, Ref] | None:
     """a and b where the node is exp(a) + exp(b)."""
     node = graph.nodes[index]
@@ -66,7 +97,7 @@ def _two_exps(graph: GraphBuilder, index: int) -> tuple[Ref, Ref] | None:
 
 
 def _argument(graph: GraphBuilder, value: object, op_name: str) -> int | None:
-    """The node that ``value`` is this function of."""
+    """The node of which ``value`` is this function; None where it is not."""
     if not isinstance(value, Ref) or graph.nodes[value.index].op_name != op_name:
         return None
     argument = graph.nodes[value.index].args[0]
@@ -74,7 +105,7 @@ def _argument(graph: GraphBuilder, value: object, op_name: str) -> int | None:
 
 
 def _sum_of_exp(graph: GraphBuilder, index: int) -> tuple[int, list[int], bool] | None:
-    """z, the axes, and whether these are kept, where the node is sum(exp(z))."""
+    """z, the axes, and whether these are kept, where the node is sum(exp(z)); None where it is not."""
     node = graph.nodes[index]
     if (
         node.op_name != "sum"
@@ -86,20 +117,3 @@ def _sum_of_exp(graph: GraphBuilder, index: int) -> tuple[int, list[int], bool] 
     exponent = _argument(graph, node.args[0], "exp")
     axes = node.args[1]
     return None if exponent is None else (exponent, list(axes), len(node.args) > 2 and bool(node.args[2]))
-
-
-from typing import NamedTuple
-
-
-class Link(NamedTuple):
-    kind: str
-    source: int
-    axis: int | None
-
-
-def final_link(graph, node):  # TEMPORARY
-    if node.op_name == "sigmoid":
-        return Link("sigmoid", node.refs[0], None)
-    if node.op_name in ("_softmax", "_log_softmax"):
-        return Link("softmax", node.refs[0], int(node.args[1]))
-    return None

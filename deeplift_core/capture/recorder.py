@@ -28,7 +28,7 @@ from deeplift_core.capture.exits import Exits
 from deeplift_core.capture.functional import changes_shape, functional
 from deeplift_core.capture.inplace import TensorTracker
 from deeplift_core.capture.modules import RunningModules
-from deeplift_core.capture.normal_forms import NORMAL_FORMS
+from deeplift_core.capture.normal_forms import NORMAL_FORMS, WRITE_NOTHING
 from deeplift_core.capture.patterns import recognise
 from deeplift_core.capture.places import run_user_code, source_line, source_of
 from deeplift_core.capture.settings import plain_kernels
@@ -38,7 +38,11 @@ from deeplift_core.graph import Graph, Ref, op_name, tensors_in
 from deeplift_core.graph.builder import GraphBuilder
 from deeplift_core.graph.operations import RESULT
 from deeplift_core.rules.elementwise import is_elementwise
-from deeplift_core.rules.registry import load_rules_of_other_packages, registered
+from deeplift_core.rules.registry import (
+    load_rules_of_other_packages,
+    registered,
+    registered_by_another_package,
+)
 
 aten = torch.ops.aten
 
@@ -156,7 +160,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = dict(kwargs or {})
         varying = any(map(self.varies, tensors_in((args, kwargs))))
         name = op_name(func)
-        if func._schema.is_mutable and (varying or any(map(self._tracker.was_written, args[:1]))):
+        writes = func._schema.is_mutable and name not in WRITE_NOTHING
+        if writes and (varying or any(map(self._tracker.was_written, args[:1]))):
             return self._write(func, args, kwargs)
         if name in _LEAVES_UNWRITTEN:
             # What was in the memory before would make places that are written later NaN at random.
@@ -171,12 +176,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.refuse_reading(str(func))
         if func is aten.as_strided.default:
             return self._tracker.bound_view(func(*args, **kwargs), args[0])
-        if name in NORMAL_FORMS:
+        if name in NORMAL_FORMS and not registered_by_another_package(func):
             with self:
                 normal = NORMAL_FORMS[name](self.varies, func, *args, **kwargs)
             if normal is not NotImplemented:
                 return normal
-        if not (registered(name) or is_elementwise(func)):
+        if not (registered(func) or is_elementwise(func)):
             if func in self._decompositions:
                 with self:
                     return self._decompositions[func](*args, **kwargs)

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from deeplift_core.capture import record_function
-from deeplift_core.capture.patterns import final_link
+from deeplift_core.capture.links import final_link
 from deeplift_core.engine.targets import example_of
 from deeplift_core.graph import Graph, Node, call
 
@@ -41,11 +41,13 @@ def with_logit(graph: Graph, output: int, *, centre: bool) -> tuple[Graph, int]:
         moves.append(node)
         node = graph.nodes[node.refs[0]]
     axis = link.axis if centre else None
-    if axis is None and not moves:
+    if axis is None and link.sign == 1 and not moves:
         return graph, link.source
 
     def explained(logits: Tensor) -> Tensor:
-        value = logits if axis is None else logits - logits.mean(axis, keepdim=True)
+        value = logits if link.sign == 1 else -logits
+        if axis is not None:
+            value = value - value.mean(axis, keepdim=True)
         for move in reversed(moves):
             value = call(move, {move.refs[0]: value}.__getitem__)
         return value

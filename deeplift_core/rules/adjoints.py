@@ -1,7 +1,8 @@
-"""Adjoints of the commonest operations that move, copy, sum or average values, each in one line.
+"""Adjoints of the commonest operations that move, copy, sum or average values.
 
-They need no autograd, whose bookkeeping costs more than these operations themselves; what is not here gets
-its adjoint from autograd (:mod:`deeplift_core.rules.structural`).
+The adjoint takes multipliers of an operation's output to multipliers of its input. Written out, these need no
+autograd, whose bookkeeping takes longer than such an operation itself. Operations that are missing here get
+their adjoint from autograd (:mod:`deeplift_core.rules.structural`).
 """
 
 from collections.abc import Callable
@@ -15,13 +16,19 @@ from deeplift_core.graph import Node, Ref
 from deeplift_core.rules.base import permuted_back
 
 aten = torch.ops.aten
-# (node, shape of its source, m of its output) -> m of the source
+# Takes the node, the shape of its source and the multipliers of its output; gives those of the source.
 Adjoint = Callable[[Node, torch.Size, Tensor], Tensor]
 
 
 def adjoint_of(node: Node) -> Adjoint | None:
-    """The adjoint in the operation's first argument, if that alone varies; None where there is none here."""
-    return _ADJOINTS.get(node.op_name) if node.refs == _first_only(node) else None
+    """The adjoint of the operation in its first argument.
+
+    Returns
+    -------
+    callable or None
+        None where another argument depends on the input, or where this module has no adjoint.
+    """
+    return _ADJOINTS.get(node.op) if node.refs == _first_only(node) else None
 
 
 def _first_only(node: Node) -> tuple[int, ...]:
@@ -45,7 +52,7 @@ def _slice(node: Node, shape: torch.Size, m: Tensor) -> Tensor:
 
 
 def _spread(node: Node, shape: torch.Size, m: Tensor) -> Tensor:
-    """To every element that a sum ran over."""
+    """Copy the multipliers of a sum to each of its terms."""
     axes, kept = _argument(node, 1, None), bool(_argument(node, 2, False))
     axes = list(range(len(shape))) if axes is None else [axes] if isinstance(axes, int) else list(axes)
     axes = axes or list(range(len(shape)))
@@ -58,21 +65,35 @@ def _spread(node: Node, shape: torch.Size, m: Tensor) -> Tensor:
 
 
 def _mean(node: Node, shape: torch.Size, m: Tensor) -> Tensor:
+    """As for a sum, divided by the number of terms."""
     return _spread(node, shape, m / (prod(shape) // max(1, m.numel())))
 
 
-_ADJOINTS: dict[str, Adjoint] = {
-    **dict.fromkeys(
-        ("view", "_unsafe_view", "reshape", "squeeze", "unsqueeze"), lambda node, shape, m: m.reshape(shape)
+def _reshape(node: Node, shape: torch.Size, m: Tensor) -> Tensor:
+    del node
+    return m.reshape(shape)
+
+
+_ADJOINTS: dict[Any, Adjoint] = {
+    aten.view.default: _reshape,
+    aten._unsafe_view.default: _reshape,
+    aten.reshape.default: _reshape,
+    aten.squeeze.default: _reshape,
+    aten.squeeze.dim: _reshape,
+    aten.squeeze.dims: _reshape,
+    aten.unsqueeze.default: _reshape,
+    aten.permute.default: _permute,
+    aten.transpose.int: lambda node, shape, m: m.transpose(node.args[1], node.args[2]),
+    aten.t.default: lambda node, shape, m: m.t(),
+    aten.expand.default: lambda node, shape, m: m.sum_to_size(shape),
+    aten.flip.default: lambda node, shape, m: m.flip(node.args[1]),
+    aten.slice.Tensor: _slice,
+    aten.select.int: lambda node, shape, m: aten.select_backward.default(m, list(shape), *node.args[1:3]),
+    aten.constant_pad_nd.default: lambda node, shape, m: aten.constant_pad_nd.default(
+        m, [-length for length in node.args[1]]
     ),
-    "permute": _permute,
-    "transpose": lambda node, shape, m: m.transpose(node.args[1], node.args[2]),
-    "t": lambda node, shape, m: m.t(),
-    "expand": lambda node, shape, m: m.sum_to_size(shape),
-    "flip": lambda node, shape, m: m.flip(node.args[1]),
-    "slice": _slice,
-    "select": lambda node, shape, m: aten.select_backward.default(m, list(shape), node.args[1], node.args[2]),
-    "constant_pad_nd": lambda node, shape, m: aten.constant_pad_nd.default(m, [-n for n in node.args[1]]),
-    "sum": _spread,
-    "mean": _mean,
+    aten.sum.default: _spread,
+    aten.sum.dim_IntList: _spread,
+    aten.mean.default: _mean,
+    aten.mean.dim: _mean,
 }

@@ -1,8 +1,8 @@
-"""Operations that act on each element by itself: which they are, and which of them are affine.
+"""Operations that act on each element separately: which these are, and which of them are affine.
 
-ATen tags its pointwise operations, so this list is torch's own. Affine ones (adding or multiplying by a
-constant, batch norm, sums and differences of two quantities) scale P and Q; the others belong to an
-activation (:mod:`deeplift_core.rules.activation`), or combine several quantities
+Torch tags its pointwise operations, so that no list of these is needed here. Affine operations (adding or
+multiplying by a constant, batch norm, sums and differences of two quantities) scale P and Q. The others
+belong to an activation (:mod:`deeplift_core.rules.activation`) or combine several quantities
 (:mod:`deeplift_core.rules.products`, :mod:`deeplift_core.rules.interaction`).
 """
 
@@ -24,11 +24,13 @@ from deeplift_core.rules.base import (
     scaled_multipliers,
     sum_to_shape,
 )
+from deeplift_core.rules.conditions import argument
+from deeplift_core.rules.registry import registered
 
 Factor = Tensor | float
 Term = tuple[int, Factor]
 
-# Pointwise in effect, but not tagged so by torch.
+# Operations that are pointwise, although torch does not tag them so.
 _UNTAGGED = {
     "_prelu_kernel",
     "_to_copy",
@@ -41,15 +43,25 @@ _UNTAGGED = {
 
 
 def is_elementwise(op: Callable[..., Any] | None) -> bool:
-    """Whether an ATen operation acts on each element by itself and always alike."""
+    """Whether an operation acts on each element separately and always alike, and has no registered rule.
+
+    A registered rule of an elementwise operation explains the operation by itself, as it does for all others:
+    no activation takes the operation in.
+    """
     tags = getattr(op, "tags", ())
     if op is None or torch.Tag.nondeterministic_seeded in tags:
         return False
-    return torch.Tag.pointwise in tags or op_name(op) in _UNTAGGED
+    return (torch.Tag.pointwise in tags or op_name(op) in _UNTAGGED) and not registered(op)
 
 
 def affine_terms(node: Node) -> list[Term] | None:
-    """The (source, factor) pairs that the node's Delta is the sum of; None where it is not affine."""
+    """The terms, each a source and a factor, of which the node's Delta is the sum.
+
+    Returns
+    -------
+    list of (int, Tensor or float), or None
+        None where the operation is not affine in its varying arguments.
+    """
     make = _AFFINE.get(node.op_name)
     return make(node) if make and node.dtype.is_floating_point else None
 
@@ -59,7 +71,7 @@ def _terms(*pairs: tuple[Any, Factor]) -> list[Term]:
 
 
 def _alpha(node: Node) -> float:
-    return float(node.kwargs.get("alpha", 1))
+    return float(argument(node, "alpha"))
 
 
 def _product(node: Node) -> list[Term] | None:
@@ -101,13 +113,18 @@ def _masked_fill(node: Node) -> list[Term] | None:
     return _terms((value, (~mask).to(node.dtype)))
 
 
+def _interpolation(node: Node) -> list[Term] | None:
+    start, end, weight = node.args
+    return None if isinstance(weight, Ref) else _terms((start, 1 - weight), (end, weight))
+
+
 def _conversion(node: Node) -> list[Term] | None:
     return _terms((node.args[0], 1.0))
 
 
 def _reversed_difference(node: Node) -> list[Term]:
     value, other = node.args[:2]
-    return _terms((value, -(float(node.args[2]) if len(node.args) > 2 else _alpha(node))), (other, 1.0))
+    return _terms((value, -_alpha(node)), (other, 1.0))
 
 
 _AFFINE: dict[str, Callable[[Node], list[Term] | None]] = {
@@ -118,6 +135,7 @@ _AFFINE: dict[str, Callable[[Node], list[Term] | None]] = {
     "mul": _product,
     "div": _quotient,
     "addcmul": _addcmul,
+    "lerp": _interpolation,
     "where": _where,
     "masked_fill": _masked_fill,
     **dict.fromkeys(
@@ -129,12 +147,19 @@ _AFFINE: dict[str, Callable[[Node], list[Term] | None]] = {
 class Affine(Rule):
     """Sum of scaled quantities: P and Q, m+ and m- are scaled, and swapped where a factor is negative.
 
+    This is the Linear rule (paper, section 3.5.1) for one weight for each element.
+
     Parameters
     ----------
     graph, node
         As for every rule.
     terms : list of (source, factor), optional
-        By default those of the node's own operation.
+        The terms of the sum; by default those of the node's own operation.
+
+    Raises
+    ------
+    NoRuleError
+        If the node's operation is not affine and no terms are given.
     """
 
     label: ClassVar[str] = "affine"
@@ -153,17 +178,17 @@ class Affine(Rule):
         return set()
 
     def splits(self, given: bool) -> bool:
-        """m+ and m- go through by themselves."""
+        """m+ and m- go back separately."""
         return given
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
-        """Scale, and sum over broadcast axes."""
+        """Multiply by each factor, and sum over the axes along which the source was broadcast."""
         for source, factor in self._terms:
             scaled = m if isinstance(factor, float) and factor == 1 else scaled_multipliers(m, factor)
             yield source, scaled.each(partial(sum_to_shape, shape=self.graph.nodes[source].shape))
 
     def parts(self, walk: Walk) -> Parts:
-        """Sum of the scaled parts."""
+        """Add the scaled parts of all terms."""
         scaled = [walk.parts(source).scaled(factor) for source, factor in self._terms]
         shape = self.node.shape
         total = [sum((p[side] for p in scaled[1:]), start=scaled[0][side]).expand(shape) for side in (0, 1)]

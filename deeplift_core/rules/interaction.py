@@ -1,16 +1,16 @@
 """Elementwise functions of several quantities that are neither sums nor products: where, comparisons, a**b.
 
-The paper does not treat them. Each quantity gets its Shapley value in the game "take this quantity at the
-input or at the reference",
+The paper does not treat such functions. Each quantity gets its Shapley value in the game "take this quantity
+at the input or at the reference",
 
     phi_i = sum over sets S of the others of w(S) (f(S and i at the input) - f(S at the input))
     w(S) = |S|! (n - |S| - 1)! / n!
 
-found by evaluating f on all 2^n combinations (n is 2 to 4). It is the rule of products
-(:mod:`deeplift_core.rules.products`) carried over to any function: symmetric, nothing to a quantity that did
-not change, exact in sum. A mask is a quantity like any other, 0 or 1: where a mask flips, the whole jump
-between the two values that it chooses from is its own, less what those values changed by themselves. Taking
-masks as constants, as a gradient does, would leave that jump unexplained.
+found by evaluating f on all 2^n combinations (n is 2 to 4). This carries the rule of products
+(:mod:`deeplift_core.rules.products`) over to any function: the rule is symmetric, gives nothing to a quantity
+that did not change, and is exact in sum. A mask is a quantity like any other, 0 or 1: where a mask flips, the
+mask gets the jump between the two values from which it chooses, less what these values changed themselves. A
+gradient takes masks as constants and would leave that jump unexplained.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ from deeplift_core.rules.base import (
     sum_to_shape,
 )
 
-# 2^n evaluations each of the function and of its derivative; no operation of torch has more.
+# No operation of torch has more arguments; 2^n evaluations of the function and of its derivative are needed.
 _MOST = 4
 _Coalition = frozenset[int]
 
@@ -42,8 +42,14 @@ _Coalition = frozenset[int]
 class Interaction(Rule):
     """The Shapley values of an elementwise function of two to four quantities.
 
-    Where a quantity's Delta is too small, its multiplier is what phi / Delta tends to: the mean of the
-    derivatives at both ends with the same weights (0 for masks, and where there is no finite derivative).
+    Where a quantity's Delta is too small to divide by, its multiplier is the limit of phi / Delta: the mean
+    of the derivatives at both ends with the same weights (0 for masks, and where there is no finite
+    derivative).
+
+    Raises
+    ------
+    NoRuleError
+        If the function has one varying argument, or more than four.
     """
 
     label: ClassVar[str] = "interaction"
@@ -76,8 +82,9 @@ class Interaction(Rule):
     def _gains(self, values: Mapping[_Coalition, Tensor]) -> dict[int, Tensor]:
         """Shapley values, as the mean over the orders in which quantities change.
 
-        Orders that pass through a combination without a value are left out: 0 to a power that turns from
-        positive to negative as the base turns from 0 to something has one order in which it stays finite.
+        Orders in which some combination has no finite value are left out. An example is 0 to a power that
+        turns from positive to negative, while the base turns from 0 to another number: if the base changes
+        first, all values are finite.
         """
         total = {source: torch.zeros_like(values[frozenset()]) for source in self.sources}
         count = torch.zeros_like(values[frozenset()])
@@ -97,7 +104,7 @@ class Interaction(Rule):
                 yield factorial(size) * factorial(n - size - 1) / factorial(n), frozenset(chosen)
 
     def _point(self, walk: Walk, coalition: _Coalition) -> dict[int, Tensor]:
-        """Quantities at the input if they are in the coalition, else at the reference, of their own types."""
+        """The quantities of the coalition at the input, the others at the reference, in their own dtypes."""
         point = {
             source: (walk.x if source in coalition else walk.reference)[source] for source in self.sources
         }

@@ -107,7 +107,7 @@ def convolution_adjoint(
     return grads[0]
 
 
-@rule_for("convolution")
+@rule_for(torch.ops.aten.convolution.default)
 class Convolution(LinearRule):
     """Convolution of any dimension: stride, padding, dilation, groups, transposed."""
 
@@ -131,7 +131,12 @@ class Convolution(LinearRule):
         return convolution_adjoint(m, weight, self.shape, strides, self.settings)
 
 
-@rule_for("mm", "addmm", "bmm", "baddbmm")
+@rule_for(
+    torch.ops.aten.mm.default,
+    torch.ops.aten.addmm.default,
+    torch.ops.aten.bmm.default,
+    torch.ops.aten.baddbmm.default,
+)
 def matrix_product(graph: Graph, node: Node) -> Rule:
     """Linear with one constant factor; a product of two quantities where both depend on the input."""
     both = sum(isinstance(factor, Ref) for factor in node.args) > 1

@@ -26,7 +26,13 @@ _AXIS = {"sort": 1, "topk": 2, "kthvalue": 2, "median": 1}
 _KEEPS_AXIS = {"sort": True, "topk": True, "kthvalue": None, "median": None}
 
 
-@rule_for("sort", "topk", "kthvalue", "median")
+@rule_for(
+    torch.ops.aten.sort.default,
+    torch.ops.aten.sort.stable,
+    torch.ops.aten.topk.default,
+    torch.ops.aten.kthvalue.default,
+    torch.ops.aten.median.dim,
+)
 class OrderStatistics(Rule):
     """Values in order along an axis; see the module's docstring."""
 

@@ -313,7 +313,12 @@ class MaxOfPairs(MaxPool):
         return value[..., 0:end:2], value[..., 1:end:2]
 
 
-@rule_for("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d")
+@rule_for(
+    torch.ops.aten.max_pool2d_with_indices.default,
+    torch.ops.aten.max_pool3d_with_indices.default,
+    torch.ops.aten.adaptive_max_pool2d.default,
+    torch.ops.aten.adaptive_max_pool3d.default,
+)
 def max_pool(graph: Graph, node: Node) -> MaxPool:
     """The rule for windowed maxima."""
     _, kernel = values_of(graph, node)
@@ -326,7 +331,7 @@ def _is_of_pairs(kernel: Node) -> bool:
     return named and kernel.args[1:] in (([1, 2],), ([1, 2], [1, 2]))
 
 
-@rule_for("max", "amax")
+@rule_for(torch.ops.aten.max.default, torch.ops.aten.max.dim, torch.ops.aten.amax.default)
 class MaxOverAxes(Maximum):
     """Maximum over whole axes: ``x.max(dim)``, ``x.amax(dims)``, global max pooling."""
 
@@ -363,7 +368,7 @@ class MaxOverAxes(Maximum):
         return value.reshape([shape[axis] for axis in self._others]).unsqueeze(-1)
 
 
-@rule_for("cummax")
+@rule_for(torch.ops.aten.cummax.default)
 class RunningMaximum(Maximum):
     """Maximum of each position and all before it along an axis; the kernel tells the argmax."""
 

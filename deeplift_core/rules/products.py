@@ -1,14 +1,14 @@
 """Products of quantities that all depend on the input: gates, attention, squeeze-excite.
 
-The paper does not treat them. Each factor gets its Shapley value in the game "take this factor at the input
-or at the reference": for two factors
+The paper does not treat such products. Each factor gets its Shapley value in the game "take this factor at
+the input or at the reference": for two factors
 
     Delta(ab) = Delta a (b + b0)/2 + Delta b (a + a0)/2
 
-It is the only choice that is symmetric in the factors, gives nothing to a factor that did not change, is
-additive (so that it carries over to matrix products, which are sums of such products), and keeps
-summation-to-delta. Treating the gate as a constant, as layer-wise relevance propagation for LSTMs and
-transformers does, keeps none of the gate's own Delta; gradients of the product break the sum.
+The Shapley value is the only choice that is symmetric in the factors, gives nothing to a factor that did not
+change, is additive (so that it carries over to matrix products, which are sums of such products), and keeps
+summation-to-delta. Layer-wise relevance propagation for LSTMs and transformers takes the gate as a constant
+and explains none of the gate's own Delta; gradients of the product break summation-to-delta.
 """
 
 from collections.abc import Iterable
@@ -24,13 +24,13 @@ from deeplift_core.rules.registry import rule_for
 
 
 class _Bilinear(Rule):
-    """Any product of two, written as a function of both."""
+    """A product of two quantities, ``left`` and ``right``, of whatever kind."""
 
     left: int
     right: int
 
     def saved_for(self, *, split: bool, parts: bool) -> set[int]:
-        """The output's value only for its sign, where m+ and m- may differ or P and Q are asked for."""
+        """The output's value gives its sign, which is needed for P and Q or where m+ and m- may differ."""
         return self.saved if split or parts else self.saved - {self.node.index}
 
     def splits(self, given: bool) -> bool:
@@ -47,7 +47,12 @@ class _Bilinear(Rule):
 class Product(_Bilinear):
     """Product of two quantities, element by element (gates, squeeze-excite).
 
-    Each factor's multiplier is the other's mean over input and reference; see the module's docstring.
+    The multiplier of each factor is the mean of the other factor over input and reference.
+
+    Raises
+    ------
+    NoRuleError
+        If the node is not a product of two different quantities.
     """
 
     label: ClassVar[str] = "product"
@@ -59,7 +64,7 @@ class Product(_Bilinear):
         self.left, self.right = self.sources
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
-        """The other factor's mean."""
+        """Multiply by the mean of the other factor."""
         fresh = self._fresh(walk, m)
         for source, other in ((self.left, self.right), (self.right, self.left)):
             shape = self.graph.nodes[source].shape
@@ -69,7 +74,12 @@ class Product(_Bilinear):
 class ProductOfMatrices(_Bilinear):
     """(Batched) matrix product of two quantities that both depend on the input (attention).
 
-    Delta(AB) = Delta A (B + B0)/2 + (A + A0)/2 Delta B: the sum of the products of elements.
+    Delta(AB) = Delta A (B + B0)/2 + (A + A0)/2 Delta B, the sum over the products of elements.
+
+    Raises
+    ------
+    NoRuleError
+        If one of the factors is constant.
     """
 
     label: ClassVar[str] = "matrix product"
@@ -82,30 +92,34 @@ class ProductOfMatrices(_Bilinear):
         self.left, self.right = left.index, right.index
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
-        """The mean of the other matrix, transposed."""
+        """Multiply by the transposed mean of the other matrix."""
         fresh = self._fresh(walk, m)
         yield self.left, Multipliers.same(fresh @ self._mean(walk, self.right).mT)
         yield self.right, Multipliers.same(self._mean(walk, self.left).mT @ fresh)
 
 
-@rule_for("prod")
+def _along_an_axis(node: Node) -> str:
+    axis = node.args[1] if len(node.args) > 1 else None
+    return "" if isinstance(axis, int) else "it multiplies over all axes, the rows' among them"
+
+
+@rule_for(torch.ops.aten.prod, accepts=_along_an_axis)
 class ProductOverAxis(Rule):
     """Product of all elements along an axis (noisy-or, for instance).
 
-    The Shapley value of n factors. A product is multilinear, so that it is the mean over the straight line
-    from reference to input of the product of the other factors,
+    Each of the n factors gets its Shapley value. Since a product is multilinear, the multiplier of a factor
+    is the mean of the product of the other factors over the straight line from reference to input,
 
         m_i = integral from 0 to 1 of prod over j != i of (r_j + t Delta_j) dt
 
-    a polynomial of degree n - 1, which Gauss-Legendre quadrature with n / 2 points integrates exactly.
+    The integrand is a polynomial of degree n - 1, which Gauss-Legendre quadrature with n / 2 points
+    integrates exactly.
     """
 
     label: ClassVar[str] = "product"
 
     def __init__(self, graph: Graph, node: Node) -> None:
         super().__init__(graph, node)
-        if len(node.args) < 2 or not isinstance(node.args[1], int):
-            raise NoRuleError("a product over all axes, the rows' among them")
         self._source = self.sources[0]
         shape = graph.nodes[self._source].shape
         self._axis = node.args[1] % len(shape)
@@ -113,7 +127,7 @@ class ProductOverAxis(Rule):
         self._quadrature = gauss_legendre(max(1, ceil(shape[self._axis] / 2)))
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
-        """See the class's docstring."""
+        """Multiply by the mean over the straight line."""
         fresh = self._fresh(walk, m)
         fresh = fresh if self._kept else fresh.unsqueeze(self._axis)
         x, r = walk.x[self._source], walk.reference[self._source]
@@ -121,7 +135,7 @@ class ProductOverAxis(Rule):
         return [(self._source, Multipliers.same(fresh * mean))]
 
     def _others(self, value: Tensor) -> Tensor:
-        """For each element the product of the others, without dividing by it."""
+        """For each element the product of the others, without a division, since elements may be 0."""
         one = torch.ones_like(value.narrow(self._axis, 0, 1))
         before = torch.cat([one, value.narrow(self._axis, 0, value.shape[self._axis] - 1)], self._axis)
         after = torch.cat([value.narrow(self._axis, 1, value.shape[self._axis] - 1), one], self._axis)
@@ -131,7 +145,8 @@ class ProductOverAxis(Rule):
 def gauss_legendre(count: int) -> list[tuple[float, float]]:
     """Points between 0 and 1 and their weights, exact for polynomials of degree 2 count - 1.
 
-    By the eigenvalues of the Jacobi matrix of the Legendre polynomials (Golub and Welsch, 1969).
+    The points follow from the eigenvalues of the Jacobi matrix of the Legendre polynomials (Golub and Welsch,
+    1969, Mathematics of Computation 23).
     """
     k = torch.arange(1, count, dtype=torch.float64)
     beside = k / (4 * k.square() - 1).sqrt()

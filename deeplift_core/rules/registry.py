@@ -1,35 +1,67 @@
-"""One registry: which rule stands for which recorded operation.
+"""The registry: which rule explains which recorded operation.
 
-A rule for a further operation is one class in one module of this folder, under ``@rule_for`` with the
-operation's ATen names. Pointwise operations need none: see :mod:`deeplift_core.rules.elementwise`. Rules in
-other packages are found by their entry points; docs/rules.md shows how.
+A rule is registered on an operation of torch, either on one overload (``torch.ops.aten.scatter.src``) or on a
+packet, which stands for all overloads of one name (``torch.ops.aten.convolution``). The namespace is part of
+the operation, so that ``mylib::var`` never gets the rule of ``aten::var``. A registration may say which calls
+it accepts; :mod:`deeplift_core.rules.conditions` has the usual conditions. An operation may have several
+rules, called variants, of which the first one that was registered is the default.
+
+Pointwise operations need no registered rule (:mod:`deeplift_core.rules.elementwise`), but a registered rule
+comes first. Rules in other packages are found by their entry points; docs/rules.md shows an example.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+from torch._ops import OpOverload, OpOverloadPacket
 
 from deeplift_core.errors import OptionError
 from deeplift_core.graph import Graph, Node
-from deeplift_core.rules.base import Rule
+from deeplift_core.rules.base import NoRuleError, Rule
+from deeplift_core.rules.conditions import Condition
 
 ENTRY_POINTS = "deeplift.rules"
+# The variant of a rule that is registered without a name.
+DEFAULT = "default"
 
 MakeRule = Callable[[Graph, Node], Rule]
-_RULES: dict[str, MakeRule] = {}
+Operation = OpOverload[..., Any] | OpOverloadPacket[..., Any] | str
 
 R = TypeVar("R", bound=MakeRule)
 
 
-def rule_for(*op_names: str) -> Callable[[R], R]:
-    """Decorator: this rule explains the operations of these names.
+class _Registered(NamedTuple):
+    """One registration: the rule, which calls it accepts, and the package that registered it."""
+
+    make: MakeRule
+    accepts: Condition | None
+    package: str
+
+
+# By "namespace::name" for a packet and "namespace::name.overload" for an overload, then by variant.
+_RULES: dict[str, dict[str, _Registered]] = {}
+
+
+def rule_for(
+    *operations: Operation, accepts: Condition | None = None, variant: str | None = None
+) -> Callable[[R], R]:
+    """Decorator: the decorated rule explains these operations.
 
     Parameters
     ----------
-    *op_names : str
-        Without namespace and overload: "convolution" for ``aten.convolution.default``, "scan" for
-        ``mylibrary::scan``.
+    *operations : OpOverload, OpOverloadPacket or str
+        For example ``torch.ops.aten.convolution.default`` (one overload) or ``torch.ops.aten.convolution``
+        (all overloads), or their names "aten::convolution.default" and "aten::convolution". A name serves for
+        an operation whose library is not loaded yet. The rule of an overload comes before that of its packet.
+    accepts : callable of a Node, optional
+        Returns "" for a call of the operation that the rule explains, or the reason why the rule does not
+        explain this call. The call is then refused with this reason. Without this, every call is accepted.
+    variant : str, optional
+        The name by which a layer rule or a preset chooses this rule where the operation has more than one.
+        The first rule of an operation is its default; each further one needs a name.
 
     Returns
     -------
@@ -39,14 +71,23 @@ def rule_for(*op_names: str) -> Callable[[R], R]:
     Raises
     ------
     ValueError
-        If one of them has a rule already.
+        If a name has no namespace, or an operation already has this variant, or has a rule and the new one
+        has no name.
     """
+    keys = [_key(operation) for operation in operations]
 
     def register(rule: R) -> R:
-        for name in op_names:
-            if name in _RULES:
-                raise ValueError(f"{name} already has a rule: {_RULES[name].__qualname__}")
-            _RULES[name] = rule
+        for key in keys:
+            known = _RULES.get(key, {})
+            if variant in known or (variant is None and known):
+                taken = known[variant or next(iter(known))].make
+                raise ValueError(
+                    f"{key} already has a rule: {taken!r}; to offer another one beside it, register that "
+                    "one with a new variant=NAME"
+                )
+        for key in keys:
+            entry = _Registered(rule, accepts, getattr(rule, "__module__", "").partition(".")[0])
+            _RULES.setdefault(key, {})[variant or DEFAULT] = entry
         return rule
 
     return register
@@ -54,7 +95,7 @@ def rule_for(*op_names: str) -> Callable[[R], R]:
 
 @cache
 def load_rules_of_other_packages() -> None:
-    """Import every module under the entry points "deeplift.rules"; they register rules as they load.
+    """Import every module under the entry points "deeplift.rules", which registers its rules.
 
     Raises
     ------
@@ -67,36 +108,143 @@ def load_rules_of_other_packages() -> None:
         except (ImportError, AttributeError, ValueError) as error:
             raise OptionError(
                 f"the rules that {point.value} adds (entry point {point.name!r}) cannot be loaded: {error}; "
-                "mend or uninstall that package"
+                "repair or uninstall that package"
             ) from error
 
 
-def registered(graph_or_name, node=None) -> bool:
-    """Whether an operation of this name has a rule of its own."""
-    if node is None:
-        return graph_or_name in _RULES
-    kernel = graph_or_name.nodes[node.args[0].index] if node.op_name == "getitem" else node
-    return kernel.op_name in _RULES
+def registered(op: Callable[..., Any] | None) -> bool:
+    """Whether a rule is registered for this operation.
+
+    Parameters
+    ----------
+    op : callable or None
+        What a node of the graph calls; None (an input of the model) has no rule.
+    """
+    return bool(_entries(op))
 
 
-def variants_of(graph, node):
-    return ("",) if registered(graph, node) else ()
+def registered_by_another_package(op: Callable[..., Any] | None) -> bool:
+    """Whether a package other than this one has a rule for the operation.
 
-
-def all_variants():
-    return ()
+    The recorder then records the operation as a whole: its normal form, in other operations, would leave the
+    other package's rule without a call.
+    """
+    return any(entry.package != __name__.partition(".")[0] for entry in _entries(op).values())
 
 
 def registered_as(node: Node, rule: type[Rule]) -> bool:
-    """Whether ``rule`` is the registered rule of the node's operation."""
-    return _RULES.get(node.op_name) is rule
+    """Whether ``rule`` is the default rule of the node's operation."""
+    entries = _entries(node.op)
+    return bool(entries) and next(iter(entries.values())).make is rule
 
 
-def make_rule(graph: Graph, node: Node, variant=None) -> Rule:
-    """The registered rule for ``node``; None where there is none.
+def operations_of(rule: MakeRule) -> Iterator[str]:
+    """The names of all operations that have this rule, "aten::slice.Tensor" for an overload."""
+    for key, entries in _RULES.items():
+        if any(entry.make is rule for entry in entries.values()):
+            yield key
 
-    One of several results of an operation ("getitem") has the rule of that operation.
+
+def variants_of(op: Callable[..., Any] | None) -> tuple[str, ...]:
+    """The names of the rules that an operation has, the default first; empty where there is none.
+
+    Parameters
+    ----------
+    op : callable or None
+        What a node of the graph calls.
     """
-    kernel = graph.nodes[node.args[0].index] if node.op_name == "getitem" else node
-    found = _RULES.get(kernel.op_name)
-    return found(graph, node) if found else None
+    return tuple(_entries(op))
+
+
+def all_variants() -> tuple[str, ...]:
+    """The names of all variants that any operation has, in the order of their registration."""
+    names = (name for entries in _RULES.values() if len(entries) > 1 for name in entries)
+    return tuple(dict.fromkeys(names))
+
+
+def refusal(node: Node, variant: str | None = None) -> str | None:
+    """Why the node's call has no registered rule: "" where there is one, None where none is registered."""
+    entries = _entries(node.op)
+    return _reason(_chosen(entries, node, variant), node) if entries else None
+
+
+def kernel_of(graph: Graph, node: Node) -> Node:
+    """The operation whose result a node holds: for one of several results ("getitem") an earlier node."""
+    return graph.nodes[node.args[0].index] if node.op_name == "getitem" else node
+
+
+def make_rule(graph: Graph, node: Node, variant: str | None = None) -> Rule | None:
+    """The registered rule for ``node``.
+
+    Parameters
+    ----------
+    graph : Graph
+    node : Node
+        One of several results of an operation ("getitem") has the rule of that operation.
+    variant : str, optional
+        One of :func:`variants_of` the operation; by default the first of them.
+
+    Returns
+    -------
+    Rule or None
+        None where no rule is registered.
+
+    Raises
+    ------
+    NoRuleError
+        With the reason, if the rule does not accept the call.
+    OptionError
+        If the operation has rules, but no such variant.
+    """
+    kernel = kernel_of(graph, node)
+    entries = _entries(kernel.op)
+    if not entries:
+        return None
+    entry = _chosen(entries, kernel, variant)
+    reason = _reason(entry, kernel)
+    if reason:
+        raise NoRuleError(reason)
+    return entry.make(graph, node)
+
+
+def _chosen(entries: dict[str, _Registered], node: Node, variant: str | None) -> _Registered:
+    name = next(iter(entries)) if variant is None else variant
+    if name not in entries:
+        known = ", ".join(entries)
+        raise OptionError(f"{node.called} has no rule {name!r}; choose from {known}")
+    return entries[name]
+
+
+def _reason(entry: _Registered, node: Node) -> str:
+    return entry.accepts(node) if entry.accepts else ""
+
+
+def _entries(op: Callable[..., Any] | None) -> dict[str, _Registered]:
+    """The rules of an operation by variant, the default first."""
+    if not isinstance(op, OpOverload):
+        return {}
+    own, of_packet = (_RULES.get(key, {}) for key in (_key(op), _key(op.overloadpacket)))
+    # A named variant of an overload is offered beside the packet's default; an unnamed rule replaces it.
+    return (
+        own | {name: of_packet[name] for name in of_packet if name not in own}
+        if DEFAULT in own
+        else of_packet | own
+    )
+
+
+_NAME = re.compile(r"\w+::\w+(\.\w+)?")
+
+
+@cache
+def _key(operation: Operation) -> str:
+    """The name of a packet, "aten::slice", or of an overload, "aten::slice.Tensor"."""
+    if isinstance(operation, OpOverload):
+        return f"{operation._schema.name}.{operation._overloadname}"
+    if isinstance(operation, OpOverloadPacket):
+        return operation._qualified_op_name
+    if not isinstance(operation, str) or not _NAME.fullmatch(operation):
+        raise ValueError(
+            f"{operation!r} does not name an operation with its namespace: write torch.ops.NAMESPACE.NAME, "
+            f'"NAMESPACE::NAME" or "NAMESPACE::NAME.OVERLOAD", for example "aten::{operation}"'
+        )
+    return operation

@@ -1,10 +1,10 @@
 """Softmax, log-softmax and logsumexp as one operation each, by logarithmic means.
 
-The paper does not treat softmax inside a network. For p = softmax(z), with
-L_k = (p_k - p0_k) / (log p_k - log p0_k) (limit sqrt(p_k p0_k)), the multiplier of p_i with respect to
-z_k is L_i (delta_ik - L_k / sum L). It is exact in sum, finite at any scale of the logits, and a common
-shift of all logits receives nothing; the chain exp / sum / reciprocal is none of these. Likewise
-log-softmax gets delta_ik - L_k / sum L, and logsumexp L_k / sum L.
+The paper does not treat softmax inside a network. For p = softmax(z), with L_k = (p_k - p0_k) / (log p_k -
+log p0_k) (limit sqrt(p_k p0_k)), the multiplier of p_i with respect to z_k is L_i (delta_ik - L_k / sum L).
+This rule is exact in sum and finite at any scale of the logits, and a common shift of all logits receives
+nothing. The chain of exp, sum and reciprocal has none of these properties. Likewise log-softmax gets
+delta_ik - L_k / sum L, and logsumexp L_k / sum L.
 """
 
 from collections.abc import Mapping
@@ -19,17 +19,18 @@ from deeplift_core.rules.registry import rule_for
 
 
 def logarithmic_mean(total: Tensor, ratio: Tensor) -> Tensor:
-    """(p - q) / (log p - log q) without cancellation; p where they are equal.
+    """(p - q) / (log p - log q) without cancellation; p where p and q are equal.
 
-    Written as (p + q) / 2 times tanh(h) / h, with h half the difference of the logarithms.
+    This is computed as (p + q) / 2 times tanh(h) / h, with h half the difference of the logarithms.
 
     Parameters
     ----------
     total, ratio : Tensor
         p + q and log p - log q, of the same shape. The second is overwritten.
     """
-    ratio.nan_to_num_(0, torch.inf, -torch.inf)  # both -inf where a mask says so
-    half = ratio.abs_().div_(2).clamp_(min=torch.finfo(ratio.dtype).tiny)  # of which the quotient is 1
+    ratio.nan_to_num_(0, torch.inf, -torch.inf)  # Both logarithms are -inf where a mask says so.
+    # The quotient of so small a number is 1, which is the limit.
+    half = ratio.abs_().div_(2).clamp_(min=torch.finfo(ratio.dtype).tiny)
     return half.tanh().div_(half).mul_(total).div_(2)
 
 
@@ -38,13 +39,15 @@ def _log_softmax(value: Tensor, axes: list[int]) -> Tensor:
 
 
 def shares(z: Tensor, z0: Tensor, axes: list[int]) -> Tensor:
-    """L_k divided by their sum; in float32 at least, since halves cannot tell large logits apart."""
+    """L_k / sum L, in float32 at least, because half precision cannot tell large logits apart."""
     log_p, log_q = (_log_softmax(single(value), axes) for value in (z, z0))
     mean = logarithmic_mean(log_p.exp() + log_q.exp(), log_p - log_q)
     return mean / mean.sum(axes, keepdim=True)
 
 
 class _OverAxis(Rule):
+    """A function of all elements along one axis or several."""
+
     def __init__(self, graph: Graph, node: Node) -> None:
         super().__init__(graph, node)
         axes = node.args[1]
@@ -57,7 +60,7 @@ class _OverAxis(Rule):
         return False
 
 
-@rule_for("_softmax")
+@rule_for(torch.ops.aten._softmax.default)
 class Softmax(_OverAxis):
     """Probabilities over one axis."""
 
@@ -66,8 +69,8 @@ class Softmax(_OverAxis):
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
         """L_k (m_k - sum_i m_i L_i / sum L).
 
-        What all m_k share changes nothing, so it is taken off twice: the first difference has lost its digits
-        where one L outweighs the others.
+        The mean of m, weighted by L, is subtracted twice. Where one L outweighs the others, the first
+        difference has cancellation errors, and the second removes what these errors leave of the mean.
         """
         mean, total = walk.once(self.node.index, self._mean)
         centred = single(self._fresh(walk, m))
@@ -82,10 +85,12 @@ class Softmax(_OverAxis):
         return mean, mean.sum(self._axes, keepdim=True)
 
     def _probabilities(self, values: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
-        """Them, which the next layer has kept as a rule, and their logarithms, without another sum.
+        """Probabilities and their logarithms.
 
-        Softmax lies in rows whatever its logits do; where they lie otherwise, so do the values found here:
-        loops over two orders of memory take several times as long.
+        The probabilities are values of the node, which are usually kept. The kernel of softmax stores its
+        result in rows, in whatever order of memory the logits are. Where the two orders differ,
+        probabilities are computed again in the order of the logits, because loops over two orders take
+        several times as long.
         """
         z, p = single(values[self._source]), single(values[self.node.index])
         below = z - z.amax(self._axes, keepdim=True)
@@ -96,24 +101,29 @@ class Softmax(_OverAxis):
 
 
 class _OfShares(_OverAxis):
-    """What the logits' shares alone decide."""
+    """A function whose multipliers follow from the shares L_k / sum L alone."""
 
     def saved_for(self, *, split: bool, parts: bool) -> set[int]:
-        """The output's value only for its sign, where m+ and m- may differ or P and Q are asked for."""
+        """The output's value gives its sign, which is needed for P and Q or where m+ and m- may differ."""
         return self.saved if split or parts else self.saved - {self.node.index}
 
     def _shares(self, walk: Walk) -> Tensor:
         return shares(walk.x[self._source], walk.reference[self._source], self._axes)
 
 
-@rule_for("_log_softmax")
+@rule_for(torch.ops.aten._log_softmax.default)
 class LogSoftmax(_OfShares):
     """Logarithms of the probabilities over one axis."""
 
     label: ClassVar[str] = "log-softmax"
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
-        """m_k - (L_k / sum L) sum_i m_i; for the largest L_k, which may be all of sum L, from the others."""
+        """m_k - (L_k / sum L) sum_i m_i.
+
+        The largest L_k may be nearly all of sum L, so that the difference would cancel. Its multiplier is
+        computed from the other classes: m_k (1 - L_k / sum L) - (L_k / sum L) sum over i != k of m_i, with
+        1 - L_k / sum L as the sum of the other shares.
+        """
         share = self._shares(walk)
         total = self._fresh(walk, m)
         largest = torch.zeros_like(share, dtype=torch.bool)
@@ -125,7 +135,7 @@ class LogSoftmax(_OfShares):
         return [(self._source, Multipliers.same(sent))]
 
 
-@rule_for("logsumexp")
+@rule_for(torch.ops.aten.logsumexp.default)
 class LogSumExp(_OfShares):
     """Logarithm of the sum of exponentials."""
 
@@ -140,7 +150,7 @@ class LogSumExp(_OfShares):
 
 
 class LogAddExp(Rule):
-    """logsumexp of two quantities, in whatever order and shape they are broadcast."""
+    """logsumexp of two quantities, which may be broadcast against each other."""
 
     label: ClassVar[str] = "logsumexp"
 

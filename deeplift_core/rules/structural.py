@@ -1,8 +1,12 @@
-"""Operations that only move, copy, sum or average values: the linear map has no negative weight.
+"""Structural operations: linear maps with weights >= 0, which move, copy, sum or average values.
 
-They act on P, Q, m+ and m- separately. One rule serves all: the map is linear in its varying
-arguments, so P goes through as f(P) - f(0), and the adjoint is what autograd gives at any point, where there
-is none at hand (:mod:`deeplift_core.rules.adjoints`).
+A weight that is not negative never turns a rise into a fall, so that these operations act on P, Q, m+ and m-
+separately (paper, section 3.5.1, with W- = 0). One rule serves all of them: P of the output is f(P) - f(0),
+and multipliers go back through the adjoint of f. :mod:`deeplift_core.rules.adjoints` has the adjoints of the
+commonest operations; autograd gives those of the others, at any point, since f is linear.
+
+Every operation is registered by its overloads, because overloads of one name may compute quite different
+functions: ``scatter.src`` writes values to other places, ``scatter.reduce`` may multiply them.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,40 +14,106 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 
-from deeplift_core.graph import Graph, Node, Ref, refs_in, substitute
+from deeplift_core.graph import Node, Ref, substitute, tensors_in
 from deeplift_core.rules.adjoints import adjoint_of
-from deeplift_core.rules.base import Multipliers, NoRuleError, Parts, Rule, Sent, Walk
+from deeplift_core.rules.base import Multipliers, Parts, Rule, Sent, Walk, as_number
+from deeplift_core.rules.conditions import Condition, all_of, argument, one_of, positive, varies_in
 from deeplift_core.rules.registry import rule_for
+
+aten = torch.ops.aten
+
+# The arguments that hold values, as the schemas name them; indices, masks and sizes must be constant.
+_VALUES = ("self", "input", "tensors", "src", "source", "values")
+constant_indices = varies_in(*_VALUES)
+
+
+def _written_once(name: str, writes: Callable[[Node], Tensor]) -> Condition:
+    """No two varying values are written to one place.
+
+    Which of the two stays is left open by torch, and autograd would send multipliers to both of them.
+
+    Parameters
+    ----------
+    name : str
+        The argument that holds the written values; constants may be written twice.
+    writes : callable
+        Gives how many values a call writes to each place.
+    """
+
+    def accepts(node: Node) -> str:
+        varies = isinstance(argument(node, name), Ref)
+        return "it writes two values to one place" if varies and bool((writes(node) > 1).any()) else ""
+
+    return accepts
+
+
+def _writes_of_scatter(node: Node) -> Tensor:
+    index = argument(node, "index")
+    ones = torch.ones(index.shape, dtype=torch.int32, device=index.device)
+    return ones.new_zeros(node.shape).scatter_add(argument(node, "dim"), index, ones)
+
+
+def _writes_of_index_copy(node: Node) -> Tensor:
+    return torch.bincount(argument(node, "index").flatten())
+
+
+def _writes_of_index_put(node: Node) -> Tensor:
+    indices = argument(node, "indices")
+    device = next(index.device for index in indices if index is not None)
+    zeros = torch.zeros(node.shape, dtype=torch.int32, device=device)
+    if argument(node, "accumulate"):
+        return zeros  # the values are added, and none replaces another
+    return aten.index_put.default(zeros, indices, zeros.new_ones(()), True)  # type: ignore[no-any-return]
 
 
 @rule_for(
-    # the same values in another shape or order
-    "view", "_unsafe_view", "reshape", "permute", "transpose", "t", "unsqueeze", "squeeze", "flip", "roll",
-    "unfold", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
-    # some of the values, or several copies of them
-    "slice", "select", "narrow", "index", "_unsafe_index", "index_select", "gather", "take", "diagonal",
-    "tril", "triu",
-    "expand", "repeat", "cat", "stack", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d",
-    "replication_pad1d", "replication_pad2d", "upsample_nearest1d", "upsample_nearest2d",
-    "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "upsample_linear1d", "upsample_bilinear2d",
-    "index_put", "slice_scatter", "select_scatter", "diagonal_scatter", "scatter", "scatter_add", "index_add",
-    "index_copy", "im2col", "col2im", "diag_embed",
-    # sums and means
-    "sum", "mean", "cumsum", "avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d",
-    "_adaptive_avg_pool3d",
+    # The same values in another shape or order.
+    aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.permute.default,
+    aten.transpose.int, aten.t.default, aten.unsqueeze.default, aten.squeeze.default, aten.squeeze.dim,
+    aten.squeeze.dims, aten.flip.default, aten.roll.default, aten.unfold.default, aten.pixel_shuffle.default,
+    aten.pixel_unshuffle.default, aten.channel_shuffle.default,
+    # Some of the values, or several copies of them.
+    aten.slice.Tensor, aten.select.int, aten.narrow.default, aten.index.Tensor, aten._unsafe_index.Tensor,
+    aten.index_select.default, aten.gather.default, aten.take.default, aten.diagonal.default,
+    aten.tril.default, aten.triu.default, aten.expand.default, aten.repeat.default, aten.cat.default,
+    aten.stack.default, aten.diag_embed.default, aten.im2col.default,
+    aten.constant_pad_nd.default, aten.reflection_pad1d.default, aten.reflection_pad2d.default,
+    aten.replication_pad1d.default, aten.replication_pad2d.default,
+    # Values in place of others.
+    aten.slice_scatter.default, aten.select_scatter.default, aten.diagonal_scatter.default,
+    aten.scatter.value,
+    # Sums and means.
+    aten.sum.default, aten.sum.dim_IntList, aten.mean.default, aten.mean.dim, aten.cumsum.default,
+    aten.scatter_add.default, aten.col2im.default, aten.avg_pool1d.default,
+    aten._adaptive_avg_pool2d.default, aten._adaptive_avg_pool3d.default,
+    # Interpolation between neighbours, with weights between 0 and 1; that of bicubic has negative weights.
+    aten.upsample_nearest1d.default, aten.upsample_nearest1d.vec, aten.upsample_nearest2d.default,
+    aten.upsample_nearest2d.vec, aten._upsample_nearest_exact1d.default, aten._upsample_nearest_exact1d.vec,
+    aten._upsample_nearest_exact2d.default, aten._upsample_nearest_exact2d.vec,
+    aten.upsample_linear1d.default, aten.upsample_linear1d.vec, aten.upsample_bilinear2d.default,
+    aten.upsample_bilinear2d.vec, aten._upsample_bilinear2d_aa.default,
+    accepts=constant_indices,
 )  # fmt: skip
+@rule_for(aten.scatter.src, accepts=all_of(constant_indices, _written_once("src", _writes_of_scatter)))
+@rule_for(
+    aten.index_copy.default, accepts=all_of(constant_indices, _written_once("source", _writes_of_index_copy))
+)
+@rule_for(
+    aten.index_put.default, accepts=all_of(constant_indices, _written_once("values", _writes_of_index_put))
+)
+@rule_for(aten.index_add.default, accepts=all_of(constant_indices, one_of("alpha", 1)))
+@rule_for(aten.scatter_reduce.two, accepts=all_of(constant_indices, one_of("reduce", "sum", "mean")))
+@rule_for(
+    aten.avg_pool2d.default,
+    aten.avg_pool3d.default,
+    accepts=all_of(constant_indices, positive("divisor_override")),
+)
 class Structural(Rule):
-    """Any linear map with weights >= 0 and constant indices."""
+    """Any linear map with weights >= 0 and constant indices; constants may be added."""
 
     label: ClassVar[str] = "structural"
-
-    def __init__(self, graph: Graph, node: Node) -> None:
-        super().__init__(graph, node)
-        for position, argument in enumerate(node.args):
-            dtypes = [graph.nodes[source].dtype for source in refs_in(argument)]
-            if position != 0 and not all(dtype.is_floating_point for dtype in dtypes):
-                raise NoRuleError("an index depends on the input")
 
     @property
     def saved(self) -> set[int]:
@@ -51,31 +121,31 @@ class Structural(Rule):
         return set()
 
     def splits(self, given: bool) -> bool:
-        """m+ and m- go through by themselves."""
+        """m+ and m- go back separately."""
         return given
 
     def backward(self, walk: Walk, m: Multipliers) -> Sent:
-        """The adjoint, for m+ and m- by itself."""
+        """Apply the adjoint to m+ and to m-."""
         known = adjoint_of(self.node)
         if known is not None:
             source, shape = self.sources[0], self.graph.nodes[self.sources[0]].shape
             return [(source, m.each(lambda value: known(self.node, shape, value)))]
-        if self.node.op_name in ("cat", "stack"):
+        if self.node.op in (aten.cat.default, aten.stack.default):
             return self._pieces(m)
         return self._by_autograd(m)
 
     def _pieces(self, m: Multipliers) -> Sent:
-        """For each of the joined tensors what lies at its place."""
+        """Each of the joined tensors gets the multipliers of its own place."""
         items, axis = self.node.args[0], self.node.args[1] if len(self.node.args) > 1 else 0
         shapes = [
             self.graph.nodes[item.index].shape if isinstance(item, Ref) else item.shape for item in items
         ]
 
         def cut(value: Tensor) -> Sequence[Tensor]:
-            if self.node.op_name == "stack":
+            if self.node.op is aten.stack.default:
                 return torch.unbind(value, axis)
             sizes = [shape[axis] if shape.numel() else 0 for shape in shapes]
-            return torch.ops.aten.split_with_sizes.default(value, sizes, axis)  # type: ignore[no-any-return]
+            return aten.split_with_sizes.default(value, sizes, axis)  # type: ignore[no-any-return]
 
         positive = cut(m.positive)
         negative = cut(m.negative) if m.split else positive
@@ -96,19 +166,33 @@ class Structural(Rule):
         return [(s, Multipliers(p, q)) for s, p, q in zip(points, positive, negative, strict=True)]
 
     def parts(self, walk: Walk) -> Parts:
-        """f(P) - f(0) and f(Q) - f(0): what constants among the arguments add drops out."""
+        """P of the output is f(P) - f(0), and Q is f(Q) - f(0): constants among the arguments cancel."""
         parts = {source: walk.parts(source) for source in self.sources}
         at_zero = self.evaluate(lambda s: torch.zeros_like(parts[s].positive))
         positive = self.evaluate(lambda s: parts[s].positive) - at_zero
         return Parts(positive, self.evaluate(lambda s: parts[s].negative) - at_zero)
 
     def evaluate(self, lookup: Callable[[int], Any]) -> Any:
-        """Sums of masks are counts, of which multipliers are numbers like all others."""
-        node = self.node
-        if node.dtype.is_floating_point or "dtype" not in node.kwargs:
+        """Run the operation on floating-point numbers, which masks and counts are, too.
+
+        A model may sum a mask into a count: multipliers of both are numbers like all others, so the operation
+        must not be told to return integers, and constant masks beside the varying one become numbers.
+        """
+        if self.node.dtype.is_floating_point:
             return super().evaluate(lookup)
-        assert node.op is not None
-        return node.op(*substitute(node.args, lookup))
+        op = self.node.op
+        assert isinstance(op, OpOverload)
+        args = substitute(self.node.args, lookup)
+        dtype = next(value.dtype for value in tensors_in(args) if value.is_floating_point())
+        declared = zip(op._schema.arguments, args, strict=False)
+        numbers = (_as_numbers(value, dtype) if one.name in _VALUES else value for one, value in declared)
+        named = {name: value for name, value in self.node.kwargs.items() if name != "dtype"}
+        return op(*numbers, **named)
 
     def _zeros(self, source: int, like: Tensor) -> Tensor:
         return like.new_zeros(()).expand(self.graph.nodes[source].shape)
+
+
+def _as_numbers(value: Any, dtype: torch.dtype) -> Any:
+    """The same with every mask or count, in a list of tensors too, as floating-point numbers."""
+    return [as_number(item, dtype) for item in value] if isinstance(value, list) else as_number(value, dtype)

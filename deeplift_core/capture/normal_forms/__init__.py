@@ -1,19 +1,24 @@
-"""Other ways to write some operations, chosen so that fewer rules are needed; one module for each kind.
+"""Normal forms: some operations are recorded as other ones, so that fewer rules are needed.
 
-Each function gets ``varies`` (does this tensor depend on the input?), the operation and its arguments,
-and returns the same result by other calls, or NotImplemented to leave the operation as it is.
+There is one module for each kind of operation. The function of an operation gets ``varies`` (whether a tensor
+depends on the model's input), the operation and its arguments. It returns the same result by calls of other
+operations, or NotImplemented where the operation is to be recorded as it is.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from deeplift_core.capture.normal_forms import arithmetic, choices, norms, products, softmax, views
+from deeplift_core.capture.normal_forms import arithmetic, choices, norms, products, random, softmax, views
 
 NORMAL_FORMS: dict[str, Callable[..., Any]] = {
     **arithmetic.FORMS,
     **choices.FORMS,
     **norms.FORMS,
     **products.FORMS,
+    **random.FORMS,
     **softmax.FORMS,
     **views.FORMS,
 }
+
+# Operations whose schema says that they write to an argument, and which do not write at inference.
+WRITE_NOTHING = frozenset(random.FORMS)

@@ -1,4 +1,4 @@
-"""Arithmetic of several quantities, in sums, products and reciprocals."""
+"""Arithmetic of several quantities, as sums, products and reciprocals."""
 
 # ruff: noqa: ARG001 - all forms take the same arguments
 from collections.abc import Callable
@@ -12,15 +12,16 @@ Varies = Callable[[Tensor], bool]
 
 
 def vary(varies: Varies, *values: Any) -> int:
-    """How many of the values are tensors that depend on the input."""
+    """The number of values that are tensors which depend on the input."""
     return sum(isinstance(value, Tensor) and varies(value) for value in values)
 
 
 def _div(varies: Varies, func: Any, above: Tensor, below: Any, **kwargs: Any) -> Any:
-    """A quotient is a product with the reciprocal."""
+    """A quotient with a varying divisor is a product with the reciprocal."""
     if not isinstance(below, Tensor) or not varies(below) or kwargs.get("rounding_mode") is not None:
         return NotImplemented
-    if not below.is_floating_point():  # a count's own reciprocal would be in single precision
+    if not below.is_floating_point() and not below.is_complex():
+        # The reciprocal of a count would be in single precision.
         below = below.to(above.dtype if above.is_floating_point() else torch.get_default_dtype())
     return above * aten.reciprocal.default(below)
 
@@ -38,11 +39,21 @@ def _addcdiv(varies: Varies, func: Any, x: Tensor, above: Tensor, below: Tensor,
 
 
 def _lerp(varies: Varies, func: Any, start: Tensor, end: Tensor, weight: Any) -> Any:
+    """With a weight that depends on the input, two products; with a constant one, an affine operation."""
+    if not vary(varies, weight):
+        return NotImplemented
     return start * (1 - weight) + end * weight
 
 
+def _index_add(
+    varies: Varies, func: Any, x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1
+) -> Any:
+    """The factor scales the added values first, which swaps their P and Q where the factor is negative."""
+    return NotImplemented if alpha == 1 else aten.index_add.default(x, dim, index, source * alpha)
+
+
 def _log_sigmoid(varies: Varies, func: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-    """x - log(1 + exp(x)): a function of x itself, whose positive part stays the positive one."""
+    """x - log(1 + exp(x)), a function of x and not of -x: a rise of x is a rise of the result."""
     return aten.sub.Tensor(x, aten.logaddexp.default(x, x.new_zeros(()))), x.new_empty(0)
 
 
@@ -51,5 +62,6 @@ FORMS: dict[str, Callable[..., Any]] = {
     "addcmul": _addcmul,
     "addcdiv": _addcdiv,
     "lerp": _lerp,
+    "index_add": _index_add,
     "log_sigmoid_forward": _log_sigmoid,
 }

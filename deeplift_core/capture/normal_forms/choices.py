@@ -1,4 +1,4 @@
-"""Minima as maxima, bounds as maxima and minima, runs of products."""
+"""Minima as maxima of negatives, bounds as maxima and minima, cumulative products as products."""
 
 # ruff: noqa: ARG001 - all forms take the same arguments
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def _amin(varies: Varies, func: Any, x: Tensor, *rest: Any, **kwargs: Any) -> Te
 
 
 def _min(varies: Varies, func: Any, x: Tensor, *rest: Any, **kwargs: Any) -> Any:
-    """Of all elements, of two tensors, or along an axis."""
+    """The minimum of all elements, of two tensors, or along an axis."""
     if rest and isinstance(rest[0], Tensor):
         return aten.minimum.default(x, rest[0])
     if not rest and not kwargs:
@@ -44,7 +44,7 @@ def _minimum(varies: Varies, func: Any, left: Tensor, right: Tensor) -> Any:
 
 
 def _fmax(varies: Varies, func: Any, left: Tensor, right: Tensor) -> Any:
-    """They differ from maximum and minimum in what they make of NaN."""
+    """The maximum, from which fmax differs only where one of the two is NaN."""
     return aten.maximum.default(left, right) if vary(varies, left, right) == 2 else NotImplemented
 
 
@@ -53,7 +53,7 @@ def _fmin(varies: Varies, func: Any, left: Tensor, right: Tensor) -> Any:
 
 
 def _clamp(varies: Varies, func: Any, x: Tensor, low: Any = None, high: Any = None) -> Any:
-    """Between bounds of which one depends on the input."""
+    """Bounds of which at least one depends on the input are a maximum and a minimum."""
     if not vary(varies, low, high):
         return NotImplemented
     if low is not None:
@@ -84,7 +84,7 @@ def _cummin(varies: Varies, func: Any, x: Tensor, dim: int) -> Any:
 
 
 def _cumprod(varies: Varies, func: Any, x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """One product after the other."""
+    """Each product is that of the one before and the next element."""
     running = [x.select(dim, 0)]
     for place in range(1, x.shape[dim]):
         running.append(running[-1] * x.select(dim, place))
@@ -94,7 +94,7 @@ def _cumprod(varies: Varies, func: Any, x: Tensor, dim: int, *, dtype: Any = Non
 def _index_put(
     varies: Varies, func: Any, x: Tensor, indices: Any, values: Tensor, accumulate: bool = False
 ) -> Any:
-    """Writing one number wherever a mask holds is a choice between it and what was there."""
+    """Writing one number wherever a mask holds is a choice between this number and the value before."""
     mask = indices[0]
     if len(indices) != 1 or mask.dtype != torch.bool or values.numel() != 1 or accumulate:
         return NotImplemented

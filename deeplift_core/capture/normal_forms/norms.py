@@ -1,4 +1,4 @@
-"""Norms, by means, squares and reciprocal roots: whole or written out, they score alike."""
+"""Norms, as means, squares and reciprocal square roots, so that a norm written out scores alike."""
 
 # ruff: noqa: ARG001 - all forms take the same arguments
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ def _batch_norm(
 def _batch_norm_legit(
     varies: Varies, func: Any, x: Tensor, weight: Any, bias: Any, *rest: Any, **kwargs: Any
 ) -> Any:
-    """Instance norm calls this on a batch of one whose channels are those of all rows."""
+    """Instance norm calls this operation on a batch of one, whose channels are the channels of all rows."""
     if len(rest) == 5 and not rest[2]:  # running mean and var, not training
         return _batch_norm(varies, func, x, weight, bias, rest[0], rest[1], rest[3], rest[4])
     return _of_the_batch(x, weight, bias, rest[-1])

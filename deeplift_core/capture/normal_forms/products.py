@@ -1,4 +1,4 @@
-"""Products with matrices and convolutions, in those that have rules."""
+"""Matrix products and convolutions, as those for which there are rules."""
 
 # ruff: noqa: ARG001 - all forms take the same arguments
 from collections.abc import Callable
@@ -13,12 +13,12 @@ aten = torch.ops.aten
 
 
 def _traced_convolution(varies: Varies, func: Any, *args: Any) -> Any:
-    """What a traced model calls; the arguments left out choose among kernels."""
+    """The convolution of a traced model, whose further arguments choose among kernels."""
     return aten.convolution.default(*args[:9])
 
 
 def _matrix_vector(varies: Varies, func: Any, matrix: Tensor, vector: Tensor) -> Any:
-    """A matrix product with one column: a dense layer, not a scaling and a sum."""
+    """A product with a vector is a matrix product with one column, and so a dense layer."""
     return aten.mm.default(matrix, vector.unsqueeze(1)).squeeze(1)
 
 
@@ -33,7 +33,7 @@ def _dot(varies: Varies, func: Any, left: Tensor, right: Tensor) -> Tensor:
 
 
 def _sum_and_product(product: Any) -> Callable[..., Any]:
-    """A product that is added to something: apart, unless it is a layer with weights and a bias."""
+    """A sum with a matrix product is an addition, except in a layer with constant weights and bias."""
 
     def form(
         varies: Varies,
@@ -57,7 +57,7 @@ def _sum_and_product(product: Any) -> Callable[..., Any]:
 def _trilinear(
     varies: Varies, func: Any, x: Tensor, weight: Tensor, y: Tensor, *expansions: Any, **kwargs: Any
 ) -> Any:
-    """``nn.Bilinear``: x W y, as the weights on all products of an element of x with one of y."""
+    """``nn.Bilinear``, x W y: a dense layer on all products of an element of x with an element of y."""
     if expansions[:4] != ([1, 3], [0], [1, 2], [2, 3]):
         return NotImplemented
     pairs = x.unsqueeze(-1) * y.unsqueeze(-2)

@@ -1,4 +1,4 @@
-"""Pieces, as slices and selections."""
+"""Operations that split a tensor, or read a part of one, as slices and selections."""
 
 # ruff: noqa: ARG001 - all forms take the same arguments
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ aten = torch.ops.aten
 
 
 def _split(varies: Varies, func: Any, x: Tensor, size: int | Sequence[int], dim: int = 0) -> list[Tensor]:
-    """Pieces are slices."""
+    """Each of the pieces is a slice."""
     total = x.shape[dim]
     sizes = [min(size, total - at) for at in range(0, total, size)] if isinstance(size, int) else list(size)
     starts = [sum(sizes[:place]) for place in range(len(sizes))]
@@ -23,7 +23,29 @@ def _split(varies: Varies, func: Any, x: Tensor, size: int | Sequence[int], dim:
 
 
 def _unbind(varies: Varies, func: Any, x: Tensor, dim: int = 0) -> list[Tensor]:
+    """Each of the pieces is a selection."""
     return [aten.select.int(x, dim, place) for place in range(x.shape[dim])]
 
 
-FORMS: dict[str, Callable[..., Any]] = {"split": _split, "split_with_sizes": _split, "unbind": _unbind}
+def _scatter(
+    varies: Varies, func: Any, x: Tensor, dim: int, index: Tensor, source: Any, *rest: Any, **kwargs: Any
+) -> Any:
+    """A source may have more values than there are indices; those beyond the indices are never read.
+
+    They are cut off here, because autograd refuses a source of another shape.
+    """
+    if not isinstance(source, Tensor) or source.shape == index.shape:
+        return NotImplemented
+    for axis, length in enumerate(index.shape):
+        source = aten.slice.Tensor(source, axis, 0, length)
+    return func(x, dim, index, source, *rest, **kwargs)
+
+
+FORMS: dict[str, Callable[..., Any]] = {
+    "split": _split,
+    "split_with_sizes": _split,
+    "unbind": _unbind,
+    "scatter": _scatter,
+    "scatter_add": _scatter,
+    "scatter_reduce": _scatter,
+}

@@ -1,0 +1,299 @@
+"""What an elementwise function does far out, and how many digits it loses, found by evaluating it.
+
+The function may have constants of any shape, and each of their positions gives a function of its own. A few
+positions stand for all of them: those at which a constant is smallest, largest or nearest to 0, and others at
+even distances. The number of evaluations is therefore bounded, however large the constants are. The traits of
+a function that a model contains a hundred times are found once.
+"""
+
+from collections.abc import Callable, Container, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from math import prod
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from deeplift_core.graph import Node, Ref, call, converted_node, tensors_in
+from deeplift_core.rules.base import UNITS, as_number
+
+aten = torch.ops.aten
+
+# Functions of a bounded slope on all reals, whatever their constants are: these need no evaluation.
+TAME = frozenset({
+    "relu", "leaky_relu", "_prelu_kernel", "elu", "celu", "sigmoid", "tanh", "softplus", "gelu", "silu",
+    "mish", "hardtanh", "clamp", "clamp_min", "clamp_max", "hardsigmoid", "abs", "erf", "sin", "cos",
+})  # fmt: skip
+
+# How many units of rounding the result of a good kernel is off.
+_USUAL = UNITS / 2
+
+# Where functions are evaluated: densely around 0, then at doubling distances, because an exponential shows
+# its growth only below 1e3, before it overflows, then at powers of 10 up to 1e6.
+_FAR = tuple(10.0 * 2**step for step in range(7)) + tuple(10.0**power for power in range(3, 7))
+_PROBES = (*(step / 2 for step in range(-20, 21)), *(sign * far for far in _FAR for sign in (1, -1)))
+# Growth beyond this multiple of abs(x) is not linear.
+_STEEP = 1e3
+
+# Positions of the constants that are looked at, and how many of these an extreme of a constant may choose.
+MOST_POSITIONS = 64
+_MOST_EXTREMES = 48
+# Points between -10 and 10 at which lost digits are looked for, and points times positions.
+_NEAR = 1 << 15
+_MOST_VALUES = 1 << 17
+# How many functions are remembered: some kB each, all of whose constants are cut down to the positions above.
+_REMEMBERED = 1024
+
+
+class Traits(NamedTuple):
+    """How a function behaves, at any position of its constants.
+
+    Attributes
+    ----------
+    linear_growth : bool
+        Whether the function is defined on all reals and bounded by a multiple of abs(x).
+    overflows : bool
+        Whether the way in which it is written overflows far out, although the function itself may not.
+    derivative_breaks : bool
+        Whether autograd gives no finite derivative somewhere where the value is finite.
+    lost : float
+        By how much a difference of two values may be wrong, beyond some units of rounding of these values:
+        1 + erf(x) has no digits left where it is 1e-7.
+    """
+
+    linear_growth: bool
+    overflows: bool
+    derivative_breaks: bool
+    lost: float
+
+
+Watch = Callable[[Node, Tensor, Tensor], None]
+
+
+class Piece(NamedTuple):
+    """The operations that compute an elementwise function of one source.
+
+    Attributes
+    ----------
+    nodes : tuple of Node
+        In the order in which they run.
+    source, output : int
+        The nodes that hold x and f(x).
+    dtype : torch.dtype
+        Of the source, which may be a mask or a count.
+    """
+
+    nodes: tuple[Node, ...]
+    source: int
+    output: int
+    dtype: torch.dtype
+
+    def __call__(self, value: Tensor, watch: Watch | None = None) -> Tensor:
+        """f(value), element by element.
+
+        Parameters
+        ----------
+        value : Tensor
+            Floating-point numbers, also where the source is a mask or a count.
+        watch : callable, optional
+            Called with each operation, its first argument and its result.
+
+        Returns
+        -------
+        Tensor
+            Of the precision of ``value``.
+        """
+        values = {self.source: value if self.dtype.is_floating_point else value.to(self.dtype)}
+        for node in self.nodes:
+            values[node.index] = call(node, values.__getitem__)
+            if watch:
+                watch(node, values[node.refs[0]], values[node.index])
+        result: Tensor = as_number(values[self.output], value.dtype)
+        return result
+
+    def derivative(self, value: Tensor) -> Tensor:
+        """What autograd gives for f' at ``value``, which must have the shape of f(value)."""
+        with torch.enable_grad():
+            point = value.detach().clone().requires_grad_()
+            output = self(point)
+            if not output.requires_grad:  # The function is piecewise constant, such as a comparison.
+                return torch.zeros_like(output)
+            return torch.autograd.grad(output.sum(), point)[0]
+
+    def in_double(self) -> "Piece":
+        """The same function in float64."""
+        nodes = tuple(converted_node(node, torch.float64) for node in self.nodes)
+        return self._replace(nodes=nodes, dtype=torch.float64)
+
+    def is_one_of(self, names: Container[str]) -> bool:
+        """Whether the piece is one call of one of these operations."""
+        return len(self.nodes) == 1 and self.nodes[0].op_name in names
+
+
+def traits_of(piece: Piece, device: torch.device) -> Traits:
+    """The traits of a function, from memory where one of the same content was seen before.
+
+    Parameters
+    ----------
+    piece : Piece
+    device : torch.device
+        Where the function is evaluated, since rounding depends on the device.
+    """
+    if not piece.dtype.is_floating_point:
+        return Traits(linear_growth=False, overflows=False, derivative_breaks=False, lost=0.0)
+    with torch.inference_mode(mode=False), torch.no_grad():
+        return _measured(_Sampled(piece, device))
+
+
+class _Sampled:
+    """A piece with its constants cut down to a few positions; equal for pieces of the same content."""
+
+    def __init__(self, piece: Piece, device: torch.device) -> None:
+        constants = [t for node in piece.nodes for t in tensors_in((node.args, node.kwargs)) if t.dim() > 0]
+        chosen = _positions(constants)
+        places = {index: place for place, index in enumerate([piece.source, *(n.index for n in piece.nodes)])}
+
+        def cut(value: Any) -> Any:
+            if isinstance(value, Ref):
+                return Ref(places[value.index])
+            if isinstance(value, Tensor) and value.dim() > 0:
+                return value[_own_positions(value, chosen)]
+            return type(value)(map(cut, value)) if isinstance(value, (list, tuple)) else value
+
+        nodes = tuple(
+            replace(
+                node,
+                index=places[node.index],
+                args=cut(node.args),
+                kwargs={name: cut(value) for name, value in node.kwargs.items()},
+                shape=torch.Size(),
+                module="",
+                source="",
+            )
+            for node in piece.nodes
+        )
+        self.piece = Piece(nodes, 0, places[piece.output], piece.dtype)
+        self.device = device
+        self.positions = chosen[0].numel() if chosen else 1
+        calls = tuple((node.op, _content((node.args, tuple(node.kwargs.items())))) for node in nodes)
+        self._content = (calls, self.piece.output, piece.dtype, device)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Sampled) and self._content == other._content
+
+    def __hash__(self) -> int:
+        return hash(self._content)
+
+
+def _content(value: Any) -> Any:
+    """Something that is equal, and has an equal hash, for arguments of the same content."""
+    if isinstance(value, Tensor):
+        in_bytes = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        return value.dtype, value.shape, bytes(in_bytes.tolist())
+    if isinstance(value, (list, tuple)):
+        return type(value), tuple(map(_content, value))
+    return value if isinstance(value, Ref) else (type(value), repr(value))
+
+
+def _positions(constants: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """At most `MOST_POSITIONS` positions of the shape of all constants together: an index for each axis."""
+    shapes = (constant.shape for constant in constants)
+    shape: torch.Size = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
+    size = prod(shape)
+    if not shape or size <= MOST_POSITIONS:
+        return torch.unravel_index(torch.arange(size), shape) if shape else ()
+    chosen: list[int] = []
+    for constant in constants:
+        if constant.numel() > 1:
+            number = constant.to(torch.uint8) if constant.dtype == torch.bool else constant
+            for at in (number.argmin(), number.argmax(), number.abs().argmin()):
+                axes = torch.unravel_index(at.cpu(), constant.shape)
+                flat = 0
+                for length, place in zip(
+                    shape, [0] * (len(shape) - len(axes)) + [*map(int, axes)], strict=True
+                ):
+                    flat = flat * length + place
+                chosen.append(flat)
+    chosen = list(dict.fromkeys(chosen))[:_MOST_EXTREMES]
+    count = MOST_POSITIONS - len(chosen)
+    even = [place * (size - 1) // (count - 1) for place in range(count)]
+    return torch.unravel_index(torch.tensor(sorted({*chosen, *even})), shape)
+
+
+def _own_positions(constant: Tensor, chosen: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The positions in a constant that is broadcast to the shape of all constants together."""
+    own = chosen[len(chosen) - constant.dim() :]
+    return tuple(
+        index.to(constant.device) if length > 1 else torch.zeros_like(index, device=constant.device)
+        for index, length in zip(own, constant.shape, strict=True)
+    )
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _measured(sampled: _Sampled) -> Traits:
+    if sampled.piece.is_one_of(TAME):
+        lost = _lost(sampled) if sampled.piece.is_one_of({"gelu"}) else 0.0
+        return Traits(linear_growth=True, overflows=False, derivative_breaks=False, lost=lost)
+    return _far_out(sampled)._replace(lost=_lost(sampled))
+
+
+def _far_out(sampled: _Sampled) -> Traits:
+    """All traits but the lost digits; [probes, positions] values of each."""
+    piece = sampled.piece
+    x = torch.tensor(_PROBES, dtype=piece.dtype, device=sampled.device).unsqueeze(-1)
+    seen = torch.zeros(len(_PROBES), sampled.positions, dtype=torch.bool, device=sampled.device)
+    undefined, pole = seen.clone(), seen[0].clone()
+
+    def watch(node: Node, argument: Tensor, result: Tensor) -> None:
+        """Note whether an operation is undefined somewhere, rather than too large, and where it has a pole.
+
+        An operation with a pole divides by its argument: 0, or numbers of both signs, show the pole.
+        """
+        nonlocal pole
+        if _has_pole(node):
+            both = (argument > 0).any(0) & (argument < 0).any(0)
+            pole = pole | both | (argument == 0).any(0)
+        if result.is_floating_point():
+            first = ~result.isfinite() & ~seen
+            undefined.logical_or_(first & result.isnan())
+            seen.logical_or_(first)
+
+    y = piece(x, watch).expand(seen.shape)
+    finite = y.isfinite()
+    grows = ~finite & (undefined | (x.abs() <= 4))
+    # Where the function overflows, only nearer by can be seen how it grows.
+    from_where = torch.where(finite.all(0), _STEEP, 1.0)
+    grows = grows | (finite & (y.abs() > _STEEP * x.abs()) & (x.abs() >= from_where))
+    breaks = finite & ((x == 0) | (x.abs() > 10)) & ~piece.derivative(x.expand(seen.shape)).isfinite()
+    return Traits(
+        linear_growth=not bool(grows.any() | pole.any()),
+        overflows=not bool(finite.all()),
+        derivative_breaks=bool(breaks.any()),
+        lost=0.0,
+    )
+
+
+def _has_pole(node: Node) -> bool:
+    """Whether the operation divides by its argument; quotients are recorded through the reciprocal."""
+    exponent = node.args[1] if node.op_name == "pow" else 0
+    return node.op_name in ("reciprocal", "rsqrt") or (isinstance(exponent, (int, float)) and exponent < 0)
+
+
+def _lost(sampled: _Sampled) -> float:
+    """See `Traits`: how far values are from those in float64, beyond what a good kernel is off.
+
+    GELU as x times half of 1 + erf is off by up to 1e-6 at -3, where it is -0.004.
+    """
+    piece = sampled.piece
+    if piece.dtype == torch.float64 or sampled.device.type == "mps":  # MPS has no float64
+        return 0.0
+    # Many points at once: torch has other code for single numbers than for vectors, which is more exact.
+    count = min(_NEAR, _MOST_VALUES // sampled.positions)
+    points = torch.linspace(-10, 10, count, dtype=piece.dtype, device=sampled.device).unsqueeze(-1)
+    found, exact = piece(points).double(), piece.in_double()(points.double())
+    eps, error = torch.finfo(piece.dtype).eps, (found - exact).abs()
+    # A step, such as that of floor(3 x), may lie on the other side of a point; lost digits are never as much.
+    is_step = error > eps**0.5 * exact.nan_to_num(0, 0, 0).abs().amax(0)
+    beyond = (error - _USUAL * eps * exact.abs()).masked_fill(is_step, 0)
+    return 2 * max(0.0, float(beyond.nan_to_num(0, 0).max()))  # Both values of a difference may be off.
