@@ -20,7 +20,7 @@ from deeplift_core.rules.base import UNITS, as_number
 
 aten = torch.ops.aten
 
-# Functions of a bounded slope on all reals, whatever their constants are: these need no evaluation.
+# Functions of a bounded slope on all reals, whatever their constants are. Only GELU among them loses digits.
 TAME = frozenset({
     "relu", "leaky_relu", "_prelu_kernel", "elu", "celu", "sigmoid", "tanh", "softplus", "gelu", "silu",
     "mish", "hardtanh", "clamp", "clamp_min", "clamp_max", "hardsigmoid", "abs", "erf", "sin", "cos",
@@ -67,6 +67,8 @@ class Traits(NamedTuple):
     derivative_breaks: bool
     lost: float
 
+
+_WELL_BEHAVED = Traits(linear_growth=True, overflows=False, derivative_breaks=False, lost=0.0)
 
 Watch = Callable[[Node, Tensor, Tensor], None]
 
@@ -142,6 +144,8 @@ def traits_of(piece: Piece, device: torch.device) -> Traits:
     """
     if not piece.dtype.is_floating_point:
         return Traits(linear_growth=False, overflows=False, derivative_breaks=False, lost=0.0)
+    if piece.is_one_of(TAME - {"gelu"}):
+        return _WELL_BEHAVED
     with torch.inference_mode(mode=False), torch.no_grad():
         return _measured(_Sampled(piece, device))
 
@@ -198,8 +202,9 @@ def _content(value: Any) -> Any:
 
 def _positions(constants: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """At most `MOST_POSITIONS` positions of the shape of all constants together: an index for each axis."""
-    shapes = (constant.shape for constant in constants)
-    shape: torch.Size = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
+    # Not torch.broadcast_shapes, whose first call imports sympy, which takes most of a second.
+    together = aten.broadcast_tensors.default(list(constants))
+    shape = together[0].shape if constants else torch.Size()
     size = prod(shape)
     if not shape or size <= MOST_POSITIONS:
         return torch.unravel_index(torch.arange(size), shape) if shape else ()
@@ -232,10 +237,8 @@ def _own_positions(constant: Tensor, chosen: tuple[Tensor, ...]) -> tuple[Tensor
 
 @lru_cache(maxsize=_REMEMBERED)
 def _measured(sampled: _Sampled) -> Traits:
-    if sampled.piece.is_one_of(TAME):
-        lost = _lost(sampled) if sampled.piece.is_one_of({"gelu"}) else 0.0
-        return Traits(linear_growth=True, overflows=False, derivative_breaks=False, lost=lost)
-    return _far_out(sampled)._replace(lost=_lost(sampled))
+    far_out = _WELL_BEHAVED if sampled.piece.is_one_of(TAME) else _far_out(sampled)
+    return far_out._replace(lost=_lost(sampled))
 
 
 def _far_out(sampled: _Sampled) -> Traits:
