@@ -47,21 +47,21 @@ class FewProducts(LinearRule):
     def _absolute(self) -> Tensor:
         return self.weight.abs()
 
-    def backward(self, values: PairValues, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """See the module's docstring."""
         if not m.split:
-            return super().backward(values, m)
+            return super().backward(pair, m)
         mean, half = (m.positive + m.negative) / 2, (m.positive - m.negative) / 2
-        sign = torch.sign(values.delta(self.source))
+        sign = torch.sign(pair.delta(self.source))
         total = self.transpose(self.weight, mean) + sign * self.transpose(self._absolute, half)
         return [(self.source, Multipliers.same(total))]
 
-    def parts(self, values: PairValues) -> Parts:
+    def parts(self, pair: PairValues) -> Parts:
         """See the module's docstring."""
         axis = self._row_axis
         if axis is None:
-            return super().parts(values)
-        both = torch.cat(Parts.of(values.delta(self.source)), axis)
+            return super().parts(pair)
+        both = torch.cat(Parts.of(pair.delta(self.source)), axis)
         above, below = (self.apply(weight, both).chunk(2, axis) for weight in self.signed_weights)
         return Parts(above[0] + below[1], below[0] + above[1])
 

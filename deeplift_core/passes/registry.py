@@ -13,6 +13,8 @@ RULE_PASSES = (
     "sequence_convolutions",
     "large_dense",
     "few_products",
+    "structural_adjoints",
+    "closed_forms",
 )
 # These read which values are kept between the forward and the backward pass, and replace calls only.
 CALL_PASSES = ("exact_ends",)

@@ -33,10 +33,5 @@ __all__ = [
     "structural",
 ]
 
-structural.Structural.mixing = None
-structural.Structural.passes_parts = True
 pooling.Maximum.mixing = None
 pooling.LargerOfTwo.mixing = None
-complex_numbers.ComplexPiece.mixing = "convolution"
-elementwise.Affine.mixing = None
-elementwise.Affine.passes_parts = True

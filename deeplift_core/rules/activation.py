@@ -59,12 +59,12 @@ class Activation(Rule):
         """The name of the rule."""
         return self.rule
 
-    def backward(self, values: PairValues, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """Multiply with the response to each part; a negative response swaps m+ with m-."""
         if self.rule == "rescale":
-            sent = scaled_multipliers(m, values.memoised(self.node.index, self._rescale))
+            sent = scaled_multipliers(m, pair.memoised(self.node.index, self._rescale))
         else:
-            to_rise, to_fall = values.memoised(self.node.index, self._revealcancel)
+            to_rise, to_fall = pair.memoised(self.node.index, self._revealcancel)
             if m.split:
                 sent = Multipliers(
                     to_rise * torch.where(to_rise >= 0, m.positive, m.negative),
@@ -75,33 +75,31 @@ class Activation(Rule):
         shape = self.graph.nodes[self.source].shape
         return [(self.source, sent.each(lambda value: sum_to_shape(value, shape)))]
 
-    def parts(self, values: PairValues) -> Parts:
+    def parts(self, pair: PairValues) -> Parts:
         """Return what the input's P and Q turn into: y+ and y-, each counted by its own sign."""
-        given = values.parts(self.source)
+        given = pair.parts(self.source)
         if self.rule == "rescale":
-            return given.scaled(values.memoised(self.node.index, self._rescale))
-        to_rise, to_fall = values.memoised(self.node.index, self._revealcancel)
+            return given.scaled(pair.memoised(self.node.index, self._rescale))
+        to_rise, to_fall = pair.memoised(self.node.index, self._revealcancel)
         rise, fall = to_rise * given.positive, to_fall * given.negative
         return Parts(rise.clamp(min=0) + fall.clamp(min=0), rise.clamp(max=0) + fall.clamp(max=0))
 
-    def _values(self, values: PairValues) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _values(self, pair: PairValues) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         here, there = self.source, self.node.index
-        return values.x[here], values.reference[here], values.x[there], values.reference[there]
+        return pair.x[here], pair.reference[here], pair.x[there], pair.reference[there]
 
-    def _rescale(self, values: PairValues) -> Tensor:
+    def _rescale(self, pair: PairValues) -> Tensor:
         """Return Delta y / Delta x, or the mean derivative in between where Delta x is too small."""
-        if self.formula.quotient:
-            return self.formula.quotient(values.x[self.source], values.reference[self.source])
-        x, r, y, y0 = self._values(values)
+        x, r, y, y0 = self._values(pair)
         f, delta = self.formula, x - r
         # Where y is far from y0, so that this error is too small, the quotient is as good as y itself.
-        return quotient(y - y0, delta, f.mean_slope(r, delta), f.noise(y0), near=f.is_smooth_ramp)
+        return quotient(y - y0, delta, f.mean_slope(r, delta), f.noise(y0))
 
-    def _revealcancel(self, values: PairValues) -> tuple[Tensor, Tensor]:
+    def _revealcancel(self, pair: PairValues) -> tuple[Tensor, Tensor]:
         """Return y+/P and y-/Q; a part that is too small gets the limit, from the right."""
-        x, r, y, y0 = self._values(values)
+        x, r, y, y0 = self._values(pair)
         f = self.formula
-        rise, fall = values.parts(self.source)
+        rise, fall = pair.parts(self.source)
         with_rise, with_fall = r + rise, r + fall
         f_rise = f(with_rise)
         smallest = resolution(x, r, with_rise, with_fall)
@@ -118,6 +116,6 @@ class Activation(Rule):
         to_rise = torch.where(rise > smallest, quotient(gained, rise, limit_rise, noise), limit_rise)
         to_fall = torch.where(-fall > smallest, quotient(lost, fall, limit_fall, noise), limit_fall)
         if f.overflows:  # Rescale stays between reference and input, where f can be evaluated
-            finite, rescaled = to_rise.isfinite() & to_fall.isfinite(), self._rescale(values)
+            finite, rescaled = to_rise.isfinite() & to_fall.isfinite(), self._rescale(pair)
             return torch.where(finite, to_rise, rescaled), torch.where(finite, to_fall, rescaled)
         return to_rise, to_fall

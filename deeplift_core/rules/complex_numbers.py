@@ -17,10 +17,12 @@ from torch import Tensor
 from torch._ops import OpOverload
 
 from deeplift_core.graph import Graph, Node, call, refs_in
-from deeplift_core.rules.base import Multipliers, NoRuleError, Rule, Sent, Walk
 from deeplift_core.rules.conditions import Condition, varies_in
+from deeplift_core.rules.multipliers import Multipliers
 from deeplift_core.rules.registry import refusal, registered_as
+from deeplift_core.rules.rule import NoRuleError, Rule, Sent
 from deeplift_core.rules.structural import Structural
+from deeplift_core.rules.values import PairValues
 
 aten = torch.ops.aten
 
@@ -106,6 +108,7 @@ class ComplexPiece(Rule):
     """
 
     label: ClassVar[str] = "linear, complex"
+    mixing = "convolution"
 
     def __init__(self, graph: Graph, node: Node) -> None:
         super().__init__(graph, node)
@@ -128,11 +131,6 @@ class ComplexPiece(Rule):
                     f"{part.describe()}: {reason}"
                 )
 
-    @property
-    def saved(self) -> set[int]:
-        """Only the sign of the output's Delta counts."""
-        return {self.node.index}
-
     def _run(self, given: dict[int, Tensor]) -> Tensor:
         values: dict[int, Any] = dict(given)
         for node in self._body:
@@ -140,9 +138,9 @@ class ComplexPiece(Rule):
         result: Tensor = values[self.node.index]
         return result
 
-    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """Apply the adjoint of the piece."""
-        fresh = self._fresh(walk, m)
+        fresh = self._by_sign(pair, m)
         with torch.enable_grad():
             shapes = {source: self.graph.nodes[source].shape for source in self.sources}
             points = {source: fresh.new_zeros(shape).requires_grad_() for source, shape in shapes.items()}

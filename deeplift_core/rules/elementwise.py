@@ -14,18 +14,11 @@ import torch
 from torch import Tensor
 
 from deeplift_core.graph import Graph, Node, Ref, op_name
-from deeplift_core.rules.base import (
-    Multipliers,
-    NoRuleError,
-    Parts,
-    Rule,
-    Sent,
-    Walk,
-    scaled_multipliers,
-    sum_to_shape,
-)
 from deeplift_core.rules.conditions import argument
+from deeplift_core.rules.multipliers import Multipliers, Parts, scaled_multipliers
 from deeplift_core.rules.registry import registered
+from deeplift_core.rules.rule import NoRuleError, Rule, Sent, sum_to_shape
+from deeplift_core.rules.values import PairValues
 
 Factor = Tensor | float
 Term = tuple[int, Factor]
@@ -163,6 +156,8 @@ class Affine(Rule):
     """
 
     label: ClassVar[str] = "affine"
+    passes_parts: ClassVar[bool] = True
+    mixing = None
 
     def __init__(self, graph: Graph, node: Node, terms: list[Term] | None = None) -> None:
         super().__init__(graph, node)
@@ -172,24 +167,15 @@ class Affine(Rule):
         self.sources = tuple(dict.fromkeys(source for source, _ in terms))
         self._terms = terms
 
-    @property
-    def saved(self) -> set[int]:
-        """The factors are constant and the shapes known."""
-        return set()
-
-    def splits(self, given: bool) -> bool:
-        """m+ and m- go back separately."""
-        return given
-
-    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """Multiply by each factor, and sum over the axes along which the source was broadcast."""
         for source, factor in self._terms:
             scaled = m if isinstance(factor, float) and factor == 1 else scaled_multipliers(m, factor)
             yield source, scaled.each(partial(sum_to_shape, shape=self.graph.nodes[source].shape))
 
-    def parts(self, walk: Walk) -> Parts:
+    def parts(self, pair: PairValues) -> Parts:
         """Add the scaled parts of all terms."""
-        scaled = [walk.parts(source).scaled(factor) for source, factor in self._terms]
+        scaled = [pair.parts(source).scaled(factor) for source, factor in self._terms]
         shape = self.node.shape
         total = [sum((p[side] for p in scaled[1:]), start=scaled[0][side]).expand(shape) for side in (0, 1)]
         return Parts(total[0], total[1])

@@ -1,22 +1,20 @@
 """The function that an activation computes: values, derivatives, and how its differences are rounded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from deeplift_core.graph import Graph, Node
-from deeplift_core.rules.base import UNITS, Noise, NoRuleError
+from deeplift_core.graph import Graph
+from deeplift_core.rules.differences import UNITS, Noise
+from deeplift_core.rules.rule import NoRuleError
 from deeplift_core.rules.traits import Piece, traits_of
 
 aten = torch.ops.aten
 
 # The two points between 0 and 1 of Gauss and Legendre's quadrature.
 _GAUSS = (0.5 - 12**-0.5, 0.5 + 12**-0.5)
-
-Quotient = Callable[[Tensor, Tensor], Tensor]
-
 
 class Formula:
     """The function y = f(x) that a piece of the graph computes from one source.
@@ -35,18 +33,16 @@ class Formula:
 
     Attributes
     ----------
+    only : Node or None
+        The operation, where f is a single call.
     is_relu : bool
         Whether f is one call of ReLU.
-    is_smooth_ramp : bool
-        Whether f is GELU or SiLU, whose slope times a step is nowhere many times the size of the values.
     grows_at_most_linearly : bool
         Whether f is defined on all reals with abs(f(x)) / abs(x) bounded, as far as values up to 1e6 show.
         RevealCancel evaluates f outside the interval between reference and input, so that exp, log, powers
         and reciprocals must not get RevealCancel.
     overflows : bool
         Whether f as it is written may be infinite where the function is not, such as log(1 + exp(x)).
-    quotient : callable or None
-        (f(x) - f(r)) / (x - r) as a function of x and r that loses no digits, where there is one.
 
     Raises
     ------
@@ -65,9 +61,8 @@ class Formula:
         nodes = [replace(n, op=aten.alias.default) if n.op is aten.detach.default else n for n in nodes]
         self._piece = Piece(tuple(nodes), source, output, graph.nodes[source].dtype)
         self._output_shape = graph.nodes[output].shape
+        self.only = nodes[0] if len(nodes) == 1 else None
         self.is_relu = self._piece.is_one_of({"relu"})
-        self.is_smooth_ramp = self._piece.is_one_of({"gelu", "silu"})
-        self.quotient = _quotient(self._piece)
         traits = traits_of(self._piece, graph.device)
         self.grows_at_most_linearly, self.overflows = traits.linear_growth, traits.overflows
         self._derivative_breaks, self._lost = traits.derivative_breaks, traits.lost
@@ -83,11 +78,6 @@ class Formula:
         """
         if not self._piece.dtype.is_floating_point:
             return torch.zeros(self._output_shape, dtype=value.dtype, device=value.device)
-        if self.is_relu:
-            return (value > 0).to(value.dtype)
-        if self._piece.is_one_of(_DERIVATIVES):
-            node = self._piece.nodes[0]
-            return _DERIVATIVES[node.op_name](node, value)
         slope = self._piece.derivative(value.expand(self._output_shape))
         if not self._derivative_breaks:
             return slope
@@ -115,47 +105,3 @@ class Formula:
         """By how much a difference of two of f's values may be wrong, given values of its size."""
         # ReLU itself rounds nothing, only its argument was rounded; in bfloat16 8 units are 3 % of a value.
         return Noise.of(*values, units=2 if self.is_relu else UNITS, lost=self._lost)
-
-
-def _of_gelu(node: Node, value: Tensor) -> Tensor:
-    slope: Tensor = aten.gelu_backward.default(_ones(value), value, **node.kwargs)
-    return slope
-
-
-def _of_silu(node: Node, value: Tensor) -> Tensor:
-    del node
-    slope: Tensor = aten.silu_backward.default(_ones(value), value)
-    return slope
-
-
-def _ones(value: Tensor) -> Tensor:
-    return value.new_ones(()).expand(value.shape)
-
-
-# Derivatives of common functions of one call; autograd would compute the value of the function first.
-_DERIVATIVES = {"gelu": _of_gelu, "silu": _of_silu}
-
-
-def _slope_of_relu(x: Tensor, r: Tensor) -> Tensor:
-    """Rescale's multiplier for ReLU, 0 to 1, in few passes over memory.
-
-    Where x and r have different signs, this is the share of their distance that lies above 0; it is 1 where
-    both are positive and 0 where neither is. Where x and r are equal it is the derivative, which is 0 at 0.
-    """
-    above = torch.maximum(x, r).clamp_min_(0)
-    # Just below 0, where 0 / 0 would arise if neither is positive; so small a number changes no distance.
-    below = torch.minimum(x, r).clamp_max_(-torch.finfo(x.dtype).tiny)
-    return above.div_(above - below)
-
-
-# Quotients in closed form; where x and r are equal, these are the derivative (0 for ReLU at 0).
-_QUOTIENTS: dict[str, Quotient] = {"relu": _slope_of_relu, "square": torch.add}
-
-
-def _quotient(piece: Piece) -> Quotient | None:
-    if len(piece.nodes) != 1:
-        return None
-    name, args = piece.nodes[0].op_name, piece.nodes[0].args
-    if name == "pow" and isinstance(args[1], (int, float)) and args[1] == 2:
-        name = "square"
-    return _QUOTIENTS.get(name)

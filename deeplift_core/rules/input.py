@@ -13,6 +13,6 @@ class Input(Rule):
     label: ClassVar[str] = "input"
     mixing = None
 
-    def backward(self, values: PairValues, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """Send nothing, since nothing lies before an input."""
         return ()

@@ -22,17 +22,10 @@ import torch
 from torch import Tensor
 
 from deeplift_core.graph import Graph, Node
-from deeplift_core.rules.base import (
-    Multipliers,
-    Noise,
-    NoRuleError,
-    Rule,
-    Sent,
-    Walk,
-    as_number,
-    quotient,
-    sum_to_shape,
-)
+from deeplift_core.rules.differences import Noise, quotient
+from deeplift_core.rules.multipliers import Multipliers
+from deeplift_core.rules.rule import NoRuleError, Rule, Sent, sum_to_shape
+from deeplift_core.rules.values import PairValues, as_number
 
 # No operation of torch has more arguments; 2^n evaluations of the function and of its derivative are needed.
 _MOST = 4
@@ -59,14 +52,14 @@ class Interaction(Rule):
         if not 2 <= len(self.sources) <= _MOST:
             raise NoRuleError("combines too many quantities that depend on the input")
 
-    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """See the module's docstring."""
-        fresh = self._fresh(walk, m)
+        fresh = self._by_sign(pair, m)
         coalitions = [
             frozenset(c) for n in range(len(self.sources) + 1) for c in combinations(self.sources, n)
         ]
-        values = {coalition: self._at(walk, coalition) for coalition in coalitions}
-        slopes = {coalition: self._slopes(walk, coalition) for coalition in coalitions}
+        values = {coalition: self._at(pair, coalition) for coalition in coalitions}
+        slopes = {coalition: self._slopes(pair, coalition) for coalition in coalitions}
         noise = Noise.of(values[frozenset()], values[frozenset(self.sources)])
         gains = self._gains(values)
         for source in self.sources:
@@ -74,7 +67,7 @@ class Interaction(Rule):
             for weight, others in self._weighted(source):
                 both = slopes[others][source] + slopes[others | {source}][source]
                 limit = limit + weight / 2 * both
-            delta = walk.delta(source)
+            delta = pair.delta(source)
             multiplier = torch.where(delta == 0, limit, quotient(gain, delta, limit, noise))
             shape = self.graph.nodes[source].shape
             yield source, Multipliers.same(sum_to_shape(fresh * multiplier, shape))
@@ -103,33 +96,33 @@ class Interaction(Rule):
             for chosen in combinations(others, size):
                 yield factorial(size) * factorial(n - size - 1) / factorial(n), frozenset(chosen)
 
-    def _point(self, walk: Walk, coalition: _Coalition) -> dict[int, Tensor]:
+    def _point(self, pair: PairValues, coalition: _Coalition) -> dict[int, Tensor]:
         """The quantities of the coalition at the input, the others at the reference, in their own dtypes."""
         point = {
-            source: (walk.x if source in coalition else walk.reference)[source] for source in self.sources
+            source: (pair.x if source in coalition else pair.reference)[source] for source in self.sources
         }
         dtypes = {source: self.graph.nodes[source].dtype for source in self.sources}
         return {
             s: value if dtypes[s].is_floating_point else value.to(dtypes[s]) for s, value in point.items()
         }
 
-    def _at(self, walk: Walk, coalition: _Coalition) -> Tensor:
-        dtype = walk.x[self.node.index].dtype
-        value: Tensor = as_number(self.evaluate(self._point(walk, coalition).__getitem__), dtype)
+    def _at(self, pair: PairValues, coalition: _Coalition) -> Tensor:
+        dtype = pair.x[self.node.index].dtype
+        value: Tensor = as_number(self.evaluate(self._point(pair, coalition).__getitem__), dtype)
         return value
 
-    def _slopes(self, walk: Walk, coalition: _Coalition) -> dict[int, Tensor]:
+    def _slopes(self, pair: PairValues, coalition: _Coalition) -> dict[int, Tensor]:
         """Derivatives with respect to each quantity, all of the output's shape."""
         with torch.enable_grad():
             point = {
                 source: value.detach().expand(self.node.shape).clone()
-                for source, value in self._point(walk, coalition).items()
+                for source, value in self._point(pair, coalition).items()
             }
             smooth = [source for source, value in point.items() if value.is_floating_point()]
             for source in smooth:
                 point[source].requires_grad_()
             output = self.evaluate(point.__getitem__)
-            none = torch.zeros(self.node.shape, dtype=walk.x[self.node.index].dtype, device=output.device)
+            none = torch.zeros(self.node.shape, dtype=pair.x[self.node.index].dtype, device=output.device)
             found = dict.fromkeys(self.sources, none)
             if smooth and output.requires_grad:
                 given = torch.autograd.grad(

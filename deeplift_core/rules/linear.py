@@ -62,22 +62,22 @@ class LinearRule(Rule):
         """W+ and W-."""
         return self.weight.clamp(min=0), self.weight.clamp(max=0)
 
-    def backward(self, values: PairValues, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """See the module's docstring; where m+ and m- are the same, so are the three cases."""
         if not m.split:
             return [(self.source, Multipliers.same(self.transpose(self.weight, m.positive)))]
         above, below = self.signed_weights
-        delta = values.delta(self.source)
+        delta = pair.delta(self.source)
         rose = self.transpose(above, m.positive) + self.transpose(below, m.negative)
         fell = self.transpose(below, m.positive) + self.transpose(above, m.negative)
         stayed = self.transpose(self.weight, (m.positive + m.negative) / 2)
         sent = torch.where(delta > 0, rose, torch.where(delta < 0, fell, stayed))
         return [(self.source, Multipliers.same(sent))]
 
-    def parts(self, values: PairValues) -> Parts:
+    def parts(self, pair: PairValues) -> Parts:
         """Return the two sums of like-signed terms, so that a part without terms is exactly 0."""
         above, below = self.signed_weights
-        rise, fall = Parts.of(values.delta(self.source))
+        rise, fall = Parts.of(pair.delta(self.source))
         return Parts(
             self.apply(above, rise) + self.apply(below, fall),
             self.apply(below, rise) + self.apply(above, fall),

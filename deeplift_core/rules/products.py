@@ -19,8 +19,10 @@ import torch
 from torch import Tensor
 
 from deeplift_core.graph import Graph, Node, Ref
-from deeplift_core.rules.base import Multipliers, NoRuleError, Rule, Sent, Walk, sum_to_shape
+from deeplift_core.rules.multipliers import Multipliers
 from deeplift_core.rules.registry import rule_for
+from deeplift_core.rules.rule import NoRuleError, Rule, Sent, sum_to_shape
+from deeplift_core.rules.values import PairValues
 
 
 class _Bilinear(Rule):
@@ -29,18 +31,9 @@ class _Bilinear(Rule):
     left: int
     right: int
 
-    def saved_for(self, *, split: bool, parts: bool) -> set[int]:
-        """The output's value gives its sign, which is needed for P and Q or where m+ and m- may differ."""
-        return self.saved if split or parts else self.saved - {self.node.index}
-
-    def splits(self, given: bool) -> bool:
-        """Each source gets one multiplier."""
-        del given
-        return False
-
     @staticmethod
-    def _mean(walk: Walk, index: int) -> Tensor:
-        mean: Tensor = (walk.x[index] + walk.reference[index]) / 2
+    def _mean(pair: PairValues, index: int) -> Tensor:
+        mean: Tensor = (pair.x[index] + pair.reference[index]) / 2
         return mean
 
 
@@ -63,12 +56,12 @@ class Product(_Bilinear):
             raise NoRuleError("not a product of two quantities")
         self.left, self.right = self.sources
 
-    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """Multiply by the mean of the other factor."""
-        fresh = self._fresh(walk, m)
+        fresh = self._by_sign(pair, m)
         for source, other in ((self.left, self.right), (self.right, self.left)):
             shape = self.graph.nodes[source].shape
-            yield source, Multipliers.same(sum_to_shape(fresh * self._mean(walk, other), shape))
+            yield source, Multipliers.same(sum_to_shape(fresh * self._mean(pair, other), shape))
 
 
 class ProductOfMatrices(_Bilinear):
@@ -91,11 +84,11 @@ class ProductOfMatrices(_Bilinear):
             raise NoRuleError("not a product of two quantities")
         self.left, self.right = left.index, right.index
 
-    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """Multiply by the transposed mean of the other matrix."""
-        fresh = self._fresh(walk, m)
-        yield self.left, Multipliers.same(fresh @ self._mean(walk, self.right).mT)
-        yield self.right, Multipliers.same(self._mean(walk, self.left).mT @ fresh)
+        fresh = self._by_sign(pair, m)
+        yield self.left, Multipliers.same(fresh @ self._mean(pair, self.right).mT)
+        yield self.right, Multipliers.same(self._mean(pair, self.left).mT @ fresh)
 
 
 def _along_an_axis(node: Node) -> str:
@@ -126,11 +119,11 @@ class ProductOverAxis(Rule):
         self._kept = bool(node.args[2]) if len(node.args) > 2 else bool(node.kwargs.get("keepdim", False))
         self._quadrature = gauss_legendre(max(1, ceil(shape[self._axis] / 2)))
 
-    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """Multiply by the mean over the straight line."""
-        fresh = self._fresh(walk, m)
+        fresh = self._by_sign(pair, m)
         fresh = fresh if self._kept else fresh.unsqueeze(self._axis)
-        x, r = walk.x[self._source], walk.reference[self._source]
+        x, r = pair.x[self._source], pair.reference[self._source]
         mean = _total(weight * self._others(r + at * (x - r)) for at, weight in self._quadrature)
         return [(self._source, Multipliers.same(fresh * mean))]
 

@@ -20,8 +20,8 @@ from torch._ops import OpOverload, OpOverloadPacket
 
 from deeplift_core.errors import OptionError
 from deeplift_core.graph import Graph, Node
-from deeplift_core.rules.base import NoRuleError, Rule
 from deeplift_core.rules.conditions import Condition
+from deeplift_core.rules.rule import NoRuleError, Rule
 
 ENTRY_POINTS = "deeplift.rules"
 # The variant of a rule that is registered without a name.

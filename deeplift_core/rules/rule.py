@@ -63,7 +63,7 @@ class Rule(ABC):
         return self.label
 
     @abstractmethod
-    def backward(self, values: PairValues, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """Return the multipliers of the sources, given those of the output.
 
         Parameters
@@ -79,13 +79,13 @@ class Rule(ABC):
             Each in its source's shape.
         """
 
-    def parts(self, values: PairValues) -> Parts:
+    def parts(self, pair: PairValues) -> Parts:
         """Return P and Q of the output: by the sign of the whole Delta, unless a rule says otherwise."""
-        return Parts.of(values.delta(self.node.index))
+        return Parts.of(pair.delta(self.node.index))
 
-    def _by_sign(self, values: PairValues, m: Multipliers) -> Tensor:
+    def _by_sign(self, pair: PairValues, m: Multipliers) -> Tensor:
         """Return one multiplier of the output, for operations that start afresh from its sign."""
-        return m.by_sign(values.delta(self.node.index)) if m.split else m.positive
+        return m.by_sign(pair.delta(self.node.index)) if m.split else m.positive
 
     def _stacked(self, values: Mapping[int, Tensor]) -> Tensor:
         """Return the values of all sources in the output's shape, stacked along a further last axis."""

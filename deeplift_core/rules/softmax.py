@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from deeplift_core.graph import Graph, Node
-from deeplift_core.rules.base import Multipliers, Rule, Sent, Walk, single, sum_to_shape
+from deeplift_core.rules.multipliers import Multipliers
 from deeplift_core.rules.registry import rule_for
+from deeplift_core.rules.rule import Rule, Sent, single, sum_to_shape
+from deeplift_core.rules.values import PairValues
 
 
 def logarithmic_mean(total: Tensor, ratio: Tensor) -> Tensor:
@@ -54,33 +56,27 @@ class _OverAxis(Rule):
         self._axes = [axes] if isinstance(axes, int) else list(axes)
         self._source = self.sources[0]
 
-    def splits(self, given: bool) -> bool:
-        """Each source gets one multiplier."""
-        del given
-        return False
-
-
 @rule_for(torch.ops.aten._softmax.default)
 class Softmax(_OverAxis):
     """Probabilities over one axis."""
 
     label: ClassVar[str] = "softmax"
 
-    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """L_k (m_k - sum_i m_i L_i / sum L).
 
         The mean of m, weighted by L, is subtracted twice. Where one L outweighs the others, the first
         difference has cancellation errors, and the second removes what these errors leave of the mean.
         """
-        mean, total = walk.once(self.node.index, self._mean)
-        centred = single(self._fresh(walk, m))
+        mean, total = pair.memoised(self.node.index, self._mean)
+        centred = single(self._by_sign(pair, m))
         for _ in range(2):
             centred = centred - (mean * centred).sum(self._axes, keepdim=True).div_(total)
         return [(self._source, Multipliers.same(mean * centred))]
 
-    def _mean(self, walk: Walk) -> tuple[Tensor, Tensor]:
+    def _mean(self, pair: PairValues) -> tuple[Tensor, Tensor]:
         """L and its sum."""
-        (p, log_p), (q, log_q) = (self._probabilities(values) for values in (walk.x, walk.reference))
+        (p, log_p), (q, log_q) = (self._probabilities(values) for values in (pair.x, pair.reference))
         mean = logarithmic_mean(p + q, log_p.sub_(log_q))
         return mean, mean.sum(self._axes, keepdim=True)
 
@@ -103,12 +99,8 @@ class Softmax(_OverAxis):
 class _OfShares(_OverAxis):
     """A function whose multipliers follow from the shares L_k / sum L alone."""
 
-    def saved_for(self, *, split: bool, parts: bool) -> set[int]:
-        """The output's value gives its sign, which is needed for P and Q or where m+ and m- may differ."""
-        return self.saved if split or parts else self.saved - {self.node.index}
-
-    def _shares(self, walk: Walk) -> Tensor:
-        return shares(walk.x[self._source], walk.reference[self._source], self._axes)
+    def _shares(self, pair: PairValues) -> Tensor:
+        return shares(pair.x[self._source], pair.reference[self._source], self._axes)
 
 
 @rule_for(torch.ops.aten._log_softmax.default)
@@ -117,15 +109,15 @@ class LogSoftmax(_OfShares):
 
     label: ClassVar[str] = "log-softmax"
 
-    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """m_k - (L_k / sum L) sum_i m_i.
 
         The largest L_k may be nearly all of sum L, so that the difference would cancel. Its multiplier is
         computed from the other classes: m_k (1 - L_k / sum L) - (L_k / sum L) sum over i != k of m_i, with
         1 - L_k / sum L as the sum of the other shares.
         """
-        share = self._shares(walk)
-        total = self._fresh(walk, m)
+        share = self._shares(pair)
+        total = self._by_sign(pair, m)
         largest = torch.zeros_like(share, dtype=torch.bool)
         largest.scatter_(self._axes[0], share.argmax(self._axes[0], keepdim=True), True)
         common = total.sum(self._axes, keepdim=True)
@@ -141,11 +133,11 @@ class LogSumExp(_OfShares):
 
     label: ClassVar[str] = "logsumexp"
 
-    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """(L_k / sum L) m."""
-        share = self._shares(walk)
+        share = self._shares(pair)
         kept = share.sum(self._axes, keepdim=True).shape
-        total = self._fresh(walk, m).reshape(kept)
+        total = self._by_sign(pair, m).reshape(kept)
         return [(self._source, Multipliers.same(share * total))]
 
 
@@ -154,10 +146,10 @@ class LogAddExp(Rule):
 
     label: ClassVar[str] = "logsumexp"
 
-    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """(L_k / sum L) m for each of the two."""
-        fresh = self._fresh(walk, m)
-        share = shares(self._stacked(walk.x), self._stacked(walk.reference), [-1])
+        fresh = self._by_sign(pair, m)
+        share = shares(self._stacked(pair.x), self._stacked(pair.reference), [-1])
         for place, source in enumerate(self.sources):
             sent = sum_to_shape(share[..., place] * fresh, self.graph.nodes[source].shape)
             yield source, Multipliers.same(sent)

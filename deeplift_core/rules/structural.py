@@ -2,14 +2,13 @@
 
 A weight that is not negative never turns a rise into a fall, so that these operations act on P, Q, m+ and m-
 separately (paper, section 3.5.1, with W- = 0). One rule serves all of them: P of the output is f(P) - f(0),
-and multipliers go back through the adjoint of f. :mod:`deeplift_core.rules.adjoints` has the adjoints of the
-commonest operations; autograd gives those of the others, at any point, since f is linear.
+and multipliers go back through the adjoint of f, which autograd gives at any point, since f is linear.
 
 Every operation is registered by its overloads, because overloads of one name may compute quite different
 functions: ``scatter.src`` writes values to other places, ``scatter.reduce`` may multiply them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -17,10 +16,11 @@ from torch import Tensor
 from torch._ops import OpOverload
 
 from deeplift_core.graph import Node, Ref, substitute, tensors_in
-from deeplift_core.rules.adjoints import adjoint_of
-from deeplift_core.rules.base import Multipliers, Parts, Rule, Sent, Walk, as_number
 from deeplift_core.rules.conditions import Condition, all_of, argument, one_of, positive, varies_in
+from deeplift_core.rules.multipliers import Multipliers, Parts
 from deeplift_core.rules.registry import rule_for
+from deeplift_core.rules.rule import Rule, Sent
+from deeplift_core.rules.values import PairValues, as_number
 
 aten = torch.ops.aten
 
@@ -114,46 +114,11 @@ class Structural(Rule):
     """Any linear map with weights >= 0 and constant indices; constants may be added."""
 
     label: ClassVar[str] = "structural"
+    passes_parts: ClassVar[bool] = True
+    mixing = None
 
-    @property
-    def saved(self) -> set[int]:
-        """Neither direction reads a forward value; the shapes are known."""
-        return set()
-
-    def splits(self, given: bool) -> bool:
-        """m+ and m- go back separately."""
-        return given
-
-    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """Apply the adjoint to m+ and to m-."""
-        known = adjoint_of(self.node)
-        if known is not None:
-            source, shape = self.sources[0], self.graph.nodes[self.sources[0]].shape
-            return [(source, m.each(lambda value: known(self.node, shape, value)))]
-        if self.node.op in (aten.cat.default, aten.stack.default):
-            return self._pieces(m)
-        return self._by_autograd(m)
-
-    def _pieces(self, m: Multipliers) -> Sent:
-        """Each of the joined tensors gets the multipliers of its own place."""
-        items, axis = self.node.args[0], self.node.args[1] if len(self.node.args) > 1 else 0
-        shapes = [
-            self.graph.nodes[item.index].shape if isinstance(item, Ref) else item.shape for item in items
-        ]
-
-        def cut(value: Tensor) -> Sequence[Tensor]:
-            if self.node.op is aten.stack.default:
-                return torch.unbind(value, axis)
-            sizes = [shape[axis] if shape.numel() else 0 for shape in shapes]
-            return aten.split_with_sizes.default(value, sizes, axis)  # type: ignore[no-any-return]
-
-        positive = cut(m.positive)
-        negative = cut(m.negative) if m.split else positive
-        for item, *pieces in zip(items, positive, negative, strict=True):
-            if isinstance(item, Ref):
-                yield item.index, Multipliers(*pieces)
-
-    def _by_autograd(self, m: Multipliers) -> Sent:
         with torch.enable_grad():
             points = {source: self._zeros(source, m.positive).requires_grad_() for source in self.sources}
             output = self.evaluate(points.__getitem__)
@@ -165,9 +130,9 @@ class Structural(Rule):
             negative = adjoint(m.negative) if m.split else positive
         return [(s, Multipliers(p, q)) for s, p, q in zip(points, positive, negative, strict=True)]
 
-    def parts(self, walk: Walk) -> Parts:
+    def parts(self, pair: PairValues) -> Parts:
         """P of the output is f(P) - f(0), and Q is f(Q) - f(0): constants among the arguments cancel."""
-        parts = {source: walk.parts(source) for source in self.sources}
+        parts = {source: pair.parts(source) for source in self.sources}
         at_zero = self.evaluate(lambda s: torch.zeros_like(parts[s].positive))
         positive = self.evaluate(lambda s: parts[s].positive) - at_zero
         return Parts(positive, self.evaluate(lambda s: parts[s].negative) - at_zero)

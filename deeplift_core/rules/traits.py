@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from deeplift_core.graph import Node, Ref, call, converted_node, tensors_in
-from deeplift_core.rules.base import UNITS, as_number
+from deeplift_core.rules.differences import UNITS
+from deeplift_core.rules.values import as_number
 
 aten = torch.ops.aten
 

@@ -1,19 +1,23 @@
-"""Adjoints of the commonest operations that move, copy, sum or average values.
+"""Adjoints of the commonest structural operations in closed form.
 
-The adjoint takes multipliers of an operation's output to multipliers of its input. Written out, these need no
-autograd, whose bookkeeping takes longer than such an operation itself. Operations that are missing here get
-their adjoint from autograd (:mod:`deeplift_core.rules.structural`).
+The adjoint takes multipliers of an operation's output to multipliers of its input. Written out, the adjoint
+needs no autograd, whose bookkeeping takes longer than such an operation itself. Operations that are missing
+here keep the adjoint that autograd gives (:mod:`deeplift_core.rules.structural`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from deeplift_core.assignment.plan import Plan
 from deeplift_core.graph import Node, Ref
-from deeplift_core.rules.base import permuted_back
+from deeplift_core.rules.multipliers import Multipliers
+from deeplift_core.rules.rule import Sent, permuted_back, recast
+from deeplift_core.rules.structural import Structural
+from deeplift_core.rules.values import PairValues
 
 aten = torch.ops.aten
 # Takes the node, the shape of its source and the multipliers of its output; gives those of the source.
@@ -97,3 +101,45 @@ _ADJOINTS: dict[Any, Adjoint] = {
     aten.mean.default: _mean,
     aten.mean.dim: _mean,
 }
+
+
+class ClosedAdjoint(Structural):
+    """A structural operation whose adjoint is known."""
+
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
+        """Apply the adjoint to m+ and to m-."""
+        known = adjoint_of(self.node)
+        if known is None:
+            return self._pieces(m)
+        source, shape = self.sources[0], self.graph.nodes[self.sources[0]].shape
+        return [(source, m.each(lambda value: known(self.node, shape, value)))]
+
+    def _pieces(self, m: Multipliers) -> Sent:
+        """Each of the joined tensors gets the multipliers of its own place."""
+        items, axis = self.node.args[0], self.node.args[1] if len(self.node.args) > 1 else 0
+        shapes = [
+            self.graph.nodes[item.index].shape if isinstance(item, Ref) else item.shape for item in items
+        ]
+
+        def cut(value: Tensor) -> Sequence[Tensor]:
+            if self.node.op is aten.stack.default:
+                return torch.unbind(value, axis)
+            sizes = [shape[axis] if shape.numel() else 0 for shape in shapes]
+            return aten.split_with_sizes.default(value, sizes, axis)  # type: ignore[no-any-return]
+
+        positive = cut(m.positive)
+        negative = cut(m.negative) if m.split else positive
+        for item, *pieces in zip(items, positive, negative, strict=True):
+            if isinstance(item, Ref):
+                yield item.index, Multipliers(*pieces)
+
+
+def apply(plan: Plan) -> Plan:
+    """Use the closed form of every structural operation that has one."""
+    joins = (aten.cat.default, aten.stack.default)
+    known = {
+        index: recast(rule, ClosedAdjoint)
+        for index, rule in plan.rules.items()
+        if type(rule) is Structural and (adjoint_of(rule.node) is not None or rule.node.op in joins)
+    }
+    return plan.with_rules(known)
