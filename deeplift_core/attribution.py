@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -96,7 +97,7 @@ class DeepLift:
             raise OptionError("nothing is recorded yet: give an example, or call attribute() first")
         return self._made
 
-    def _with(self, **changes: object) -> "DeepLift":
+    def _with(self, **changes: Any) -> "DeepLift":
         other = object.__new__(DeepLift)
         other.__dict__.update(self.__dict__, _options=replace(self._options, **changes))
         other._made = None if self._made is None else Explainer(self._made.recording, other._options)

@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from deeplift_core.assignment.names import parse_rule
 from deeplift_core.assignment.plan import Plan
 from deeplift_core.assignment.presets import preset
 from deeplift_core.capture import Recording
-from deeplift_core.engine.batches import over_references
+from deeplift_core.engine.batches import batches, over_references
 from deeplift_core.engine.executable import EagerExecutable, Executable
 from deeplift_core.engine.grad_mode import plain_tensors
 from deeplift_core.engine.gradients import GradientExecutable
@@ -89,7 +89,7 @@ class Explainer:
         self.recording = recording
         self.options = options
         self.graph, self.explained = self._explained(recording.graph)
-        self.layer_rules = LayerRules(options.layer_rules)
+        self.layer_rules = LayerRules(dict(options.layer_rules))
         self.rescoring = Rescoring()
         self._programs: OrderedDict[Any, Program] = OrderedDict()
         self.planner: Planner | None = None
@@ -251,9 +251,7 @@ class Explainer:
         make = program.exact
         if make is not None:
             found = [
-                self.rescoring(
-                    scores, rows, references, lambda x, r, place=place: _exactly(make()[place], x, r)
-                )
+                self.rescoring(scores, rows, references, partial(_exactly, make, place))
                 for place, scores in enumerate(found)
             ]
         return [over_references(scores, per_reference=per_reference) for scores in found]
@@ -274,10 +272,14 @@ def _may_be_rescored(graph: Graph) -> bool:
     return graph.nodes[graph.inputs[0]].dtype == torch.float32 and graph.device.type != "mps"
 
 
-def _exactly(scorer: BatchScorer, rows: tuple[Tensor, ...], references: tuple[Tensor, ...]) -> TargetScores:
-    """Score M pairs in float64, a few at a time."""
-    from deeplift_core.engine.batches import batches
-
+def _exactly(
+    make: Callable[[], list[BatchScorer]],
+    place: int,
+    rows: tuple[Tensor, ...],
+    references: tuple[Tensor, ...],
+) -> TargetScores:
+    """Score M pairs in float64, a few at a time, for the target at one place."""
+    scorer = make()[place]
     size = scorer.executable.plan.graph.batch_size
     x = tuple(tensor.double() for tensor in rows)
     r = tuple(tensor.double() for tensor in references)

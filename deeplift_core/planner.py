@@ -14,7 +14,7 @@ from deeplift_core.passes.registry import CALL_PASSES, RULE_PASSES, applied
 
 @dataclass(frozen=True)
 class Ends:
-    """Where a backward pass begins: a target's node, and the node of the same element of the model's output."""
+    """A target's node, where a backward pass begins, and the same element of the model's own output."""
 
     target: int
     prediction: int

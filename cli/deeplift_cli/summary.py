@@ -26,8 +26,8 @@ def relative_completeness_error(
     error, reference_output : array [N, R]
     output : array [N]
     """
-    parts = map(torch.from_numpy, (error, output, reference_output))
-    worst: npt.NDArray[np.float64] = relative_error(*parts).amax(1).numpy()
+    tensors = [torch.from_numpy(values) for values in (error, output, reference_output)]
+    worst: npt.NDArray[np.float64] = relative_error(tensors[0], tensors[1], tensors[2]).amax(1).numpy()
     return worst
 
 

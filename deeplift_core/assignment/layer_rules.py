@@ -1,6 +1,6 @@
 """Rules that the user gives to single layers, by patterns of module names."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -19,7 +19,7 @@ class LayerRules:
         If no operation has a rule of that name.
     """
 
-    patterns: Mapping[str, str]
+    patterns: dict[str, str]
 
     def __post_init__(self) -> None:
         for rule in self.patterns.values():

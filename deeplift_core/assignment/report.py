@@ -31,7 +31,7 @@ def described(graph: Graph, explained: int, rule: str, layer_rules: Mapping[str,
     used = set(graph.ancestors(explained))
     assigned = Assigned({}, {}, {})
     if not steps:
-        assigned = assign(graph, [explained], preset(name), LayerRules(layer_rules))
+        assigned = assign(graph, [explained], preset(name), LayerRules(dict(layer_rules)))
 
     def rule_of(index: int) -> str:
         if steps:

@@ -121,5 +121,5 @@ def score_pairs(
             [item.multiplier for item in found],
             reference_output.to(dtype),
             error.to(dtype),
-            sum(item.abs().sum(1) for item in flat).to(dtype),
+            torch.stack([item.abs().sum(1) for item in flat]).sum(0).to(dtype),
         )

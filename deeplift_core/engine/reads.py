@@ -28,9 +28,8 @@ def with_kept(plan: Plan) -> Plan:
 def values_read(plan: Plan, target: int, layers: Collection[int]) -> set[int]:
     """Return the nodes whose forward values the backward pass from one target reads."""
     read: set[int] = set()
-    sides = (_Zeros(plan.graph, read) for _ in range(2))
     dtype = plan.graph.nodes[plan.graph.inputs[0]].dtype
-    values = PairValues(*sides, plan.rules.__getitem__, dtype)
+    values = PairValues(_Zeros(plan.graph, read), _Zeros(plan.graph, read), plan.rules.__getitem__, dtype)
     with torch.no_grad():
         backward_pass(plan, target, layers, values, last=False)
     return read

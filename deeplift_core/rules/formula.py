@@ -16,6 +16,7 @@ aten = torch.ops.aten
 # The two points between 0 and 1 of Gauss and Legendre's quadrature.
 _GAUSS = (0.5 - 12**-0.5, 0.5 + 12**-0.5)
 
+
 class Formula:
     """The function y = f(x) that a piece of the graph computes from one source.
 

@@ -56,6 +56,7 @@ class _OverAxis(Rule):
         self._axes = [axes] if isinstance(axes, int) else list(axes)
         self._source = self.sources[0]
 
+
 @rule_for(torch.ops.aten._softmax.default)
 class Softmax(_OverAxis):
     """Probabilities over one axis."""
