@@ -4,7 +4,7 @@ import pytest
 import torch
 from cancelling import nearly_equal_pairs
 from promised import PROMISED
-from torch import Tensor
+from torch import Tensor, nn
 
 from deeplift_core import DeepLift
 from deeplift_core.accuracy.completeness import TOLERANCE
@@ -28,3 +28,13 @@ def test_float32_keeps_its_promise_where_large_contributions_cancel() -> None:
     result = DeepLift(model, x[:50], rule="rescale").attribute(x, references[:, None])
     error = relative(result.completeness_error, result.output, result.reference_output)
     assert error.max() <= PROMISED[torch.float32]
+
+
+def test_pairs_computed_again_keep_output_and_prediction_apart() -> None:
+    """Behind a sigmoid the output is the logit, nearly 0 here, and the prediction is nearly 1/2."""
+    model, x, references = nearly_equal_pairs(40)
+    whole = nn.Sequential(model, nn.Sigmoid())
+    result = DeepLift(whole, x, rule="rescale").attribute(x, references[:, None])
+    with torch.no_grad():
+        torch.testing.assert_close(result.output, model(x)[:, 0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(result.prediction, whole(x)[:, 0], rtol=0, atol=1e-5)

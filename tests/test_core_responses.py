@@ -75,13 +75,16 @@ def responses(function: Function, r: float, p: float, q: float, rule: str) -> tu
 
 def by_hand(
     model: Residual, f: Function, g: Function, rules: tuple[str, str], x: np.ndarray, r: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Multipliers of one pair, and the responses of f to the parts of its inputs [SIZE, 2]."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Multipliers of one pair, the responses of f to the parts of its inputs, and what these contribute.
+
+    The last two are arrays [SIZE, 2], for P and for Q.
+    """
     weight, bias = model.dense.weight.detach().numpy(), model.dense.bias.detach().numpy()
     last = model.last.weight.detach().numpy()[0]
     delta = x - r
     multiplier = np.zeros(SIZE)
-    found = np.zeros((SIZE, 2))
+    found, contributed = np.zeros((2, SIZE, 2))
     for i in range(SIZE):
         p = q = 0.0
         for j in range(SIZE):
@@ -100,10 +103,11 @@ def by_hand(
         # What the parts of the dense layer's output are multiplied by, and from there what each input is.
         of_rise = to_rise * (positive if to_rise > 0 else negative) if to_rise else 0.0
         of_fall = to_fall * (negative if to_fall > 0 else positive) if to_fall else 0.0
+        contributed[i] = of_rise * p if p else 0.0, of_fall * q if q else 0.0
         for j in range(SIZE):
             multiplier[j] += weight[i, j] * (of_rise if weight[i, j] * delta[j] > 0 else of_fall)
         multiplier[i] += positive if delta[i] > 0 else negative
-    return multiplier, found
+    return multiplier, found, contributed
 
 
 @pytest.mark.parametrize("name", FALLING)
@@ -121,13 +125,18 @@ def test_a_negative_response_swaps_the_multipliers(
         explainer = DeepLift(model, rule="rescale", layer_rules={"f": rule_of_f, "g": rule_of_g})
         result = explainer.attribute(x, r[:, None])
         assert result.completeness_error.abs().max() < 1e-12
+        # Of the dense layer's output, whose difference has parts of both signs.
+        inner = explainer.attribute(x, r[:, None], layer="dense")
         for row in range(len(x)):
-            expected, found = by_hand(
+            expected, found, contributed = by_hand(
                 model, f_by_hand, g_by_hand, (rule_of_f, rule_of_g), x[row].numpy(), r[row].numpy()
             )
             np.testing.assert_allclose(result.multipliers[row].numpy(), expected, rtol=0, atol=1e-9)
             np.testing.assert_allclose(
                 result.contributions[row].numpy(), expected * (x - r)[row].numpy(), rtol=0, atol=1e-9
+            )
+            np.testing.assert_allclose(
+                inner.contributions[row].numpy(), contributed.sum(1), rtol=0, atol=1e-9
             )
             negative, positive = negative + (found < 0).sum(), positive + (found > 0).sum()
     assert negative > 5  # there was something to swap
