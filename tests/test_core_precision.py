@@ -92,7 +92,7 @@ def test_a_model_that_runs_in_its_own_precision_only_says_so() -> None:
             self.weight = nn.Parameter(torch.ones(1))
 
         def forward(self, x: Tensor) -> Tensor:
-            return ((x.flatten(1).sum(1).float() * self.weight + 2**30) - 2**30) + 1e-9
+            return ((x.flatten(1).sum(1).float() * self.weight.float() + 2**30) - 2**30) + 1e-9
 
     x, _ = pairs()
     with pytest.raises(CaptureError, match=r"does not run in torch\.bfloat16"):
