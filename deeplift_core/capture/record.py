@@ -17,7 +17,7 @@ from deeplift_core.capture.few_rows import FEW_ROWS, with_constants_of
 from deeplift_core.capture.other_rows import other_rows
 from deeplift_core.capture.precision import in_precision
 from deeplift_core.capture.randomness import check_repeatable
-from deeplift_core.capture.recorder import record_model
+from deeplift_core.capture.recorded_run import record_model
 from deeplift_core.capture.settings import plain_kernels
 from deeplift_core.capture.snapshots import Snapshots
 from deeplift_core.capture.verification import Verified, has_rows, verify
