@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from deeplift_core import DeepLift
 from deeplift_core.accuracy.completeness import relative_error
-from deeplift_core.errors import ForwardError
+from deeplift_core.errors import CaptureError, ForwardError
 
 D = torch.float64
 
@@ -78,3 +78,25 @@ def test_a_head_in_float32_stays_so_in_bfloat16() -> None:
 def test_a_model_that_fails_in_its_own_precision_too_is_reported_in_that() -> None:
     with pytest.raises(ForwardError, match=r"shape \[2, 5, 20\], torch\.float32"):
         DeepLift(Casts(dense=True), torch.zeros(2, 5, 20), dtype=D)
+
+
+def test_a_model_that_runs_in_its_own_precision_only_says_so() -> None:
+    class Fourier(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.fft.rfft(x).abs().sum((1, 2))
+
+    class InSteps(nn.Module):
+        """Rounds to whole numbers of its own unit of rounding, which no other precision has."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return ((x.flatten(1).sum(1).float() * self.weight.float() + 2**30) - 2**30) + 1e-9
+
+    x, _ = pairs()
+    with pytest.raises(CaptureError, match=r"does not run in torch\.bfloat16"):
+        DeepLift(nn.Sequential(nn.Conv1d(4, 4, 3), Fourier()), x, dtype=torch.bfloat16)
+    with pytest.raises(CaptureError, match=r"something else in torch\.float64 than in its own precision"):
+        DeepLift(InSteps(), x, dtype=D, rule="gradient")

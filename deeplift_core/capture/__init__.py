@@ -7,7 +7,7 @@ in another precision and mode for a while.
 
 from deeplift_core.capture.borrowing import borrowed
 from deeplift_core.capture.record import Recording, record
-from deeplift_core.capture.recorder import record_function, record_model
+from deeplift_core.capture.recorded_run import record_function, record_model
 from deeplift_core.capture.verification import assert_same_function, verify
 
 __all__ = [

@@ -11,11 +11,11 @@ from deeplift_core.graph import Graph
 _OF_SPREAD = {torch.float64: 1e-9, torch.float32: 1e-4}
 # Of the largest value: so many units of rounding, and in half precisions a share.
 _UNITS = 64
-_OF_LARGEST = {torch.float16: 2e-2}
-_COARSE = 0.1
+_OF_LARGEST = {torch.float16: 5e-2}
+_COARSE = 0.25
 # Further differences are rounding up to so many times what rounding does to the recording, and no more than
 # this share of the largest value.
-_TIMES, _MOST = 10, 0.1
+_TIMES, _MOST = 10, 0.3
 
 
 def agree(graph: Graph, node: int, batch: Sequence[Tensor], value: Tensor, other: Tensor) -> bool:

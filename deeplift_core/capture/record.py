@@ -17,7 +17,7 @@ from deeplift_core.capture.few_rows import FEW_ROWS, with_constants_of
 from deeplift_core.capture.other_rows import other_rows
 from deeplift_core.capture.precision import in_precision
 from deeplift_core.capture.randomness import check_repeatable
-from deeplift_core.capture.recorder import record_model
+from deeplift_core.capture.recorded_run import record_model
 from deeplift_core.capture.settings import plain_kernels
 from deeplift_core.capture.snapshots import Snapshots
 from deeplift_core.capture.verification import Verified, has_rows, verify
@@ -69,19 +69,27 @@ class Recording:
             If the calls compute something else in that precision.
         """
         graph = self.graph.converted(dtype)
-        batch = other_rows(example).first
-        with plain_kernels(graph.device):
-            before, after = (
-                one.run([tensor.to(of) for tensor in batch], [self.output], ())[self.output]
-                for one, of in ((self.graph, self.graph.nodes[self.graph.inputs[0]].dtype), (graph, dtype))
-            )
-            same = any(agree(one, self.output, batch, before, after) for one in (self.graph, graph))
+        try:
+            same = _same_function(self.graph, graph, self.output, example)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise CaptureError(f"the model does not run in {dtype}: {error}") from error
         if not same:
             raise CaptureError(
                 f"the model computes something else in {dtype} than in its own precision: choose its own"
             )
         few = None if self.few_rows is None else with_constants_of(graph, self.few_rows.converted(dtype))
         return replace(self, graph=graph, few_rows=few)
+
+
+def _same_function(graph: Graph, converted: Graph, output: int, example: Sequence[Tensor]) -> bool:
+    """Whether a graph in another precision has the same output on other rows than the example's."""
+    batch = other_rows(example).first
+    with plain_kernels(graph.device):
+        values = [
+            one.run([tensor.to(one.nodes[one.inputs[0]].dtype) for tensor in batch], [output], ())[output]
+            for one in (graph, converted)
+        ]
+        return any(agree(one, output, batch, *values) for one in (graph, converted))
 
 
 def record(model: nn.Module, example: tuple[Tensor, ...], choose: Choose) -> Recording:

@@ -1,48 +1,37 @@
-"""Record a model as a graph of ATen calls, by running it once.
+"""The recorder: a dispatch mode that appends to a graph what a model calls.
 
-Recording under a dispatch mode sees functional calls, tensor methods, reused modules, TorchScript and
-converted ONNX alike. What does not depend on the input is just executed, so constants fold by
-themselves. Composite operations are decomposed until each has a rule, in-place writes are recorded as
-new values (:mod:`deeplift_core.capture.inplace`), and everything is recorded on one batch of a fixed number
-of rows.
+A dispatch mode sees functional calls, tensor methods, reused modules, TorchScript and converted ONNX alike.
+Calls that do not depend on the input are only executed, so that constants fold by themselves. Composite
+operations are decomposed until each has a rule, and in-place writes are recorded as new values
+(:mod:`deeplift_core.capture.inplace`).
 """
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch._decomp import core_aten_decompositions
-from torch._dispatch.python import enable_python_dispatcher
 from torch._ops import OpOverload
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map
 
 from deeplift_core.advice import TOKENS
-from deeplift_core.capture.exits import Exits
 from deeplift_core.capture.functional import changes_shape, functional
 from deeplift_core.capture.inplace import TensorTracker
 from deeplift_core.capture.modules import RunningModules
 from deeplift_core.capture.normal_forms import NORMAL_FORMS, WRITE_NOTHING
-from deeplift_core.capture.patterns import recognise
-from deeplift_core.capture.places import run_user_code, source_line, source_of
-from deeplift_core.capture.settings import plain_kernels
+from deeplift_core.capture.places import source_line, source_of
 from deeplift_core.capture.snapshots import Snapshots
-from deeplift_core.errors import CaptureError, DeepLiftError, ForwardError
-from deeplift_core.graph import Graph, Ref, op_name, tensors_in
+from deeplift_core.errors import CaptureError, ForwardError
+from deeplift_core.graph import Ref, op_name, tensors_in
 from deeplift_core.graph.builder import GraphBuilder
 from deeplift_core.graph.operations import RESULT
 from deeplift_core.rules.elementwise import is_elementwise
-from deeplift_core.rules.registry import (
-    load_rules_of_other_packages,
-    registered,
-    registered_by_another_package,
-)
+from deeplift_core.rules.registry import registered, registered_by_another_package
 
 aten = torch.ops.aten
 
@@ -300,133 +289,3 @@ def _identity(value: Any) -> Any:
 
 def _holds_indices(value: Any) -> bool:
     return not (isinstance(value, Tensor) and value.is_floating_point())
-
-
-@contextmanager
-def _recording(recorder: Recorder, device: torch.device) -> Iterator[None]:
-    """Record what runs inside."""
-    with plain_kernels(device), enable_python_dispatcher(), Exits(recorder.varies, recorder.refuse_reading):
-        entered = register_module_forward_pre_hook(recorder.entered)
-        # Also where the module raises: the model may catch the exception and go on.
-        left = register_module_forward_hook(recorder.left, always_call=True)
-        try:
-            with recorder:
-                yield
-        except RuntimeError:
-            if recorder.refusal is None:
-                raise
-            raise recorder.refusal from None
-        finally:
-            entered.remove()
-            left.remove()
-
-
-def record_model(
-    model: nn.Module, example: Sequence[Tensor], snapshots: Snapshots | None = None
-) -> tuple[Graph, list[int], Any]:
-    """Run ``model(*example)`` once and record it.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        In eval mode, on the example's device.
-    example : sequence of Tensor [K, ...]
-        One batch for each input.
-    snapshots : Snapshots, optional
-        Copies of the model's constants that an earlier recording made.
-
-    Returns
-    -------
-    graph : Graph
-        With one input node for each example.
-    outputs : list of int
-        The nodes that hold the model's outputs, flattened.
-    structure
-        The model's own return value with each tensor replaced by its place in ``outputs``.
-
-    Raises
-    ------
-    CaptureError
-        If the model takes a branch on values, writes in place in a way that cannot be recorded, or
-        returns no tensor that depends on the input.
-    ForwardError
-        If the model's own forward fails.
-    """
-    load_rules_of_other_packages()
-    device = example[0].device
-    builder = GraphBuilder(device)
-    recorder = Recorder(builder, snapshots or Snapshots(), model)
-    inputs = [tensor.detach().clone(memory_format=torch.contiguous_format) for tensor in example]
-    for tensor in inputs:
-        recorder.bind(tensor, builder.add_input(tensor))
-    with _recording(recorder, device):
-        result = _run(model, inputs, recorder)
-    recognise(builder)
-    outputs: list[int] = []
-
-    def place(value: Any) -> Any:
-        ref = recorder.ref(value) if isinstance(value, Tensor) else None
-        if ref is None:
-            return None
-        outputs.append(ref.index)
-        return len(outputs) - 1
-
-    structure = tree_map(place, result)
-    if not outputs:
-        raise CaptureError(
-            f"{type(model).__name__} returned {type(result).__name__} with no tensor that depends on its "
-            "input: its forward must return a tensor, or a tuple, list or dict of tensors"
-        )
-    return builder.graph(), outputs, structure
-
-
-def _run(model: nn.Module, inputs: Sequence[Tensor], recorder: Recorder) -> Any:
-    try:
-        return run_user_code(model, *inputs)
-    except (DeepLiftError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        if recorder.refusal is not None or "can't allocate memory" in str(error):
-            raise
-        raise recorder.failed(error, inputs) from error
-
-
-def record_function(
-    graph: Graph, at: int, example: Tensor, function: Callable[[Tensor], Any]
-) -> tuple[Graph, int]:
-    """Record ``function`` of the value of node ``at``.
-
-    Parameters
-    ----------
-    graph : Graph
-        A recording; it does not change.
-    at : int
-        The node whose value the function gets.
-    example : Tensor
-        A value of that node.
-    function : callable
-        Written with torch's operations.
-
-    Returns
-    -------
-    extended : Graph
-        The nodes of ``graph``, and behind them those of the function.
-    index : int
-        The node of the function's result.
-
-    Raises
-    ------
-    CaptureError
-        If the result is not a tensor that depends on the value.
-    """
-    builder = GraphBuilder(graph.device, graph)
-    recorder = Recorder(builder, Snapshots())
-    value = example.clone()
-    recorder.bind(value, Ref(at))
-    with _recording(recorder, graph.device):
-        result = run_user_code(function, value)
-    recognise(builder, len(graph.nodes))
-    ref = recorder.ref(result) if isinstance(result, Tensor) else None
-    if ref is None:
-        raise CaptureError("the target function must return a tensor that depends on the output it is given")
-    return builder.graph(), ref.index
