@@ -544,7 +544,7 @@ def test_scores_of_every_layer_between_sum_to_delta(seed: int, rule: str) -> Non
     assert explainer._recording is not None
     calls = explainer._recording.graph.module_calls  # two stages may be one module
     names = [name for name, _ in model.named_modules() if name.count(".") == 1]
-    for name in [f"{name}:{call}" for name in names for call in range(len(calls[name]))]:
+    for name in [f"{stage}:{call}" for stage in names for call in range(len(calls[stage]))]:
         inner = explainer.attribute(x, references, 1, layer=name)
         assert relative_error(inner) < 1e-9
         torch.testing.assert_close(inner.output, whole.output, rtol=0, atol=0)
