@@ -236,7 +236,7 @@ def test_no_copy_of_a_weight_outlives_the_recording_but_the_one_in_it() -> None:
         tensors = [item for item in gc.get_objects() if type(item) is torch.Tensor]
     finally:
         gc.enable()
-    recorded = {constant.data_ptr() for constant in explainer._recorded().graph.constants}
+    recorded = {constant.data_ptr() for constant in explainer.graph.constants}
     copies = [
         t for t in tensors if t.numel() == weight.numel() and torch.equal(t.reshape(weight.shape), weight)
     ]

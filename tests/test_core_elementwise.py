@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deeplift_core import CaptureError, DeepLift
-from deeplift_core.graph import Graph
-from deeplift_core.rules.base import Multipliers, Walk
+from deeplift_core.graph.builder import GraphBuilder
+from deeplift_core.rules.multipliers import Multipliers
 from deeplift_core.rules.registry import make_rule
+from deeplift_core.rules.values import PairValues
 
 D = torch.float64
 LOG_SOFTMAX = torch.ops.aten._log_softmax.default
@@ -124,14 +125,14 @@ def test_log_softmax_of_a_class_that_outweighs_the_others(place: int) -> None:
 
     def multipliers(dtype: torch.dtype) -> Tensor:
         """What the rule sends for the logarithm of that class, without float64 to check and repair sums."""
-        graph = Graph()
-        source = graph.add(None, (), None, logits[None].to(dtype))
-        node = graph.nodes[graph.add(LOG_SOFTMAX, (source, 1, False), {}, logits[None].to(dtype)).index]
-        rule = make_rule(graph, node)
+        builder = GraphBuilder(torch.device("cpu"))
+        source = builder.add_input(logits[None].to(dtype))
+        node = builder.nodes[builder.add(LOG_SOFTMAX, (source, 1, False), {}, logits[None].to(dtype)).index]
+        rule = make_rule(builder.graph(), node)
         assert rule is not None
         x, r = ({0: v, 1: v.log_softmax(1)} for v in (logits[None].to(dtype), references[None].to(dtype)))
         m = torch.zeros(1, 5, dtype=dtype).index_fill(1, torch.tensor(place), 1.0)
-        ((_, sent),) = rule.backward(Walk(x, r, lambda _: rule), Multipliers.same(m))
+        ((_, sent),) = rule.backward(PairValues(x, r, lambda _: rule, dtype), Multipliers.same(m))
         return sent.positive[0].to(D)
 
     exact = multipliers(D)

@@ -130,11 +130,10 @@ def test_a_graph_does_not_change() -> None:
 def test_many_targets_do_not_grow_the_recording() -> None:
     x = example()
     explainer = DeepLift(nn.Sequential(nn.Flatten(), nn.Linear(4 * L, 3)), x, logits=False)
-    assert explainer._recording is not None
-    count = len(explainer._recording.graph.nodes)
+    count = len(explainer._explainer.recording.graph.nodes)
     for _ in range(20):
         explainer.attribute(x, x.flip(0), lambda y: y[:, 0] * 2)
-    assert len(explainer._recording.graph.nodes) == count
+    assert len(explainer._explainer.recording.graph.nodes) == count
 
 
 # ---- text and files
@@ -258,7 +257,7 @@ def test_a_module_with_several_output_tensors_needs_its_output() -> None:
         assert explainer.attribute(x, x.flip(0), layer=spelling).contributions.shape == (K, L, 5)
     with torch.no_grad():
         out, (hidden, cell) = model.lstm(x.transpose(1, 2))
-    graph = explainer._recording.graph
+    graph = explainer._explainer.recording.graph
     nodes = [layer_node(graph, f"lstm[{place}]") for place in range(3)]
     values = graph.run([x], nodes, ())
     for node, expected in zip(nodes, (out, hidden, cell), strict=True):

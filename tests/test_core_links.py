@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deeplift_core.capture import record_function
 from deeplift_core.capture.links import Link, final_link
-from deeplift_core.capture.recorder import record_function
 from deeplift_core.graph import Graph
+from deeplift_core.graph.builder import GraphBuilder
 
 Function = Callable[[Tensor], Tensor]
 SHAPE = (3, 5, 2)
@@ -17,10 +18,10 @@ SHAPE = (3, 5, 2)
 
 def recorded(function: Function) -> tuple[Graph, int, Tensor]:
     """The graph of a function of one input, the node of its result, and the input."""
-    graph = Graph()
+    builder = GraphBuilder(torch.device("cpu"))
     x = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    graph.inputs.append(graph.add(None, (), None, x).index)
-    return graph, record_function(graph, 0, x, function), x
+    builder.add_input(x)
+    return *record_function(builder.graph(), 0, x, function), x
 
 
 def normalised(e: Tensor) -> Tensor:

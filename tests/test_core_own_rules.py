@@ -13,9 +13,12 @@ from torch import Tensor, nn
 
 from deeplift_core import DeepLift, OptionError, UnsupportedOpsError
 from deeplift_core.graph import Graph, Node, Ref
+from deeplift_core.graph.builder import GraphBuilder
 from deeplift_core.rules import registry
-from deeplift_core.rules.base import Multipliers, NoRuleError, Rule, Sent, Walk
 from deeplift_core.rules.conditions import all_of, argument, one_of, positive, varies_in
+from deeplift_core.rules.multipliers import Multipliers
+from deeplift_core.rules.rule import NoRuleError, Rule, Sent
+from deeplift_core.rules.values import PairValues
 
 DOCUMENTED = Path(__file__).parents[1] / "docs" / "rules.md"
 
@@ -66,14 +69,14 @@ class Doubled(Rule):
 
     label = "doubled"
 
-    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         return [(self.sources[0], m.each(lambda value: 2 * value))]
 
 
 class Tripled(Doubled):
     label = "tripled"
 
-    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         return [(self.sources[0], m.each(lambda value: 3 * value))]
 
 
@@ -93,10 +96,10 @@ def rules_of(explainer: DeepLift) -> set[str]:
 
 def node_of(op: Any, *args: Any, **kwargs: Any) -> tuple[Graph, Node]:
     """A graph of one input [2, 3] and one call of ``op`` on it."""
-    graph = Graph()
+    builder = GraphBuilder(torch.device("cpu"))
     value = torch.zeros(2, 3)
-    graph.inputs.append(graph.add(None, (), None, value).index)
-    ref = graph.add(op, (Ref(0), *args), kwargs, value)
+    ref = builder.add(op, (builder.add_input(value), *args), kwargs, value)
+    graph = builder.graph()
     return graph, graph.nodes[ref.index]
 
 

@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from deeplift_core import DeepLift, UnsupportedOpsError
-from deeplift_core.graph import Graph, Node, Ref
-from deeplift_core.rules.base import Multipliers, NoRuleError, Parts, Walk
+from deeplift_core.graph import Node, Ref
+from deeplift_core.graph.builder import GraphBuilder
+from deeplift_core.rules.multipliers import Multipliers, Parts
 from deeplift_core.rules.registry import make_rule, operations_of
+from deeplift_core.rules.rule import NoRuleError
 from deeplift_core.rules.structural import Structural
+from deeplift_core.rules.values import PairValues
 
 aten = torch.ops.aten
 D = torch.float64
@@ -152,7 +155,7 @@ class Sample:
     def __init__(self, name: str, call: tuple[Any, ...]) -> None:
         self.op = overload(name)
         args, self.named = (call[:-1], call[-1]) if isinstance(call[-1], dict) else (call, {})
-        self.graph = Graph()
+        self._builder = GraphBuilder(torch.device("cpu"))
         self.shapes: list[tuple[int, ...]] = []
         self.masks = any(one.mask for one in _varying(args))
         self.args = self._bound(list(args))
@@ -160,16 +163,15 @@ class Sample:
         example = self.op(
             *self._filled([torch.zeros(s, dtype=dtype) for s in self.shapes], plain=True), **self.named
         )
-        ref = self.graph.add(self.op, self.args, self.named, example)
+        ref = self._builder.add(self.op, self.args, self.named, example)
+        self.graph = self._builder.graph()
         self.node: Node = self.graph.nodes[ref.index]
 
     def _bound(self, value: Any) -> Any:
         if isinstance(value, V):
             self.shapes.append(value.shape)
             example = torch.zeros(value.shape, dtype=torch.bool if value.mask else D)
-            ref = self.graph.add(None, (), None, example)
-            self.graph.inputs.append(ref.index)
-            return ref
+            return self._builder.add_input(example)
         return [self._bound(item) for item in value] if isinstance(value, list) else value
 
     def _filled(self, values: list[Tensor], *, plain: bool = False) -> list[Any]:
@@ -236,10 +238,12 @@ def test_a_linear_map_with_weights_that_are_not_negative(name: str, place: int) 
 class _Given:
     """Stands for the rules of the inputs: P and Q that are not those of Delta's sign."""
 
+    passes_parts = False
+
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def parts(self, walk: Walk) -> Parts:
+    def parts(self, pair: PairValues) -> Parts:
         return self._parts
 
 
@@ -262,21 +266,21 @@ def test_multipliers_and_parts_are_those_of_the_weights(name: str, place: int, s
     here = sample.node.index
     values = {**dict(enumerate(x)), here: sample(x)}
     references = {**dict(enumerate(r)), here: sample(r)}
-    walk = Walk(values, references, lambda index: rules.get(index, rule))  # type: ignore[arg-type, return-value]
+    pair = PairValues(values, references, lambda index: rules.get(index, rule), D)  # type: ignore[arg-type, return-value]
     exact = (
         {"atol": 1e-5, "rtol": 0.0}
         if torch.float32 in sample.named.values()
         else {"atol": 1e-12, "rtol": 0.0}
     )
 
-    parts = rule.parts(walk)
+    parts = rule.parts(pair)
     for side in (0, 1):
         expected = sum(w @ p[side].flatten() for w, p in zip(jacobian, given_parts, strict=True))
         torch.testing.assert_close(parts[side].flatten().to(D), expected, **exact)
 
     m = Multipliers(*(torch.randn(sample.node.shape, generator=draw, dtype=D) for _ in range(2)))
     for given_m in (m, Multipliers.same(m.positive)):
-        sent = list(rule.backward(walk, given_m))
+        sent = list(rule.backward(pair, given_m))
         assert len(sent) == len(x)
         total = torch.zeros((), dtype=D)
         for index, found in sent:

@@ -12,8 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from deeplift_core import DeepLift
-from deeplift_core.capture.recorder import record_function
-from deeplift_core.graph import Graph
+from deeplift_core.capture import record_function
+from deeplift_core.graph.builder import GraphBuilder
 from deeplift_core.rules import traits
 from deeplift_core.rules.formula import Formula
 
@@ -24,13 +24,12 @@ def formula_of(
     function: Callable[[Tensor], Tensor], shape: tuple[int, ...] = SHAPE, before: int = 0
 ) -> Formula:
     """The formula of ``function``, in a graph that begins with ``before`` other nodes."""
-    graph = Graph()
+    builder = GraphBuilder(torch.device("cpu"))
     value = torch.zeros(shape)
-    ref = graph.add(None, (), None, value)
-    graph.inputs.append(ref.index)
+    ref = builder.add_input(value)
     for _ in range(before):
-        ref = graph.add(torch.ops.aten.neg.default, (ref,), {}, value)
-    output = record_function(graph, ref.index, value, function)
+        ref = builder.add(torch.ops.aten.neg.default, (ref,), {}, value)
+    graph, output = record_function(builder.graph(), ref.index, value, function)
     return Formula(graph, ref.index, output, range(ref.index + 1, output + 1))
 
 

@@ -367,8 +367,7 @@ def test_a_size_of_batch_that_is_baked_in() -> None:
 
     explainer = scored(torch.jit.trace(Baked(), one_hot()), one_hot())
     assert explainer.batch_size == K
-    assert explainer._recording is not None
-    assert explainer._recording.few_rows is None
+    assert explainer._explainer.recording.few_rows is None
 
 
 def test_chance_is_not_taken_for_rounding_in_an_ill_conditioned_model() -> None:
