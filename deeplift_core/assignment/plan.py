@@ -12,17 +12,23 @@ from deeplift_core.assignment.names import PRESETS, ActivationRule, check_activa
 from deeplift_core.errors import OptionError, UnsupportedOpsError
 from deeplift_core.graph.graph import Graph, Node
 from deeplift_core.rules.activation import Activation
+from deeplift_core.rules.aumann_shapley import AumannShapley, by_aumann_shapley
 from deeplift_core.rules.base import Multipliers, NoRuleError, Rule, Sent, Walk
 from deeplift_core.rules.complex_numbers import ComplexPiece
 from deeplift_core.rules.elementwise import Affine, affine_terms, is_elementwise
+from deeplift_core.rules.fast_max_pools import FastMaxPool
 from deeplift_core.rules.formula import Formula
 from deeplift_core.rules.interaction import Interaction
+from deeplift_core.rules.larger_of_two import larger_of_two
 from deeplift_core.rules.linear import LinearRule
-from deeplift_core.rules.pooling import LargerOfTwo, Maximum, MaxPool, larger_of_two
+from deeplift_core.rules.maxima import Maximum, Switch
 from deeplift_core.rules.products import Product
 from deeplift_core.rules.registry import make_rule, registered_as
 from deeplift_core.rules.softmax import LogAddExp
 from deeplift_core.rules.structural import Structural
+
+# The rules of maxima; the first one is the default.
+MAXIMUM_RULES = (Switch.label, AumannShapley.label)
 
 
 class Input(Rule):
@@ -119,7 +125,7 @@ class Plan:
     preset : str
         One of `PRESETS`.
     layer_rules : mapping of str to str
-        fnmatch patterns of module names, each with an activation rule; the last match counts.
+        fnmatch patterns of module names, each with a rule of activations or of maxima; the last match counts.
 
     Raises
     ------
@@ -132,7 +138,11 @@ class Plan:
             raise OptionError(f"unknown rule {preset!r}; choose from {', '.join(PRESETS)}")
         self.graph = graph
         self.preset = preset
-        self.layer_rules = {k: check_activation_rule(v) for k, v in (layer_rules or {}).items()}
+        self.layer_rules = dict(layer_rules or {})
+        self._maximum_rules = {k: v for k, v in self.layer_rules.items() if v in MAXIMUM_RULES}
+        self._activation_rules = {
+            k: check_activation_rule(v) for k, v in self.layer_rules.items() if v not in MAXIMUM_RULES
+        }
         self.elementwise = Elementwise(graph)
         self._rules: dict[int, Rule] = {}
 
@@ -176,9 +186,18 @@ class Plan:
         rule = make_rule(self.graph, node)
         if rule is None:
             raise NoRuleError("")
-        return self._past_relu(rule) if isinstance(rule, MaxPool) else rule
+        if isinstance(rule, Maximum):
+            rule = self._chosen_of_maxima(node, rule)
+        return self._past_relu(rule) if isinstance(rule, FastMaxPool) else rule
 
-    def _past_relu(self, pool: MaxPool) -> MaxPool:
+    def _chosen_of_maxima(self, node: Node, rule: Maximum) -> Maximum:
+        """The rule of a maximum that the layer rules choose."""
+        for pattern, name in reversed(self._maximum_rules.items()):
+            if fnmatchcase(node.module, pattern):
+                return by_aumann_shapley(rule) if name == AumannShapley.label else rule
+        return rule
+
+    def _past_relu(self, pool: FastMaxPool) -> FastMaxPool:
         """With the ReLU right before the pool, where there is one that Rescale explains."""
         passed = [pool.source]
         while (node := self.graph.nodes[passed[-1]]).op_name == "unsqueeze":
@@ -218,7 +237,7 @@ class Plan:
         """The rule of an elementwise function of several quantities."""
         larger = larger_of_two(self.graph, node)
         if larger is not None:
-            return larger
+            return self._chosen_of_maxima(node, larger)
         if node.op_name == "logaddexp":
             return LogAddExp(self.graph, node)
         floating = node.dtype.is_floating_point
@@ -239,7 +258,7 @@ class Plan:
 
     def _choose(self, source: int, body: list[int], output: int) -> ActivationRule:
         modules = {self.graph.nodes[index].module for index in body}
-        for pattern, rule in reversed(self.layer_rules.items()):
+        for pattern, rule in reversed(self._activation_rules.items()):
             if any(fnmatchcase(module, pattern) for module in modules):
                 return rule
         if self.preset != "genomics-default":
@@ -289,7 +308,7 @@ class Plan:
                 found.add("dense" if rule.dense else "convolution")
             elif isinstance(rule, ComplexPiece):
                 found.add("convolution")
-            elif isinstance(rule, (Affine, Structural, Maximum, LargerOfTwo, Activation)):
+            elif isinstance(rule, (Affine, Structural, Maximum, Activation)):
                 stack.extend(rule.sources)
             elif not isinstance(rule, Input):
                 found.add("other")
@@ -320,21 +339,30 @@ class Plan:
         return visited
 
     def check_patterns(self) -> None:
-        """Refuse a layer pattern that no activation's module matches.
+        """Refuse a layer pattern that matches no module with what its rule is for.
 
         Raises
         ------
         OptionError
-            Naming the pattern and the modules with activations.
+            Naming the pattern and the modules that have activations or maxima.
         """
-        for pattern in self.layer_rules:
-            if not any(fnmatchcase(module, pattern) for module in self._activation_modules):
-                known = ", ".join(sorted(repr(module) for module in self._activation_modules)) or "none"
-                raise OptionError(
-                    f"no activation is in a module that matches {pattern!r}; activations are in: {known}"
-                )
+        kinds = (
+            (self._activation_rules, self._activation_modules, "activation", "activations"),
+            (self._maximum_rules, self._maximum_modules, "maximum", "maxima"),
+        )
+        for patterns, modules, one, several in kinds:
+            for pattern in patterns:
+                if not any(fnmatchcase(module, pattern) for module in modules):
+                    known = ", ".join(sorted(map(repr, modules))) or "none"
+                    raise OptionError(
+                        f"no {one} is in a module that matches {pattern!r}; {several} are in: {known}"
+                    )
 
     @cached_property
     def _activation_modules(self) -> set[str]:
         rules = [rule for rule in self._rules.values() if isinstance(rule, Activation)]
         return {self.graph.nodes[index].module for rule in rules for index in rule.body}
+
+    @cached_property
+    def _maximum_modules(self) -> set[str]:
+        return {rule.node.module for rule in self._rules.values() if isinstance(rule, Maximum)}

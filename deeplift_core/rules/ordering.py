@@ -5,7 +5,7 @@ not, so a position has to be found whose own change explains it. If y_i rose fro
 now at least y_i, and fewer than i were above y0_i; so one of them rose from at most y0_i to at least y_i, by
 at least Delta y_i. Of all such positions the one that changed least explains the rise, with the multiplier
 Delta y_i / Delta x_j in (0, 1]; a fall likewise. For the largest value this is the rule of maxima
-(:mod:`deeplift_core.rules.pooling`). A value that did not change passes its multiplier to its position where
+(:mod:`deeplift_core.rules.maxima`). A value that did not change passes its multiplier to its position where
 that is the same at input and reference.
 """
 
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from deeplift_core.graph.graph import Graph, Node
 from deeplift_core.rules.base import Multipliers, Rule, Sent, Walk
-from deeplift_core.rules.pooling import values_of
 from deeplift_core.rules.registry import rule_for
+from deeplift_core.rules.windows import values_of
 
 # Elements of the table of (order statistic, position) that is looked at in one go.
 _TABLE = 1 << 24

@@ -1,0 +1,204 @@
+"""Max pools in fewer passes over memory; the scores are those of :class:`deeplift_core.rules.maxima.Switch`.
+
+Three things are done:
+
+- The positions of the maxima are found in the forward pass (:class:`PositionsInForwardPass`), so that those
+  of the input are found once for all references, and slices of the values replace gathered windows.
+- Windows of two neighbours need no positions (:class:`MaxOfPairs`).
+- Where a ReLU lies right before a max pool, both rules are one step from the maxima to ReLU's argument
+  (:meth:`FastMaxPool.past_relu`): the pool's Delta y / Delta x times Rescale's multiplier is Delta y over the
+  difference of ReLU's argument. No tensor of ReLU's size is computed for it, of which each window would have
+  zeros at all positions but two.
+"""
+
+import math
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from functools import partial
+from itertools import product
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from deeplift_core.graph.graph import Graph, Node, Ref
+from deeplift_core.rules.base import Multipliers, Sent, Walk
+from deeplift_core.rules.larger_of_two import shares_of_two
+from deeplift_core.rules.maxima import Routes, Switch, routes_of_maxima
+from deeplift_core.rules.registry import rule_for
+from deeplift_core.rules.ties import tie_threshold, tie_threshold_of_rectified
+from deeplift_core.rules.windows import PoolWindows, RegularWindows
+
+# The most positions of a window that are compared one slice after another.
+_FEW = 32
+
+_PAIRS = RegularWindows(length=(1, 2), stride=(1, 2), padding=(0, 0), dilation=(1, 1))
+
+
+class FastMaxPool(Switch):
+    """Base class of the fast variants.
+
+    Attributes
+    ----------
+    rectified : bool
+        Whether ``source`` holds the argument of a ReLU whose values the pool reads.
+    """
+
+    rectified = False
+
+    def __init__(self, graph: Graph, node: Node, windows: PoolWindows) -> None:
+        super().__init__(graph, node, windows)
+        self._pool = windows
+
+    def past_relu(self, source: int, passed: Sequence[int]) -> "FastMaxPool":
+        """The rule of this pool together with the ReLU before it.
+
+        Parameters
+        ----------
+        source : int
+            The node of ReLU's argument.
+        passed : sequence of int
+            The nodes between ``source`` and the pool: ReLU, and operations that insert axes of length 1.
+        """
+        other = copy(self)
+        other.source, other.sources = source, (source,)
+        other.passed, other.rectified = tuple(passed), True
+        return other
+
+    def _called(self, node: Node, value: Tensor, *settings: Any, **named: Any) -> tuple[Tensor, ...]:
+        """The maxima, and what else a variant takes from the forward pass."""
+        assert node.op is not None
+        maxima: Tensor = node.op(value.reshape(self._pool.shape), *settings, **named)[0]
+        return (maxima.relu_() if self.rectified else maxima,)
+
+    @property
+    def call(self) -> Node | None:
+        """The recorded call, with ReLU applied to the maxima instead of to all values."""
+        node = self.graph.nodes[self._pool.kernel]
+        return replace(node, op=partial(self._called, node), args=(Ref(self.source), *node.args[1:]))
+
+    def _sent(self, multipliers: Tensor) -> Sent:
+        """For the source, which may lack the axes of length 1 that the pool reads."""
+        shape = self.graph.nodes[self.source].shape
+        return [(self.source, Multipliers.same(multipliers.reshape(shape)))]
+
+
+class PositionsInForwardPass(FastMaxPool):
+    """Positions of the maxima found in the forward pass, in place of those that the kernel returns.
+
+    The kernel's argmax is exact and ignores ties but for rounding.
+    """
+
+    @property
+    def saved(self) -> set[int]:
+        """The positions are kept with the kernel's values."""
+        return {self.node.index, self.source, self._pool.kernel}
+
+    def _called(self, node: Node, value: Tensor, *settings: Any, **named: Any) -> tuple[Tensor, ...]:
+        (maxima,) = super()._called(node, value, *settings, **named)
+        value, pool = value.reshape(self._pool.shape), self._pool
+        if pool.regular is not None and math.prod(pool.regular.length) <= _FEW:
+            least = (tie_threshold_of_rectified if self.rectified else tie_threshold)(maxima)
+            return maxima, _first_by_slices(value, least, pool, pool.regular)
+        found = pool.first_of_largest(pool.flatten(value), pool.flat_maxima(maxima))
+        return maxima, found.reshape(maxima.shape)
+
+    def _routes(self, walk: Walk) -> Routes:
+        kernel = self._pool.kernel
+        positions = (self._pool.flat_maxima(side[kernel][1]) for side in (walk.x, walk.reference))
+        # A maximum that ReLU cut off has any position of its window, and nothing is sent there.
+        return routes_of_maxima(
+            *self._values(walk), *self._maxima(walk), *positions, rectified=self.rectified
+        )
+
+
+def _first_by_slices(value: Tensor, least: Tensor, pool: PoolWindows, regular: RegularWindows) -> Tensor:
+    """Positions along the joined axes of the first values that are no less than ``least``.
+
+    A slice holds the values at one offset of all windows. In values that lie channels last in memory, as
+    those of convolutions do, slices are as fast to read as rows.
+
+    Parameters
+    ----------
+    value : Tensor [..., *size]
+    least : Tensor [..., *count]
+        :func:`deeplift_core.rules.ties.tie_threshold` of the maxima.
+    pool : PoolWindows
+    regular : RegularWindows
+        Those of ``pool``.
+
+    Returns
+    -------
+    int64 Tensor [..., *count]
+    """
+    axes = range(len(pool.size))
+    pitch = [math.prod(pool.size[axis + 1 :]) for axis in axes]
+    padded = _padded(value, pool, regular)
+    slices: list[Tensor] = []
+    distance: list[int] = []  # from the start of each window
+    for offset in product(*map(range, regular.length)):
+        at = [offset[axis] * regular.dilation[axis] for axis in axes]
+        ends = [at[axis] + (pool.count[axis] - 1) * regular.stride[axis] + 1 for axis in axes]
+        places = tuple(slice(at[axis], ends[axis], regular.stride[axis]) for axis in axes)
+        slices.append(padded[(..., *places)])
+        distance.append(sum(at[axis] * pitch[axis] for axis in axes))
+    start = torch.zeros((), dtype=torch.int64, device=value.device)
+    for axis in axes:
+        first = torch.arange(pool.count[axis], device=value.device) * regular.stride[axis]
+        start = start.unsqueeze(-1) + (first - regular.padding[axis]) * pitch[axis]
+    # How far the first tie is from the window's start, from the last offset to the first: 0 if the value is a
+    # tie, else the distance for the offsets that follow. Counts of one byte take less time than others.
+    counts = torch.uint8 if distance[-1] < 256 else torch.int64
+    found = torch.zeros_like(least, dtype=counts)
+    for place in range(len(slices) - 2, -1, -1):
+        found.add_(distance[place + 1] - distance[place]).mul_((slices[place] < least).view(torch.uint8))
+    positions = found.to(torch.int64).add_(start)
+    # Where all values are -inf or NaN, padding was taken for a tie.
+    return positions if padded is value else positions.clamp_(0, math.prod(pool.size) - 1)
+
+
+def _padded(value: Tensor, pool: PoolWindows, regular: RegularWindows) -> Tensor:
+    """The values with -inf around them, as far as windows reach; the same tensor if none reaches beyond."""
+    pads: list[int] = []
+    for axis in reversed(range(len(pool.size))):
+        length, stride, padding, dilation = (setting[axis] for setting in regular)
+        end = (pool.count[axis] - 1) * stride - padding + (length - 1) * dilation + 1
+        pads += [padding, max(0, end - pool.size[axis])]
+    return F.pad(value, pads, value=-torch.inf) if any(pads) else value
+
+
+class MaxOfPairs(FastMaxPool):
+    """Windows of two neighbours along the last axis that do not overlap, without positions.
+
+    Compiled code would read and add at positions one by one.
+    """
+
+    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+        """Send each maximum's multiplier to the first and to the second of its window."""
+        *shares, delta = walk.once(self.node.index, self._shares)
+        total = m.by_sign(delta)
+        sent = torch.zeros_like(walk.x[self.source].reshape(self._pool.shape))
+        for half, share in zip(self._halves(sent), shares, strict=True):
+            half.copy_(share * total)
+        return self._sent(sent)
+
+    def _shares(self, walk: Walk) -> tuple[Tensor, Tensor, Tensor]:
+        # Copies: torch's threshold kernel is many times slower on every second value of a row.
+        values = (side[self.source].reshape(self._pool.shape) for side in (walk.x, walk.reference))
+        x, r = ([half.clone() for half in self._halves(value)] for value in values)
+        maxima = walk.x[self.node.index], walk.reference[self.node.index]
+        return shares_of_two(x, r, *maxima, rectified=self.rectified)
+
+    def _halves(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The first of each pair, and the second."""
+        end = 2 * self.node.shape[-1]
+        return value[..., 0:end:2], value[..., 1:end:2]
+
+
+@rule_for("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d")
+def max_pool(graph: Graph, node: Node) -> FastMaxPool:
+    """The rule of windowed maxima."""
+    windows = PoolWindows(graph, node)
+    return (MaxOfPairs if windows.regular == _PAIRS else PositionsInForwardPass)(graph, node, windows)
