@@ -77,15 +77,17 @@ def _shares(x: Tensor, r: Tensor, tolerance: float) -> Tensor:
         overtaking = ahead > tolerance * x_at.abs()
         behind = (r_at - r).clamp_(min=0)  # at t = 0
         span = ahead.add_(behind)
-        first = torch.where(overtaking, behind / span, torch.inf).amin(0)
+        crossing = torch.where(overtaking, behind / span, torch.inf)
+        first = crossing.amin(0)
         end = torch.maximum(first.clamp(max=1), t)
         shares.scatter_add_(0, at, (end - t).unsqueeze(0))
         overtaken = first <= 1
         if not overtaken.any():
             return shares
         # Of lines that overtake at the same t, but for rounding, the one that is highest at t = 1 follows.
-        rounding = tolerance * torch.maximum(r_at.abs(), x_at.abs())
-        together = overtaking.logical_and_(behind.sub_(first * span) <= rounding)
+        rounding = tolerance * (torch.maximum(r_at.abs(), x_at.abs()) + span)
+        close = (crossing <= first).logical_or_(behind.sub_(first * span) <= rounding)
+        together = overtaking.logical_and_(close)
         at, t = torch.where(overtaken, _first_of_largest(x, together, tolerance), at), end
 
 

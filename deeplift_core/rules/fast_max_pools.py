@@ -135,28 +135,37 @@ def _first_by_slices(value: Tensor, least: Tensor, pool: PoolWindows, regular: R
     """
     axes = range(len(pool.size))
     pitch = [math.prod(pool.size[axis + 1 :]) for axis in axes]
+    others = [slice(None)] * (value.dim() - len(axes))
     padded = _padded(value, pool, regular)
     slices: list[Tensor] = []
     distance: list[int] = []  # from the start of each window
     for offset in product(*map(range, regular.length)):
         at = [offset[axis] * regular.dilation[axis] for axis in axes]
         ends = [at[axis] + (pool.count[axis] - 1) * regular.stride[axis] + 1 for axis in axes]
-        places = tuple(slice(at[axis], ends[axis], regular.stride[axis]) for axis in axes)
-        slices.append(padded[(..., *places)])
+        places = [slice(at[axis], ends[axis], regular.stride[axis]) for axis in axes]
+        slices.append(padded[(*others, *places)])
         distance.append(sum(at[axis] * pitch[axis] for axis in axes))
     start = torch.zeros((), dtype=torch.int64, device=value.device)
     for axis in axes:
         first = torch.arange(pool.count[axis], device=value.device) * regular.stride[axis]
         start = start.unsqueeze(-1) + (first - regular.padding[axis]) * pitch[axis]
-    # How far the first tie is from the window's start, from the last offset to the first: 0 if the value is a
-    # tie, else the distance for the offsets that follow. Counts of one byte take less time than others.
-    counts = torch.uint8 if distance[-1] < 256 else torch.int64
-    found = torch.zeros_like(least, dtype=counts)
-    for place in range(len(slices) - 2, -1, -1):
-        found.add_(distance[place + 1] - distance[place]).mul_((slices[place] < least).view(torch.uint8))
-    positions = found.to(torch.int64).add_(start)
+    # Which offset has the first tie, found from the last offset to the first: 0 if the value at this offset
+    # is a tie, else one more than at the offset that follows. Of all types, floating-point numbers take the
+    # least time, both eager and compiled, and so few offsets are exact in each of them.
+    first_tie = torch.zeros_like(least)
+    for at_offset in reversed(slices[:-1]):
+        first_tie.add_(1).mul_(least.sub(at_offset).gt_(0))
+    positions = _times(first_tie.to(torch.int64), distance).add_(start)
     # Where all values are -inf or NaN, padding was taken for a tie.
     return positions if padded is value else positions.clamp_(0, math.prod(pool.size) - 1)
+
+
+def _times(offset: Tensor, distance: list[int]) -> Tensor:
+    """The distance at each offset."""
+    step = distance[1] if len(distance) > 1 else 1
+    if distance == [step * number for number in range(len(distance))]:
+        return offset if step == 1 else offset.mul_(step)
+    return torch.tensor(distance, device=offset.device)[offset]
 
 
 def _padded(value: Tensor, pool: PoolWindows, regular: RegularWindows) -> Tensor:
