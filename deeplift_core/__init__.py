@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from deeplift_core.assignment.names import ACTIVATION_RULES, RULES
+from deeplift_core.assignment.names import RULES
 from deeplift_core.errors import (
     CaptureError,
     CompileError,
@@ -12,6 +12,7 @@ from deeplift_core.errors import (
     TargetError,
     UnsupportedOpsError,
 )
+from deeplift_core.rule_names import ACTIVATION_RULES
 
 if TYPE_CHECKING:
     from deeplift_core.attribution import DeepLift

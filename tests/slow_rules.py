@@ -7,6 +7,9 @@ is the same net for torch.
 
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import partial
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -87,6 +90,53 @@ ACTIVATIONS: dict[str, tuple[Any, Any, Any, Any]] = {
     "square": (lambda v: v * v, lambda v: 2 * v, lambda v: 2 * v, torch.square),
 }
 ALWAYS_RESCALE = {"exp", "square"}
+
+
+# ---- maxima: multipliers of the values of one window
+
+
+def _argmax(values: list[float]) -> int:
+    """The first of the values within 8 eps of the largest."""
+    largest = max(values)
+    return next(j for j, value in enumerate(values) if value >= largest - EPS * abs(largest))
+
+
+def switch(x: list[float], r: list[float]) -> list[float]:
+    """A rise goes to the input's argmax, a fall to the reference's; no change goes to a shared argmax."""
+    best, old = _argmax(x), _argmax(r)
+    if delta(r[best], r[old]) == 0:
+        old = best
+    change = float(delta(max(x), max(r)))
+    shares = [0.0] * len(x)
+    if change > 0:
+        shares[best] = change / (x[best] - r[best])
+    elif change < 0:
+        shares[old] = change / (x[old] - r[old])
+    elif best == old:
+        shares[best] = 1.0
+    return shares
+
+
+def aumann_shapley(x: list[float], r: list[float]) -> list[float]:
+    """Share of t from 0 to 1 in which each is the first of the largest of r + t (x - r), in exact fractions.
+
+    All points where two lines cross cut [0, 1] into pieces; each piece has one largest line at its middle.
+    """
+    start, end = [Fraction(v) for v in r], [Fraction(v) for v in x]
+    cuts = {Fraction(0), Fraction(1)}
+    for j, k in combinations(range(len(x)), 2):
+        gap, gap_at_end = start[j] - start[k], end[j] - end[k]
+        if gap != gap_at_end and 0 < (t := gap / (gap - gap_at_end)) < 1:
+            cuts.add(t)
+    shares = [Fraction(0)] * len(x)
+    for left, right in pairwise(sorted(cuts)):
+        t = (left + right) / 2
+        values = [a + t * (b - a) for a, b in zip(start, end, strict=True)]
+        shares[values.index(max(values))] += right - left
+    return [float(share) for share in shares]
+
+
+MAXIMA = {"switch": switch, "aumann-shapley": aumann_shapley}
 
 
 # ---- the values of every layer
@@ -420,20 +470,13 @@ class _Pair:
         everything = [list(range(length))]
         windows = everything if layer.kind == "global_max" else _windows_1d(layer, length)
         m = m.reshape(channels, len(windows))
+        shares_of = MAXIMA[self.rules.get(layer.name, "switch")]
         sent = np.zeros(x.shape)
         for c in range(channels):
             for w, window in enumerate(windows):
-                best = max(window, key=lambda p, c=c: (x[c, p], -p))
-                old = max(window, key=lambda p, c=c: (r[c, p], -p))
-                if delta(r[c, best], r[c, old]) == 0:
-                    old = best
-                change = float(delta(x[c, best], r[c, old]))
-                if change > 0:
-                    sent[c, best] += m[c, w] * change / (x[c, best] - r[c, best])
-                elif change < 0:
-                    sent[c, old] += m[c, w] * change / (x[c, old] - r[c, old])
-                elif best == old:
-                    sent[c, best] += m[c, w]
+                shares = shares_of([float(x[c, p]) for p in window], [float(r[c, p]) for p in window])
+                for p, share in zip(window, shares, strict=True):
+                    sent[c, p] += m[c, w] * share
         return sent
 
     def _softmax(self, layer: Layer, m: np.ndarray) -> np.ndarray:
@@ -475,7 +518,7 @@ def scores(
 
 
 class TorchNet(nn.Module):
-    """A list of `Layer` run by torch; activations are modules, so that rules can be given by name."""
+    """A list of `Layer` run by torch; activations and maxima are modules, which layer rules can name."""
 
     def __init__(self, layers: list[Layer]) -> None:
         super().__init__()
@@ -483,6 +526,13 @@ class TorchNet(nn.Module):
         for layer in layers:
             if layer.kind == "act":
                 self.add_module(layer.name, _Function(ACTIVATIONS[layer.args["f"]][3]))
+            elif layer.kind == "max_pool":
+                settings = layer.args.get("stride"), layer.args.get("padding", 0)
+                self.add_module(layer.name, nn.MaxPool1d(layer.args["kernel"], *settings))
+            elif layer.kind == "adaptive_max_pool":
+                self.add_module(layer.name, nn.AdaptiveMaxPool1d(layer.args["size"]))
+            elif layer.kind == "global_max":
+                self.add_module(layer.name, _Function(partial(torch.amax, dim=2)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         seen = {"input": x}
@@ -506,7 +556,7 @@ class TorchNet(nn.Module):
                 return convolve(v, a["weight"], a.get("bias"), *settings)
             case "batch_norm":
                 return F.batch_norm(v, a["mean"], a["var"], a["gamma"], a["beta"])
-            case "act":
+            case "act" | "max_pool" | "adaptive_max_pool" | "global_max":
                 return getattr(self, layer.name)(v)
             case "add":
                 return given[0] + given[1]
@@ -526,12 +576,6 @@ class TorchNet(nn.Module):
                 return F.adaptive_avg_pool1d(v, a["size"])
             case "global_mean":
                 return v.mean(2)
-            case "max_pool":
-                return F.max_pool1d(v, a["kernel"], **pool)
-            case "adaptive_max_pool":
-                return F.adaptive_max_pool1d(v, a["size"])
-            case "global_max":
-                return v.amax(2)
             case "softmax":
                 return v.softmax(1)
             case "log_softmax":

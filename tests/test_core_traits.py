@@ -83,7 +83,6 @@ def test_a_formula_is_complete_when_made(monkeypatch: pytest.MonkeyPatch) -> Non
     assert formula.noise(x).lost > 0
     assert formula.overflows
     assert formula.grows_at_most_linearly
-    assert formula.quotient is None
 
 
 def _one(value: float, place: int, other: float) -> Tensor:

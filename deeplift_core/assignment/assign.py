@@ -12,16 +12,19 @@ from deeplift_core.assignment.mixing import Mixing, is_gate
 from deeplift_core.assignment.presets import Composite, Site
 from deeplift_core.errors import UnsupportedOpsError
 from deeplift_core.graph import Graph, Node
+from deeplift_core.rule_names import MAXIMUM_RULES
 from deeplift_core.rules.activation import VARIANTS, Activation
+from deeplift_core.rules.aumann_shapley import AumannShapleyOfTwo
 from deeplift_core.rules.complex_numbers import ComplexPiece
 from deeplift_core.rules.elementwise import Affine, affine_terms, is_elementwise
 from deeplift_core.rules.formula import Formula
 from deeplift_core.rules.input import Input
 from deeplift_core.rules.interaction import Interaction
-from deeplift_core.rules.pooling import larger_of_two
+from deeplift_core.rules.larger_of_two import larger_of_two
+from deeplift_core.rules.maxima import AUMANN_SHAPLEY
 from deeplift_core.rules.products import Product
 from deeplift_core.rules.registry import kernel_of, make_rule, variants_of
-from deeplift_core.rules.rule import NoRuleError, Rule
+from deeplift_core.rules.rule import NoRuleError, Rule, recast
 from deeplift_core.rules.softmax import LogAddExp
 
 
@@ -172,7 +175,8 @@ class _Assigner:
         """Return the rule of an elementwise function of several quantities."""
         larger = larger_of_two(self._graph, node)
         if larger is not None:
-            return larger
+            rule = self._choose(node, MAXIMUM_RULES, [node.index], node.index)
+            return recast(larger, AumannShapleyOfTwo) if rule == AUMANN_SHAPLEY else larger
         if node.op_name == "logaddexp":
             return LogAddExp(self._graph, node)
         is_product = node.op_name == "mul" and node.dtype.is_floating_point

@@ -5,7 +5,7 @@ from functools import cached_property
 from deeplift_core.assignment.activations import ElementwiseParents
 from deeplift_core.graph import Graph, Node
 from deeplift_core.rules.elementwise import affine_terms, is_elementwise
-from deeplift_core.rules.pooling import larger_of_two
+from deeplift_core.rules.larger_of_two import larger_of_two
 from deeplift_core.rules.registry import kernel_of, make_rule, registered, registered_as
 from deeplift_core.rules.rule import NoRuleError
 from deeplift_core.rules.structural import Structural

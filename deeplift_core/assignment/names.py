@@ -4,9 +4,8 @@ import re
 
 from deeplift_core.assignment.presets import preset, preset_names
 from deeplift_core.errors import OptionError
+from deeplift_core.rule_names import ACTIVATION_RULES, MAXIMUM_RULES
 
-ACTIVATION_RULES = ("rescale", "revealcancel", "revealcancel-positive-first")
-MAXIMUM_RULES = ("switch", "aumann-shapley")
 # Rules that a layer rule may choose; packages with rules of their own may add some.
 LAYER_RULES = (*ACTIVATION_RULES, *MAXIMUM_RULES)
 PRESETS = preset_names()

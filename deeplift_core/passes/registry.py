@@ -15,6 +15,8 @@ RULE_PASSES = (
     "few_products",
     "structural_adjoints",
     "closed_forms",
+    "max_pools",
+    "relu_before_pool",
 )
 # These read which values are kept between the forward and the backward pass, and replace calls only.
 CALL_PASSES = ("exact_ends",)

@@ -18,3 +18,6 @@ SHORT_SUM_TERMS, SHORT_SUM_CHANNELS = 2048, 320
 
 # The end of the forward pass in float64: how many numbers for each row, and how many weights, at most.
 END_NUMBERS, END_WEIGHTS = 1 << 12, 1 << 20
+
+# Max pools: the most positions of a window that are compared one slice after another.
+SLICED_WINDOW = 32

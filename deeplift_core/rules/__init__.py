@@ -2,36 +2,39 @@
 
 from deeplift_core.rules import (
     activation,
+    aumann_shapley,
     complex_numbers,
     elementwise,
     interaction,
+    larger_of_two,
     linear,
+    maxima,
     ordering,
-    pooling,
     products,
     softmax,
     structural,
 )
-from deeplift_core.rules.base import Multipliers, Parts, Rule, Walk
+from deeplift_core.rules.multipliers import Multipliers, Parts
 from deeplift_core.rules.registry import rule_for
+from deeplift_core.rules.rule import Rule
+from deeplift_core.rules.values import PairValues
 
 __all__ = [
     "Multipliers",
+    "PairValues",
     "Parts",
     "Rule",
-    "Walk",
     "activation",
+    "aumann_shapley",
     "complex_numbers",
     "elementwise",
     "interaction",
+    "larger_of_two",
     "linear",
+    "maxima",
     "ordering",
-    "pooling",
     "products",
     "rule_for",
     "softmax",
     "structural",
 ]
-
-pooling.Maximum.mixing = None
-pooling.LargerOfTwo.mixing = None

@@ -12,8 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from deeplift_core.assignment.names import ACTIVATION_RULES
 from deeplift_core.graph import Graph, Node
+from deeplift_core.rule_names import ACTIVATION_RULES
 from deeplift_core.rules.differences import quotient, resolution
 from deeplift_core.rules.formula import Formula
 from deeplift_core.rules.multipliers import Multipliers, Parts, scaled_multipliers

@@ -5,7 +5,7 @@ not, so a position has to be found whose own change explains it. If y_i rose fro
 now at least y_i, and fewer than i were above y0_i; so one of them rose from at most y0_i to at least y_i, by
 at least Delta y_i. Of all such positions the one that changed least explains the rise, with the multiplier
 Delta y_i / Delta x_j in (0, 1]; a fall likewise. For the largest value this is the rule of maxima
-(:mod:`deeplift_core.rules.pooling`). A value that did not change passes its multiplier to its position where
+(:mod:`deeplift_core.rules.maxima`). A value that did not change passes its multiplier to its position where
 that is the same at input and reference.
 """
 
@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from deeplift_core.graph import Graph, Node
-from deeplift_core.rules.base import Multipliers, Rule, Sent, Walk
-from deeplift_core.rules.pooling import values_of
+from deeplift_core.rules.multipliers import Multipliers
 from deeplift_core.rules.registry import rule_for
+from deeplift_core.rules.rule import Rule, Sent
+from deeplift_core.rules.values import PairValues
+from deeplift_core.rules.windows import values_of
 
 # Elements of the table of (order statistic, position) that is looked at in one go.
 _TABLE = 1 << 24
@@ -50,17 +52,12 @@ class OrderStatistics(Rule):
         kept = kernel.args[place + 1] if len(kernel.args) > place + 1 else kernel.kwargs.get("keepdim", False)
         self._keeps_axis = bool(kept) if keeps is None else keeps
 
-    @property
-    def saved(self) -> set[int]:
-        """The kernel's positions are kept with its values."""
-        return {self.node.index, self._source, self._kernel}
-
-    def backward(self, walk: Walk, m: Multipliers) -> Sent:
+    def backward(self, pair: PairValues, m: Multipliers) -> Sent:
         """Look for the position that explains each value, some values at a time."""
-        x, r = (self._along(values[self._source]) for values in (walk.x, walk.reference))
-        y, y0, delta = (self._in_order(value) for value in self._results(walk))
+        x, r = (self._along(values[self._source]) for values in (pair.x, pair.reference))
+        y, y0, delta = (self._in_order(value) for value in self._results(pair))
         total = m.each(self._in_order).by_sign(delta)
-        at_x, at_r = (self._in_order(values[self._kernel][1]) for values in (walk.x, walk.reference))
+        at_x, at_r = (self._in_order(values[self._kernel][1]) for values in (pair.x, pair.reference))
         stayed = (delta == 0) & (at_x == at_r)
         sent = torch.zeros_like(x).scatter_add(-1, at_x, total * stayed)
         step = max(1, _TABLE // max(1, x.numel()))
@@ -70,9 +67,9 @@ class OrderStatistics(Rule):
             sent = sent.scatter_add(-1, place, share * total[..., some])
         return [(self._source, Multipliers.same(sent.movedim(-1, self._axis)))]
 
-    def _results(self, walk: Walk) -> tuple[Tensor, Tensor, Tensor]:
+    def _results(self, pair: PairValues) -> tuple[Tensor, Tensor, Tensor]:
         here = self.node.index
-        return walk.x[here], walk.reference[here], walk.delta(here)
+        return pair.x[here], pair.reference[here], pair.delta(here)
 
     def _along(self, value: Tensor) -> Tensor:
         return value.movedim(self._axis, -1)
