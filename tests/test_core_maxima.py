@@ -84,6 +84,7 @@ POOLS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "pairs": (nn.MaxPool1d(2), (2, 9)),
     "apart": (nn.MaxPool1d(3), (2, 9)),
     "gaps between windows": (nn.MaxPool1d(2, 3), (1, 10)),
+    "windows of one": (nn.MaxPool1d(1, 2), (1, 5)),
     "overlapping": (nn.MaxPool1d(3, 2), (1, 9)),
     "padded": (nn.MaxPool1d(4, 3, padding=2), (2, 10)),
     "up to the end": (nn.MaxPool1d(4, 3, ceil_mode=True), (1, 12)),

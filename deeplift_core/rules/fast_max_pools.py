@@ -99,7 +99,7 @@ class PositionsInForwardPass(FastMaxPool):
     def _called(self, node: Node, value: Tensor, *settings: Any, **named: Any) -> tuple[Tensor, ...]:
         (maxima,) = super()._called(node, value, *settings, **named)
         value, pool = value.reshape(self._pool.shape), self._pool
-        if pool.regular is not None and math.prod(pool.regular.length) <= _FEW:
+        if pool.regular is not None and 1 < math.prod(pool.regular.length) <= _FEW:
             least = (tie_threshold_of_rectified if self.rectified else tie_threshold)(maxima)
             return maxima, _first_by_slices(value, least, pool, pool.regular)
         found = pool.first_of_largest(pool.flatten(value), pool.flat_maxima(maxima))
@@ -152,9 +152,10 @@ def _first_by_slices(value: Tensor, least: Tensor, pool: PoolWindows, regular: R
     # Which offset has the first tie, found from the last offset to the first: 0 if the value at this offset
     # is a tie, else one more than at the offset that follows. Of all types, floating-point numbers take the
     # least time, both eager and compiled, and so few offsets are exact in each of them.
-    first_tie = torch.zeros_like(least)
-    for at_offset in reversed(slices[:-1]):
-        first_tie.add_(1).mul_(least.sub(at_offset).gt_(0))
+    below = (least.sub(at_offset).gt_(0) for at_offset in reversed(slices[:-1]))
+    first_tie = next(below)
+    for numbers in below:
+        first_tie.add_(1).mul_(numbers)
     positions = _times(first_tie.to(torch.int64), distance).add_(start)
     # Where all values are -inf or NaN, padding was taken for a tie.
     return positions if padded is value else positions.clamp_(0, math.prod(pool.size) - 1)
