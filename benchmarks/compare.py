@@ -1,11 +1,11 @@
 """Time this checkout against another one, in alternation, on the models of benchmarks/speed.py.
 
-    python benchmarks/compare.py OTHER_CHECKOUT [--modes eager compiled bfloat16 ...] [--repeats 3] [MODEL ...]
+    python benchmarks/compare.py OTHER_CHECKOUT [MODEL ...] [--modes eager compiled ...] [--repeats 3]
 
 Each contender runs in a process of its own that lives through all rounds, and the two take turns, so that a
-drift of the machine's speed hits both alike. Printed are, for each model and mode, the medians of both and
-the median of the ratios (this checkout's seconds over the other's), and the peak of the resident memory of each
-process.
+drift of the machine's speed hits both alike. Printed are, for each model and mode, the medians of both, the
+median of the ratios (this checkout's seconds over the other's), the rows of a batch, and the peak of the
+resident memory of each process.
 """
 
 import argparse

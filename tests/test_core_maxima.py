@@ -342,7 +342,10 @@ def test_layer_rules_choose_the_rule_of_each_maximum() -> None:
     assert rules({"*": "revealcancel", "2": "aumann-shapley"}) == [
         "revealcancel", "aumann-shapley", "revealcancel", "switch",
     ]  # fmt: skip
-    with pytest.raises(OptionError, match=r"no operation with a rule 'aumann-shapley' .* matches '1'; such operations are in: '2', '5'"):
+    with pytest.raises(
+        OptionError,
+        match=r"no operation with a rule 'aumann-shapley' .* matches '1'; such operations are in: '2', '5'",
+    ):
         rules({"1": "aumann-shapley"})
 
 
