@@ -1,27 +1,19 @@
 """`DeepLift`: contribution scores of a model's inputs against references."""
 
-import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import nn
 
-from deeplift_core.assignment.report import described
 from deeplift_core.engine.batches import batches, joined
 from deeplift_core.engine.targets import Target
-from deeplift_core.errors import OptionError
-from deeplift_core.explainer import Explainer, Options
-from deeplift_core.graph import Graph
-from deeplift_core.model_source import ModelSource, Tensors, check_shapes, example_batch
-from deeplift_core.results import Attribution, NodeInfo
-
-# One thread at a time records a model that was given without an example.
-_LOCK = threading.Lock()
+from deeplift_core.explainer import Options
+from deeplift_core.model_source import ModelSource, Tensors, check_shapes
+from deeplift_core.recorded_model import RecordedModel
+from deeplift_core.results import Attribution
 
 
-class DeepLift:
+class DeepLift(RecordedModel):
     """DeepLIFT contribution scores (Shrikumar, Greenside, Kundaje 2017).
 
     The model is recorded on a batch of K rows, and the recording is compared with the model on other rows.
@@ -85,23 +77,10 @@ class DeepLift:
         compile: bool = False,  # noqa: A002 - torch's own word for it
         passes: str | Sequence[str] = "auto",
     ) -> None:
-        self._options = Options(rule, dict(layer_rules or {}), logits, centre, channel_axis, compile, passes)
-        self._source = ModelSource(model, output, dtype, device)
-        self._made: Explainer | None = None
+        options = Options(rule, dict(layer_rules or {}), logits, centre, channel_axis, compile, passes)
+        super().__init__(ModelSource(model, output, dtype, device), options)
         if example is not None:
-            self._made = Explainer(self._source.record(self._source.tensors(example)), self._options)
-
-    @property
-    def _explainer(self) -> Explainer:
-        if self._made is None:
-            raise OptionError("nothing is recorded yet: give an example, or call attribute() first")
-        return self._made
-
-    def _with(self, **changes: Any) -> "DeepLift":
-        other = object.__new__(DeepLift)
-        other.__dict__.update(self.__dict__, _options=replace(self._options, **changes))
-        other._made = None if self._made is None else Explainer(self._made.recording, other._options)
-        return other
+            self._record(self._source.tensors(example))
 
     def with_rule(self, rule: str, layer_rules: Mapping[str, str] | None = None) -> "DeepLift":
         """Return the same recording under another rule; the model does not run again.
@@ -170,8 +149,7 @@ class DeepLift:
     ) -> list[Attribution]:
         """Return what `attribute` returns for each of several targets, which share all forward passes."""
         inputs, given = self._source.tensors(x), self._source.tensors(references)
-        with _LOCK:
-            self._made = self._made or Explainer(self._source.record(inputs), self._options)
+        self._record(inputs)
         explainer, graph = self._explainer, self.graph
         shared = check_shapes(graph, inputs, given)
         if not targets:
@@ -183,69 +161,3 @@ class DeepLift:
         ]
         one_input = layer is not None or not isinstance(x, tuple)
         return [joined(parts, len(inputs[0]), one_input) for parts in zip(*found, strict=True)]
-
-    def check_target(self, target: Target) -> None:
-        """Check a target before there is anything to score; a TargetError says what is wrong with it."""
-        self._explainer.program([target], None)
-
-    @property
-    def graph(self) -> Graph:
-        """The recording of the model, with the nodes of its logit; printable and savable."""
-        return self._explainer.graph
-
-    @property
-    def nodes(self) -> list[NodeInfo]:
-        """Every recorded operation of the model with the rule that it got."""
-        return self.nodes_under(self._options.rule, self._options.layer_rules)
-
-    def nodes_under(self, rule: str, layer_rules: Mapping[str, str] | None = None) -> list[NodeInfo]:
-        """Return `nodes` as another rule would have them, operations without a rule included.
-
-        A recording made with rule="gradient", which takes any operation, so shows all that stands in the
-        way of DeepLIFT's own rules.
-        """
-        return described(self.graph, self._explainer.explained, rule, layer_rules or {})
-
-    def example_batch(self, n_references: int) -> tuple[Tensors, Tensors]:
-        """Return random x [K, ...] and references [K, R, ...], to try how long scoring takes."""
-        return example_batch(self.graph, n_references)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What is computed in."""
-        return self._source.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """What is computed on."""
-        return self._source.device
-
-    @property
-    def batch_size(self) -> int:
-        """K, the number of rows of every batch."""
-        return self.graph.batch_size
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """Shape of the explained output for one sequence: what a target chooses from."""
-        return tuple(self.graph.nodes[self._explainer.explained].shape[1:])
-
-    @property
-    def explains_logit(self) -> bool:
-        """Whether a final sigmoid or softmax is left out."""
-        return self._explainer.explained != self._explainer.recording.output
-
-    @property
-    def bytes_per_row(self) -> int:
-        """Size of the forward values that one sequence keeps, its reference's included."""
-        return self._explainer.bytes_per_row
-
-    @property
-    def weight_bytes(self) -> int:
-        """Size of the weights and other constants that every batch reads."""
-        return sum(tensor.nbytes for tensor in self.graph.constants)
-
-    @property
-    def rescoring_stopped(self) -> str:
-        """Why pairs are no longer scored again in float64; "" while they are."""
-        return self._explainer.rescoring.stopped
