@@ -15,12 +15,13 @@ share.
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from deeplift_core.rules.differences import difference
+from deeplift_core.rules.differences import difference, where_positive
 from deeplift_core.rules.larger_of_two import LargerOfTwo
 from deeplift_core.rules.maxima import AUMANN_SHAPLEY, MaximumOfWindows
 from deeplift_core.rules.multipliers import Multipliers
@@ -33,13 +34,16 @@ from deeplift_core.rules.windows import WINDOWS
 # The most values that are worked on together: what is computed of so few stays in a CPU's cache.
 _AT_A_TIME = 1 << 16
 
+# The most values of a maximum of which each pair is compared: more take less time along the upper envelope.
+_FEW = 8
+
 
 @torch.library.custom_op("deeplift::shares_along_the_line", mutates_args=())
 def shares_along_the_line(x: Tensor, r: Tensor, tolerance: float) -> Tensor:
     """Share of t in [0, 1] in which each value is the argmax of r + t (x - r).
 
-    The time is linear in k for each line of the upper envelope, and the memory is linear in k. The number of
-    lines of the envelope depends on the values, for which reason this is one operation to torch.compile.
+    The time is linear in k for each line of the upper envelope, and the memory is linear in k. Which steps
+    are taken depends on the values, for which reason this is one operation to torch.compile.
 
     Parameters
     ----------
@@ -57,7 +61,9 @@ def shares_along_the_line(x: Tensor, r: Tensor, tolerance: float) -> Tensor:
     shares = torch.empty_like(x)
     for start in range(0, x.shape[1], step):
         some = slice(start, start + step)
-        shares[:, some] = _shares(x[:, some].contiguous(), r[:, some].contiguous(), tolerance)
+        ends = x[:, some].contiguous(), r[:, some].contiguous(), tolerance
+        found = _shares_by_pairs(*ends) if len(x) <= _FEW else None
+        shares[:, some] = _shares(*ends) if found is None else found
     return shares
 
 
@@ -92,6 +98,41 @@ def _shares(x: Tensor, r: Tensor, tolerance: float) -> Tensor:
         close = (crossing <= first).logical_or_(behind.sub_(first * span) <= rounding)
         together = overtaking.logical_and_(close)
         at, t = torch.where(overtaken, _first_of_largest(x, together, tolerance), at), end
+
+
+def _shares_by_pairs(x: Tensor, r: Tensor, tolerance: float) -> Tensor | None:
+    """The same for few values, by operations that are fast on a CPU.
+
+    Of two lines that cross, one loses the part of [0, 1] before the crossing and the other the part after it.
+    What a line keeps against all others is its share.
+
+    Returns
+    -------
+    Tensor [k, R] or None
+        None if two lines tie at both ends and are not equal, which only the upper envelope gets right,
+        because ties are not transitive.
+    """
+    start_lost, end_lost = torch.zeros_like(x), torch.zeros_like(x)
+    rounding = (x.abs() + r.abs()).mul_(tolerance)
+    tiny = torch.finfo(x.dtype).tiny
+    for j, k in combinations(range(len(x)), 2):
+        lead, lead_at_end = r[j] - r[k], x[j] - x[k]
+        apart = torch.maximum(lead.abs(), lead_at_end.abs())
+        if not (rounding[j] - apart).mul_(apart).amax() <= 0:
+            return None
+        falling = lead - lead_at_end
+        gaining = falling.neg()
+        # 1 for equal lines, of which the first one keeps all, and 0 or 1 for parallel lines.
+        crossing = lead.add_(tiny).div_(falling.add_(tiny)).clamp_(0, 1)
+        after = 1 - crossing
+        start_of_j, end_of_k = where_positive(gaining, crossing), where_positive(gaining, after)
+        start_of_k, end_of_j = crossing.sub_(start_of_j), after.sub_(end_of_k)
+        for lost, place, part in (
+            (start_lost, j, start_of_j), (end_lost, j, end_of_j),
+            (start_lost, k, start_of_k), (end_lost, k, end_of_k),
+        ):  # fmt: skip
+            torch.maximum(lost[place], part, out=lost[place])
+    return start_lost.add_(end_lost).neg_().add_(1).clamp_(min=0)
 
 
 def _first_of_largest(x: Tensor, among: Tensor, tolerance: float) -> Tensor:
