@@ -31,7 +31,7 @@ def values_read(plan: Plan, target: int, layers: Collection[int]) -> set[int]:
     dtype = plan.graph.nodes[plan.graph.inputs[0]].dtype
     values = PairValues(_Zeros(plan.graph, read), _Zeros(plan.graph, read), plan.rules.__getitem__, dtype)
     with torch.no_grad():
-        backward_pass(plan, target, layers, values, last=False)
+        backward_pass(plan, target, layers, values)
     return read
 
 
@@ -60,6 +60,10 @@ class _Zeros(MutableMapping[int, Any]):
 
     def __delitem__(self, index: int) -> None:
         self._made.pop(index, None)
+
+    def pop(self, index: int, default: Any = None) -> Any:
+        """Free a value without reading it."""
+        return self._made.pop(index, default)
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(len(self._graph.nodes)))
