@@ -30,8 +30,8 @@ from deeplift_core.passes.registry import all_passes, applied, chosen
 from deeplift_core.planner import Ends, Planner
 from deeplift_core.results import Attribution
 
-# One thread at a time makes a program, which takes a recording of the target and an assignment of rules. Other
-# threads then find the program in the cache.
+# One thread at a time makes a program, for which a target is recorded and rules are assigned. Other threads
+# then find the program in the cache.
 _LOCK = threading.RLock()
 # How many programs an explainer caches: one for each combination of targets and layer.
 PROGRAMS = 16

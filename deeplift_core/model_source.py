@@ -42,7 +42,7 @@ class ModelSource:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of the computation: the one asked for, else the model's own, else the first input's."""
+        """The precision asked for, else the model's own, else that of the first input."""
         return self._dtype or torch.get_default_dtype()
 
     def tensors(self, value: Tensors) -> tuple[Tensor, ...]:

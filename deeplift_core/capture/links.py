@@ -1,6 +1,6 @@
-"""Which link function ends at a node: sigmoid, softmax or the logarithm of either, however it is spelled.
+"""Find the link function that ends at a node: sigmoid, softmax or the logarithm of either, in any spelling.
 
-A model's final link is left out by default, and its logit is explained (:mod:`deeplift_core.engine.targets`).
+A model's final link is left out by default, and its logit is explained (:mod:`deeplift_core.engine.logits`).
 The same weights have to score the same whether a model calls ``torch.sigmoid(z)`` or writes
 1 / (1 + exp(-z)). This module only reads the graph: inside a network, a link keeps the rule that it has.
 """
@@ -19,7 +19,7 @@ LinkKind = Literal["sigmoid", "softmax", "log-sigmoid", "log-softmax"]
 
 
 class Link(NamedTuple):
-    """One of the four link functions, of the logits ``sign`` times the value of node ``source``.
+    """One of the four link functions. Its logits are ``sign`` times the value of node ``source``.
 
     Attributes
     ----------
@@ -52,15 +52,16 @@ def final_link(graph: Graph, node: Node) -> Link | None:
     Parameters
     ----------
     graph : Graph
-        After :func:`deeplift_core.capture.patterns.recognise`, which replaces a softmax that is written out.
+        A graph in which :func:`deeplift_core.capture.patterns.recognise` has replaced every written-out
+        softmax.
     node : Node
-        Only what this node computes counts: operations that move its value further are the caller's.
+        The last operation of the link; the caller skips operations that move the link's values afterwards.
 
     Returns
     -------
     Link or None
-        None where the node holds no link function, or one in a spelling that is not known here: the node is
-        then explained as it is.
+        None where the node holds no link function, or one in a spelling that this module does not know. The
+        node itself is then explained.
     """
     if not node.dtype.is_floating_point:
         return None

@@ -62,7 +62,7 @@ class GraphBuilder:
         return Ref(index)
 
     def graph(self) -> Graph:
-        """Return the graph of all nodes; the model's own nodes and calls of an extended graph do not change."""
+        """Return the graph of all nodes; an extended graph keeps the model's own nodes and calls."""
         old = self._extended
         calls = {name: tuple(found) for name, found in self.module_calls.items()}
         return Graph(

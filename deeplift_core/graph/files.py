@@ -106,7 +106,7 @@ def _decoded_node(index: int, content: dict[str, Any], ops: Mapping[str, Any]) -
 
 
 def _encoded(value: Any) -> Any:
-    """Return numbers, strings and tensors as they are, and any other value as a list of its kind and content."""
+    """Return numbers, strings and tensors as they are, any other value as a list of kind and content."""
     if isinstance(value, Ref):
         return ["ref", value.index]
     if isinstance(value, tuple):

@@ -1,7 +1,7 @@
 """The recorded graph: a flat list of ATen calls, in the order in which the model ran them.
 
-A graph is immutable data. :mod:`deeplift_core.capture` records graphs, and :mod:`deeplift_core.rules` says how
-multipliers pass each call.
+A graph is immutable data. :mod:`deeplift_core.capture` records graphs, and :mod:`deeplift_core.rules` says
+how multipliers pass each call.
 """
 
 from collections.abc import Collection, Mapping, Sequence

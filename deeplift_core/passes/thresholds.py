@@ -1,10 +1,10 @@
-"""From which sizes on each pass pays, all in one place. benchmarks/passes.py measures what each pass buys."""
+"""Sizes from which on each pass pays."""
 
 # Dense layers as weights times rows: how many rows and weights.
 LARGE_DENSE_ROWS, LARGE_DENSE_WEIGHTS = 32, 1 << 21
 
 # Dilated convolutions in rows as long as the dilation: how many channels, and how many numbers lie in memory
-# from one tap to the next.
+# between one tap and the next.
 ROWS_CHANNELS, ROWS_DISTANCE = 512, 2**15
 
 # Adjoints of convolutions to few channels in blocks of positions: how many channels at most.

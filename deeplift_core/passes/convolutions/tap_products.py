@@ -4,9 +4,10 @@ Every tap multiplies channels at positions that lie one after the other in memor
 first. In float64 the products are faster than torch's own kernel. In float32 they round less: a product adds
 up the channels of one tap, where a convolution adds up the terms of all taps one after the other.
 
-The two functions are operations of a library, so that compiled code calls them as they are: traced into,
-each tap would write its own copy of the result. (`torch.library.custom_op` would define an operation in fewer
-lines, but its first call imports the compiler, which takes more than a second.)
+The two functions are operations of a library, so that compiled code calls their kernels. Otherwise the trace
+would hold the products of the taps, and each tap would write its own copy of the result.
+(`torch.library.custom_op` would define an operation in fewer lines, but its first call imports the compiler,
+which takes more than a second.)
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ def tap_products(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, d
     Parameters
     ----------
     x : Tensor [N, I, L]
-        With channels last this is fastest.
+        Channels last is the fastest order of memory.
     weight : Tensor [k, I, O]
     bias : Tensor [O] or None
     padding, dilation : int
