@@ -56,7 +56,7 @@ class Mixing:
         return _NONE.union(*(before[source] for source in sources)) if own is None else frozenset({own})
 
     def _passes_on(self, node: Node) -> bool:
-        """Whether an elementwise operation is affine, an activation, or the larger of two quantities."""
+        """Return whether an elementwise operation is affine, an activation, or the larger of two."""
         alone = self._parents.parent(node.index) is not None or len(node.refs) == 1
         return alone or affine_terms(node) is not None or larger_of_two(self._graph, node) is not None
 

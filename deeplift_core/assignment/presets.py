@@ -111,7 +111,7 @@ def preset(name: str) -> Composite:
 
 
 def preset_names() -> tuple[str, ...]:
-    """Names of all presets, in the order of their registration."""
+    """Return the names of all presets, in the order of their registration."""
     return tuple(_PRESETS)
 
 

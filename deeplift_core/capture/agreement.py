@@ -20,7 +20,7 @@ _TIMES, _MOST = 10, 0.3
 
 
 def agree(graph: Graph, node: int, batch: Sequence[Tensor], value: Tensor, other: Tensor) -> bool:
-    """Whether two values of one node are the same up to rounding.
+    """Return whether two values of one node are the same up to rounding.
 
     Where the values differ by more than kernels of their precision do, the graph also runs in another
     precision, which shows by how much its function multiplies rounding errors.
@@ -43,7 +43,7 @@ def agree(graph: Graph, node: int, batch: Sequence[Tensor], value: Tensor, other
 
 
 def relative_error(value: Tensor, other: Tensor) -> float:
-    """The largest difference relative to the largest finite number; infinite where the shapes differ."""
+    """Return the largest difference over the largest finite number; infinite where shapes differ."""
     if value.shape != other.shape:
         return torch.inf
     a, b = (_numbers(tensor) for tensor in (value, other))
@@ -60,7 +60,7 @@ def _numbers(value: Tensor) -> Tensor:
 
 
 def _tolerance(graph: Graph, node: int, value: Tensor) -> float:
-    """The tolerance relative to the largest value.
+    """Return the tolerance relative to the largest value.
 
     The spread of the values counts, because an output of 5 +- 0.001 is right only if its thousandths are
     right.
@@ -77,14 +77,14 @@ def _tolerance(graph: Graph, node: int, value: Tensor) -> float:
 
 
 def _coarsest(graph: Graph, node: int) -> torch.dtype:
-    """The least precise floating dtype on the way to a node."""
+    """Return the least precise floating dtype on the way to a node."""
     found = {graph.nodes[index].dtype for index in graph.ancestors(node)}
     floating = [dtype for dtype in found if dtype.is_floating_point]
     return max(floating, key=lambda dtype: torch.finfo(dtype).eps, default=torch.float64)
 
 
 def _rounding(graph: Graph, node: int, batch: Sequence[Tensor]) -> float:
-    """The rounding error of a node's value, roughly; 0 if the graph does not run in another precision."""
+    """Estimate the rounding error of a node's value; 0 if the graph runs in no other precision."""
     own = _coarsest(graph, node)
     exact = torch.float32 if own == torch.float64 else torch.float64
     inputs = [tensor.to(exact) if tensor.is_floating_point() else tensor for tensor in batch]

@@ -18,7 +18,7 @@ _MOVES_AXES = {"permute", "transpose", "t"}
 
 
 def first_lost(graph: Graph, output: int, again: Graph) -> Node | None:
-    """The first call that differs in a recording on other rows, in its operation or in a constant.
+    """Return the first call that differs in a recording on other rows, in its operation or in a constant.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def _same(value: Any, other: Any, rows: tuple[int, int]) -> bool:
 
 
 def _same_constant(value: Tensor, other: Tensor, rows: tuple[int, int]) -> bool:
-    """Whether two constants are equal, up to rounding, in the rows that both have."""
+    """Return whether two constants are equal, up to rounding, in the rows that both have."""
     if value is other:
         return True
     if value.dim() != other.dim() or value.dtype != other.dtype:
@@ -110,7 +110,7 @@ def first_mixing(graph: Graph, output: int, rows: Rows) -> Node:
 
 
 def _same_rows(first: Any, second: Any, rows: Rows, count: int) -> bool | None:
-    """Whether common rows have the same values; None where the value has no axis of rows."""
+    """Return whether common rows have the same values; None where the value has no axis of rows."""
     if not isinstance(first, Tensor) or first.shape != second.shape:
         return None
     if not first.dim() or len(first) % count or not first.numel():

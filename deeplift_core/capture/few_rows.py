@@ -49,7 +49,7 @@ def _same_call(node: Node, other: Node, rows: tuple[int, int]) -> bool:
 
 
 def _with_rows(shape: torch.Size, other: torch.Size, rows: tuple[int, int]) -> bool:
-    """Whether every axis has the same length, or a length that is proportional to the number of rows."""
+    """Return whether every axis has the same length, or one proportional to the number of rows."""
     of_all, of_few = rows
     return len(shape) == len(other) and all(
         length in (few, few * of_all / of_few) for length, few in zip(shape, other, strict=True)

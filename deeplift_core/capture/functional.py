@@ -17,7 +17,7 @@ _CHANGES_SHAPE = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "sw
 
 
 def changes_shape(func: OpOverload) -> bool:
-    """Whether an in-place call leaves the values as they are and changes the tensor's shape or strides."""
+    """Return whether an in-place call changes only the tensor's shape or strides, and no value."""
     return op_name(func) in _CHANGES_SHAPE
 
 

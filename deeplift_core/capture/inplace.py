@@ -88,7 +88,7 @@ class TensorTracker:
         return holder if isinstance(holder, Ref) else None
 
     def was_written(self, target: Any) -> bool:
-        """Whether the model wrote to a tensor's storage; writes of constants must then be recorded, too."""
+        """Return whether the model wrote to a tensor's storage; then writes of constants count, too."""
         return isinstance(target, Tensor) and _address(target) in self._written
 
     def before_write(self, tensor: Tensor) -> None:
@@ -159,7 +159,7 @@ def _address(tensor: Tensor) -> int:
 
 
 def _dense(tensor: Tensor) -> bool:
-    """Whether the elements fill one stretch of memory without gaps and overlaps."""
+    """Return whether the elements fill one stretch of memory without gaps and overlaps."""
     expected = 1
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size != 1:

@@ -40,7 +40,7 @@ class RunningModules:
 
 
 def _names_by_user(model: nn.Module) -> dict[Any, str]:
-    """Names of modules without the wrappers of ``torch.compile`` and without the part that these add."""
+    """Return names of modules, without wrappers of ``torch.compile`` and without their part of a name."""
     return {
         module: ".".join(part for part in name.split(".") if part != "_orig_mod")
         for name, module in model.named_modules()

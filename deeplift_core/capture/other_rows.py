@@ -63,7 +63,7 @@ def _drawn(example: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _axis_of_ones(values: Tensor) -> int | None:
-    """The axis along which there is one 1, preferably of a size that bases have; None if there is none."""
+    """Return the axis along which there is one 1, preferably of a size that bases have; else None."""
     axes = sorted(range(1, values.dim()), key=lambda axis: values.shape[axis] not in _BASES)
     for axis in axes:
         total = values.sum(axis)

@@ -97,7 +97,7 @@ def _two_exps(graph: GraphBuilder, index: int) -> tuple[Ref, Ref] | None:
 
 
 def _argument(graph: GraphBuilder, value: object, op_name: str) -> int | None:
-    """The node of which ``value`` is this function; None where it is not."""
+    """Return the node of which ``value`` is this function; None where it is not."""
     if not isinstance(value, Ref) or graph.nodes[value.index].op_name != op_name:
         return None
     argument = graph.nodes[value.index].args[0]

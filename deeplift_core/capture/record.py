@@ -82,7 +82,7 @@ class Recording:
 
 
 def _same_function(graph: Graph, converted: Graph, output: int, example: Sequence[Tensor]) -> bool:
-    """Whether a graph in another precision has the same output on other rows than the example's."""
+    """Return whether a graph in another precision has the same output on other rows than the example's."""
     batch = other_rows(example).first
     with plain_kernels(graph.device):
         values = [

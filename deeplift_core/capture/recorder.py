@@ -116,7 +116,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self._tracker.lookup(tensor)
 
     def varies(self, tensor: Tensor) -> bool:
-        """Whether the value of ``tensor`` depends on the input."""
+        """Return whether the value of ``tensor`` depends on the input."""
         return self.ref(tensor) is not None
 
     # ---- modules
@@ -282,7 +282,7 @@ def _decompositions() -> Mapping[Any, Callable[..., Any]]:
 
 
 def _identity(value: Any) -> Any:
-    """A key for arguments; a tensor's key is its id, which is unique because the graph holds the tensor."""
+    """Return a key for arguments: for a tensor its id, which is unique as the graph holds the tensor."""
     if isinstance(value, (tuple, list)):
         return tuple(_identity(item) for item in value)
     if isinstance(value, Tensor):

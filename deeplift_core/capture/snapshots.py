@@ -47,6 +47,6 @@ class Snapshots:
 
 
 def _channels_last(weight: Tensor) -> Tensor:
-    """A copy of weights [O, I, k] with the strides of channels last: I next to I, then k, then O."""
+    """Return a copy of weights [O, I, k] with the strides of channels last: I next to I, then k, then O."""
     out, channels, taps = weight.shape
     return weight.new_empty_strided((out, channels, taps), (channels * taps, 1, channels)).copy_(weight)

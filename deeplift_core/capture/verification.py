@@ -118,7 +118,7 @@ def _difference(graph: Graph, node: int, again: Graph | None, expected: Tensor, 
 
 
 def has_rows(graph: Graph, node: int) -> bool:
-    """Whether a node's value has one row for each row of the input."""
+    """Return whether a node's value has one row for each row of the input."""
     return graph.nodes[node].shape[:1] == (graph.batch_size,)
 
 

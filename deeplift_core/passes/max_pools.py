@@ -83,7 +83,7 @@ class PositionsInForwardPass(FastMaxPool):
 
 
 def _first_by_slices(value: Tensor, least: Tensor, pool: PoolWindows, regular: RegularWindows) -> Tensor:
-    """Positions along the joined axes of the first values that are no less than ``least``.
+    """Return positions along the joined axes of the first values that are no less than ``least``.
 
     A slice holds the values at one offset of all windows. In values that lie channels last in memory, as
     those of convolutions do, slices are as fast to read as rows.
@@ -170,7 +170,7 @@ class MaxOfPairs(FastMaxPool):
         return shares_of_two(x, r, *maxima, rectified=self.rectified)
 
     def _halves(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """The first of each pair, and the second."""
+        """Return the first of each pair, and the second."""
         end = 2 * self.node.shape[-1]
         return value[..., 0:end:2], value[..., 1:end:2]
 

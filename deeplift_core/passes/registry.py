@@ -23,7 +23,7 @@ CALL_PASSES = ("exact_ends",)
 
 
 def all_passes() -> tuple[str, ...]:
-    """Names of all passes, in order."""
+    """Return the names of all passes, in order."""
     return (*RULE_PASSES, *CALL_PASSES)
 
 

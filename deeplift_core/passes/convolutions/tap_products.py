@@ -20,7 +20,7 @@ _LIBRARY = torch.library.Library("deeplift", "FRAGMENT")  # type: ignore[no-unty
 
 
 def tap_products(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, dilation: int) -> Tensor:
-    """Convolution with stride 1.
+    """Convolve with stride 1.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def tap_products(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, d
 
 
 def tap_products_adjoint(m: Tensor, weight: Tensor, length: int, padding: int, dilation: int) -> Tensor:
-    """The adjoint of :func:`tap_products`.
+    """Apply the adjoint of :func:`tap_products`.
 
     Parameters
     ----------
