@@ -63,8 +63,8 @@ class Attribution:
     summed : Tensor [N, R]
         Sum of the absolute values of the pair's contributions, of which rounding is a part.
     rescored : bool Tensor [N, R]
-        Pairs that float32 rounded beyond the promised tolerance (see
-        :mod:`deeplift_core.accuracy.completeness`), computed again in float64.
+        Pairs whose scores are those of float64, because float32 rounded them beyond the promised tolerance
+        (see :mod:`deeplift_core.accuracy.completeness`).
     standard_error : Tensor [N, ...] or None
         The standard error of the contributions: their sample standard deviation over references, divided by
         the root of R. This is the noise that the choice of references leaves. None for a single reference.

@@ -60,7 +60,7 @@ class TargetScores:
     pairs : list of PairScores
         One for each reference.
     rescored : bool Tensor [K, R]
-        Pairs that were computed again in float64.
+        Pairs whose scores were replaced by those of float64.
     """
 
     output: Tensor
