@@ -18,5 +18,5 @@ _BY_NAME = {"embedding": TOKENS} | dict.fromkeys(("argmax", "argmin", "argsort",
 
 
 def advice_on(names: Iterable[str]) -> list[str]:
-    """Sentences about the operations of these ATen names, each once."""
+    """Return the advice on operations of these ATen names, without repetitions."""
     return list(dict.fromkeys(_BY_NAME.get(name, _OTHERS) for name in names))

@@ -23,9 +23,9 @@ class DeepLift(RecordedModel):
     Parameters
     ----------
     model : torch.nn.Module
-        Left as it was (mode, device, dtype, hooks). Parameters are read when the model is recorded.
+        The model, left as it was (mode, device, dtype, hooks). Its parameters are read when it is recorded.
     example : Tensor [K, ...] or tuple of Tensor, optional
-        A batch of inputs; K is the batch size. The first x by default.
+        A batch of inputs, by default the first x; K is the batch size.
     rule : str
         A preset: "genomics-default" (Rescale after convolutions, RevealCancel after dense layers),
         "rescale", "revealcancel", "revealcancel-positive-first"; for comparison "gradient" (times
@@ -35,7 +35,7 @@ class DeepLift(RecordedModel):
         fnmatch patterns of module names, each with the rule for the operations there that have a choice;
         the last pattern that fits counts.
     output : int or str
-        Which output, where the model returns several.
+        The output to explain, where the model returns several.
     logits : bool
         Leave out a final sigmoid or softmax, or the logarithm of either, and explain its logit.
     centre : bool
@@ -44,7 +44,7 @@ class DeepLift(RecordedModel):
         Axis of x (the batch is axis 0) along which a one-hot base lies; by default axis 1, the last, or
         any other of size 4, in this order.
     dtype, device : torch.dtype, torch.device or str, optional
-        To compute in and on; the model's own by default, the first input's where the model has none.
+        What scores are computed in and on: by default the model's own, else the first input's.
     compile : bool
         Compile both passes with torch.compile when the first batch comes: seconds to a minute for each
         target. The rules "gradient" and "integrated-gradients" are not compiled.

@@ -14,7 +14,7 @@ class ForwardError(CaptureError):
 
 
 class CompileError(DeepLiftError):
-    """torch cannot compile the scoring of this model; it can be scored without."""
+    """torch cannot compile the scoring of this model; the model can be scored without compilation."""
 
 
 class UnsupportedOpsError(DeepLiftError):
@@ -25,7 +25,7 @@ class UnsupportedOpsError(DeepLiftError):
     places : list of str
         One line for each operation: its ATen name, the module that ran it and the source line.
     advice : list of str
-        What to do about them.
+        What the user can do about these operations.
     """
 
     def __init__(self, places: list[str], advice: list[str]) -> None:

@@ -30,15 +30,16 @@ from deeplift_core.passes.registry import all_passes, applied, chosen
 from deeplift_core.planner import Ends, Planner
 from deeplift_core.results import Attribution
 
-# Making a program records and assigns; one thread at a time does so, and other threads find what it made.
+# One thread at a time makes a program, for which a target is recorded and rules are assigned. Other threads
+# then find the program in the cache.
 _LOCK = threading.RLock()
-# How many programs (one for each combination of targets and layer) are cached.
+# How many programs an explainer caches: one for each combination of targets and layer.
 PROGRAMS = 16
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of `DeepLift` that matter after recording; see there."""
+    """The options of `DeepLift` that matter after recording; its docstring describes them."""
 
     rule: str = "genomics-default"
     layer_rules: Mapping[str, str] = field(default_factory=dict)
@@ -125,8 +126,8 @@ class Explainer:
     def program(self, targets: Sequence[Target], layer: str | None) -> Program:
         """Return the program for these targets, from the cache where it is there.
 
-        A target that is a function runs at every call, for it may have changed; the program is found again
-        by what the function did.
+        A target that is a function runs at every call, because what it computes may have changed. The key of
+        its program in the cache is what the function computed.
         """
         wanted = tuple(checked(target) for target in targets)
         with _LOCK:
@@ -196,7 +197,7 @@ class Explainer:
 
     @cached_property
     def _few_rows(self) -> tuple[Graph, int]:
-        """The recording that pairs are scored again on: with few rows, where the model takes so few."""
+        """The recording on which pairs are scored again; it has few rows if the model takes so few."""
         graph, explained = self._explained(self.recording.few_rows or self.recording.graph)
         return graph, explained
 
@@ -207,14 +208,15 @@ class Explainer:
     def _exact_program(
         self, targets: Sequence[Target], layer: str | None, extended: tuple[Graph, list[Ends]]
     ) -> Callable[[], list[BatchScorer]]:
-        """Return what makes one scorer for each target in float64, when the first pair asks for it.
+        """Return a function that makes one scorer in float64 for each target.
 
-        Functions are recorded now, while the user's call that gave them is running.
+        The first pair that is scored again calls the function. Targets that are functions are recorded here,
+        during the user's call that gave them.
         """
         base = self._few_rows[0]
         try:
             few, ends = self._with_targets(base, targets) if self.recording.few_rows else extended
-        except DeepLiftError:  # the function takes batches of K rows only
+        except DeepLiftError:  # a target function may take batches of K rows only
             few, ends = extended
             base = self.graph
         made: list[BatchScorer] = []

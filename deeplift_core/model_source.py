@@ -16,7 +16,7 @@ Tensors = Tensor | tuple[Tensor, ...]
 
 
 class ModelSource:
-    """A user's model with the precision and device that it is computed in.
+    """A user's model with the precision and the device of its computation.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class ModelSource:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What is computed in: as asked for, else the model's own, else that of the first input."""
+        """The precision asked for, else the model's own, else that of the first input."""
         return self._dtype or torch.get_default_dtype()
 
     def tensors(self, value: Tensors) -> tuple[Tensor, ...]:

@@ -29,7 +29,7 @@ class Planner:
     Parameters
     ----------
     graph : Graph
-        With the nodes of the explained output.
+        The recording, with the nodes of the explained output.
     explained : int
         The node [K, ...] that targets choose from.
     preset : Composite
@@ -40,9 +40,9 @@ class Planner:
     Attributes
     ----------
     base : Plan
-        With the explained output as its target.
+        The plan whose target is the explained output.
     sites : dict of int to Site
-        Of every operation that has a choice of rules.
+        Every operation that has a choice of rules, by its node.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What can be asked of a model once it is recorded, apart from scores."""
+"""What a recorded model is asked for apart from scores: its graph, rules, shapes and sizes."""
 
 import threading
 from collections.abc import Mapping
@@ -54,7 +54,13 @@ class RecordedModel:
         return other
 
     def check_target(self, target: Target) -> None:
-        """Check a target before there is anything to score; a TargetError says what is wrong with it."""
+        """Check a target before any sequence is scored.
+
+        Raises
+        ------
+        TargetError
+            If the target names no scalar of the model.
+        """
         self._explainer.program([target], None)
 
     @property
@@ -68,10 +74,10 @@ class RecordedModel:
         return self.nodes_under(self._options.rule, self._options.layer_rules)
 
     def nodes_under(self, rule: str, layer_rules: Mapping[str, str] | None = None) -> list[NodeInfo]:
-        """Return `nodes` as another rule would have them, operations without a rule included.
+        """Return `nodes` under another rule, operations without a rule included.
 
-        A recording made with rule="gradient", which takes any operation, so shows all that stands in the
-        way of DeepLIFT's own rules.
+        A `DeepLift` made with rule="gradient" takes any operation; this method then shows all operations that
+        DeepLIFT's own rules do not explain.
         """
         return described(self.graph, self._explainer.explained, rule, layer_rules or {})
 
@@ -81,12 +87,12 @@ class RecordedModel:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What is computed in."""
+        """The precision of the computation."""
         return self._source.dtype
 
     @property
     def device(self) -> torch.device:
-        """What is computed on."""
+        """The device of the computation."""
         return self._source.device
 
     @property
@@ -96,12 +102,12 @@ class RecordedModel:
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of the explained output for one sequence: what a target chooses from."""
+        """Shape of the explained output for one sequence, from which a target chooses."""
         return tuple(self.graph.nodes[self._explainer.explained].shape[1:])
 
     @property
     def explains_logit(self) -> bool:
-        """Whether a final sigmoid or softmax is left out."""
+        """Whether a final sigmoid or softmax, or the logarithm of either, is left out."""
         return self._explainer.explained != self._explainer.recording.output
 
     @property
@@ -116,5 +122,5 @@ class RecordedModel:
 
     @property
     def rescoring_stopped(self) -> str:
-        """Why pairs are no longer scored again in float64; "" while they are."""
+        """Why pairs are no longer scored again in float64; "" as long as they are."""
         return self._explainer.rescoring.stopped

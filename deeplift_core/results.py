@@ -51,7 +51,7 @@ class Attribution:
         Mean over references of multiplier x difference-from-reference, in units of the output.
     hypothetical : Tensor [N, ...] or None
         Contribution that each base would have had: mean over references of m_b - sum_k ref_k m_k; 0
-        where the sequence has no base. None where the input has no channel axis.
+        where neither sequence nor reference has a base. None where the input has no channel axis.
     multipliers : Tensor [N, ...]
         Mean over references.
     output, reference_output : Tensor [N], [N, R]
@@ -63,11 +63,11 @@ class Attribution:
     summed : Tensor [N, R]
         Sum of the absolute values of the pair's contributions, of which rounding is a part.
     rescored : bool Tensor [N, R]
-        Pairs that float32 rounded beyond the promised tolerance (see
-        :mod:`deeplift_core.accuracy.completeness`), computed again in float64.
+        Pairs whose scores are those of float64, because float32 rounded them beyond the promised tolerance
+        (see :mod:`deeplift_core.accuracy.completeness`).
     standard_error : Tensor [N, ...] or None
-        Of the contributions: their sample standard deviation over references, over the root of R. It is the
-        noise that the choice of references leaves. None for a single reference.
+        The standard error of the contributions: their sample standard deviation over references, divided by
+        the root of R. This is the noise that the choice of references leaves. None for a single reference.
     """
 
     contributions: Any

@@ -119,6 +119,12 @@ def test_the_documented_example_makes_an_unknown_operation_exact() -> None:
     assert "soften" in rules_of(explainer)
     assert result.contributions.abs().max() > 1e-3
     assert result.completeness_error.abs().max() < 1e-12
+    # At its own reference a multiplier is the derivative, which autograd finds without the rule.
+    x = one_hot()
+    multipliers = explainer.attribute(x, x[:, None]).multipliers
+    model, value = Model(lambda h: h / (1 + h.abs())).double(), x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(model(value).sum(), value)
+    torch.testing.assert_close(multipliers, gradient, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.usefixtures("_rules_as_they_were")

@@ -12,7 +12,7 @@ from deeplift_core.rules.differences import UNITS
 
 # The largest relative error that is promised, by precision. A half precision rounds the outputs themselves:
 # bfloat16 by up to 0.4 %, which is nearly half of 0.01 |output|, and float16 by up to 0.05 %. No promise can
-# be kept there, and the number is what a run warns of: errors of another size than rounding.
+# be kept there. A run warns of larger errors than these, which are not rounding.
 TOLERANCE = {torch.bfloat16: 1.0, torch.float16: 0.15, torch.float32: 1e-4, torch.float64: 1e-9}
 
 

@@ -1,12 +1,12 @@
 """Pairs that float32 rounds beyond the promised tolerance, computed again in float64.
 
-Rounding is that large where contributions cancel to less than a thousandth of their size: in one pair of
-some dozens or hundreds, but most batches with 20 references have such a pair. Only these pairs are computed
-again, whichever rows and references they come from.
+Rounding errors exceed the tolerance where contributions cancel to less than a thousandth of their size. One
+pair of some dozens or hundreds does so, and most batches with 20 references have such a pair. Only these
+pairs are computed again, whichever rows and references they come from.
 
-Float64 does not help where the error is not rounding, nor where an operation has a float32 kernel only. Such
-work has a budget: after `ATTEMPTS` pairs in a row that float64 did not bring within the tolerance, rescoring
-stops for good and says so.
+Float64 does not help where the error is not a rounding error, nor where an operation has a kernel for float32
+only. Rescoring therefore has a budget: after `ATTEMPTS` pairs in a row that float64 did not bring within the
+tolerance, rescoring stops for good, with a warning.
 """
 
 import threading
@@ -23,9 +23,9 @@ from deeplift_core.engine.pairs import TargetScores
 # Scores in float64 of rows [M, ...] against one reference for each row [M, 1, ...].
 Exactly = Callable[[tuple[Tensor, ...], tuple[Tensor, ...]], TargetScores]
 
-# So many pairs without success are enough to know that float64 does not help.
+# The number of pairs in a row without success after which rescoring stops.
 ATTEMPTS = 32
-# Threads that share an explainer count together.
+# Threads that share an explainer share one count.
 _LOCK = threading.Lock()
 
 
@@ -66,15 +66,16 @@ class Rescoring:
         Returns
         -------
         TargetScores
-            A replaced pair has its exact output, too; other pairs of the same row then have that output, and
-            their errors are adapted.
+            A replaced pair brings its exact output, which then holds for the other pairs of the same row,
+            too. The errors of these pairs follow.
         """
         tried = torch.zeros_like(scores.rescored)
         while not self.stopped:
             places = (_beyond(scores) & ~tried).nonzero()
             if not len(places):
                 break
-            # A more exact output may carry further pairs of its row beyond the tolerance, hence the loop.
+            # The loop is there because a more exact output may bring further pairs of its row beyond the
+            # tolerance.
             for some in torch.split(places, len(rows[0])):
                 if self.stopped:
                     break
@@ -130,7 +131,7 @@ class Rescoring:
 
 
 def _replaced(scores: TargetScores, exact: TargetScores, places: Tensor, chosen: Tensor) -> TargetScores:
-    """Put the ``chosen`` ones of exact pairs, which lie at ``places`` [M, 2] (row, reference), in."""
+    """Replace pairs by the ``chosen`` exact pairs, which lie at ``places`` [M, 2] (row, reference)."""
     if not len(chosen):
         return scores
     row, number = places[chosen].unbind(1)

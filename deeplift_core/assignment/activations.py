@@ -10,15 +10,16 @@ from deeplift_core.rules.elementwise import affine_terms, is_elementwise
 
 
 class ElementwiseParents:
-    """For each node the nearest node of which it is an elementwise function.
+    """The elementwise parent of each node: the nearest node of which the node is an elementwise function.
 
-    From parent to parent one comes to every node that an activation could take as its single source.
+    The parent, the parent's parent and so on are the nodes that an activation could take as its single
+    source.
 
     Parameters
     ----------
     graph : Graph
     root : int, optional
-        A node that is to be scored itself: no activation reaches back past this node.
+        A node that gets scores itself; no activation reaches back past this node.
     """
 
     def __init__(self, graph: Graph, root: int | None = None) -> None:
@@ -35,7 +36,7 @@ class ElementwiseParents:
             self._affine.append(straight and all(self._affine_down(ref, parent) for ref in node.refs))
 
     def _common(self, refs: Sequence[int]) -> int | None:
-        """Return the nearest node that all of ``refs`` are elementwise functions of, themselves included."""
+        """Return the nearest node that is one of ``refs``, or of which they are elementwise functions."""
         nearest: int | None = refs[0]
         for ref in refs[1:]:
             other: int | None = ref
@@ -67,8 +68,9 @@ class ElementwiseParents:
     def source(self, index: int) -> int:
         """Return the source of the activation that ends at ``index``.
 
-        The source is the farthest possible one, less an affine beginning: batch norm before ReLU acts on P
-        and Q separately, with the same result and less work.
+        The source is the farthest possible one, without an affine beginning of the activation: batch norm
+        before ReLU gets a rule of its own, which acts on P and Q separately, with the same result and less
+        work.
         """
         path = [index]
         while (above := self._parent[path[-1]]) is not None:

@@ -1,4 +1,4 @@
-"""Give every node that a backward pass reaches its rule, in one sweep from the targets to the inputs."""
+"""Assign a rule to every node that a backward pass reaches, in one sweep from the targets to the inputs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Assigned:
     rules : dict of int to Rule
     problems : dict of int to str
     sites : dict of int to Site
-        Of every node that had a choice of rules.
+        The choice of rules at every node that has one.
     """
 
     rules: dict[int, Rule]
@@ -81,15 +81,16 @@ def assign(
     preset : Composite
     layer_rules : LayerRules
     layer : int, optional
-        A node that gets scores itself: the backward pass ends there, and no activation reaches back past it.
+        A node that gets scores itself. The backward pass ends there, and no activation reaches back past the
+        node.
     known : mapping of int to Rule, optional
-        Rules that were assigned to the same nodes before, under the same preset and without a layer. Rules
-        hold what they memoise about their weights, and are therefore shared.
+        Rules that were assigned to the same nodes before, under the same preset and without a layer. They are
+        shared, because rules memoise what follows from their weights.
     """
     sites: dict[int, Site] = {}
     known_rules = dict(known or {})
     to_inputs = _Assigner(graph, preset, layer_rules, None, known_rules, sites)
-    # Behind the layer an activation must not begin before it; up to the layer nothing changes.
+    # No activation behind the layer may begin before the layer. Rules up to the layer are the usual ones.
     behind = to_inputs if layer is None else _Assigner(graph, preset, layer_rules, layer, {}, sites)
     assigned = Assigned({}, {}, sites)
     pending = set(targets)
@@ -104,7 +105,7 @@ def assign(
             pending.update(() if before_layer else graph.nodes[index].refs)
         else:
             assigned.rules[index] = rule
-            # The layer's own parts may have to be worked out from those of the nodes before it.
+            # P and Q of the layer may follow from those of the nodes before the layer.
             if rule.passes_parts or not before_layer:
                 pending.update(rule.sources)
     return assigned
@@ -161,7 +162,7 @@ class _Assigner:
         if terms is not None and (parent is None or len(terms) == 1):
             return Affine(self._graph, node)
         if parent is not None and self._parents.affine(node.index):
-            # x - x / 2 is x / 2: with a term for each x, parts that cancel would be kept.
+            # x - x / 2 is x / 2. With one term for each x, P and Q would hold parts that cancel.
             formula = Formula(self._graph, parent, node.index, self._parents.between(parent, node.index))
             zeros = torch.zeros(self._graph.nodes[parent].shape, dtype=node.dtype, device=self._graph.device)
             return Affine(self._graph, node, [(parent, formula.derivative(zeros))])

@@ -38,7 +38,7 @@ class LayerRules:
         Parameters
         ----------
         sites : iterable of Site
-            Of every operation that has a choice of rules.
+            The choices of every operation that has more than one rule.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What presets ask about the surroundings of an activation: the mixing layers before it, gates after it."""
+"""What presets ask about the surroundings of an activation: mixing layers before, and gates after."""
 
 from functools import cached_property
 
@@ -17,9 +17,9 @@ _OTHER = frozenset({"other"})
 class Mixing:
     """Kinds of the nearest mixing layers before each node, found in one sweep over the graph.
 
-    A convolution is a "convolution", and so is a position-wise dense layer; a matrix product with one row
-    for each example is "dense"; the sweep passes on what lies before affine operations, activations,
-    maxima and structural operations, and anything else counts as "other".
+    A convolution is a "convolution", and so is a position-wise dense layer. A matrix product with one row for
+    each example is "dense". Affine operations, activations, maxima and structural operations have the kinds
+    of the layers before them. Every other operation is "other".
     """
 
     def __init__(self, graph: Graph, parents: ElementwiseParents) -> None:
@@ -56,17 +56,16 @@ class Mixing:
         return _NONE.union(*(before[source] for source in sources)) if own is None else frozenset({own})
 
     def _passes_on(self, node: Node) -> bool:
-        """Whether an elementwise operation is affine, an activation, or the larger of two quantities."""
+        """Return whether an elementwise operation is affine, an activation, or the larger of two."""
         alone = self._parents.parent(node.index) is not None or len(node.refs) == 1
         return alone or affine_terms(node) is not None or larger_of_two(self._graph, node) is not None
 
 
 def is_gate(graph: Graph, output: int) -> bool:
-    """Return whether a node is multiplied with a quantity that does not come from it.
+    """Return whether a node is multiplied with a quantity that does not depend on the node.
 
-    The node itself, or what moving or scaling makes of it (1 - z), is then a factor of a product whose other
-    factor does not depend on the node: the gates of an LSTM and of squeeze-excite, but not what a norm
-    divides by its own length.
+    One factor of the product is the node itself, or the node after moves and scalings (1 - z). This holds for
+    the gates of an LSTM and of squeeze-excite, but not for a vector that a norm divides by its own length.
     """
     stack, seen = [output], {output}
     while stack:
@@ -86,7 +85,7 @@ def _moves_or_scales(node: Node) -> bool:
 
 
 def _depends(graph: Graph, index: int, on: int) -> bool:
-    """Return whether a node depends on an earlier one; nodes before that one are not looked at."""
+    """Return whether the node ``index`` depends on the earlier node ``on``."""
     stack, seen = [index], {index}
     while stack:
         at = stack.pop()

@@ -1,4 +1,4 @@
-"""Names of the rules, in a module without torch, so that a command line can list them at once."""
+"""Names of the rules. This module does not import torch, so that a command line lists them without delay."""
 
 import re
 
@@ -44,16 +44,16 @@ def parse_rule(rule: str) -> tuple[str, int]:
 
 
 def check_layer_rule(rule: str) -> str:
-    """Return ``rule`` where it is one that a layer can have.
+    """Return ``rule`` after a check that some operation has a rule of this name.
 
     Raises
     ------
     OptionError
-        If the rule is known neither here nor to a package that adds rules.
+        If neither this package nor one that adds rules has such a rule.
     """
     if rule in LAYER_RULES:
         return rule
-    # Rules of other packages are registered with torch's operations: torch is imported only for such a name.
+    # Rules of other packages are registered on operations of torch. Torch is imported for such a name only.
     from deeplift_core.rules.registry import all_variants, load_rules_of_other_packages
 
     load_rules_of_other_packages()

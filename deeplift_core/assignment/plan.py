@@ -19,7 +19,7 @@ class Call(NamedTuple):
     ----------
     function : callable
     args, kwargs
-        As those of a node: a ``Ref`` for each value of another node.
+        Arguments like those of a node: a ``Ref`` stands for the value of another node.
     """
 
     function: Callable[..., Any]
@@ -29,14 +29,14 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is computed for some targets; complete when made, never changed, and shared by threads.
+    """All that is computed for some targets; complete when made, never changed, and shared by threads.
 
     Attributes
     ----------
     graph : Graph
         The model's recording, with the nodes of the targets behind the model's own.
     rules : mapping of int to Rule
-        Of every node that the backward pass from a target reaches.
+        The rule of every node that the backward pass from a target reaches.
     targets : tuple of int
         Nodes [K], each an explained scalar.
     predictions : tuple of int
@@ -44,7 +44,7 @@ class Plan:
     layers : tuple of int
         The nodes that get scores: the inputs, or a layer inside.
     calls : mapping of int to Call
-        Put in by passes.
+        What forward passes run in place of nodes' own operations, by node; passes add these.
     kept : frozenset of int
         Nodes whose forward values backward passes read; found by :mod:`deeplift_core.engine.reads`.
     """
@@ -81,7 +81,7 @@ class Plan:
             return self.calls[index]
         node = self.graph.nodes[index]
         assert node.op is not None, f"{node.name} is an input and has nothing to run"
-        function = operator.getitem if node.op is RESULT else node.op  # without a call through torch
+        function = operator.getitem if node.op is RESULT else node.op  # saves a call through torch
         return Call(function, node.args, node.kwargs)
 
     def reached(self, target: int, layers: Collection[int] | None = None) -> list[int]:

@@ -1,12 +1,12 @@
 """Presets: which rule an operation gets where it has more than one, as ordered lists of predicates.
 
 A preset is a composite: an ordered list of (predicate, rule). For every operation that has a choice of
-rules, the first rule whose predicate holds, and that the operation has, is taken; where none is, the
-operation gets its default rule. To add a preset, define one here or in a module of your own and register
-it; its name is then known to `DeepLift` and, where the module is loaded by the entry point
-``deeplift.rules``, to the command line.
+rules, the first rule is taken whose predicate holds and which the operation has. If there is none, the
+operation gets its default rule. To add a preset, call :func:`register`: in this module, which serves the
+command line, too, or in a module of your own that is imported before a `DeepLift` is made. docs/rules.md
+shows an example.
 
-This module does without torch, so that a command line can list the presets at once.
+This module does not import torch, so that a command line lists the presets without delay.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ class Site:
 
     @cached_property
     def is_gate(self) -> bool:
-        """Whether the result is multiplied with a quantity that does not come from it."""
+        """Whether the result is multiplied with a quantity that does not depend on the result."""
         return self.find_gate()
 
 
@@ -111,7 +111,7 @@ def preset(name: str) -> Composite:
 
 
 def preset_names() -> tuple[str, ...]:
-    """Names of all presets, in the order of their registration."""
+    """Return the names of all presets, in the order of their registration."""
     return tuple(_PRESETS)
 
 

@@ -19,7 +19,7 @@ def described(graph: Graph, explained: int, rule: str, layer_rules: Mapping[str,
     explained : int
         The node of the output that is explained.
     rule : str
-        A preset, or a rule that takes any operation.
+        A preset, or "gradient" or "integrated-gradients", which take any operation.
     layer_rules : mapping of str to str
 
     Raises

@@ -1,4 +1,4 @@
-"""Whether two values of one node are the same up to rounding."""
+"""Compare two values of one node: are they the same up to rounding?"""
 
 from collections.abc import Sequence
 
@@ -7,33 +7,34 @@ from torch import Tensor
 
 from deeplift_core.graph import Graph
 
-# Of the spread of the values, in float32 and float64: more than two kernels of this precision differ by.
+# Tolerances relative to the spread of the values. Two kernels of this precision differ by less.
 _OF_SPREAD = {torch.float64: 1e-9, torch.float32: 1e-4}
-# Of the largest value: so many units of rounding, and in half precisions a share.
+# Tolerances relative to the largest value: units of rounding in float32 and float64, else a share of the
+# value.
 _UNITS = 64
 _OF_LARGEST = {torch.float16: 5e-2}
 _COARSE = 0.25
-# Further differences are rounding up to so many times what rounding does to the recording, and no more than
-# this share of the largest value.
+# A larger difference is still a rounding error up to this multiple of the recording's own rounding error, and
+# up to this share of the largest value.
 _TIMES, _MOST = 10, 0.3
 
 
 def agree(graph: Graph, node: int, batch: Sequence[Tensor], value: Tensor, other: Tensor) -> bool:
-    """Whether two values that a node is said to have are the same up to rounding.
+    """Return whether two values of one node are the same up to rounding.
 
-    Where they differ by more than kernels of their precision do, the graph runs in another precision, too: a
-    function that multiplies rounding errors shows it there.
+    Where the values differ by more than kernels of their precision do, the graph also runs in another
+    precision, which shows by how much its function multiplies rounding errors.
 
     Parameters
     ----------
     graph : Graph
-        Computes one of the values, or should.
+        The graph that computes the node's value.
     node : int
         The node.
     batch : sequence of Tensor [K, ...]
-        Rows on which the graph is tried.
+        Rows on which the graph runs to find its rounding error.
     value, other : Tensor
-        Values of all rows of a batch, or of some. NaN equals NaN.
+        The node's values for all rows of a batch, or for some. NaN equals NaN.
     """
     error = relative_error(value, other)
     return error <= _tolerance(graph, node, value) or error <= min(
@@ -42,7 +43,7 @@ def agree(graph: Graph, node: int, batch: Sequence[Tensor], value: Tensor, other
 
 
 def relative_error(value: Tensor, other: Tensor) -> float:
-    """The largest difference relative to the largest finite number; infinite for values of other shapes."""
+    """Return the largest difference over the largest finite number; infinite where shapes differ."""
     if value.shape != other.shape:
         return torch.inf
     a, b = (_numbers(tensor) for tensor in (value, other))
@@ -59,9 +60,10 @@ def _numbers(value: Tensor) -> Tensor:
 
 
 def _tolerance(graph: Graph, node: int, value: Tensor) -> float:
-    """Relative to the largest value.
+    """Return the tolerance relative to the largest value.
 
-    An output of 5 +- 0.001 is right only if its thousandths are.
+    The spread of the values counts, because an output of 5 +- 0.001 is right only if its thousandths are
+    right.
     """
     dtype = _coarsest(graph, node)
     if dtype not in _OF_SPREAD:
@@ -75,21 +77,21 @@ def _tolerance(graph: Graph, node: int, value: Tensor) -> float:
 
 
 def _coarsest(graph: Graph, node: int) -> torch.dtype:
-    """The least precise floating dtype on the way to a node."""
+    """Return the least precise floating dtype on the way to a node."""
     found = {graph.nodes[index].dtype for index in graph.ancestors(node)}
     floating = [dtype for dtype in found if dtype.is_floating_point]
     return max(floating, key=lambda dtype: torch.finfo(dtype).eps, default=torch.float64)
 
 
 def _rounding(graph: Graph, node: int, batch: Sequence[Tensor]) -> float:
-    """About how much of a node's value is rounding; 0 where the graph does not run in another precision."""
+    """Estimate the rounding error of a node's value; 0 if the graph runs in no other precision."""
     own = _coarsest(graph, node)
     exact = torch.float32 if own == torch.float64 else torch.float64
     inputs = [tensor.to(exact) if tensor.is_floating_point() else tensor for tensor in batch]
     try:
         there = graph.converted(exact).run(inputs, [node], ())[node]
-    except (RuntimeError, NotImplementedError, TypeError):  # kernels of the user's own, or of this device
+    except (RuntimeError, NotImplementedError, TypeError):  # some kernels have one precision only
         return 0.0
     error = relative_error(graph.run(batch, [node], ())[node], there)
-    # Rounding errors grow with the unit of rounding: float32 tells what float64 would do.
+    # Rounding errors are proportional to the unit of rounding, so that float32 shows those of float64.
     return error * torch.finfo(own).eps / torch.finfo(exact).eps if exact == torch.float32 else error

@@ -1,4 +1,4 @@
-"""Where a recording and its model part, for messages."""
+"""Find the operation at which a recording and its model begin to differ, and word the error messages."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,29 +9,29 @@ from deeplift_core.capture.agreement import relative_error
 from deeplift_core.capture.other_rows import Rows
 from deeplift_core.graph import Graph, Node, call
 
-# Far above rounding and far below what another row's value differs by.
+# This is far above rounding errors and far below the differences between values of different rows.
 _DIFFERENT = 1e-3
-# What two computations of one constant may differ by.
+# Two computations of one constant may differ by this much, relative to the largest value.
 _ROUNDING = 1e-6
-# These bring another axis to the front and mix nothing.
+# These operations bring another axis to the front and mix no rows.
 _MOVES_AXES = {"permute", "transpose", "t"}
 
 
 def first_lost(graph: Graph, output: int, again: Graph) -> Node | None:
-    """The first call that the model makes otherwise for other rows: a constant of it, or the operation.
+    """Return the first call that differs in a recording on other rows, in its operation or in a constant.
 
     Parameters
     ----------
     graph, again : Graph
-        Recordings of one model on different rows, and perhaps on fewer in the second. What goes with the
-        number of rows is no difference.
+        Recordings of one model on different rows. The second may have fewer rows; a length that is
+        proportional to the number of rows is no difference.
     output : int
         The node whose value must be right.
 
     Returns
     -------
     Node or None
-        Of ``graph``; None where the two recordings are the same.
+        The node of ``graph``; None where the two recordings are the same.
     """
     rows = graph.batch_size, again.batch_size
     for index in graph.ancestors(output):
@@ -61,7 +61,7 @@ def _same(value: Any, other: Any, rows: tuple[int, int]) -> bool:
 
 
 def _same_constant(value: Tensor, other: Tensor, rows: tuple[int, int]) -> bool:
-    """Whether two constants are equal as far as both have rows; computed ones may round otherwise."""
+    """Return whether two constants are equal, up to rounding, in the rows that both have."""
     if value is other:
         return True
     if value.dim() != other.dim() or value.dtype != other.dtype:
@@ -75,7 +75,7 @@ def _same_constant(value: Tensor, other: Tensor, rows: tuple[int, int]) -> bool:
 
 
 def first_mixing(graph: Graph, output: int, rows: Rows) -> Node:
-    """The first call that gives a row another value among other rows.
+    """Return the first call that gives a row another value if other rows surround it.
 
     Parameters
     ----------
@@ -98,7 +98,8 @@ def first_mixing(graph: Graph, output: int, rows: Rows) -> Node:
         same = _same_rows(first[index], second[index], rows, graph.batch_size)
         if same:
             by_rows.add(index)
-        # An axis that is a multiple of K long may be any axis, unless it comes from the rows.
+        # An axis whose length is a multiple of K need not hold the rows, unless the node reads an axis of
+        # rows.
         known = node.shape[:1] == (graph.batch_size,) or not by_rows.isdisjoint(node.refs)
         if same is False and known and node.op_name not in _MOVES_AXES:
             return node
@@ -109,7 +110,7 @@ def first_mixing(graph: Graph, output: int, rows: Rows) -> Node:
 
 
 def _same_rows(first: Any, second: Any, rows: Rows, count: int) -> bool | None:
-    """Whether common rows have the same values; None where the value has no such rows."""
+    """Return whether common rows have the same values; None where the value has no axis of rows."""
     if not isinstance(first, Tensor) or first.shape != second.shape:
         return None
     if not first.dim() or len(first) % count or not first.numel():
@@ -119,7 +120,7 @@ def _same_rows(first: Any, second: Any, rows: Rows, count: int) -> bool | None:
 
 
 def first_failing(graph: Graph, outputs: Sequence[int], batch: Sequence[Tensor]) -> Node:
-    """The call that does not run on this batch."""
+    """Return the first call that does not run on this batch."""
     values: dict[int, Any] = dict(zip(graph.inputs, batch, strict=True))
     for index in graph.ancestors(*outputs):
         node = graph.nodes[index]
@@ -132,7 +133,7 @@ def first_failing(graph: Graph, outputs: Sequence[int], batch: Sequence[Tensor])
 
 
 def fails(node: Node, error: Exception) -> str:
-    """The message for a call that runs on the example only."""
+    """Return the message for a call that runs on the example only."""
     return (
         f"{node.describe()} runs on the example, but not on other rows of its shape ({error}): a shape or a "
         "position may depend on the values of the input, such as the number of elements that a mask picks; "
@@ -141,7 +142,7 @@ def fails(node: Node, error: Exception) -> str:
 
 
 def lost(node: Node, output: Node) -> str:
-    """The message for a value that became a constant of the recording."""
+    """Return the message for a value that became a constant of the recording."""
     return (
         f"a value that depends on the input left torch's sight before {node.describe()}: work in another "
         "thread, a copy through Python (copy, pickle, torch.save, nn.Parameter), numpy, dlpack, storage, "
@@ -152,7 +153,7 @@ def lost(node: Node, output: Node) -> str:
 
 
 def other_function(output: Node, error: float) -> str:
-    """The message for a recording that is not the model, although both make the same calls."""
+    """Return the message for a recording that computes other values, although both make the same calls."""
     return (
         f"for other rows than the example's, the recording of the model up to {output.describe()} gives "
         f"other values than the model does (off by {error:.1e} of the largest): the model may keep something "
@@ -162,7 +163,7 @@ def other_function(output: Node, error: float) -> str:
 
 
 def mixed(node: Node) -> str:
-    """The message for rows that depend on each other."""
+    """Return the message for rows that depend on each other."""
     return (
         f"rows of one batch mix in {node.describe()}: there a row has another value among other rows, so "
         "that no row has contributions of its own. Compute every row from itself alone: no statistics, "

@@ -1,4 +1,4 @@
-"""The user's model in another mode, precision and place for as long as it is recorded."""
+"""Put the user's model into another mode, precision and place as long as it is recorded."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,19 @@ from deeplift_core.capture.settings import RECORDING
 
 @contextmanager
 def borrowed(model: nn.Module, dtype: torch.dtype | None, device: torch.device | None) -> Iterator[None]:
-    """The user's model in eval mode and in another dtype or device, for as long as it is recorded.
+    """Put a model into eval mode and another dtype or device within the context.
 
-    Everything is put back as it was, whatever happens. A copy would be simpler, but models with derived
-    parameters (weight norm) refuse to be copied.
+    Mode, dtype and device are restored afterwards, also after an error. A copy would be simpler, but models
+    with derived parameters (weight norm) refuse to be copied.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model; only one thread at a time may borrow one.
+    dtype : torch.dtype or None
+        The dtype of floating parameters and buffers; None keeps theirs.
+    device : torch.device or None
+        The device; None keeps the model's.
     """
     with RECORDING:
         modes = [(module, module.training) for module in model.modules() if hasattr(module, "training")]

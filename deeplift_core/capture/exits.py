@@ -14,7 +14,9 @@ _BUILDS_FROM_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray}
 
 
 class Exits(TorchFunctionMode):
-    """Refuses to hand over values computed from the input: what numpy makes of them would be constant.
+    """Refuse calls that hand values computed from the input to Python or numpy.
+
+    What numpy computes from these values would be a constant of the recording.
 
     Values that leave torch by other ways are found when the recording is compared with the model
     (:mod:`deeplift_core.capture.verification`).
@@ -22,7 +24,7 @@ class Exits(TorchFunctionMode):
     Parameters
     ----------
     varies : callable
-        Whether a tensor depends on the input.
+        Returns whether a tensor depends on the input.
     refuse : callable
         Raises an error that names the call.
     """
@@ -35,7 +37,7 @@ class Exits(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Look at calls that leave torch, pass all others on."""
+        """Check calls that leave torch, and run every other call as it is."""
         if func in _LEAVES_TORCH and self._varies(args[0]):
             self._refuse(f"Tensor.{func.__name__}")
         if func in _BUILDS_FROM_NUMBERS and not isinstance(args[0], Tensor):

@@ -1,4 +1,4 @@
-"""A recording with fewer rows: a few pairs that are scored by themselves need not be filled up to K rows."""
+"""A recording with few rows, so that a few pairs can be scored again without padding to K rows."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,25 +8,25 @@ from torch import Tensor
 
 from deeplift_core.graph import Graph, Node, tensors_in
 
-# Rows of a recording for pairs that come one or a few at a time.
+# The number of rows of such a recording.
 FEW_ROWS = 4
 
 
 def with_constants_of(recorded: Graph, again: Graph) -> Graph | None:
-    """``again``, a recording of the same model with fewer rows, that shares the constants of ``recorded``.
+    """Return the recording ``again``, with the constants of ``recorded`` in place of equal ones.
 
-    Constants of equal content are shared. Others depend on the number of rows, like the first state of a
-    recurrent layer, and stay.
+    Weights are then held in memory a single time. Constants that depend on the number of rows, like the first
+    state of a recurrent layer, stay those of ``again``.
 
     Parameters
     ----------
     recorded, again : Graph
-        Recordings of one model with more and with fewer rows.
+        Recordings of one model, the second with fewer rows.
 
     Returns
     -------
     Graph or None
-        None where the model made other calls, or calls with other constants, for fewer rows.
+        None where the model makes other calls, or calls with constants of another shape, for fewer rows.
     """
     rows = recorded.batch_size, again.batch_size
     if len(recorded.nodes) != len(again.nodes):
@@ -49,7 +49,7 @@ def _same_call(node: Node, other: Node, rows: tuple[int, int]) -> bool:
 
 
 def _with_rows(shape: torch.Size, other: torch.Size, rows: tuple[int, int]) -> bool:
-    """Whether every axis has the same length, or one that goes with the number of rows."""
+    """Return whether every axis has the same length, or one proportional to the number of rows."""
     of_all, of_few = rows
     return len(shape) == len(other) and all(
         length in (few, few * of_all / of_few) for length, few in zip(shape, other, strict=True)
@@ -62,7 +62,7 @@ def _merged_node(recorded: Node, again: Node) -> Node:
 
 
 def _merged(recorded: Any, again: Any) -> Any:
-    """Nested arguments of the second recording, with tensors of the first where these are equal."""
+    """Return arguments of the second recording, with tensors of the first in place of equal ones."""
     if isinstance(recorded, Tensor) and isinstance(again, Tensor):
         return recorded if _equal(recorded, again) else again
     if (

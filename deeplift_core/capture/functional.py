@@ -1,4 +1,4 @@
-"""In-place calls in the form that returns a new value."""
+"""The functional form of in-place calls: the form that returns a new value."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,17 +12,17 @@ from deeplift_core.graph import op_name
 
 aten = torch.ops.aten
 
-# In place, these change only how a tensor lies in its memory.
+# In place, these change only the shape and the strides of a tensor.
 _CHANGES_SHAPE = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_", "as_strided_"}
 
 
 def changes_shape(func: OpOverload) -> bool:
-    """Whether an in-place call leaves the values as they are and changes the tensor's shape or strides."""
+    """Return whether an in-place call changes only the tensor's shape or strides, and no value."""
     return op_name(func) in _CHANGES_SHAPE
 
 
 def functional(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
-    """What an in-place call would leave in its first argument.
+    """Return the value that an in-place call would write to its first argument.
 
     Raises
     ------
@@ -46,6 +46,6 @@ def functional(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any])
 
 
 def _fitted(value: Tensor, target: Tensor) -> Tensor:
-    """The value as ``target`` can hold it, without a call where it fits already."""
+    """Return the value in the dtype and shape of ``target``; no call is made where both are the same."""
     value = value.to(target.dtype)
     return value if value.shape == target.shape else value.expand(target.shape)

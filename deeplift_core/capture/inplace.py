@@ -1,7 +1,8 @@
-"""Values of tensors while a model writes in place: which node each live tensor stands for.
+"""Track which node holds the value of each live tensor, while a model writes in place.
 
-Several tensors may share one storage. For a storage that was written to, the tracker keeps one node
-that holds the whole of it, and makes the nodes of other views from that one when they are next read.
+Several tensors may share one storage. For each storage that was written to, the tracker keeps one node that
+holds the values of the whole storage. When the model next reads another view of the storage, the tracker adds
+a node that takes the view's values from that node.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ Emit = Callable[[Callable[..., Any], Any, Any, Any], Ref]
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """A value and where each of its elements lies in its storage."""
+    """A value, and where each of its elements lies in the storage."""
 
     holder: Holder
     size: tuple[int, ...]
@@ -38,7 +39,7 @@ class _Layout:
 
 @dataclass(slots=True)
 class _Written:
-    """A storage that was written to; holding it keeps its address from being used again."""
+    """A storage that was written to. As long as this object holds the storage, no other gets its address."""
 
     storage: Any
     layout: _Layout
@@ -46,7 +47,7 @@ class _Written:
 
 
 class TensorTracker:
-    """Finds the node of a tensor; see the module's docstring.
+    """The nodes of tensors; the module's docstring describes how views of one storage are handled.
 
     Parameters
     ----------
@@ -58,10 +59,10 @@ class TensorTracker:
         self._emit = emit
         self._entries: Any = WeakTensorKeyDictionary()  # tensor -> (holder, version of its storage)
         self._written: dict[int, _Written] = {}
-        self._origins: dict[int, _Layout] = {}  # storage -> the value that it was made for
+        self._origins: dict[int, _Layout] = {}  # storage -> the value of the whole storage before any write
 
     def bind(self, tensor: Tensor, ref: Holder) -> None:
-        """From now on ``tensor`` stands for this node."""
+        """Note that ``tensor`` has the value of this node from now on."""
         key = _address(tensor)
         written = self._written.get(key)
         self._entries[tensor] = (ref, written.version if written else 0)
@@ -71,14 +72,14 @@ class TensorTracker:
             self._origins[key] = _Layout.of(tensor, ref)
 
     def allocated(self, output: Any, arguments: Any) -> None:
-        """Forget what an address held before, where a call's result is in memory of its own."""
+        """Remove the former entry of an address where a call's result has memory of its own."""
         before = {_address(item) for item in tree_leaves(arguments) if isinstance(item, Tensor)}
         for item in tree_leaves(output):
             if isinstance(item, Tensor) and _address(item) not in before:
                 self._origins.pop(_address(item), None)
 
     def lookup(self, tensor: Tensor) -> Ref | None:
-        """The node of ``tensor``; None where its value is constant."""
+        """Return the node of ``tensor``; None where the value is constant."""
         written = self._written.get(_address(tensor))
         holder, version = self._entries.get(tensor, (None, -1))
         if written is not None and version != written.version:
@@ -87,11 +88,11 @@ class TensorTracker:
         return holder if isinstance(holder, Ref) else None
 
     def was_written(self, target: Any) -> bool:
-        """Whether the storage of a tensor was written to, so that constants written there count, too."""
+        """Return whether the model wrote to a tensor's storage; then writes of constants count, too."""
         return isinstance(target, Tensor) and _address(target) in self._written
 
     def before_write(self, tensor: Tensor) -> None:
-        """Note what the storage holds before the first write to it."""
+        """Note the values of a storage before the first write to the storage."""
         key = _address(tensor)
         if key in self._written:
             return
@@ -103,7 +104,7 @@ class TensorTracker:
         self._written[key] = _Written(tensor.untyped_storage(), layout)
 
     def after_write(self, tensor: Tensor, holder: Holder) -> None:
-        """``tensor`` now stands for ``holder``; other views of its storage follow when they are read."""
+        """Note that ``tensor`` has the value of ``holder``; other views of the storage follow when read."""
         written = self._written[_address(tensor)]
         if tensor.numel() == _count(written.layout) and _dense(tensor):
             written.layout = _Layout.of(tensor, holder)
@@ -113,7 +114,7 @@ class TensorTracker:
         self._entries[tensor] = (holder, written.version)
 
     def bound_view(self, tensor: Tensor, source: Tensor) -> Tensor:
-        """``tensor``, which shows memory of ``source`` by strides of its own, bound to its values."""
+        """Bind ``tensor``, which views memory of ``source`` with strides of its own, and return it."""
         ref = self.lookup(source)
         assert ref is not None
         self.bind(tensor, self._read(tensor, _Layout.of(source, ref)))
@@ -158,7 +159,7 @@ def _address(tensor: Tensor) -> int:
 
 
 def _dense(tensor: Tensor) -> bool:
-    """Whether the elements fill one stretch of memory, each place once."""
+    """Return whether the elements fill one stretch of memory without gaps and overlaps."""
     expected = 1
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size != 1:
@@ -177,7 +178,7 @@ def _shape_only(like: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _places(tensor: Tensor, layout: _Layout) -> Tensor:
-    """For each element of ``tensor``, its place in the flattened value of ``layout``."""
+    """Return the place of each element of ``tensor`` in the flattened value of ``layout``."""
     length = tensor.untyped_storage().nbytes() // tensor.element_size()
     owner = torch.full((length,), -1, dtype=torch.int64)
     owner.as_strided(layout.size, layout.stride, layout.offset).copy_(

@@ -1,6 +1,6 @@
-"""Which link function ends at a node: sigmoid, softmax or the logarithm of either, however it is spelled.
+"""Find the link function that ends at a node: sigmoid, softmax or the logarithm of either, in any spelling.
 
-A model's final link is left out by default, and its logit is explained (:mod:`deeplift_core.engine.targets`).
+A model's final link is left out by default, and its logit is explained (:mod:`deeplift_core.engine.logits`).
 The same weights have to score the same whether a model calls ``torch.sigmoid(z)`` or writes
 1 / (1 + exp(-z)). This module only reads the graph: inside a network, a link keeps the rule that it has.
 """
@@ -19,7 +19,7 @@ LinkKind = Literal["sigmoid", "softmax", "log-sigmoid", "log-softmax"]
 
 
 class Link(NamedTuple):
-    """One of the four link functions, of the logits ``sign`` times the value of node ``source``.
+    """One of the four link functions. Its logits are ``sign`` times the value of node ``source``.
 
     Attributes
     ----------
@@ -47,20 +47,21 @@ class _Logits(NamedTuple):
 
 
 def final_link(graph: Graph, node: Node) -> Link | None:
-    """The link function whose value ``node`` holds.
+    """Return the link function whose value ``node`` holds.
 
     Parameters
     ----------
     graph : Graph
-        After :func:`deeplift_core.capture.patterns.recognise`, which replaces a softmax that is written out.
+        A graph in which :func:`deeplift_core.capture.patterns.recognise` has replaced every written-out
+        softmax.
     node : Node
-        Only what this node computes counts: operations that move its value further are the caller's.
+        The last operation of the link; the caller skips operations that move the link's values afterwards.
 
     Returns
     -------
     Link or None
-        None where the node holds no link function, or one in a spelling that is not known here: the node is
-        then explained as it is.
+        None where the node holds no link function, or one in a spelling that this module does not know. The
+        node itself is then explained.
     """
     if not node.dtype.is_floating_point:
         return None
@@ -82,7 +83,7 @@ def final_link(graph: Graph, node: Node) -> Link | None:
 
 
 def _node(graph: Graph, value: object) -> Node | None:
-    """The node that an argument refers to, or the one of which that node is a copy; None for a constant."""
+    """Return the node that an argument refers to, behind any copies; None for a constant."""
     if not isinstance(value, Ref):
         return None
     node = graph.nodes[value.index]
@@ -92,14 +93,14 @@ def _node(graph: Graph, value: object) -> Node | None:
 
 
 def _is_constant(value: object, number: float) -> bool:
-    """Whether an argument is this number, or a tensor that holds it everywhere."""
+    """Return whether an argument is this number, or a tensor that holds it everywhere."""
     if isinstance(value, Tensor):
         return bool((value == number).all())
     return isinstance(value, (int, float)) and value == number
 
 
 def _with_constant(graph: Graph, node: Node, op: object, number: float) -> Node | None:
-    """The other argument of a sum or product of two, where one argument is this number; else None."""
+    """Return the other argument of a sum or product of two, where one argument is this number; else None."""
     if node.op is not op or node.kwargs.get("alpha", 1) != 1:
         return None
     for value, other in (node.args[:2], node.args[1::-1]):
@@ -114,33 +115,33 @@ def _one_plus(graph: Graph, node: Node) -> Node | None:
 
 
 def _multiplied_by(graph: Graph, node: Node, number: float) -> Node | None:
-    """The node that is multiplied by the number, also where the model divides by its reciprocal."""
+    """Return the node that is multiplied by the number, also where the model divides by its reciprocal."""
     if node.op is aten.div.Tensor and _is_constant(node.args[1], 1 / number):
         return _node(graph, node.args[0])
     return _with_constant(graph, node, aten.mul.Tensor, number)
 
 
 def _negated(graph: Graph, node: Node) -> Node | None:
-    """The node whose negative this one holds."""
+    """Return the node whose negative this one holds."""
     if node.op is aten.neg.default:
         return _node(graph, node.args[0])
     return _multiplied_by(graph, node, -1)
 
 
 def _argument_of(graph: Graph, node: Node | None, op: object) -> Node | None:
-    """The node of which ``node`` is this function."""
+    """Return the node of which ``node`` is this function."""
     return _node(graph, node.args[0]) if node is not None and node.op is op else None
 
 
 def _divisor(graph: Graph, node: Node | None) -> Node | None:
-    """The node whose reciprocal this one holds."""
+    """Return the node whose reciprocal this one holds."""
     if node is not None and node.op is aten.pow.Tensor_Scalar and node.args[1] == -1:
         return _node(graph, node.args[0])
     return _argument_of(graph, node, aten.reciprocal.default)
 
 
 def _minus(graph: Graph, node: Node) -> _Logits:
-    """The logits -a where ``node`` holds a: those that it negates, if it does, else a with the sign -1."""
+    """Return the logits -a where ``node`` holds a: what the node negates, or else a with the sign -1."""
     opposite = _negated(graph, node)
     return _Logits(node.index, -1) if opposite is None else _Logits(opposite.index)
 
@@ -205,7 +206,7 @@ def _log_sigmoid(graph: Graph, node: Node) -> _Logits | None:
 
 
 def _softplus(graph: Graph, node: Node) -> Node | None:
-    """The node a where this one holds log(1 + exp(a)) in one of its spellings."""
+    """Return the node a where this one holds log(1 + exp(a)) in one of its spellings."""
     if node.op is aten.softplus.default:
         beta = node.args[1] if len(node.args) > 1 else 1
         return _node(graph, node.args[0]) if beta == 1 else None
@@ -281,7 +282,7 @@ def _kept(node: Node) -> bool:
 
 
 def _without_largest(graph: Graph, node: Node, axis: int) -> int:
-    """The logits z where ``node`` holds z - max(z) over the axis, which changes no probability."""
+    """Return the logits z where ``node`` holds z - max(z) over the axis, which changes no probability."""
     if node.op is not aten.sub.Tensor or node.kwargs:
         return node.index
     z, subtracted = (_node(graph, value) for value in node.args)

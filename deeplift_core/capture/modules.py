@@ -1,4 +1,4 @@
-"""Which module of the model runs."""
+"""Track which module of the model runs."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ class RunningModules:
     Parameters
     ----------
     model : nn.Module or None
-        The model; None where a function is recorded that belongs to none.
+        The model; None where a function without a model is recorded.
     """
 
     def __init__(self, model: nn.Module | None) -> None:
@@ -20,17 +20,17 @@ class RunningModules:
 
     @property
     def name(self) -> str:
-        """Of the innermost module that runs and has a name; "" for the model itself."""
+        """Name of the innermost module that runs and has a name; "" for the model itself."""
         return self._stack[-1][1]
 
     def enter(self, module: nn.Module) -> None:
-        """The module's ``forward`` begins; a module without a name counts as the one that called it."""
+        """Note that the module's ``forward`` begins; a module without a name gets the name of its caller."""
         self._stack.append((module, self._names.get(module, self.name)))
 
     def leave(self, module: nn.Module) -> str | None:
-        """The module's ``forward`` has ended or raised; return its name, None where it has none.
+        """Note that the module's ``forward`` has ended or raised; return its name, None where it has none.
 
-        Modules above it on the stack did not come to their end: an exception passed through them.
+        Modules above this one on the stack are removed, too: an exception has ended them.
         """
         for place in range(len(self._stack) - 1, 0, -1):
             if self._stack[place][0] is module:
@@ -40,7 +40,7 @@ class RunningModules:
 
 
 def _names_by_user(model: nn.Module) -> dict[Any, str]:
-    """Names without the part that ``torch.compile`` adds for its wrapper, and without the wrappers."""
+    """Return names of modules, without wrappers of ``torch.compile`` and without their part of a name."""
     return {
         module: ".".join(part for part in name.split(".") if part != "_orig_mod")
         for name, module in model.named_modules()

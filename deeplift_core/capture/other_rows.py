@@ -1,4 +1,4 @@
-"""Other rows than the example's, of the same kind, on which a recording is compared with its model."""
+"""Draw rows of the example's kind, on which a recording is compared with its model."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,19 +6,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# Sizes of an axis along which a base lies: A, C, G, T, and perhaps N.
+# Sizes of an axis along which a one-hot base lies: A, C, G, T, and perhaps N.
 _BASES = (4, 5)
 
 
 class Rows(NamedTuple):
-    """Two batches of K rows that have some rows in common, at other places and among other rows.
+    """Two batches of K rows. Some rows are in both, at different places and among different rows.
 
     Attributes
     ----------
     first, second : tuple of Tensor [K, ...]
         One tensor for each input of the model.
     in_first, in_second : Tensor
-        Places of the common rows in each of them.
+        Places of the common rows in each batch.
     """
 
     first: tuple[Tensor, ...]
@@ -28,17 +28,17 @@ class Rows(NamedTuple):
 
 
 def other_rows(example: Sequence[Tensor]) -> Rows:
-    """Draw two batches like ``example``, the same ones every time.
+    """Draw two batches like ``example``; every call draws the same ones.
 
     Every second row of the second batch is a row of the first, in reverse order. The rows between them are
-    new, so that no statistic, neighbour or place of a common row stays as it was.
+    new, so that every statistic over rows, every neighbour and every place of a common row changes.
 
     Parameters
     ----------
     example : sequence of Tensor [K, ...]
-        Numbers 0 and 1 become other numbers 0 and 1: with one 1 along the axis that has one in the example,
-        if there is such an axis. Whole numbers become whole numbers, any others uniform ones, within the
-        example's range. The rows' compositions differ, so that their averages do, too.
+        An input of zeros and ones becomes zeros and ones; if there is an axis along which the example has one
+        1, so have the new rows. Whole numbers become whole numbers, and other numbers uniform ones, within
+        the example's range. The rows' compositions differ, and hence their averages.
     """
     rows = len(example[0])
     generator = torch.Generator().manual_seed(0)
@@ -52,7 +52,7 @@ def other_rows(example: Sequence[Tensor]) -> Rows:
 
 
 def _drawn(example: Tensor, generator: torch.Generator) -> Tensor:
-    """Rows like those of one input."""
+    """Draw rows like those of one input."""
     values = example.detach().cpu()
     if ((values == 0) | (values == 1)).all():
         axis = _axis_of_ones(values)
@@ -63,7 +63,7 @@ def _drawn(example: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _axis_of_ones(values: Tensor) -> int | None:
-    """The axis along which there is one 1: of a size that bases have, or another; None if there is none."""
+    """Return the axis along which there is one 1, preferably of a size that bases have; else None."""
     axes = sorted(range(1, values.dim()), key=lambda axis: values.shape[axis] not in _BASES)
     for axis in axes:
         total = values.sum(axis)
@@ -75,7 +75,7 @@ def _axis_of_ones(values: Tensor) -> int | None:
 def _one_hot(values: Tensor, axis: int, generator: torch.Generator) -> Tensor:
     rows, letters = values.shape[0], values.shape[axis]
     others = [size for place, size in enumerate(values.shape[1:], 1) if place != axis]
-    # The fourth power: some letters are rare in one row and common in another.
+    # With the fourth power, letters are rare in some rows and common in others.
     shares = torch.rand(rows, letters, generator=generator).pow(4) + 1e-3
     count = torch.Size(others).numel()
     drawn = torch.multinomial(shares, max(count, 1), replacement=True, generator=generator)[:, :count]
@@ -93,7 +93,7 @@ def _numbers(values: Tensor, generator: torch.Generator) -> Tensor:
     low, high = (float(end) for end in finite.aminmax()) if len(finite) else (0.0, 1.0)
     low, high = (low, high) if low < high else (0.0, 1.0)
     drawn = torch.rand(values.shape, generator=generator)
-    # Powers between 1/4 and 4: most numbers of one row are small, and of another large.
+    # With powers between 1/4 and 4, most numbers are small in some rows and large in others.
     drawn.pow_(4 ** (2 * _for_each_row(values, generator) - 1))
     if (finite == finite.round()).all():
         return drawn.mul_(high - low + 1).add_(low).floor_().clamp_(max=high)

@@ -1,9 +1,9 @@
-"""Functions that models write out, although there is a rule for the function as a whole.
+"""Recognise functions that a model writes out, although there is a rule for the whole function.
 
-A softmax that is written as exp / sum has to score as softmax does (:mod:`deeplift_core.rules.softmax`), not
-by the chain of its operations, whose errors grow without bound when logits move together. The node that ends
-such a chain is replaced by a call of the whole function, whose values are the same up to rounding. Which
-link function ends at a node is found by :mod:`deeplift_core.capture.links`.
+A softmax that is written as exp / sum has to score as softmax does (:mod:`deeplift_core.rules.softmax`). The
+rules of the single operations would give errors that grow without bound when logits move together. The node
+that ends such a chain is replaced by a call of the whole function, whose values are the same up to rounding.
+:mod:`deeplift_core.capture.links` finds which link function ends at a node.
 """
 
 from dataclasses import replace
@@ -61,8 +61,8 @@ def _logsumexp(graph: GraphBuilder, node: Node) -> Node | None:
 def _interpolation(graph: GraphBuilder, node: Node) -> Node | None:
     """a + (b - a) * w with a constant w, which torch makes of linear interpolation.
 
-    As a (1 - w) + b w the sum is affine with weights of its own for a and b. The difference of the two would
-    count each of them in P and in Q.
+    As a (1 - w) + b w, the sum is affine with one weight for a and one for b. As it is written, a would occur
+    two times, and P and Q would hold parts of a that cancel.
     """
     if node.op is not aten.add.Tensor or node.kwargs:
         return None
@@ -97,7 +97,7 @@ def _two_exps(graph: GraphBuilder, index: int) -> tuple[Ref, Ref] | None:
 
 
 def _argument(graph: GraphBuilder, value: object, op_name: str) -> int | None:
-    """The node of which ``value`` is this function; None where it is not."""
+    """Return the node of which ``value`` is this function; None where it is not."""
     if not isinstance(value, Ref) or graph.nodes[value.index].op_name != op_name:
         return None
     argument = graph.nodes[value.index].args[0]

@@ -12,7 +12,7 @@ _OWN_FOLDERS = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1])
 
 
 def run_user_code(function: Callable[..., Any], *args: Any) -> Any:
-    """Call ``function``; the frames above this one are not those of the model."""
+    """Call ``function``. This frame marks where the model's own frames begin."""
     return function(*args)
 
 
@@ -27,7 +27,7 @@ def source_line() -> str:
 
 
 def source_of(traceback: TracebackType | None) -> str:
-    """The same for an exception that has left those frames."""
+    """``file:line`` of the innermost frame of the model's own code in an exception's traceback."""
     place = ""
     while traceback is not None:
         if _of_the_model(traceback.tb_frame):

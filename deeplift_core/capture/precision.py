@@ -1,8 +1,8 @@
 """Record a model that is computed in another precision than its own.
 
-Most models run in any. Some name their own inside (``x.float()`` before a head, layers that cast what they
-are given, constants kept from an earlier call), and then fail in another precision, or round to their own
-unasked.
+Most models run in any precision. Some name their own precision in the code: ``x.float()`` before a head,
+layers that cast their inputs, constants from an earlier call. In another precision such a model fails, or it
+rounds values to its own precision.
 """
 
 from collections.abc import Callable
@@ -28,25 +28,25 @@ Found = TypeVar("Found", bound=_Convertible)
 
 
 def in_precision(record: Callable[[Example], Found], example: Example, own: torch.dtype | None) -> Found:
-    """A recording that computes in the example's precision.
+    """Return a recording that computes in the example's precision.
 
-    A model that fails in it is recorded in its own precision, and the recording converted. Casts down to the
-    model's own precision are converted in any case: in float64, rounding to float32 inside would be an error
-    of summation-to-delta.
+    A model that fails in this precision is recorded in its own precision, and the recording is converted. A
+    recording in which values are cast down to the model's own precision is converted, too: in float64, a
+    rounding to float32 inside the model would be an error of summation-to-delta.
 
     Parameters
     ----------
     record : callable
-        Records the model on an example; what it returns has a ``graph`` and can be ``converted``.
+        Records the model on an example. The result has a ``graph`` and can be ``converted``.
     example : tuple of Tensor
         One batch for each input, in the precision to compute in.
     own : torch.dtype, optional
-        Of the model's parameters; None where it has none.
+        The precision of the model's parameters; None where the model has none.
 
     Raises
     ------
     ForwardError
-        If the model fails in its own precision, too.
+        If the model fails in its own precision as well.
     """
     dtype = example[0].dtype
     if own is None or own == dtype:

@@ -1,4 +1,4 @@
-"""Models that draw random numbers as they run: allowed as long as the explained output does not show it."""
+"""Refuse models whose explained output depends on random numbers that the model draws."""
 
 from collections.abc import Sequence
 
@@ -8,32 +8,33 @@ from torch.utils._pytree import tree_leaves
 
 from deeplift_core.errors import CaptureError
 
-# Relative to the largest value: more than two runs of one function differ by on any device.
+# Two runs of one function differ by less than this on every device, relative to the largest value.
 _TOLERANCE = 1e-5
 
 
 def check_repeatable(model: nn.Module, example: Sequence[Tensor], place: int, draws: Sequence[str]) -> None:
-    """Refuse a model one of whose outputs depends on the random numbers that it draws.
+    """Refuse a model whose explained output differs between two runs with different seeds.
 
     Parameters
     ----------
     model : torch.nn.Module
-        In eval mode, on the example's device.
+        The model in eval mode, on the example's device.
     example : sequence of Tensor [K, ...]
     place : int
-        Which of the output's leaves is explained.
+        The place of the explained output among the leaves of the model's return value.
     draws : sequence of str
-        The calls that drew numbers, each with its place in the model. Without any, nothing is run.
+        The calls that drew numbers, each with its place in the model. Without such calls, the model does not
+        run.
 
     Raises
     ------
     CaptureError
-        Naming these calls, if two runs with different seeds differ.
+        If the two runs differ; the message names these calls.
     """
     if not draws:
         return
     first, second = (_output(model, example, place, seed) for seed in (1, 2))
-    # Every function of NaN differs from itself, which is no sign of chance.
+    # NaN differs from NaN in every comparison, which does not show that the output is random.
     if (first - second).abs().nan_to_num().max() <= _TOLERANCE * first.abs().nan_to_num().max():
         return
     calls = "; ".join(dict.fromkeys(draws))

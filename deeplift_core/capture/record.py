@@ -1,4 +1,4 @@
-"""Record a model, prove the recording, and keep a second one with few rows."""
+"""Record a model, prove the recording, and make a second recording with few rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,18 +24,18 @@ from deeplift_core.capture.verification import Verified, has_rows, verify
 from deeplift_core.errors import CaptureError
 from deeplift_core.graph import Graph
 
-# Which of the outputs is explained: its place, given the model's return value with places for tensors.
+# Returns the place of the explained output, given the model's return value with places instead of tensors.
 Choose = Callable[[Any], int]
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A model as a graph that was compared with it.
+    """A model as a graph that was compared with the model.
 
     Attributes
     ----------
     graph : Graph
-        On K rows.
+        The recording on K rows.
     outputs : tuple of int
         The nodes of the model's outputs that depend on the input, flattened.
     structure
@@ -43,8 +43,8 @@ class Recording:
     output : int
         The node of the output that was chosen.
     few_rows : Graph or None
-        The same calls on `FEW_ROWS` rows, node by node, sharing the constants of ``graph``. None where K is
-        no larger, or where the model does something else on fewer rows.
+        The same calls on `FEW_ROWS` rows, node by node, with the constants of ``graph``. None where K is no
+        larger than that, or where the model makes other calls on fewer rows.
     """
 
     graph: Graph
@@ -54,19 +54,19 @@ class Recording:
     few_rows: Graph | None
 
     def converted(self, dtype: torch.dtype, example: Sequence[Tensor]) -> "Recording":
-        """The same calls in another precision.
+        """Return the same calls in another precision, after a comparison of the two.
 
         Parameters
         ----------
         dtype : torch.dtype
             The floating precision of the new recording.
         example : sequence of Tensor [K, ...]
-            What the model was recorded on.
+            The batch on which the model was recorded.
 
         Raises
         ------
         CaptureError
-            If the calls compute something else in that precision.
+            If the calls fail in that precision, or compute another function.
         """
         graph = self.graph.converted(dtype)
         try:
@@ -82,7 +82,7 @@ class Recording:
 
 
 def _same_function(graph: Graph, converted: Graph, output: int, example: Sequence[Tensor]) -> bool:
-    """Whether a graph in another precision has the same output on other rows than the example's."""
+    """Return whether a graph in another precision has the same output on other rows than the example's."""
     batch = other_rows(example).first
     with plain_kernels(graph.device):
         values = [
@@ -95,18 +95,18 @@ def _same_function(graph: Graph, converted: Graph, output: int, example: Sequenc
 def record(model: nn.Module, example: tuple[Tensor, ...], choose: Choose) -> Recording:
     """Record a model and prove the recording.
 
-    The model is left as it was: mode, precision, device and hooks. It runs on the example, on other rows, and
-    on a few of these; a model that draws random numbers runs on the example twice more.
+    The model is left as it was: mode, precision, device and hooks. The model runs on the example, on other
+    rows, and on a few of the other rows. A model that draws random numbers runs on the example twice more.
 
     Parameters
     ----------
     model : torch.nn.Module
-        In any mode, precision and place.
+        The model, in any mode and precision and on any device.
     example : tuple of Tensor [K, ...]
         One batch for each input, in the precision and on the device to compute in.
     choose : callable
-        Given the model's return value with each tensor that depends on the input replaced by its place among
-        these, and anything else by None: the place of the output that is explained.
+        Returns the place of the explained output. Its argument is the model's return value, in which each
+        tensor that depends on the input is replaced by its place among these, and everything else by None.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def record(model: nn.Module, example: tuple[Tensor, ...], choose: Choose) -> Rec
 
 
 def _record_as_given(model: nn.Module, choose: Choose, example: tuple[Tensor, ...]) -> Recording:
-    """A recording in the example's precision."""
+    """Record the model in the example's precision."""
     first = example[0]
     snapshots = Snapshots()
     with borrowed(model, first.dtype, first.device), plain_kernels(first.device):
@@ -148,7 +148,7 @@ def _record_as_given(model: nn.Module, choose: Choose, example: tuple[Tensor, ..
 
 
 def _outputs(model: nn.Module, places: Sequence[int], batch: Sequence[Tensor]) -> list[Tensor]:
-    """What the model returns at these places among its outputs' leaves."""
+    """Run the model and return the tensors at these places among the leaves of its return value."""
     try:
         leaves = tree_leaves(model(*(tensor.clone() for tensor in batch)))
         values = [leaves[place] for place in places]
@@ -166,18 +166,18 @@ def _outputs(model: nn.Module, places: Sequence[int], batch: Sequence[Tensor]) -
 def _on_few_rows(
     model: nn.Module, graph: Graph, outputs: Sequence[int], verified: Verified, snapshots: Snapshots
 ) -> Graph | None:
-    """The recording on `FEW_ROWS` rows; None where the model does something else on fewer rows.
+    """Return the recording on `FEW_ROWS` rows; None where the model makes other calls on fewer rows.
 
-    The rows are others than the example's, so that the constants of the two recordings tell what left the
-    recorder's sight, even where that does not show in the output: behind a saturated sigmoid, for instance.
+    The rows are not the example's. The constants of the two recordings therefore differ where a value left
+    the recorder's sight, even if the output does not show the loss, as behind a saturated sigmoid.
     """
     batch = [tensor[:FEW_ROWS] for tensor in verified.rows]
     try:
         again, _, _ = record_model(model, batch, snapshots)
-    except CaptureError:  # exported for one size of batch, for instance
+    except CaptureError:  # the model may have been exported for one batch size, for instance
         return None
     if not graph.draws and any(first_lost(graph, output, again) for output in outputs):
-        # A constant may also go with the number of rows, which a recording on as many rows tells.
+        # A constant may also depend on the number of rows. A recording on as many rows shows which it is.
         again_on_all, _, _ = record_model(model, verified.rows, snapshots)
         for output in outputs:
             found = first_lost(graph, output, again_on_all)

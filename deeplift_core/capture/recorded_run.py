@@ -1,4 +1,4 @@
-"""Run a model, or a function, once under the recorder."""
+"""Record a model, or a function of a recorded value, by running it one time."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,10 +24,10 @@ from deeplift_core.rules.registry import load_rules_of_other_packages
 
 @contextmanager
 def _recording(recorder: Recorder, device: torch.device) -> Iterator[None]:
-    """Record what runs inside."""
+    """Record every call within the context."""
     with plain_kernels(device), enable_python_dispatcher(), Exits(recorder.varies, recorder.refuse_reading):
         entered = register_module_forward_pre_hook(recorder.entered)
-        # Also where the module raises: the model may catch the exception and go on.
+        # This hook also runs where the module raises, because the model may catch the exception and go on.
         left = register_module_forward_hook(recorder.left, always_call=True)
         try:
             with recorder:
@@ -44,12 +44,12 @@ def _recording(recorder: Recorder, device: torch.device) -> Iterator[None]:
 def record_model(
     model: nn.Module, example: Sequence[Tensor], snapshots: Snapshots | None = None
 ) -> tuple[Graph, list[int], Any]:
-    """Run ``model(*example)`` once and record it.
+    """Record one run of ``model(*example)``.
 
     Parameters
     ----------
     model : torch.nn.Module
-        In eval mode, on the example's device.
+        The model in eval mode, on the example's device.
     example : sequence of Tensor [K, ...]
         One batch for each input.
     snapshots : Snapshots, optional
@@ -58,7 +58,7 @@ def record_model(
     Returns
     -------
     graph : Graph
-        With one input node for each example.
+        The recording, with one input node for each example.
     outputs : list of int
         The nodes that hold the model's outputs, flattened.
     structure
@@ -119,18 +119,18 @@ def record_function(
     Parameters
     ----------
     graph : Graph
-        A recording; it does not change.
+        A recording, which does not change.
     at : int
         The node whose value the function gets.
     example : Tensor
         A value of that node.
     function : callable
-        Written with torch's operations.
+        A function that uses torch's operations only.
 
     Returns
     -------
     extended : Graph
-        The nodes of ``graph``, and behind them those of the function.
+        The nodes of ``graph``, followed by those of the function.
     index : int
         The node of the function's result.
 

@@ -1,4 +1,4 @@
-"""The recorder: a dispatch mode that appends to a graph what a model calls.
+"""The recorder: a dispatch mode that appends a model's calls to a graph.
 
 A dispatch mode sees functional calls, tensor methods, reused modules, TorchScript and converted ONNX alike.
 Calls that do not depend on the input are only executed, so that constants fold by themselves. Composite
@@ -35,22 +35,23 @@ from deeplift_core.rules.registry import registered, registered_by_another_packa
 
 aten = torch.ops.aten
 
-# Reading a value computed from the input: Python would then take a branch that other sequences do not.
+# These hand a value computed from the input to Python, which may then take a branch that other sequences
+# would not.
 _READS_VALUES = {"_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "_unique2", "item"}
-# Only the shape of the argument matters; what they make is constant.
+# These read only the shape of their argument, so that their results are constant.
 _READS_SHAPE = {
     "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full",
     "rand_like", "randn_like", "randint_like",
 }  # fmt: skip
-# And these leave in it what was in the memory before.
+# These return memory as it is, with whatever numbers it holds.
 _LEAVES_UNWRITTEN = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 
 
 class _Calls:
-    """The calls of a graph, to which this object appends.
+    """Appends calls to a graph; a call that was made before keeps its node.
 
-    Apart from the recorder, for a cycle of the two and the tracker would keep copies of all weights until
-    Python's garbage collector runs.
+    The recorder does not do so itself, because the tracker needs this function, and a cycle of recorder and
+    tracker would hold copies of all weights until Python's garbage collector runs.
     """
 
     def __init__(self, builder: GraphBuilder, running: RunningModules) -> None:
@@ -61,9 +62,9 @@ class _Calls:
     def emit(
         self, op: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], example: Any
     ) -> Ref:
-        """The node of a call: an earlier one where the same module has made the same call already.
+        """Return the node of a call; the same call by the same module a second time has the same node.
 
-        ``where(x[a] > x[b], x[a], x[b])`` is then recognised, and computed, as if ``x[a]`` had a name.
+        Thus ``x[a]`` in ``where(x[a] > x[b], x[a], x[b])`` is one node, and the larger of two is recognised.
         """
         module = self._running.name
         key = (op, module, _identity(args), _identity(tuple(kwargs.items())))
@@ -97,25 +98,25 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._tracker = TensorTracker(self._calls.emit)
         self._decompositions = _decompositions()
         self.refusal: CaptureError | None = None
-        self._raised = (0, "")  # id of an exception, and the module in which it was raised
+        self._raised = (0, "")  # id of an exception, and the module that raised the exception
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Torch asks this; with its own answer, yes, the first call imports all of dynamo: over a second."""
+        """Return False. Torch's own answer, True, would import all of dynamo, which takes over a second."""
         return False
 
     # ---- tensors and nodes
 
     def bind(self, tensor: Tensor, ref: Ref) -> None:
-        """From now on, calls on ``tensor`` refer to this node."""
+        """Note that calls on ``tensor`` refer to this node from now on."""
         self._tracker.bind(tensor, ref)
 
     def ref(self, tensor: Tensor) -> Ref | None:
-        """The node that holds ``tensor``'s value; None where the value does not depend on the input."""
+        """Return the node that holds ``tensor``'s value; None where the value is constant."""
         return self._tracker.lookup(tensor)
 
     def varies(self, tensor: Tensor) -> bool:
-        """Whether the value of ``tensor`` depends on the input."""
+        """Return whether the value of ``tensor`` depends on the input."""
         return self.ref(tensor) is not None
 
     # ---- modules
@@ -145,7 +146,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: OpOverload, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Execute what is constant, record what is not."""
+        """Run calls on constants only, and record those that depend on the input."""
         kwargs = dict(kwargs or {})
         varying = any(map(self.varies, tensors_in((args, kwargs))))
         name = op_name(func)
@@ -153,7 +154,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if writes and (varying or any(map(self._tracker.was_written, args[:1]))):
             return self._write(func, args, kwargs)
         if name in _LEAVES_UNWRITTEN:
-            # What was in the memory before would make places that are written later NaN at random.
+            # Zeros, because random content of the memory could make NaN of what the model writes there later.
             return func(*args, **kwargs).zero_()
         if torch.Tag.nondeterministic_seeded in func.tags:
             self._builder.draws.append(f"{func} in {self._where()}")
@@ -181,7 +182,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self._record(func, args, kwargs)
 
     def refuse_reading(self, call: str) -> NoReturn:
-        """Refuse a call that takes values out of the recording; TorchScript hides the error's type.
+        """Refuse a call that takes values out of the recording.
+
+        The error is kept as well, because TorchScript replaces an error by one of its own type.
 
         Raises
         ------
@@ -202,7 +205,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         output = func(*args, **kwargs)
         if not any(isinstance(value, Tensor) for value in tree_flatten(output)[0]):
             return output
-        # A batch may come with other strides than the example's, which a view would refuse.
+        # A later batch may have other strides than the example, for which a view would fail.
         op = aten.reshape.default if func in (aten.view.default, aten._unsafe_view.default) else func
         ref = self._calls.emit(op, self._arguments(func, args), self._symbolic(kwargs), output)
         self._tracker.allocated(output, (args, kwargs))
@@ -215,7 +218,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return output
 
     def _arguments(self, func: OpOverload, args: Sequence[Any]) -> tuple[Any, ...]:
-        """Positional arguments as the graph holds them."""
+        """Return positional arguments in the form that the graph holds."""
         symbolic: tuple[Any, ...] = self._symbolic(tuple(args))
         if func is not aten.convolution.default or args[1].dim() != 3 or self.varies(args[1]):
             return symbolic
@@ -232,7 +235,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return tree_map(convert, value)
 
     def _write(self, func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """An in-place call: record its functional form, then write the result where the model wants it."""
+        """Record the functional form of an in-place call, then write the result to the model's own tensor."""
         written = [
             argument
             for argument, declared in zip(args, func._schema.arguments, strict=False)
@@ -258,7 +261,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return target
 
     def failed(self, error: Exception, example: Sequence[Tensor]) -> ForwardError:
-        """What the model's own exception is reported as."""
+        """Return the error that reports the model's own exception."""
         shapes = " and ".join(str(list(tensor.shape)) for tensor in example)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         module = self._raised[1] if id(error) == self._raised[0] else self._running.name
@@ -279,7 +282,7 @@ def _decompositions() -> Mapping[Any, Callable[..., Any]]:
 
 
 def _identity(value: Any) -> Any:
-    """Equal for arguments that are the same: constants by their place in memory, which the graph holds."""
+    """Return a key for arguments: for a tensor its id, which is unique as the graph holds the tensor."""
     if isinstance(value, (tuple, list)):
         return tuple(_identity(item) for item in value)
     if isinstance(value, Tensor):

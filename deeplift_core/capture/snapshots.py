@@ -1,4 +1,4 @@
-"""Copies of the constants of a recording: neither training nor in-place code changes them later."""
+"""Copies of the constants of a recording, which neither training nor in-place code changes later."""
 
 from typing import Any, NamedTuple
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class _Held(NamedTuple):
-    """A copy and what it was made of; holding the storage keeps its address from being used again."""
+    """A copy, and the storage that was copied. As long as this is held, no other storage gets its address."""
 
     storage: torch.UntypedStorage
     version: int | None
@@ -15,7 +15,7 @@ class _Held(NamedTuple):
 
 
 class Snapshots:
-    """One copy of each constant, however often it is used.
+    """One copy of each constant, however many calls read the constant.
 
     Several recordings of one model may share the copies.
     """
@@ -24,16 +24,16 @@ class Snapshots:
         self._held: dict[Any, _Held] = {}
 
     def of(self, tensor: Tensor, *, sequence_weight: bool = False) -> Tensor:
-        """The value of ``tensor`` as it is now.
+        """Return a copy of ``tensor``'s value at present.
 
         Parameters
         ----------
         tensor : Tensor
             A constant.
         sequence_weight : bool
-            Whether these are weights [O, I, k] of a convolution along a sequence. Their copy lies in memory
-            such that ``copy.unsqueeze(2)`` is contiguous in torch.channels_last, the fastest layout for
-            scoring, so that no second copy of the weights is needed.
+            Whether the tensor holds weights [O, I, k] of a convolution along a sequence. The copy lies in
+            memory such that ``copy.unsqueeze(2)`` is contiguous in torch.channels_last, the fastest layout
+            for scoring. No second copy of the weights is then needed.
         """
         address = int(tensor.untyped_storage()._cdata)
         layout = (tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
@@ -47,6 +47,6 @@ class Snapshots:
 
 
 def _channels_last(weight: Tensor) -> Tensor:
-    """A copy of weights [O, I, k] with the strides of channels last: I next to I, then k, then O."""
+    """Return a copy of weights [O, I, k] with the strides of channels last: I next to I, then k, then O."""
     out, channels, taps = weight.shape
     return weight.new_empty_strided((out, channels, taps), (channels * taps, 1, channels)).copy_(weight)

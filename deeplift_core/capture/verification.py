@@ -1,11 +1,11 @@
-"""The proof of a recording: on other rows than the example's it gives what the model gives, row by row.
+"""The proof of a recording: it gives what the model gives, row by row, on other rows than the example's.
 
 A recording is made on one batch. What the recorder did not see (work in another thread, a copy through
 Python, random numbers) is a constant of that batch, and other sequences would be scored with that constant.
-Rows that depend on each other have no contributions of their own. Both show when the model runs on a batch of
-other rows, and the recording on a second batch that has some of these rows at other places among new ones:
-the common rows must have the same outputs. That is one forward pass of each. Only where outputs differ do
-further runs find out why and where.
+Rows that depend on each other have no contributions of their own. To find both, the model runs on a batch of
+other rows, and the recording on a second batch that has some of these rows at other places among new rows.
+The common rows must have the same outputs. This takes one forward pass of each. Only where outputs differ,
+further runs find the reason and the operation.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ Run = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 
 
 class Verified(NamedTuple):
-    """Rows that model and recording were compared on, and the model's explained output for them."""
+    """The rows on which model and recording were compared, and the model's explained output for these."""
 
     rows: tuple[Tensor, ...]
     output: Tensor
@@ -54,10 +54,10 @@ def verify(
     graph : Graph
         The recording.
     outputs : sequence of int
-        Nodes of the model's outputs. The first is the one that is explained, whose rows must not depend on
-        each other. Of the others, those with one row for each row of the input must be right, too.
+        Nodes of the model's outputs. The first output is explained, and its rows must not depend on each
+        other. Further outputs must be right if they have one row for each row of the input.
     example : sequence of Tensor [K, ...]
-        What the model was recorded on.
+        The batch on which the model was recorded.
     record_again : callable, optional
         Records the model on other rows, so that an error can name the operation.
 
@@ -69,13 +69,13 @@ def verify(
     Raises
     ------
     CaptureError
-        If the recording computes something else than the model, or if rows of a batch depend on each other;
-        with module, operation and source line.
+        If the recording computes another function than the model, or if rows of a batch depend on each other.
+        The message names module, operation and source line.
     """
     rows = other_rows(example)
     expected = run(rows.first)
     by_row = [place for place, node in enumerate(outputs) if has_rows(graph, node)]
-    # An output without rows, which no target takes, is only compared with the model.
+    # No target takes an output without rows, so that it need only be the model's.
     doubtful = _changed(graph, outputs, by_row, rows, expected) if 0 in by_row else [0]
     if doubtful:
         found = _values(graph, outputs, rows.first)
@@ -92,7 +92,7 @@ def verify(
 def _changed(
     graph: Graph, outputs: Sequence[int], places: Sequence[int], rows: Rows, expected: Sequence[Tensor]
 ) -> list[int]:
-    """Which outputs of the recording have other values than the model's for common rows."""
+    """Return the places of the outputs that differ between recording and model in the common rows."""
     found = _values(graph, outputs, rows.second)
 
     def same(place: int) -> bool:
@@ -110,7 +110,7 @@ def _values(graph: Graph, outputs: Sequence[int], batch: Sequence[Tensor]) -> di
 
 
 def _difference(graph: Graph, node: int, again: Graph | None, expected: Tensor, found: Tensor) -> str:
-    """The message for a node whose value is not the model's."""
+    """Return the message for a node whose value is not the model's."""
     first = None if again is None else first_lost(graph, node, again)
     if first is None:
         return other_function(graph.nodes[node], relative_error(expected, found))
@@ -118,7 +118,7 @@ def _difference(graph: Graph, node: int, again: Graph | None, expected: Tensor, 
 
 
 def has_rows(graph: Graph, node: int) -> bool:
-    """Whether a node's value has one row for each row of the input."""
+    """Return whether a node's value has one row for each row of the input."""
     return graph.nodes[node].shape[:1] == (graph.batch_size,)
 
 
@@ -130,16 +130,16 @@ def assert_same_function(
     Parameters
     ----------
     graph, other : Graph
-        Before and after.
+        The graph before and after it was rewritten.
     outputs : sequence of int
-        Nodes that both have.
+        Nodes that both graphs have.
     example : sequence of Tensor [K, ...]
         One batch for each input, as :func:`verify` takes it.
 
     Raises
     ------
     AssertionError
-        Naming the first of the nodes whose values are not the same up to rounding.
+        If values differ by more than rounding; the message names the first such node.
     """
     batch = other_rows(example).first
     values, found = (one.run(batch, outputs, ()) for one in (graph, other))

@@ -1,0 +1,1 @@
+"""Forward and backward passes compiled by torch.compile."""

@@ -1,7 +1,7 @@
 """The forward pass and each backward pass, compiled into one function each by torch.compile.
 
-Rules are written with torch's operations only, so that both passes can be traced as they run: a flat list of
-ATen calls on tensors of fixed shapes, without Python, autograd or values that nothing reads in the end. The
+Rules use torch's operations only. A trace of a pass is therefore a flat list of ATen calls on tensors of
+fixed shapes, without Python and autograd, and calls whose results do not reach the scores are taken out. The
 forward passes of input and references are the same compiled function, and round alike.
 """
 
@@ -20,7 +20,7 @@ from deeplift_core.engine.executable import EagerExecutable, LayerScores
 from deeplift_core.engine.forward import ForwardPass
 from deeplift_core.errors import CompileError
 
-# What torch raises where it cannot compile has no common class.
+# Torch raises these where it cannot compile; they have no common class.
 _FAILURES = (RuntimeError, OSError, TypeError, ValueError, AssertionError, ImportError)
 
 
@@ -55,7 +55,7 @@ class CompiledExecutable:
         return dict(zip(self._kept, self._forward(list(inputs)), strict=True))
 
     def scores(self, x: Mapping[int, Any], reference: dict[int, Any]) -> Iterator[list[LayerScores]]:
-        """Run the compiled backward passes, which share nothing."""
+        """Run the compiled backward passes, which share no intermediate values."""
         at_x, at_reference = ([values[index] for index in self._kept] for values in (x, reference))
         reference.clear()
         for backward in self._backward:
@@ -82,7 +82,7 @@ class CompiledExecutable:
         values = ForwardPass(plan)(inputs)
         everything = sorted(values)
         targets = range(len(plan.targets))
-        for target in targets:  # what rules memoise about their weights must not become part of a trace
+        for target in targets:  # rules memoise what follows from weights, which is to be in no trace
             self._scores(target, values, _apart(values))
         read = {*plan.wanted, *plan.layers}
         for target in targets:
@@ -98,7 +98,8 @@ class CompiledExecutable:
 
     def _traced_backward(self, target: int, kept: list[int], values: Mapping[int, Any]) -> fx.GraphModule:
         def backward(x: list[Any], reference: list[Any]) -> list[tuple[Tensor | None, ...]]:
-            # A rule may look at values of which nothing comes in the end: any values will do for those.
+            # A rule may read values that do not affect the scores. In the trace these are the constants of
+            # the first batch, and the trace loses every call that only they reach.
             pair = ({**values, **dict(zip(kept, side, strict=True))} for side in (x, reference))
             return [tuple(found) for found in self._scores(target, *pair)]
 
@@ -113,7 +114,7 @@ class CompiledExecutable:
 
 
 def _apart(values: Any) -> Any:
-    """Return the same values in other tensors: a trace takes one tensor in two places for one argument."""
+    """Return copies of the values: a trace would take the same tensor in two places for one argument."""
     return tree_map(lambda value: value.clone() if isinstance(value, Tensor) else value, values)
 
 

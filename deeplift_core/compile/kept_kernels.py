@@ -1,4 +1,4 @@
-"""ATen operations that compiled code calls as they are, because the compiler's own code for them is worse."""
+"""ATen operations whose own kernels compiled code calls, because the compiler's code for them is worse."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,14 +10,24 @@ from deeplift_core.graph import op_name
 
 
 def as_is(kernel: OpOverload) -> Callable[..., Any]:
-    """An ATen operation under another name, which the compiler has no code of its own for and so calls.
+    """Give an ATen operation another name, for which the compiler has no code of its own.
 
-    For make_fx's table of decompositions: on any device but a CPU it leaves the operation to the compiler.
-    One that writes into its first argument returns that.
+    The compiler then calls the operation's kernel.
+
+    Parameters
+    ----------
+    kernel : OpOverload
+        An operation that returns a new value, or one that writes into its first argument.
+
+    Returns
+    -------
+    callable
+        An entry for make_fx's table of decompositions. On any device but a CPU the entry leaves the operation
+        to the compiler.
     """
     in_place = kernel._schema.is_mutable
     signature = "(" + str(kernel._schema).partition("(")[2]
-    if in_place:  # no operation of ours may return what it was given
+    if in_place:  # an operation of a library may not return its own argument
         signature = signature.rpartition("->")[0] + "-> ()"
 
     def computed(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a step does, as a graph that torch.compile turns into code that is both accurate and fast on a CPU."""
+"""Trace a pass into a graph that torch.compile turns into code that is accurate and fast on a CPU."""
 
 import math
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from deeplift_core.passes.exact_ends import TOTALS
 aten = torch.ops.aten
 
 
-# Up to this many numbers are added up one after the other without float64.
+# Up to this many numbers may be added up one after the other in float32.
 _FEW = 256
 
 
 def _in_double(total: Callable[..., Tensor]) -> Callable[..., Any]:
-    """A sum or mean of many float32 numbers that adds up in float64."""
+    """Return the sum or mean that adds up many float32 numbers in float64."""
 
     def accurate(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
         if x.dtype != torch.float32 or dtype not in (None, torch.float32):
@@ -32,20 +32,21 @@ def _in_double(total: Callable[..., Tensor]) -> Callable[..., Any]:
     return accurate
 
 
-# Compiled loops add numbers up one after the other, which over thousands of positions costs the digits that
-# summation-to-delta is checked by; torch's own kernels add them up in a tree.
+# Compiled loops add numbers up one after the other. Over thousands of positions, such a sum loses the digits
+# by which summation-to-delta is checked. Torch's own kernels add up in a tree and do not lose them.
 _SUMS = {total: _in_double(total) for total in TOTALS}
 
 
 def _without_nan(x: Tensor, nan: float, posinf: float | None = None, neginf: float | None = None) -> Any:
-    """nan_to_num_ that leaves infinities: compiled code would look at one number after the other for NaN."""
+    """nan_to_num_ where infinities stay: compiled code would test one number after the other for NaN."""
     if (posinf, neginf) != (torch.inf, -torch.inf):
         return NotImplemented
     return x.copy_(torch.where(x == x, x, nan))
 
 
-# What the compiler writes for a CPU instead of torch's own kernel: an error function that is off by 5e-7
-# whatever erf(x) is, so that near 0 no digit is right; loops over positions that take several times as long.
+# For these, the compiler's code for a CPU is worse than torch's own kernel. Its error function is off by 5e-7
+# whatever the size of erf(x) is, so that no digit is right near 0. Its loops over positions take several
+# times as long.
 _KEPT = {
     kernel: as_is(kernel)
     for kernel in (
@@ -60,11 +61,12 @@ _REPLACED: dict[Any, Callable[..., Any]] = {**_SUMS, **_KEPT, aten.nan_to_num_.d
 
 
 def traced(step: Callable[..., Any], *args: Any) -> fx.GraphModule:
-    """All that ``step`` does with these arguments, as a flat list of calls that torch.compile takes."""
+    """Return the calls that ``step`` makes with these arguments, as a flat graph for torch.compile."""
     found = make_fx(step, decomposition_table=_REPLACED)(*args)
     found.graph.eliminate_dead_code()
     _lay_out(found.graph)
-    # What could be viewed while tracing may lie in another order of memory once it is compiled.
+    # In compiled code a value may have another order of memory than in the trace, so that no view of it
+    # exists.
     for node in found.graph.find_nodes(op="call_function", target=aten.view.default):
         node.target = aten.reshape.default
     found.recompile()
@@ -72,25 +74,25 @@ def traced(step: Callable[..., Any], *args: Any) -> fx.GraphModule:
 
 
 def _lay_out(graph: fx.Graph) -> None:
-    """Have what is viewed lie in memory as it did while tracing.
+    """Fix the order of memory of every value that has a view: the order that the value had in the trace.
 
-    Left to itself the compiler lays it out in rows for the view's sake, and writes loops that transpose
+    Otherwise the compiler lays such a value out in rows for the view's sake, and writes loops that transpose
     everything else that they read and write.
     """
-    # Takes seconds to import, which torch.compile would take next.
+    # This import takes seconds, which torch.compile would take next anyway.
     from torch._inductor.inductor_prims import force_stride_order
 
     for node in list(graph.nodes):
         value = node.meta.get("val")
         if not isinstance(value, Tensor) or value.is_contiguous() or _is_view(node):
             continue
-        if 0 in value.stride():  # a part of what was expanded lies nowhere of its own
+        if 0 in value.stride():  # an expanded value has no memory for each of its elements
             continue
         if any(map(_is_view, node.users)):
             with graph.inserting_after(node):
                 same = graph.call_function(force_stride_order, (node, list(value.stride())))
             node.replace_all_uses_with(same)
-            same.update_arg(0, node)  # which was its own result for a moment
+            same.update_arg(0, node)  # the line before has replaced this argument as well
 
 
 def _is_view(node: fx.Node) -> bool:

@@ -1,0 +1,1 @@
+"""Scoring: targets, forward and backward passes, batches, and the cache of shared references."""

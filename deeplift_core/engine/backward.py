@@ -40,8 +40,8 @@ def backward_pass(
     -------
     dict of int to Score
         The multiplier is m+ where a layer's Delta is > 0, m- where Delta is < 0, and their mean where Delta
-        is 0; the contribution is m+ P + m- Q. For an input that is multiplier x Delta, but not for a layer
-        inside, whose Delta may have parts of both signs.
+        is 0; the contribution is m+ P + m- Q. For an input the contribution is multiplier x Delta; for a
+        layer inside the two may differ, because one Delta may have parts of both signs there.
     """
     at_target = plan.graph.nodes[target]
     ones = torch.ones(at_target.shape, dtype=at_target.dtype, device=plan.graph.device)
@@ -58,7 +58,7 @@ def backward_pass(
             continue
         for source, sent in plan.rules[index].backward(values, m):
             dtype = plan.graph.nodes[source].dtype
-            if dtype.is_floating_point:  # attention in bfloat16 has steps in float32, and multipliers follow
+            if dtype.is_floating_point:  # attention in bfloat16 has steps in float32, with such multipliers
                 sent = sent.each(partial(Tensor.to, dtype=dtype))
             pending[source] = pending[source] + sent if source in pending else sent
     return found

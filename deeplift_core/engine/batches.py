@@ -1,4 +1,4 @@
-"""Sequences cut into batches of exactly K rows, and the results of batches put together again."""
+"""Cut sequences into batches of exactly K rows, and join the results of the batches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
@@ -72,7 +72,8 @@ def _standard_error(column: Sequence[Tensor]) -> Tensor | None:
     count = len(column)
     if count == 1:
         return None
-    # Differences from the first reference, whose squares do not lose the digits that the mean would take.
+    # These are differences from the first reference: squares of the values themselves would lose the digits
+    # that all references share.
     total = torch.zeros_like(column[0])
     squares = torch.zeros_like(column[0])
     for value in column[1:]:
@@ -84,7 +85,7 @@ def _standard_error(column: Sequence[Tensor]) -> Tensor | None:
 
 
 def joined(parts: Sequence[Attribution], rows: int, one_input: bool) -> Attribution:
-    """Return the results of all batches as one, without the rows that filled the last batch up."""
+    """Return the results of all batches as one, without the padding of the last batch."""
     whole = {
         item.name: _join([getattr(part, item.name) for part in parts], rows) for item in fields(Attribution)
     }

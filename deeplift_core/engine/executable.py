@@ -1,4 +1,4 @@
-"""A plan made ready to run: a forward pass, and the scores that follow from the values of two such passes."""
+"""A plan that is ready to run: a forward pass, and the scores that follow from two forward passes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -35,7 +35,7 @@ class Executable(Protocol):
         Parameters
         ----------
         x, reference : values by node
-            As `forward` returns them. The second mapping is emptied, so that values can be freed.
+            What `forward` returns. The second mapping is emptied, so that its values can be freed.
         """
 
 
@@ -46,7 +46,7 @@ class EagerExecutable:
     ----------
     plan : Plan
     channel_axis : int or None
-        Of the inputs; None to look for it.
+        The axis of the inputs along which a one-hot base lies; None if the axis is to be found.
     """
 
     def __init__(self, plan: Plan, channel_axis: int | None) -> None:
@@ -68,7 +68,7 @@ class EagerExecutable:
 def finished(
     plan: Plan, layer: int, score: Score, x: Tensor, reference: Tensor, channel_axis: int | None
 ) -> LayerScores:
-    """Return the scores of one layer in float32 at least, since sums and means of them follow."""
+    """Return the scores of one layer in float32 at least, because sums and means of the scores follow."""
     multiplier = single(score.multiplier)
     hypothetical = None
     if layer in plan.graph.inputs:

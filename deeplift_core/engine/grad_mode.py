@@ -1,4 +1,4 @@
-"""The gradient mode in which everything is computed, whatever mode the caller is in."""
+"""The gradient mode of all computations, whatever the mode of the caller is."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,9 @@ import torch
 
 @contextmanager
 def plain_tensors() -> Iterator[None]:
-    """Compute without gradients, but outside inference mode: some adjoints are taken by autograd.
+    """Compute without gradients, but outside inference mode.
 
-    Tensors made in inference mode cannot take part in a gradient later on.
+    Autograd computes some adjoints, and tensors made in inference mode cannot take part in a gradient.
     """
     with torch.inference_mode(mode=False), torch.no_grad():
         yield

@@ -18,13 +18,13 @@ class GradientExecutable:
     Parameters
     ----------
     plan : Plan
-        Its rules are not read.
+        The plan; its rules are not read.
     channel_axis : int or None
-        Of the inputs; None to look for it.
+        The axis of the inputs along which a one-hot base lies; None if the axis is to be found.
     steps : int
-        Gradients for each pair, at the middles of as many equal parts of the line.
+        The number of gradients for each pair, at the middles of as many equal parts of the line.
     at_input : bool
-        Take a single gradient, at the input itself.
+        Whether a single gradient is taken, at the input itself.
     """
 
     def __init__(self, plan: Plan, channel_axis: int | None, *, steps: int, at_input: bool) -> None:

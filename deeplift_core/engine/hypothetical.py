@@ -12,7 +12,7 @@ def hypothetical_contributions(
     ----------
     multiplier, x, reference : Tensor [K, ...]
     channel_axis : int or None
-        The axis along which a one-hot base lies; None to look for it.
+        The axis along which a one-hot base lies; None if the axis is to be found.
 
     Returns
     -------

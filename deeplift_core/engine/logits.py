@@ -7,7 +7,7 @@ from deeplift_core.capture.links import final_link
 from deeplift_core.engine.targets import example_of
 from deeplift_core.graph import Graph, Node, call
 
-# What may stand between a final link and the output: these operations move values and add none together.
+# Operations that may stand between a final link and the output. They move values and add none together.
 _MOVES_VALUES = {
     "view", "_unsafe_view", "reshape", "permute", "transpose", "t", "unsqueeze", "squeeze", "slice", "select",
     "index", "index_select", "flip", "clone", "alias", "detach", "_to_copy",
@@ -25,12 +25,12 @@ def with_logit(graph: Graph, output: int, *, centre: bool) -> tuple[Graph, int]:
     output : int
         Node of the model's output.
     centre : bool
-        Subtract from the logits of a softmax their mean over the softmax's own axis (paper, equation 5).
+        Whether the mean over the softmax's own axis is subtracted from its logits (paper, equation 5).
 
     Returns
     -------
     graph : Graph
-        With further nodes behind those of the graph given, where some are needed.
+        The graph given, with further nodes behind its own where some are needed.
     node : int
     """
     moves: list[Node] = []

@@ -19,7 +19,7 @@ class PairScores:
     Attributes
     ----------
     contributions, hypothetical, multipliers : list of Tensor [K, ...]
-        One entry for each layer; an entry of the second is None where a layer has no bases.
+        One entry for each layer; a hypothetical contribution is None for a layer without bases.
     reference_output : Tensor [K]
         The explained scalar at the reference.
     completeness_error : Tensor [K]
@@ -60,7 +60,7 @@ class TargetScores:
     pairs : list of PairScores
         One for each reference.
     rescored : bool Tensor [K, R]
-        Pairs that were computed again in float64.
+        Pairs whose scores were replaced by those of float64.
     """
 
     output: Tensor
@@ -70,7 +70,7 @@ class TargetScores:
 
     @classmethod
     def joined(cls, parts: "Sequence[TargetScores]", rows: int) -> "TargetScores":
-        """Return batches against one reference each as one batch of ``rows`` rows, without padding."""
+        """Join batches that have one reference each to one batch of ``rows`` rows, without padding."""
 
         def whole(values: Sequence[Any]) -> Any:
             if isinstance(values[0], list):
@@ -88,17 +88,17 @@ class TargetScores:
 
     @property
     def reference_output(self) -> Tensor:
-        """[K, R]."""
+        """The explained scalar at each reference: Tensor [K, R]."""
         return torch.stack([pair.reference_output for pair in self.pairs], 1)
 
     @property
     def completeness_error(self) -> Tensor:
-        """[K, R]."""
+        """Sum of each pair's contributions - (output - reference output): Tensor [K, R]."""
         return torch.stack([pair.completeness_error for pair in self.pairs], 1)
 
     @property
     def summed(self) -> Tensor:
-        """[K, R]."""
+        """Sum of the absolute values of each pair's contributions: Tensor [K, R]."""
         return torch.stack([pair.summed for pair in self.pairs], 1)
 
 
@@ -110,7 +110,7 @@ def score_pairs(
     ends = [(x[target], reference[target]) for target in plan.targets]
     scores = executable.scores(x, reference)
     for (output, reference_output), found in zip(ends, scores, strict=True):
-        # The sums are taken in float64, so that the error reported is the scores' and not that of the sum.
+        # The sums are in float64, so that the error is that of the scores and not that of this sum.
         flat = [item.contribution.reshape(len(output), -1) for item in found]
         total = sum(item.sum(1, dtype=torch.float64) for item in flat)
         error = total - (output.double() - reference_output.double())

@@ -1,4 +1,4 @@
-"""Which forward values backward passes read, found by running each pass one time on values that are 0.
+"""Find which forward values backward passes read, by running each pass one time on values that are 0.
 
 The values take no memory, since each is a single 0 expanded to its node's shape, and what a rule reads does
 not depend on them. No rule therefore has to declare what it reads.
@@ -36,7 +36,7 @@ def values_read(plan: Plan, target: int, layers: Collection[int]) -> set[int]:
 
 
 class _Zeros(MutableMapping[int, Any]):
-    """Forward values that are 0 everywhere, made when they are read; the nodes that were read are noted."""
+    """Forward values that are 0 everywhere. Each is made when a rule reads it, and its node is noted."""
 
     def __init__(self, graph: Graph, read: set[int]) -> None:
         self._graph = graph

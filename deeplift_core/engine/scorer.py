@@ -10,7 +10,7 @@ from deeplift_core.engine.shared_references import SharedReferences
 
 
 class BatchScorer:
-    """Scores batches: (1 + R) forward passes and R backward passes of K rows.
+    """Scores batches: (1 + R) forward passes and, for each target, R backward passes of K rows.
 
     The forward values of the input serve all references, and all forward values serve all targets.
 

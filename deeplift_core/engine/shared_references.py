@@ -17,7 +17,7 @@ _REFERENCES = 2
 
 @dataclass(frozen=True, eq=False)
 class _Cached:
-    rows: tuple[Tensor, ...]  # the first row of each input, by which the reference is known
+    rows: tuple[Tensor, ...]  # the first row of each input, by which the reference is recognised
     values: dict[int, Any]
     used: int  # number of the last batch that used the values
 
@@ -30,7 +30,8 @@ class SharedReferences:
     """A cache of the forward values of shared references.
 
     The cache is bounded: it holds the values of two references, or of more where these take no more than
-    256 MiB together. What the last two batches did not use makes room for new values.
+    256 MiB together. Where there is no room for new values, those that the last two batches did not use are
+    freed.
 
     Parameters
     ----------

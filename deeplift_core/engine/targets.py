@@ -1,8 +1,8 @@
 """What is explained: a scalar of the model's output, as a node of a graph.
 
-Choosing an element and a user's own function are recorded as further nodes, so that they are explained and
-summed like everything else. These nodes are added to a graph that shares the model's own nodes; the
-recording itself never changes.
+The choice of an element, or a user's own function, is recorded as further nodes, and backward passes begin at
+the last of these. The nodes belong to a new graph that shares the model's own nodes; the recording itself
+never changes.
 """
 
 import operator
@@ -22,19 +22,19 @@ Target = Index | tuple[str, Index] | Callable[[Tensor], Tensor]
 
 
 def choose_output(structure: Any, output: int | str) -> int:
-    """Which of the outputs that depend on the input is meant.
+    """Return the place of the chosen output among the outputs that depend on the input.
 
     Parameters
     ----------
     structure
-        As :func:`deeplift_core.capture.record_model` returns it.
+        The structure that :func:`deeplift_core.capture.record_model` returns.
     output : int or str
-        Place among the outputs, or the name where the model returns a mapping.
+        The place among all outputs, or the name where the model returns a mapping.
 
     Raises
     ------
     TargetError
-        If there is no such output, or it does not depend on the input.
+        If there is no such output, or the output does not depend on the input.
     """
     if isinstance(output, str):
         if not isinstance(structure, Mapping) or output not in structure:
@@ -56,12 +56,12 @@ def choose_output(structure: Any, output: int | str) -> int:
 
 
 def checked(target: Target) -> Target:
-    """The target with plain integers, fit to be looked up.
+    """Return the target with plain integers, so that equal targets have equal keys in a cache.
 
     Raises
     ------
     TargetError
-        If it is of none of the kinds there are.
+        If the target is neither an index, nor a module's name with an index, nor a function.
     """
     if callable(target):
         return target
@@ -84,20 +84,21 @@ def _plain(index: Any) -> Index:
 
 
 def with_scalar(graph: Graph, output: int, target: Index | Callable[[Tensor], Tensor]) -> tuple[Graph, int]:
-    """Return a graph with a node [K] of one scalar for each row of ``output`` [K, ...].
+    """Return a graph with a node [K]: one scalar for each row of the node ``output`` [K, ...].
 
     Parameters
     ----------
     graph : Graph
     output : int
     target : index or callable
-        A function runs one time, now.
+        An element, or a function, which runs one time to be recorded.
 
     Returns
     -------
     graph : Graph
-        With further nodes behind those of the graph given.
+        The graph given, with further nodes behind its own.
     node : int
+        The node of the scalar.
 
     Raises
     ------
@@ -129,7 +130,7 @@ def with_scalar(graph: Graph, output: int, target: Index | Callable[[Tensor], Te
 
 
 def _full_index(target: Index, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The index with zeros for further axes of length 1, checked against the output's shape."""
+    """Return the index with zeros for further axes of length 1, after a check against the shape."""
     given = target if isinstance(target, tuple) else (target,)
     if not shape and given == (0,):
         return ()
@@ -148,7 +149,7 @@ def _full_index(target: Index, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _element(value: Tensor, place: tuple[int, ...]) -> Tensor:
-    """Column [K] of one element: a select for each axis."""
+    """Return the column [K] of one element, by one select for each axis."""
     for position in place:
         value = value.select(1, position)
     return value

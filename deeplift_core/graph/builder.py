@@ -22,11 +22,11 @@ class GraphBuilder:
     Attributes
     ----------
     nodes : list of Node
-        So far.
+        The nodes so far.
     inputs : list of int
         The nodes of the model's inputs.
     module_calls : dict of str to list of ModuleCall
-        Calls of each module so far.
+        The calls of each module so far.
     draws : list of str
         Calls that drew random numbers, each with its place in the model.
     """
@@ -62,7 +62,7 @@ class GraphBuilder:
         return Ref(index)
 
     def graph(self) -> Graph:
-        """The graph of all nodes; of an extended graph, the model's own nodes and calls are unchanged."""
+        """Return the graph of all nodes; an extended graph keeps the model's own nodes and calls."""
         old = self._extended
         calls = {name: tuple(found) for name, found in self.module_calls.items()}
         return Graph(

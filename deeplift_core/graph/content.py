@@ -1,4 +1,4 @@
-"""What some nodes compute, as a key: two target functions that do the same have the same key."""
+"""A key for what nodes compute: two target functions that make the same calls have the same key."""
 
 from hashlib import sha256
 from typing import Any

@@ -1,4 +1,4 @@
-"""A graph in a file: tensors, numbers and words only, so that reading the file runs no code in it."""
+"""A graph in a file of tensors, numbers and strings only, so that reading the file runs no code."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
@@ -36,7 +36,7 @@ def save_fields(
     module_calls: Mapping[str, Sequence[Sequence[int | None]]],
     draws: Sequence[str],
 ) -> None:
-    """Write what a graph consists of; see :meth:`deeplift_core.graph.Graph.save`."""
+    """Write the fields of a graph; see :meth:`deeplift_core.graph.Graph.save`."""
     content = {
         "format": _FORMAT,
         "nodes": [_encoded_node(node) for node in nodes],
@@ -50,7 +50,7 @@ def save_fields(
 
 
 def loaded_fields(path: str | PathLike[str]) -> Fields:
-    """Read what a graph consists of; see :meth:`deeplift_core.graph.Graph.load`."""
+    """Read the fields of a graph; see :meth:`deeplift_core.graph.Graph.load`."""
     try:
         content = torch.load(path, weights_only=True)
     except (RuntimeError, UnpicklingError, EOFError) as error:
@@ -106,7 +106,7 @@ def _decoded_node(index: int, content: dict[str, Any], ops: Mapping[str, Any]) -
 
 
 def _encoded(value: Any) -> Any:
-    """Numbers, words and tensors as they are; anything else as a list of its kind and its content."""
+    """Return numbers, strings and tensors as they are, any other value as a list of kind and content."""
     if isinstance(value, Ref):
         return ["ref", value.index]
     if isinstance(value, tuple):
@@ -150,7 +150,7 @@ def _qualified(op: OpOverload) -> str:
 
 
 def _registered(name: str) -> Any:
-    """The operation of a qualified name such as ``aten::sum.dim_IntList``; None where there is none."""
+    """Return the operation of a qualified name such as ``aten::sum.dim_IntList``; None if there is none."""
     space, _, rest = name.partition("::")
     packet, _, overload = rest.partition(".")
     try:

@@ -1,7 +1,7 @@
 """The recorded graph: a flat list of ATen calls, in the order in which the model ran them.
 
-A graph is immutable data. Recording one is :mod:`deeplift_core.capture`; the contributions that pass through
-each call are the business of :mod:`deeplift_core.rules`.
+A graph is immutable data. :mod:`deeplift_core.capture` records graphs, and :mod:`deeplift_core.rules` says
+how multipliers pass each call.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -31,7 +31,7 @@ class Graph:
     inputs : tuple of int
         The nodes of the model's inputs [K, ...].
     of_model : int
-        How many nodes are the model's own; a target adds its nodes behind them.
+        How many nodes are the model's own; the nodes of a target come behind these.
     device : torch.device
         Where the model was recorded.
     module_calls : mapping of str to tuple of ModuleCall
@@ -58,7 +58,7 @@ class Graph:
 
     @cached_property
     def constants(self) -> tuple[Tensor, ...]:
-        """Every tensor among the arguments, weights above all, once each."""
+        """Every tensor among the arguments, weights above all, without repetitions."""
         found = {id(t): t for node in self.nodes for t in tensors_in((node.args, node.kwargs))}
         return tuple(found.values())
 
@@ -72,7 +72,7 @@ class Graph:
         return found
 
     def ancestors(self, *indices: int) -> list[int]:
-        """The nodes that ``indices`` depend on, themselves included, in graph order."""
+        """Return the nodes that ``indices`` depend on, ``indices`` included, in graph order."""
         seen: set[int] = set()
         stack = list(indices)
         while stack:
@@ -83,7 +83,7 @@ class Graph:
         return sorted(seen)
 
     def converted(self, dtype: torch.dtype, start: int = 0) -> "Graph":
-        """The same calls in another precision.
+        """Return a graph of the same calls in another precision.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class Graph:
         return replace(self, nodes=(*self.nodes[:start], *changed))
 
     def run(self, inputs: Sequence[Tensor], wanted: Sequence[int], keep: Collection[int]) -> dict[int, Value]:
-        """Forward values of the nodes in ``keep`` and ``wanted``.
+        """Return the forward values of the nodes in ``keep`` and ``wanted``.
 
         Only the ancestors of ``wanted`` are computed, and a value is freed after its last use.
 

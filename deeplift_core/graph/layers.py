@@ -10,7 +10,7 @@ _SPELLING = re.compile(r"(?P<name>.*?)(:(?P<call>\d+))?(\[(?P<output>\d+)\])?", 
 
 
 def layer_node(graph: Graph, layer: str) -> int:
-    """Node of a module's output.
+    """Return the node of a module's output.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def layer_node(graph: Graph, layer: str) -> int:
 
 
 def _parsed(graph: Graph, layer: str) -> tuple[str, int | None, int | None]:
-    """Name, call and output; a module that has this very name comes first."""
+    """Return name, call and output; a module whose name is the whole spelling comes first."""
     if layer in graph.module_calls:
         return layer, None, None
     found = _SPELLING.fullmatch(layer)
@@ -68,7 +68,7 @@ def _parsed(graph: Graph, layer: str) -> tuple[str, int | None, int | None]:
 
 
 def _distinct(calls: tuple[ModuleCall, ...]) -> tuple[ModuleCall, ...]:
-    """Calls whose outputs are other nodes: a module that gives the same twice leaves nothing to choose."""
+    """Return the calls with different output nodes: two calls with the same outputs leave no choice."""
     return tuple(dict.fromkeys(calls))
 
 

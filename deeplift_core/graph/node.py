@@ -36,7 +36,7 @@ class Node:
     args, kwargs
         Arguments: a :class:`Ref` for a value that depends on the input, constants as they were.
     shape, dtype
-        Of the recorded value; of the first tensor where the operation has several results.
+        Those of the recorded value; those of the first tensor where the operation has several results.
     module : str
         Qualified name of the module whose ``forward`` made the call ("" for the model itself).
     source : str
@@ -84,7 +84,7 @@ class Node:
 
     @cached_property
     def refs(self) -> tuple[int, ...]:
-        """Indices of the nodes that the arguments refer to, in order of appearance, once each."""
+        """Indices of the nodes that the arguments refer to, in order of appearance, without repetitions."""
         return refs_in((self.args, tuple(self.kwargs.values())))
 
 
@@ -98,7 +98,7 @@ def recorded_node(
     module: str = "",
     source: str = "",
 ) -> Node:
-    """A node whose recorded value is ``example``: a tensor, or a sequence with one tensor at least."""
+    """Return a node whose recorded value is ``example``: a tensor, or a sequence with at least one tensor."""
     results: Results = ()
     first = example
     if not isinstance(example, Tensor):
@@ -108,7 +108,7 @@ def recorded_node(
 
 
 def refs_in(value: Any) -> tuple[int, ...]:
-    """Indices of the nodes that a nested argument refers to, in order of appearance, once each."""
+    """Return the nodes that a nested argument refers to, in order of appearance, without repetitions."""
     return tuple(dict.fromkeys(ref.index for ref in _find_refs(value)))
 
 
@@ -121,7 +121,7 @@ def _find_refs(value: Any) -> Iterator[Ref]:
 
 
 def tensors_in(value: Any) -> list[Tensor]:
-    """Every tensor in a nested value, in order."""
+    """Return every tensor in a nested value, in order."""
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
@@ -137,7 +137,8 @@ def substitute(value: Any, lookup: Callable[[int], Any]) -> Any:
 def call(node: Node, lookup: Callable[[int], Any]) -> Any:
     """Run one node's operation on the values that ``lookup`` gives for its references."""
     if node.op is RESULT:
-        # The dispatcher would take longer than some kernels do, after each kernel with several results.
+        # A call through the dispatcher, after each kernel with several results, would take longer than some
+        # kernels do.
         values, place = node.args
         return lookup(values.index)[place]
     if node.op is None:
@@ -157,7 +158,7 @@ def converted(value: Any, dtype: torch.dtype, known: dict[int, tuple[Tensor, Ten
     dtype : torch.dtype
         The floating precision that they get.
     known : dict, optional
-        Tensors that were converted before, by their id: each is converted once.
+        Tensors that were converted before, by their id, so that no tensor is converted twice.
     """
     if isinstance(value, Tensor) and value.is_floating_point():
         if known is None:
@@ -174,7 +175,7 @@ def converted(value: Any, dtype: torch.dtype, known: dict[int, tuple[Tensor, Ten
 def converted_node(
     node: Node, dtype: torch.dtype, known: dict[int, tuple[Tensor, Tensor]] | None = None
 ) -> Node:
-    """The same call in another precision; ``known`` as for :func:`converted`."""
+    """Return the same call in another precision; ``known`` is that of :func:`converted`."""
     args, values = converted(node.args, dtype, known), converted(tuple(node.kwargs.values()), dtype, known)
     kwargs = dict(zip(node.kwargs, values, strict=True))
     results = tuple(

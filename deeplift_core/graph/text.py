@@ -13,7 +13,7 @@ _FEW = 4
 
 
 def lines(nodes: Sequence[Node]) -> Iterator[str]:
-    """One line for each node.
+    """Yield one line for each node.
 
     For example ``relu_2: aten.relu.default(mm_1) -> float32[8, 3]  # 'body' net.py:7``.
     """

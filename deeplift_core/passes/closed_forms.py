@@ -30,7 +30,8 @@ def slope_of_relu(x: Tensor, r: Tensor) -> Tensor:
     at 0.
     """
     above = torch.maximum(x, r).clamp_min_(0)
-    # Just below 0, where 0 / 0 would arise if neither is positive; so small a number changes no distance.
+    # A number just below 0 avoids 0 / 0 where neither value is positive; it is too small to change a
+    # distance.
     below = torch.minimum(x, r).clamp_max_(-torch.finfo(x.dtype).tiny)
     return above.div_(above - below)
 
@@ -59,7 +60,7 @@ Quotient = Callable[[Tensor, Tensor], Tensor]
 # (f(x) - f(r)) / (x - r), and the derivative where x and r are equal.
 _QUOTIENTS: dict[str, Quotient] = {"relu": slope_of_relu, "square": torch.add}
 _DERIVATIVES = {"relu": _derivative_of_relu, "gelu": _derivative_of_gelu, "silu": _derivative_of_silu}
-# The slope times a step is nowhere many times the size of the values.
+# For these, the slope times a step is nowhere many times as large as the values.
 _SMOOTH_RAMPS = ("gelu", "silu")
 
 
@@ -82,7 +83,7 @@ class ClosedQuotient(Activation):
 
 
 class SmoothRamp(Activation):
-    """GELU or SiLU: the limit, and what the limit leaves of the change divided by the step."""
+    """GELU or SiLU: the quotient is the limit, plus the change that the limit leaves over the step."""
 
     def _rescale(self, pair: PairValues) -> Tensor:
         x, r, y, y0 = self._values(pair)

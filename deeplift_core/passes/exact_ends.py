@@ -3,7 +3,7 @@
 The output of a sequence and that of its reference often differ by a hundredth of their size. A mean over
 positions and a dense layer of some outputs round that difference by more than everything before them rounds
 the contributions, and summation-to-delta would miss by as much. These operations compute few numbers, so that
-float64 costs next to nothing there; the median error of summation-to-delta falls to a twelfth.
+float64 costs next to nothing there. The median error of summation-to-delta falls to a twelfth.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _DOUBLES: Any = WeakTensorKeyDictionary()
 
 
 def apply(plan: Plan) -> Plan:
-    """Compute in float64 what is small, and what nothing but the targets and predictions depends on."""
+    """Compute small operations in float64 if only targets and predictions depend on their results."""
     graph = plan.graph
     if graph.device.type == "mps":  # which has no float64
         return plan

@@ -1,7 +1,7 @@
 """Dense layers of millions of weights, for the rows of one batch: weights times rows.
 
 The library that torch calls takes up to a third less time for weights times rows than for rows times
-weights on AMD's processors. With fewer rows than here it takes much longer, and rounds more.
+weights on AMD's processors. With fewer rows than the threshold it takes much longer, and rounds more.
 """
 
 from collections.abc import Callable

@@ -2,8 +2,8 @@
 
 - The positions of the maxima are found in the forward pass (:class:`PositionsInForwardPass`), so that those
   of the input are found a single time for all references, and slices of the values replace gathered windows.
-- Windows of two neighbours need no positions (:class:`MaxOfPairs`): compiled code would read and add at
-  positions one by one.
+- Windows of two neighbours need no positions (:class:`MaxOfPairs`). With positions, compiled code would read
+  and add one number after the other.
 """
 
 import math
@@ -35,25 +35,25 @@ class FastMaxPool(Switch):
     Attributes
     ----------
     rectified : bool
-        Whether ``source`` holds the argument of a ReLU whose values the pool reads.
+        Whether ``source`` holds the argument of a ReLU, and the pool reads the values of the ReLU.
     """
 
     rectified: bool
     windows: PoolWindows
 
     def _called(self, node: Node, value: Tensor, *settings: Any, **named: Any) -> tuple[Tensor, ...]:
-        """The maxima, and what else a variant takes from the forward pass."""
+        """Return the maxima, and what else a variant takes from the forward pass."""
         assert node.op is not None
         maxima: Tensor = node.op(value.reshape(self.windows.shape), *settings, **named)[0]
         return (maxima.relu_() if self.rectified else maxima,)
 
     def call(self) -> Call:
-        """The recorded call, with ReLU applied to the maxima instead of to all values."""
+        """Return the pool's call, with a ReLU before the pool applied to the maxima instead of all values."""
         node = self.graph.nodes[self.windows.kernel]
         return Call(partial(self._called, node), (Ref(self.source), *node.args[1:]), node.kwargs)
 
     def _sent(self, multipliers: Tensor) -> Sent:
-        """For the source, which may lack the axes of length 1 that the pool reads."""
+        """Reshape multipliers to the source, which may lack axes of length 1 that the pool reads."""
         shape = self.graph.nodes[self.source].shape
         return [(self.source, Multipliers.same(multipliers.reshape(shape)))]
 
@@ -61,7 +61,7 @@ class FastMaxPool(Switch):
 class PositionsInForwardPass(FastMaxPool):
     """Positions of the maxima found in the forward pass, in place of those that the kernel returns.
 
-    The kernel's argmax is exact and ignores ties but for rounding.
+    The kernel's own argmax does not count values within rounding of the maximum as ties.
     """
 
     def _called(self, node: Node, value: Tensor, *settings: Any, **named: Any) -> tuple[Tensor, ...]:
@@ -76,14 +76,14 @@ class PositionsInForwardPass(FastMaxPool):
     def _routes(self, pair: PairValues) -> Routes:
         kernel = self.windows.kernel
         positions = (self.windows.flat_maxima(side[kernel][1]) for side in (pair.x, pair.reference))
-        # A maximum that ReLU cut off has any position of its window, and nothing is sent there.
+        # Where ReLU cut a maximum off, any position of the window may stand for it: its multiplier is 0.
         return routes_of_maxima(
             *self._values(pair), *self._maxima(pair), *positions, rectified=self.rectified
         )
 
 
 def _first_by_slices(value: Tensor, least: Tensor, pool: PoolWindows, regular: RegularWindows) -> Tensor:
-    """Positions along the joined axes of the first values that are no less than ``least``.
+    """Return positions along the joined axes of the first values that are no less than ``least``.
 
     A slice holds the values at one offset of all windows. In values that lie channels last in memory, as
     those of convolutions do, slices are as fast to read as rows.
@@ -130,7 +130,7 @@ def _first_by_slices(value: Tensor, least: Tensor, pool: PoolWindows, regular: R
 
 
 def _times(offset: Tensor, distance: list[int]) -> Tensor:
-    """The distance at each offset."""
+    """Return the distance at each offset."""
     step = distance[1] if len(distance) > 1 else 1
     if distance == [step * number for number in range(len(distance))]:
         return offset if step == 1 else offset.mul_(step)
@@ -138,7 +138,7 @@ def _times(offset: Tensor, distance: list[int]) -> Tensor:
 
 
 def _padded(value: Tensor, pool: PoolWindows, regular: RegularWindows) -> Tensor:
-    """The values with -inf around them, as far as windows reach; the same tensor if none reaches beyond."""
+    """Return the values padded with -inf as far as windows reach; the same tensor if none reaches out."""
     pads: list[int] = []
     for axis in reversed(range(len(pool.size))):
         length, stride, padding, dilation = (setting[axis] for setting in regular)
@@ -150,7 +150,7 @@ def _padded(value: Tensor, pool: PoolWindows, regular: RegularWindows) -> Tensor
 class MaxOfPairs(FastMaxPool):
     """Windows of two neighbours along the last axis that do not overlap, without positions.
 
-    Compiled code would read and add at positions one by one.
+    With positions, compiled code would read and add one number after the other.
     """
 
     def backward(self, pair: PairValues, m: Multipliers) -> Sent:
@@ -170,7 +170,7 @@ class MaxOfPairs(FastMaxPool):
         return shares_of_two(x, r, *maxima, rectified=self.rectified)
 
     def _halves(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """The first of each pair, and the second."""
+        """Return the first of each pair, and the second."""
         end = 2 * self.node.shape[-1]
         return value[..., 0:end:2], value[..., 1:end:2]
 

@@ -8,7 +8,7 @@ from deeplift_core.errors import OptionError
 
 Pass = Callable[[Plan], Plan]
 
-# Modules of this package, each with a function ``apply``. The first ones replace rules.
+# The names of modules of this package, each with a function ``apply``. These passes replace rules.
 RULE_PASSES = (
     "sequence_convolutions",
     "large_dense",
@@ -18,12 +18,12 @@ RULE_PASSES = (
     "max_pools",
     "relu_before_pool",
 )
-# These read which values are kept between the forward and the backward pass, and replace calls only.
+# These passes need to know which values are kept between forward and backward pass, and replace calls only.
 CALL_PASSES = ("exact_ends",)
 
 
 def all_passes() -> tuple[str, ...]:
-    """Names of all passes, in order."""
+    """Return the names of all passes, in order."""
     return (*RULE_PASSES, *CALL_PASSES)
 
 

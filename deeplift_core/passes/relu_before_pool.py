@@ -1,9 +1,9 @@
 """A ReLU right before a max pool explained in one step with the pool.
 
 The pool's Delta y / Delta x times Rescale's multiplier is Delta y over the difference of ReLU's argument. No
-tensor of ReLU's size is computed or kept, of which each window would have zeros at all positions but two. The
-forward pass rectifies the maxima instead of all values: only where a maximum is 0 is its position another
-one, and nothing is sent there.
+tensor of ReLU's size is computed or kept; each window of such a tensor of multipliers would have zeros at all
+positions but two. The forward pass rectifies the maxima instead of all values. This changes the position of a
+maximum only where the maximum is 0, and no multiplier is sent there.
 """
 
 from deeplift_core.assignment.plan import Plan
@@ -26,7 +26,7 @@ def _past_relu(plan: Plan, pool: FastMaxPool) -> FastMaxPool | None:
     """Return the rule of the pool and of the ReLU before it; None where there is no such ReLU."""
     node = plan.graph.nodes[pool.source]
     passed = [node.index]
-    while node.op_name == "unsqueeze":  # torch pools sequences as images
+    while node.op_name == "unsqueeze":  # torch pools a sequence as an image with one row
         node = plan.graph.nodes[node.refs[0]]
         passed.append(node.index)
     rule = plan.rules.get(node.index)

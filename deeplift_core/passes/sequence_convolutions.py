@@ -1,4 +1,4 @@
-"""Convolutions along a sequence with channels last, their adjoints prepared one time for all batches.
+"""Convolutions along a sequence with channels last; their adjoints are prepared one time for all batches.
 
 See :mod:`deeplift_core.passes.convolutions.sequence` for the forms that a convolution takes.
 """
@@ -21,7 +21,8 @@ class SequenceConvolution(Convolution):
     Attributes
     ----------
     adjoints : list
-        Weights [O, I, k], each with the adjoint that was prepared for them: W, and what follows from W.
+        Weights [O, I, k], each with the adjoint that was prepared for these: W, and weights that follow
+        from W.
     """
 
     adjoints: list[tuple[Tensor, object]]
@@ -64,10 +65,10 @@ def _call(node: Node) -> Call:
     weight = sequence.prepared(weight)
     if not _has_many_terms(node, weight, tuple(settings)):
         return Call(sequence.convolution, (x, weight, bias, *settings), {})
-    # Added up one after the other, the terms of one output round the output by the more the more there are.
-    # Where the outputs of a sequence and of its reference hardly differ, this rounding carries pairs beyond
-    # the tolerance of summation-to-delta. One product for each tap rounds a third as much. In this order in
-    # memory the products are faster by a tenth to a third.
+    # The rounding error of an output grows with the number of terms that are added up one after the other.
+    # Where the outputs of a sequence and of its reference hardly differ, this error brings pairs beyond the
+    # tolerance of summation-to-delta. One product for each tap rounds a third as much. The copy's order of
+    # memory makes the products faster by a tenth to a third.
     matrices = sequence.by_taps(weight).contiguous()
     return Call(tap_products, (x, matrices, bias, *sequence.padding_and_dilation(tuple(settings))), {})
 

@@ -1,8 +1,8 @@
 """Adjoints of the commonest structural operations in closed form.
 
-The adjoint takes multipliers of an operation's output to multipliers of its input. Written out, the adjoint
-needs no autograd, whose bookkeeping takes longer than such an operation itself. Operations that are missing
-here keep the adjoint that autograd gives (:mod:`deeplift_core.rules.structural`).
+The adjoint turns multipliers of an operation's output into multipliers of its input. In closed form the
+adjoint needs no autograd, whose bookkeeping takes longer than such an operation itself. Operations that are
+not in this module keep the adjoint that autograd gives (:mod:`deeplift_core.rules.structural`).
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ Adjoint = Callable[[Node, torch.Size, Tensor], Tensor]
 
 
 def adjoint_of(node: Node) -> Adjoint | None:
-    """The adjoint of the operation in its first argument.
+    """Return the adjoint of the operation with respect to its first argument.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def _spread(node: Node, shape: torch.Size, m: Tensor) -> Tensor:
 
 
 def _mean(node: Node, shape: torch.Size, m: Tensor) -> Tensor:
-    """As for a sum, divided by the number of terms."""
+    """Do as for a sum, and divide by the number of terms."""
     return _spread(node, shape, m / (prod(shape) // max(1, m.numel())))
 
 
@@ -115,7 +115,7 @@ class ClosedAdjoint(Structural):
         return [(source, m.each(lambda value: known(self.node, shape, value)))]
 
     def _pieces(self, m: Multipliers) -> Sent:
-        """Each of the joined tensors gets the multipliers of its own place."""
+        """Give each of the joined tensors the multipliers of its own place."""
         items, axis = self.node.args[0], self.node.args[1] if len(self.node.args) > 1 else 0
         shapes = [
             self.graph.nodes[item.index].shape if isinstance(item, Ref) else item.shape for item in items

@@ -1,23 +1,24 @@
-"""From which sizes on each pass pays, all in one place. benchmarks/passes.py measures what each pass buys."""
+"""Sizes from which on each pass pays."""
 
-# Dense layers as weights times rows: how many rows and weights.
+# From so many rows and weights on, a dense layer is computed as weights times rows.
 LARGE_DENSE_ROWS, LARGE_DENSE_WEIGHTS = 32, 1 << 21
 
-# Dilated convolutions in rows as long as the dilation: how many channels, and how many numbers lie in memory
-# from one tap to the next.
+# From so many channels on, and with so many numbers in memory between one tap and the next, a dilated
+# convolution is computed in rows as long as the dilation.
 ROWS_CHANNELS, ROWS_DISTANCE = 512, 2**15
 
-# Adjoints of convolutions to few channels in blocks of positions: how many channels at most.
+# Up to so many channels, the adjoint of a convolution is computed in blocks of positions.
 BLOCK_CHANNELS = 4
 
-# Convolutions in float64 as products by taps: how many channels.
+# From so many channels on, a convolution in float64 is computed as one product for each tap.
 TAPS_CHANNELS = 32
 
-# Convolutions in float32 as products by taps, for the sake of rounding: how many terms and channels.
+# From so many terms and channels on, so is a convolution in float32, because the products round less.
 SHORT_SUM_TERMS, SHORT_SUM_CHANNELS = 2048, 320
 
-# The end of the forward pass in float64: how many numbers for each row, and how many weights, at most.
+# Up to so many numbers for each row, and so many weights, an operation at the end of the forward pass is
+# computed in float64.
 END_NUMBERS, END_WEIGHTS = 1 << 12, 1 << 20
 
-# Max pools: the most positions of a window that are compared one slice after another.
+# Windows of max pools with up to so many positions are compared one slice after another.
 SLICED_WINDOW = 32

@@ -1,4 +1,4 @@
-"""Normal forms: some operations are recorded as other ones, so that fewer rules are needed.
+"""Normal forms: some operations are recorded as other operations, so that fewer rules are needed.
 
 There is one module for each kind of operation. The function of an operation gets ``varies`` (whether a tensor
 depends on the model's input), the operation and its arguments. It returns the same result by calls of other
@@ -20,5 +20,5 @@ NORMAL_FORMS: dict[str, Callable[..., Any]] = {
     **views.FORMS,
 }
 
-# Operations whose schema says that they write to an argument, and which do not write at inference.
+# The schemas of these operations say that they write to an argument, which they do not do at inference.
 WRITE_NOTHING = frozenset(random.FORMS)

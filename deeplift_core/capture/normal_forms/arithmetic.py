@@ -12,16 +12,16 @@ Varies = Callable[[Tensor], bool]
 
 
 def vary(varies: Varies, *values: Any) -> int:
-    """The number of values that are tensors which depend on the input."""
+    """Count the values that are tensors and depend on the input."""
     return sum(isinstance(value, Tensor) and varies(value) for value in values)
 
 
 def _div(varies: Varies, func: Any, above: Tensor, below: Any, **kwargs: Any) -> Any:
-    """A quotient with a varying divisor is a product with the reciprocal."""
+    """Write a quotient with a divisor that depends on the input as a product with the reciprocal."""
     if not isinstance(below, Tensor) or not varies(below) or kwargs.get("rounding_mode") is not None:
         return NotImplemented
     if not below.is_floating_point() and not below.is_complex():
-        # The reciprocal of a count would be in single precision.
+        # The reciprocal of an integer would be in float32, whatever the precision of the numerator is.
         below = below.to(above.dtype if above.is_floating_point() else torch.get_default_dtype())
     return above * aten.reciprocal.default(below)
 
@@ -39,7 +39,7 @@ def _addcdiv(varies: Varies, func: Any, x: Tensor, above: Tensor, below: Tensor,
 
 
 def _lerp(varies: Varies, func: Any, start: Tensor, end: Tensor, weight: Any) -> Any:
-    """With a weight that depends on the input, two products; with a constant one, an affine operation."""
+    """Write an interpolation as two products if its weight depends on the input; else it is affine."""
     if not vary(varies, weight):
         return NotImplemented
     return start * (1 - weight) + end * weight
@@ -48,12 +48,12 @@ def _lerp(varies: Varies, func: Any, start: Tensor, end: Tensor, weight: Any) ->
 def _index_add(
     varies: Varies, func: Any, x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1
 ) -> Any:
-    """The factor scales the added values first, which swaps their P and Q where the factor is negative."""
+    """Scale the added values first; a negative factor then swaps their P and Q, as it should."""
     return NotImplemented if alpha == 1 else aten.index_add.default(x, dim, index, source * alpha)
 
 
 def _log_sigmoid(varies: Varies, func: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-    """x - log(1 + exp(x)), a function of x and not of -x: a rise of x is a rise of the result."""
+    """Write log-sigmoid as x - log(1 + exp(x)), a function of x and not of -x, which would swap P and Q."""
     return aten.sub.Tensor(x, aten.logaddexp.default(x, x.new_zeros(()))), x.new_empty(0)
 
 

@@ -19,7 +19,7 @@ def _amin(varies: Varies, func: Any, x: Tensor, *rest: Any, **kwargs: Any) -> Te
 
 
 def _min(varies: Varies, func: Any, x: Tensor, *rest: Any, **kwargs: Any) -> Any:
-    """The minimum of all elements, of two tensors, or along an axis."""
+    """Write the minimum of all elements, of two tensors, or along an axis as a maximum of negatives."""
     if rest and isinstance(rest[0], Tensor):
         return aten.minimum.default(x, rest[0])
     if not rest and not kwargs:
@@ -44,7 +44,7 @@ def _minimum(varies: Varies, func: Any, left: Tensor, right: Tensor) -> Any:
 
 
 def _fmax(varies: Varies, func: Any, left: Tensor, right: Tensor) -> Any:
-    """The maximum, from which fmax differs only where one of the two is NaN."""
+    """Write fmax as the maximum; the two differ only where one of the values is NaN."""
     return aten.maximum.default(left, right) if vary(varies, left, right) == 2 else NotImplemented
 
 
@@ -53,7 +53,7 @@ def _fmin(varies: Varies, func: Any, left: Tensor, right: Tensor) -> Any:
 
 
 def _clamp(varies: Varies, func: Any, x: Tensor, low: Any = None, high: Any = None) -> Any:
-    """Bounds of which at least one depends on the input are a maximum and a minimum."""
+    """Write clamp as a maximum and a minimum if a bound depends on the input."""
     if not vary(varies, low, high):
         return NotImplemented
     if low is not None:
@@ -70,7 +70,7 @@ def _clamp_max(varies: Varies, func: Any, x: Tensor, high: Any) -> Any:
 
 
 def _any(varies: Varies, func: Any, x: Tensor, *rest: Any, **kwargs: Any) -> Tensor:
-    """Whether any element of a mask holds: its maximum."""
+    """Write whether any element of a mask is true as the maximum of the mask."""
     return torch.amax((x != 0).to(torch.get_default_dtype()), *rest, **kwargs) > 0
 
 
@@ -84,7 +84,7 @@ def _cummin(varies: Varies, func: Any, x: Tensor, dim: int) -> Any:
 
 
 def _cumprod(varies: Varies, func: Any, x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """Each product is that of the one before and the next element."""
+    """Write each product as the one before it times the next element."""
     running = [x.select(dim, 0)]
     for place in range(1, x.shape[dim]):
         running.append(running[-1] * x.select(dim, place))
@@ -94,7 +94,7 @@ def _cumprod(varies: Varies, func: Any, x: Tensor, dim: int, *, dtype: Any = Non
 def _index_put(
     varies: Varies, func: Any, x: Tensor, indices: Any, values: Tensor, accumulate: bool = False
 ) -> Any:
-    """Writing one number wherever a mask holds is a choice between this number and the value before."""
+    """Write an assignment of one number under a mask as a choice between the number and the old values."""
     mask = indices[0]
     if len(indices) != 1 or mask.dtype != torch.bool or values.numel() != 1 or accumulate:
         return NotImplemented

@@ -1,4 +1,4 @@
-"""Norms, as means, squares and reciprocal square roots, so that a norm written out scores alike."""
+"""Norms as means, squares and reciprocal square roots, so that whole and written-out norms score alike."""
 
 # ruff: noqa: ARG001 - all forms take the same arguments
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ def _batch_norm(
     *rest: Any,
     **kwargs: Any,
 ) -> Any:
-    """Batch norm with constant statistics is one scale and one shift for each channel."""
+    """Write batch norm with constant statistics as one scale and one shift for each channel."""
     constants = [value for value in (weight, bias, mean, var) if value is not None]
     training = func._schema.name.endswith("native_batch_norm") and rest[0]
     if training or mean is None or any(varies(value) for value in constants):
@@ -40,7 +40,7 @@ def _batch_norm(
 def _batch_norm_legit(
     varies: Varies, func: Any, x: Tensor, weight: Any, bias: Any, *rest: Any, **kwargs: Any
 ) -> Any:
-    """Instance norm calls this operation on a batch of one, whose channels are the channels of all rows."""
+    """Handle instance norm, too, which calls this operation on one row with the channels of all rows."""
     if len(rest) == 5 and not rest[2]:  # running mean and var, not training
         return _batch_norm(varies, func, x, weight, bias, rest[0], rest[1], rest[3], rest[4])
     return _of_the_batch(x, weight, bias, rest[-1])

@@ -1,4 +1,4 @@
-"""Matrix products and convolutions, as those for which there are rules."""
+"""Matrix products and convolutions as the operations that have rules."""
 
 # ruff: noqa: ARG001 - all forms take the same arguments
 from collections.abc import Callable
@@ -13,12 +13,12 @@ aten = torch.ops.aten
 
 
 def _traced_convolution(varies: Varies, func: Any, *args: Any) -> Any:
-    """The convolution of a traced model, whose further arguments choose among kernels."""
+    """Drop the arguments of a traced model's convolution that only choose among kernels."""
     return aten.convolution.default(*args[:9])
 
 
 def _matrix_vector(varies: Varies, func: Any, matrix: Tensor, vector: Tensor) -> Any:
-    """A product with a vector is a matrix product with one column, and so a dense layer."""
+    """Write a product with a vector as a matrix product with one column, which is a dense layer."""
     return aten.mm.default(matrix, vector.unsqueeze(1)).squeeze(1)
 
 
@@ -33,7 +33,10 @@ def _dot(varies: Varies, func: Any, left: Tensor, right: Tensor) -> Tensor:
 
 
 def _sum_and_product(product: Any) -> Callable[..., Any]:
-    """A sum with a matrix product is an addition, except in a layer with constant weights and bias."""
+    """Return a form that writes a matrix product plus a bias as two operations, unless it is a layer.
+
+    A layer has a constant bias and a constant factor.
+    """
 
     def form(
         varies: Varies,
@@ -57,7 +60,7 @@ def _sum_and_product(product: Any) -> Callable[..., Any]:
 def _trilinear(
     varies: Varies, func: Any, x: Tensor, weight: Tensor, y: Tensor, *expansions: Any, **kwargs: Any
 ) -> Any:
-    """``nn.Bilinear``, x W y: a dense layer on all products of an element of x with an element of y."""
+    """Write ``nn.Bilinear``, x W y, as a dense layer on the products of elements of x and of y."""
     if expansions[:4] != ([1, 3], [0], [1, 2], [2, 3]):
         return NotImplemented
     pairs = x.unsqueeze(-1) * y.unsqueeze(-2)

@@ -1,4 +1,4 @@
-"""Operations that draw random numbers in training only, as what they are at inference.
+"""Operations that draw random numbers in training only, in the form that they have at inference.
 
 Their schemas say that they write random numbers into an argument, which they do not do at inference.
 """
@@ -17,7 +17,7 @@ aten = torch.ops.aten
 
 
 def _rrelu(in_place: bool) -> Callable[..., Tensor]:
-    """RReLU at inference: leaky ReLU with the mean of the slopes that are drawn in training."""
+    """Return a form that writes RReLU at inference as leaky ReLU with the mean of its training slopes."""
 
     def form(
         varies: Varies,

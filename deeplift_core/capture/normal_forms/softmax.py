@@ -1,4 +1,4 @@
-"""The softmax of attention, as softmax."""
+"""The softmax of attention as plain softmax."""
 
 # ruff: noqa: ARG001 - all forms take the same arguments
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from deeplift_core.capture.normal_forms.arithmetic import Varies
 
 
 def _safe_softmax(varies: Varies, func: Any, x: Tensor, dim: int, dtype: Any = None) -> Tensor:
-    """Softmax that is 0 where all logits are -inf, which only masks cause, for every sequence alike."""
+    """Write a softmax that is 0 where a mask, which is the same for all sequences, makes all logits -inf."""
     x = x if dtype is None else x.to(dtype)
     with _disable_current_modes():
         empty = (x == -torch.inf).all(dim, keepdim=True)

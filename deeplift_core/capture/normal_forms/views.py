@@ -13,7 +13,7 @@ aten = torch.ops.aten
 
 
 def _split(varies: Varies, func: Any, x: Tensor, size: int | Sequence[int], dim: int = 0) -> list[Tensor]:
-    """Each of the pieces is a slice."""
+    """Write each piece as a slice."""
     total = x.shape[dim]
     sizes = [min(size, total - at) for at in range(0, total, size)] if isinstance(size, int) else list(size)
     starts = [sum(sizes[:place]) for place in range(len(sizes))]
@@ -23,16 +23,16 @@ def _split(varies: Varies, func: Any, x: Tensor, size: int | Sequence[int], dim:
 
 
 def _unbind(varies: Varies, func: Any, x: Tensor, dim: int = 0) -> list[Tensor]:
-    """Each of the pieces is a selection."""
+    """Write each piece as a selection."""
     return [aten.select.int(x, dim, place) for place in range(x.shape[dim])]
 
 
 def _scatter(
     varies: Varies, func: Any, x: Tensor, dim: int, index: Tensor, source: Any, *rest: Any, **kwargs: Any
 ) -> Any:
-    """A source may have more values than there are indices; those beyond the indices are never read.
+    """Cut off values of the source beyond the indices, which the operation never reads.
 
-    They are cut off here, because autograd refuses a source of another shape.
+    Autograd refuses a source of another shape than the indices have.
     """
     if not isinstance(source, Tensor) or source.shape == index.shape:
         return NotImplemented

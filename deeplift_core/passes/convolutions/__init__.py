@@ -1,0 +1,1 @@
+"""The forms that a convolution along a sequence takes, and their adjoints."""

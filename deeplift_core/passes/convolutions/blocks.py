@@ -3,8 +3,8 @@
 A kernel computes as many channels of a result at a time as a vector register holds numbers: 16 in float32,
 of which four bases fill a quarter. Here the bases of neighbouring positions are channels side by side. They
 are computed by a convolution whose stride is the number of these positions, and whose kernel holds the taps
-for each of them, shifted by one position each. The products with 0 that are added cost less than the full
-registers save: the adjoint takes between a third and half of the time.
+of each position, shifted by one position each. The kernel contains zeros, whose products cost less time than
+the full registers save. The adjoint takes between a third and half of the time.
 """
 
 import torch

@@ -4,9 +4,10 @@ Every tap multiplies channels at positions that lie one after the other in memor
 first. In float64 the products are faster than torch's own kernel. In float32 they round less: a product adds
 up the channels of one tap, where a convolution adds up the terms of all taps one after the other.
 
-The two functions are operations of a library, so that compiled code calls them as they are: traced into,
-each tap would write its own copy of the result. (`torch.library.custom_op` would define an operation in fewer
-lines, but its first call imports the compiler, which takes more than a second.)
+The two functions are operations of a library, so that compiled code calls their kernels. Otherwise the trace
+would hold the products of the taps, and each tap would write its own copy of the result.
+(`torch.library.custom_op` would define an operation in fewer lines, but its first call imports the compiler,
+which takes more than a second.)
 """
 
 from collections.abc import Callable, Iterator
@@ -19,12 +20,12 @@ _LIBRARY = torch.library.Library("deeplift", "FRAGMENT")  # type: ignore[no-unty
 
 
 def tap_products(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, dilation: int) -> Tensor:
-    """Convolution with stride 1.
+    """Convolve with stride 1.
 
     Parameters
     ----------
     x : Tensor [N, I, L]
-        With channels last this is fastest.
+        Channels last is the fastest order of memory.
     weight : Tensor [k, I, O]
     bias : Tensor [O] or None
     padding, dilation : int
@@ -39,7 +40,7 @@ def tap_products(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, d
 
 
 def tap_products_adjoint(m: Tensor, weight: Tensor, length: int, padding: int, dilation: int) -> Tensor:
-    """The adjoint of :func:`tap_products`.
+    """Apply the adjoint of :func:`tap_products`.
 
     Parameters
     ----------
