@@ -23,10 +23,11 @@ from deeplift_core.engine.gradients import GradientExecutable
 from deeplift_core.engine.logits import with_logit
 from deeplift_core.engine.pairs import TargetScores
 from deeplift_core.engine.scorer import BatchScorer
+from deeplift_core.engine.shared_references import SharedReferences
 from deeplift_core.engine.targets import Target, checked, with_scalar
 from deeplift_core.errors import DeepLiftError, OptionError, TargetError
 from deeplift_core.graph import Graph, content, converted_node, layer_node
-from deeplift_core.passes.registry import all_passes, applied, chosen
+from deeplift_core.passes.registry import applied, chosen
 from deeplift_core.planner import Ends, Planner
 from deeplift_core.results import Attribution
 
@@ -92,6 +93,7 @@ class Explainer:
         self.graph, self.explained = self._explained(recording.graph)
         self.layer_rules = LayerRules(dict(options.layer_rules))
         self.rescoring = Rescoring()
+        self.shared = SharedReferences()
         self._programs: OrderedDict[Any, Program] = OrderedDict()
         self.planner: Planner | None = None
         if not options.steps:
@@ -155,17 +157,18 @@ class Explainer:
         if self.planner is None:
             if layer is not None:
                 raise OptionError(f"layer= does not go with rule {self.options.rule!r}")
-            return Program(BatchScorer(self._executable(self._without_rules(graph, ends))), None)
+            return Program(BatchScorer(self._executable(self._without_rules(graph, ends), self.shared)), None)
         plan = _planned(self.planner, graph, ends, layer)
         exact = self._exact_program(targets, layer, (graph, ends)) if _may_be_rescored(graph) else None
-        return Program(BatchScorer(self._executable(plan)), exact)
+        return Program(BatchScorer(self._executable(plan), self.shared), exact)
 
     def _without_rules(self, graph: Graph, ends: Sequence[Ends]) -> Plan:
         """Return a plan for gradients, which take any operation."""
         inputs = tuple(graph.inputs)
         targets, predictions = tuple(end.target for end in ends), tuple(end.prediction for end in ends)
         plan = Plan(graph, {}, targets, predictions, inputs, kept=frozenset(inputs))
-        return applied(plan, chosen(self.options.passes), all_passes())
+        names = chosen(self.options.passes)
+        return applied(applied(plan, names), names, read_kept=True)
 
     def _with_targets(self, graph: Graph, targets: Sequence[Target]) -> tuple[Graph, list[Ends]]:
         ends = []
@@ -231,7 +234,9 @@ class Explainer:
                     graph = replace(planner.graph, nodes=(*planner.graph.nodes, *added))
                     for end in ends:
                         plan = _planned(planner, graph, [end], layer)
-                        made.append(BatchScorer(EagerExecutable(plan, self.options.channel_axis)))
+                        made.append(
+                            BatchScorer(EagerExecutable(plan, self.options.channel_axis), self.shared)
+                        )
                 return made
 
         return make

@@ -9,7 +9,7 @@ from deeplift_core.assignment.plan import Plan
 from deeplift_core.assignment.presets import Composite
 from deeplift_core.engine.reads import values_read, with_kept
 from deeplift_core.graph import Graph
-from deeplift_core.passes.registry import CALL_PASSES, RULE_PASSES, applied
+from deeplift_core.passes.registry import applied
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Planner:
         self._rules = assigned.rules
         self.sites = assigned.sites
         plan = Plan(graph, assigned.rules, (explained,), (explained,), tuple(graph.inputs))
-        self.base = applied(plan, self._passes, RULE_PASSES)
+        self.base = applied(plan, self._passes)
 
     def plan(self, graph: Graph, ends: Sequence[Ends], layer: int | None = None) -> Plan:
         """Return the plan for some targets.
@@ -88,12 +88,12 @@ class Planner:
         layers = tuple(graph.inputs) if layer is None else (layer,)
         predictions = tuple(end.prediction for end in ends)
         new = {i: rule for i, rule in assigned.rules.items() if self._rules.get(i) is not rule}
-        own = applied(Plan(graph, new, targets, predictions, layers), self._passes, RULE_PASSES)
+        own = applied(Plan(graph, new, targets, predictions, layers), self._passes)
         shared = assigned.rules.keys() - new.keys()
         rules = {index: self.base.rules[index] for index in shared}
         calls = self.base.calls if layer is None else {}
         plan = replace(own, rules={**rules, **own.rules}, calls={**calls, **own.calls})
-        return applied(with_kept(plan), self._passes, CALL_PASSES)
+        return applied(with_kept(plan), self._passes, read_kept=True)
 
     def bytes_kept(self) -> int:
         """Return the size of the forward values that a backward pass from the explained output reads."""

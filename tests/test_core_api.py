@@ -131,7 +131,7 @@ def test_threads_may_share_an_explainer(monkeypatch: pytest.MonkeyPatch) -> None
     explainer = DeepLift(net(), x[:2])
     chosen = [references[start:].flatten(0, 1) for start in range(4)]
     expected = [explainer.attribute(x, some).contributions for some in chosen]
-    cached = explainer._explainer.program([0], None).scorer._shared._cached
+    cached = explainer._explainer.shared._cached
     monkeypatch.setattr(shared_references, "_BYTES", 6 * cached[0].nbytes)
 
     def attribute(number: int) -> torch.Tensor:

@@ -106,7 +106,7 @@ def test_shared_references_that_are_not_used_any_more_make_room(monkeypatch: pyt
     x, refs = data(K, 4, shared=True)
     explainer = DeepLift(model(), x)
     explainer.attribute(x, refs[:1])
-    (cached,) = explainer._explainer.program([0], None).scorer._shared._cached
+    (cached,) = explainer._explainer.shared._cached
     monkeypatch.setattr(shared_references, "_BYTES", 3 * cached.nbytes)
 
     def passes(references: torch.Tensor) -> float:

@@ -38,6 +38,8 @@ def parse_rule(rule: str) -> tuple[str, int]:
     if rule == "gradient":
         return rule, 1
     if rule not in preset_names():
+        _load_other_packages()
+    if rule not in preset_names():
         known = (*preset_names(), "gradient", "integrated-gradients")
         raise OptionError(f"unknown rule {rule!r}; choose from {', '.join(known)}")
     return preset(rule).name, 0
@@ -53,11 +55,17 @@ def check_layer_rule(rule: str) -> str:
     """
     if rule in LAYER_RULES:
         return rule
-    # Rules of other packages are registered on operations of torch. Torch is imported for such a name only.
-    from deeplift_core.rules.registry import all_variants, load_rules_of_other_packages
+    _load_other_packages()
+    from deeplift_core.rules.registry import all_variants
 
-    load_rules_of_other_packages()
     known = tuple(dict.fromkeys((*LAYER_RULES, *all_variants())))
     if rule not in known:
         raise OptionError(f"unknown rule {rule!r} for a layer; choose from {', '.join(known)}")
     return rule
+
+
+def _load_other_packages() -> None:
+    """Load the rules and presets of other packages; torch, on whose operations they register, with them."""
+    from deeplift_core.rules.registry import load_rules_of_other_packages
+
+    load_rules_of_other_packages()

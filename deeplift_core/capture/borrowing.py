@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from deeplift_core.capture.settings import RECORDING
+from deeplift_core.errors import CaptureError
 
 
 @contextmanager
@@ -24,7 +27,18 @@ def borrowed(model: nn.Module, dtype: torch.dtype | None, device: torch.device |
         The dtype of floating parameters and buffers; None keeps theirs.
     device : torch.device or None
         The device; None keeps the model's.
+
+    Raises
+    ------
+    CaptureError
+        If a parameter has no shape yet, as those of lazy modules before their first batch.
     """
+    for name, tensor in chain(model.named_parameters(), model.named_buffers()):
+        if is_lazy(tensor):
+            raise CaptureError(
+                f"parameter {name!r} of the model has no shape yet, because its module is lazy: run the model on "
+                "one batch first"
+            )
     with RECORDING:
         modes = [(module, module.training) for module in model.modules() if hasattr(module, "training")]
         tensors = [*model.parameters(), *model.buffers()]

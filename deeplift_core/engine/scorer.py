@@ -17,11 +17,13 @@ class BatchScorer:
     Parameters
     ----------
     executable : Executable
+    shared : SharedReferences
+        The cache of the explainer.
     """
 
-    def __init__(self, executable: Executable) -> None:
+    def __init__(self, executable: Executable, shared: SharedReferences) -> None:
         self.executable = executable
-        self._shared = SharedReferences(executable)
+        self._shared = shared
 
     def score(self, rows: list[Tensor], references: list[Tensor], *, shared: bool) -> list[TargetScores]:
         """Score one batch for each target.
@@ -40,7 +42,9 @@ class BatchScorer:
             self._shared.next_batch()
             for number in range(references[0].shape[1]):
                 reference = [tensor[:, number].contiguous() for tensor in references]
-                values = self._shared.values(reference) if shared else executable.forward(reference)
+                values = (
+                    self._shared.values(executable, reference) if shared else executable.forward(reference)
+                )
                 for found, pair in zip(pairs, score_pairs(executable, x, values), strict=True):
                     found.append(pair)
         none = torch.zeros(len(rows[0]), len(pairs[0]), dtype=torch.bool, device=rows[0].device)

@@ -17,6 +17,7 @@ _REFERENCES = 2
 
 @dataclass(frozen=True, eq=False)
 class _Cached:
+    executable: Executable
     rows: tuple[Tensor, ...]  # the first row of each input, by which the reference is recognised
     values: dict[int, Any]
     used: int  # number of the last batch that used the values
@@ -27,19 +28,14 @@ class _Cached:
 
 
 class SharedReferences:
-    """A cache of the forward values of shared references.
+    """A cache of the forward values of shared references, for all programs of one explainer.
 
     The cache is bounded: it holds the values of two references, or of more where these take no more than
     256 MiB together. Where there is no room for new values, those that the last two batches did not use are
     freed.
-
-    Parameters
-    ----------
-    executable : Executable
     """
 
-    def __init__(self, executable: Executable) -> None:
-        self._executable = executable
+    def __init__(self) -> None:
         # The list is replaced and never changed, so that threads may share the cache: a thread may compute
         # values again that another thread has just removed.
         self._cached: list[_Cached] = []
@@ -49,11 +45,13 @@ class SharedReferences:
         """Note that another batch begins."""
         self._batches += 1
 
-    def values(self, reference: list[Tensor]) -> dict[int, Any]:
+    def values(self, executable: Executable, reference: list[Tensor]) -> dict[int, Any]:
         """Return the forward values at a reference.
 
         Parameters
         ----------
+        executable : Executable
+            Computes the values that are not in the cache.
         reference : list of Tensor [K, ...]
             All K rows of each tensor are the same.
 
@@ -63,14 +61,18 @@ class SharedReferences:
             A mapping that the caller may empty.
         """
         rows = tuple(tensor[:1] for tensor in reference)
-        known = next((c for c in self._cached if all(map(torch.equal, c.rows, rows))), None)
+        known = self._find(executable, rows)
         if known is None:
             # The values hold the reference itself, which the caller may change afterwards: hence the copy.
             copies = [tensor.clone() for tensor in reference]
-            values = self._executable.forward(copies)
-            known = _Cached(tuple(tensor[:1] for tensor in copies), values, self._batches)
+            values = executable.forward(copies)
+            known = _Cached(executable, tuple(tensor[:1] for tensor in copies), values, self._batches)
         self._keep(replace(known, used=self._batches), known)
         return dict(known.values)
+
+    def _find(self, executable: Executable, rows: tuple[Tensor, ...]) -> _Cached | None:
+        own = (cached for cached in self._cached if cached.executable is executable)
+        return next((cached for cached in own if all(map(torch.equal, cached.rows, rows))), None)
 
     def _keep(self, new: _Cached, instead_of: _Cached) -> None:
         """Add values to the end of the list, as far as there is room."""

@@ -19,6 +19,8 @@ from deeplift_core.rules.formula import Formula
 from deeplift_core.rules.rule import recast
 from deeplift_core.rules.values import PairValues
 
+ORDER = 50
+
 aten = torch.ops.aten
 
 

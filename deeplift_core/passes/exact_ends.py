@@ -18,6 +18,9 @@ from deeplift_core.assignment.plan import Call, Plan
 from deeplift_core.graph import Node, change_constants, converted, refs_in
 from deeplift_core.passes.thresholds import END_NUMBERS, END_WEIGHTS
 
+ORDER = 80
+READS_KEPT = True
+
 aten = torch.ops.aten
 
 # Reductions that read float32 and can add up in float64, without a copy of what they read.

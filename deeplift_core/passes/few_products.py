@@ -17,6 +17,8 @@ from deeplift_core.rules.multipliers import Multipliers, Parts
 from deeplift_core.rules.rule import Sent
 from deeplift_core.rules.values import PairValues
 
+ORDER = 30
+
 
 class FewProducts(LinearRule):
     """A linear rule computed from fewer products.

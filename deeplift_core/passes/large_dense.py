@@ -15,6 +15,8 @@ from deeplift_core.passes.thresholds import LARGE_DENSE_ROWS, LARGE_DENSE_WEIGHT
 from deeplift_core.rules.linear import MatrixProduct
 from deeplift_core.rules.rule import recast
 
+ORDER = 20
+
 aten = torch.ops.aten
 
 

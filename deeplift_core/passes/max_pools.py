@@ -26,6 +26,8 @@ from deeplift_core.rules.ties import tie_threshold, tie_threshold_of_rectified
 from deeplift_core.rules.values import PairValues
 from deeplift_core.rules.windows import PoolWindows, RegularWindows
 
+ORDER = 60
+
 _PAIRS = RegularWindows(length=(1, 2), stride=(1, 2), padding=(0, 0), dilation=(1, 1))
 
 

@@ -1,30 +1,35 @@
-"""The list of passes, in the order in which they run."""
+"""The passes of this package, in the order in which they run.
+
+A module here with a function ``apply`` and a number ``ORDER`` is a pass; with ``READS_KEPT = True`` the pass runs
+when it is known which forward values are kept.
+"""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
 
 from deeplift_core.assignment.plan import Plan
 from deeplift_core.errors import OptionError
 
 Pass = Callable[[Plan], Plan]
 
-# The names of modules of this package, each with a function ``apply``. These passes replace rules.
-RULE_PASSES = (
-    "sequence_convolutions",
-    "large_dense",
-    "few_products",
-    "structural_adjoints",
-    "closed_forms",
-    "max_pools",
-    "relu_before_pool",
-)
-# These passes need to know which values are kept between forward and backward pass, and replace calls only.
-CALL_PASSES = ("exact_ends",)
+
+def _modules() -> list[ModuleType]:
+    """Return every module of this package that has a pass, in the order in which the passes run."""
+    package = import_module(__package__)
+    names = [name for _, name, is_package in iter_modules(package.__path__) if not is_package]
+    modules = [import_module(f"{__package__}.{name}") for name in names if name != "registry"]
+    return sorted((module for module in modules if hasattr(module, "apply")), key=lambda one: one.ORDER)
+
+
+def _name(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[2]
 
 
 def all_passes() -> tuple[str, ...]:
     """Return the names of all passes, in order."""
-    return (*RULE_PASSES, *CALL_PASSES)
+    return tuple(map(_name, _modules()))
 
 
 def chosen(passes: str | Sequence[str]) -> tuple[str, ...]:
@@ -49,10 +54,20 @@ def chosen(passes: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in all_passes() if name in names)
 
 
-def applied(plan: Plan, names: Sequence[str], among: Sequence[str]) -> Plan:
-    """Return the plan after those of the passes ``among`` that are in ``names``."""
-    for name in among:
-        if name in names:
-            apply: Pass = import_module(f"deeplift_core.passes.{name}").apply
+def applied(plan: Plan, names: Sequence[str], *, read_kept: bool = False) -> Plan:
+    """Return the plan after some passes.
+
+    Parameters
+    ----------
+    plan : Plan
+    names : sequence of str
+        The passes that the user asks for.
+    read_kept : bool
+        False for the passes that replace rules; True for those that need to know which values are kept between
+        forward and backward pass, and that replace calls only.
+    """
+    for module in _modules():
+        if _name(module) in names and getattr(module, "READS_KEPT", False) == read_kept:
+            apply: Pass = module.apply
             plan = apply(plan)
     return plan

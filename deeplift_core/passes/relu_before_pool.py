@@ -11,6 +11,8 @@ from deeplift_core.passes.max_pools import FastMaxPool
 from deeplift_core.rules.activation import Activation
 from deeplift_core.rules.rule import recast
 
+ORDER = 70
+
 
 def apply(plan: Plan) -> Plan:
     """Join every max pool with a ReLU before it that has the rule Rescale."""

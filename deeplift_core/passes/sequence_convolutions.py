@@ -14,6 +14,8 @@ from deeplift_core.passes.thresholds import SHORT_SUM_CHANNELS, SHORT_SUM_TERMS
 from deeplift_core.rules.linear import Convolution
 from deeplift_core.rules.rule import recast
 
+ORDER = 10
+
 
 class SequenceConvolution(Convolution):
     """A convolution along one axis, with prepared weights and adjoints.

@@ -19,6 +19,8 @@ from deeplift_core.rules.rule import Sent, permuted_back, recast
 from deeplift_core.rules.structural import Structural
 from deeplift_core.rules.values import PairValues
 
+ORDER = 40
+
 aten = torch.ops.aten
 # Takes the node, the shape of its source and the multipliers of its output; gives those of the source.
 Adjoint = Callable[[Node, torch.Size, Tensor], Tensor]

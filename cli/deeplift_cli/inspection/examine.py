@@ -22,7 +22,7 @@ from deeplift_cli.inspection.tensors import input_specs, output_specs, random_in
 from deeplift_cli.models.probing import one_hot
 from deeplift_cli.options import InspectOptions
 from deeplift_core import DeepLift
-from deeplift_core.assignment.names import PRESETS
+from deeplift_core.assignment.presets import preset_names
 
 _CHECKED = ("genomics-default", "rescale")
 # Rows to record with where the batch size is free: as few as tell a row from a batch.
@@ -119,7 +119,7 @@ def _recorded(found: Inspection, options: InspectOptions, batch: Batch, form: In
 
 
 def _describe(recorded: DeepLift, layer_rules: dict[str, str]) -> Recording:
-    under = {preset: recorded.nodes_under(preset, layer_rules) for preset in PRESETS}
+    under = {preset: recorded.nodes_under(preset, layer_rules) for preset in preset_names()}
     operations = []
     for nodes in zip(*under.values(), strict=True):
         first = nodes[0]

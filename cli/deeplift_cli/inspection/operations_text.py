@@ -11,7 +11,7 @@ from rich.text import Text
 from deeplift_cli.inspection.findings import Operation, Recording
 from deeplift_cli.inspection.module_names import collapse
 from deeplift_cli.screen import printable
-from deeplift_core.assignment.names import PRESETS
+from deeplift_core.assignment.presets import preset_names
 
 # What stands in a table for names that are too long for it.
 _SHORT = {"revealcancel-positive-first": "positive-first"}
@@ -34,12 +34,12 @@ def grouped_operations(recording: Recording, width: int) -> list[str]:
     other = [items for items in groups.values() if len(set(items[0].rules.values())) > 1]
     lines = [f"{len(recording.operations)} operations were recorded; --full lists each of them"]
     if same:
-        rows = [[*_kind(items), _short(items[0].rules[PRESETS[0]]), *_places(items)] for items in same]
+        rows = [[*_kind(items), _short(items[0].rules[preset_names()[0]]), *_places(items)] for items in same]
         headings = ["operation", "count", "rule", "modules", "source"]
         lines += ["", f"rules that are {_SAME}", *_table(headings, rows, width)]
     if other:
         rows = [[*_kind(items), *map(_short, items[0].rules.values()), *_places(items)] for items in other]
-        headings = ["operation", "count", *map(_short, PRESETS), "modules", "source"]
+        headings = ["operation", "count", *map(_short, preset_names()), "modules", "source"]
         lines += ["", "rules that the preset chooses (--rule)", *_table(headings, rows, width)]
     return lines + _legend(recording)
 
@@ -51,7 +51,7 @@ def every_operation(recording: Recording) -> list[str]:
         rules = list(dict.fromkeys(item.rules.values()))
         shown = rules if len(rules) == 1 else list(item.rules.values())
         rows.append([item.name, " | ".join(map(_short, shown)), item.module or "(the model)", item.source])
-    presets = " | ".join(map(_short, PRESETS))
+    presets = " | ".join(map(_short, preset_names()))
     lines = [f"{len(rows)} operations were recorded", f"rules under {presets}; one where it is {_SAME}", ""]
     headings = ["operation", "rule", "module", "source"]
     return lines + _table(headings, rows, _UNBROKEN) + _legend(recording)
