@@ -36,8 +36,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch, which takes seconds, when it is first asked for."""
-    if name in ("Attribution", "DeepLift", "NodeInfo"):
-        from deeplift_core import attribution
+    if name in ("Attribution", "NodeInfo"):
+        from deeplift_core import results
 
-        return getattr(attribution, name)
+        return getattr(results, name)
+    if name == "DeepLift":
+        from deeplift_core.attribution import DeepLift
+
+        return DeepLift
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -157,7 +157,8 @@ class Explainer:
         if self.planner is None:
             if layer is not None:
                 raise OptionError(f"layer= does not go with rule {self.options.rule!r}")
-            return Program(BatchScorer(self._executable(self._without_rules(graph, ends), self.shared)), None)
+            plan = self._without_rules(graph, ends)
+            return Program(BatchScorer(self._executable(plan), self.shared), None)
         plan = _planned(self.planner, graph, ends, layer)
         exact = self._exact_program(targets, layer, (graph, ends)) if _may_be_rescored(graph) else None
         return Program(BatchScorer(self._executable(plan), self.shared), exact)
@@ -234,9 +235,8 @@ class Explainer:
                     graph = replace(planner.graph, nodes=(*planner.graph.nodes, *added))
                     for end in ends:
                         plan = _planned(planner, graph, [end], layer)
-                        made.append(
-                            BatchScorer(EagerExecutable(plan, self.options.channel_axis), self.shared)
-                        )
+                        executable = EagerExecutable(plan, self.options.channel_axis)
+                        made.append(BatchScorer(executable, self.shared))
                 return made
 
         return make

@@ -36,8 +36,8 @@ def borrowed(model: nn.Module, dtype: torch.dtype | None, device: torch.device |
     for name, tensor in chain(model.named_parameters(), model.named_buffers()):
         if is_lazy(tensor):
             raise CaptureError(
-                f"parameter {name!r} of the model has no shape yet, because its module is lazy: run the model on "
-                "one batch first"
+                f"parameter {name!r} of the model has no shape yet, because its module is lazy: run the "
+                "model on one batch first"
             )
     with RECORDING:
         modes = [(module, module.training) for module in model.modules() if hasattr(module, "training")]

@@ -42,9 +42,10 @@ class BatchScorer:
             self._shared.next_batch()
             for number in range(references[0].shape[1]):
                 reference = [tensor[:, number].contiguous() for tensor in references]
-                values = (
-                    self._shared.values(executable, reference) if shared else executable.forward(reference)
-                )
+                if shared:
+                    values = self._shared.values(executable, reference)
+                else:
+                    values = executable.forward(reference)
                 for found, pair in zip(pairs, score_pairs(executable, x, values), strict=True):
                     found.append(pair)
         none = torch.zeros(len(rows[0]), len(pairs[0]), dtype=torch.bool, device=rows[0].device)

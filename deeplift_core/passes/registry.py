@@ -1,7 +1,7 @@
 """The passes of this package, in the order in which they run.
 
-A module here with a function ``apply`` and a number ``ORDER`` is a pass; with ``READS_KEPT = True`` the pass runs
-when it is known which forward values are kept.
+A module here with a function ``apply`` and a number ``ORDER`` is a pass. With ``READS_KEPT = True`` the pass
+runs when it is known which forward values are kept.
 """
 
 from collections.abc import Callable, Sequence
@@ -63,8 +63,8 @@ def applied(plan: Plan, names: Sequence[str], *, read_kept: bool = False) -> Pla
     names : sequence of str
         The passes that the user asks for.
     read_kept : bool
-        False for the passes that replace rules; True for those that need to know which values are kept between
-        forward and backward pass, and that replace calls only.
+        False for the passes that replace rules; True for those that need to know which values are kept
+        between forward and backward pass, and that replace calls only.
     """
     for module in _modules():
         if _name(module) in names and getattr(module, "READS_KEPT", False) == read_kept:
