@@ -37,7 +37,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import what needs torch, which takes seconds, when it is first asked for."""
     if name in ("Attribution", "DeepLift", "NodeInfo"):
-        from deeplift_core import attribution
+        from deeplift_core import attribution, results
 
-        return getattr(attribution, name)
+        return getattr(attribution if name == "DeepLift" else results, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
