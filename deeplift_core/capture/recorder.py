@@ -36,7 +36,12 @@ from deeplift_core.rules.registry import registered, registered_by_another_packa
 aten = torch.ops.aten
 
 # Reading a value computed from the input: Python would then take a branch that other sequences do not.
-_READS_VALUES = {"_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "_unique2", "item"}
+_READS_VALUES = {"is_nonzero", "_nnz"}
+# Torch marks the calls that return a number, or a shape, that goes with the values.
+_TAGS_OF_READING = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+# Marked as well, although what is computed from their results may be right for any values: an index may be a
+# mask, whose picked elements go back to their places, and only the shape of the residuals varies.
+_RECORDED_NEVERTHELESS = {"index", "linalg_lstsq"}
 # Only the shape of the argument matters; what they make is constant.
 _READS_SHAPE = {
     "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full",
@@ -161,7 +166,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._refuse(f"{self._where()} looks up token ids in a table: {TOKENS}")
         if not varying or name in _READS_SHAPE:
             return func(*args, **kwargs)
-        if name in _READS_VALUES:
+        if name in _READS_VALUES or (
+            name not in _RECORDED_NEVERTHELESS and not _TAGS_OF_READING.isdisjoint(func.tags)
+        ):
             self.refuse_reading(str(func))
         if func is aten.as_strided.default:
             return self._tracker.bound_view(func(*args, **kwargs), args[0])
