@@ -258,6 +258,11 @@ def test_outputs_of_other_shapes() -> None:
         (lambda y: torch.ones(2), r"must return a tensor that depends on the output"),
         (lambda y: 1.0, r"must return a tensor that depends on the output"),
         (lambda y: y[:, 0] * float(y.sum()), r"reads a value computed from the input"),
+        (lambda y: y[:, 3], r"the target function failed on an output of shape \(2, 3\): IndexError: index 3"),
+        (lambda y: y.no_such_thing, r"failed on an output of shape \(2, 3\): AttributeError"),
+        (lambda y: y[:, 0] * copy.copy(y)[:, 1], r"a value that depends on the input left torch's sight"),
+        (lambda y: y[:, 0] - y[:, 0].mean(), r"rows of one batch mix in aten\.sub"),
+        (lambda y: y[:, 0] * torch.arange(len(y)), r"rows of one batch mix"),
     ],
 )
 def test_what_errors_about_targets_say(target: Any, message: str) -> None:
@@ -337,6 +342,29 @@ def test_no_rows_are_no_example() -> None:
     with pytest.raises(OptionError, match=r"at least; got shape \(0, 4, 8\)"):
         explainer.attribute(x[:0], references[:0])
     assert len(explainer.attribute(x, references).output) == N  # and goes on with what has rows
+
+
+@pytest.mark.parametrize("passes", ["auto", ()])
+def test_a_layer_inside_a_branch_gets_what_goes_through_it(passes: Any) -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first = nn.Linear(4 * L, 6, dtype=D)
+            self.branch = nn.Linear(6, 6, dtype=D)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = self.first(x.flatten(1))
+            return (h + F.relu(self.branch(h))).sum(1)
+
+    x, references = data()
+    model = Residual()
+    result = DeepLift(model, x[:2], rule="rescale", passes=passes).attribute(
+        x, references, layer="branch", per_reference=True
+    )
+    at_input = F.relu(model.branch(model.first(x.flatten(1))))
+    at_reference = F.relu(model.branch(model.first(references.flatten(2))))
+    torch.testing.assert_close(result.contributions, at_input[:, None] - at_reference)
 
 
 def test_layer_errors() -> None:

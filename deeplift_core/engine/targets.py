@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from deeplift_core.capture import record_function
-from deeplift_core.errors import CaptureError, TargetError
+from deeplift_core.capture import record_function, record_proved_function
+from deeplift_core.errors import CaptureError, DeepLiftError, TargetError
 from deeplift_core.graph import Graph
 
 Index = int | tuple[int, ...]
@@ -91,7 +91,7 @@ def with_scalar(graph: Graph, output: int, target: Index | Callable[[Tensor], Te
     graph : Graph
     output : int
     target : index or callable
-        A function runs one time, now.
+        A function runs now: on zeros, and on other numbers, on which its recording is compared with it.
 
     Returns
     -------
@@ -102,7 +102,8 @@ def with_scalar(graph: Graph, output: int, target: Index | Callable[[Tensor], Te
     Raises
     ------
     TargetError
-        If the index does not name one element, or the function does not return one value for each row.
+        If the index does not name one element, or the function fails, does not return one value for each
+        row, mixes rows, or does something that its recording does not.
     """
     example = example_of(graph, output)
     if example.shape[:1] != (graph.batch_size,):
@@ -116,9 +117,16 @@ def with_scalar(graph: Graph, output: int, target: Index | Callable[[Tensor], Te
             return graph, output
         return record_function(graph, output, example, lambda value: _element(value, place))
     try:
-        extended, node = record_function(graph, output, example, target)
+        extended, node = record_proved_function(graph, output, example, target)
     except CaptureError as problem:
         raise TargetError(str(problem)) from problem
+    except (DeepLiftError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise TargetError(
+            f"the target function failed on an output of shape {tuple(example.shape)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     shape = extended.nodes[node].shape
     if shape != (graph.batch_size,):
         raise TargetError(
