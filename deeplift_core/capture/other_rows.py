@@ -8,6 +8,8 @@ from torch import Tensor
 
 # Sizes of an axis along which a base lies: A, C, G, T, and perhaps N.
 _BASES = (4, 5)
+# Share of the positions that have no base, as N has none, in every second row of A, C, G and T.
+_UNKNOWN = 0.1
 
 
 class Rows(NamedTuple):
@@ -37,8 +39,9 @@ def other_rows(example: Sequence[Tensor]) -> Rows:
     ----------
     example : sequence of Tensor [K, ...]
         Numbers 0 and 1 become other numbers 0 and 1: with one 1 along the axis that has one in the example,
-        if there is such an axis. Whole numbers become whole numbers, any others uniform ones, within the
-        example's range. The rows' compositions differ, so that their averages do, too.
+        if there is such an axis, and none at a few positions where it has 4 letters. Whole numbers become
+        whole numbers, any others uniform ones, within the example's range. The rows' compositions differ, so
+        that their averages do, too.
     """
     rows = len(example[0])
     generator = torch.Generator().manual_seed(0)
@@ -80,7 +83,14 @@ def _one_hot(values: Tensor, axis: int, generator: torch.Generator) -> Tensor:
     count = torch.Size(others).numel()
     drawn = torch.multinomial(shares, max(count, 1), replacement=True, generator=generator)[:, :count]
     places = drawn.reshape(rows, *others).unsqueeze(axis)
-    return torch.zeros_like(values).scatter_(axis, places, 1)
+    ones = torch.ones(places.shape, dtype=values.dtype)
+    if letters == 4 and count > 1:
+        # The example may have a base everywhere, and what a model does elsewhere would not show.
+        unknown = torch.rand(places.shape, generator=generator) < _UNKNOWN
+        unknown.view(rows, count)[:, int(torch.randint(count, (), generator=generator))] = True
+        unknown[rows % 2 :: 2] = False
+        ones.masked_fill_(unknown, 0)
+    return torch.zeros_like(values).scatter_(axis, places, ones)
 
 
 def _bits(values: Tensor, generator: torch.Generator) -> Tensor:
