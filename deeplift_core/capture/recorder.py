@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._decomp import core_aten_decompositions
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -121,6 +122,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def varies(self, tensor: Tensor) -> bool:
         """Whether the value of ``tensor`` depends on the input."""
+        # Every result that depends on the input is dense (see _record).
+        if tensor.layout is not torch.strided:
+            return False
         return self.ref(tensor) is not None
 
     # ---- modules
@@ -140,7 +144,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = self._running.leave(module)
         if name is None:
             return
-        refs = [self.ref(leaf) for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
+        leaves = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
+        # Inside vmap, a module's output stands for a tensor of another shape, which is not the module's.
+        refs = [None if is_functorch_wrapped_tensor(leaf) else self.ref(leaf) for leaf in leaves]
         if any(refs):
             nodes = tuple(None if ref is None else ref.index for ref in refs)
             self._builder.module_calls.setdefault(name, []).append(nodes)
@@ -207,6 +213,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _record(self, func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Run the call, append it, and bind its results."""
         output = func(*args, **kwargs)
+        if any(item.layout is not torch.strided for item in tensors_in((args, kwargs, output))):
+            self._refuse(
+                f"{self._where()} computes with a sparse tensor ({func}), which cannot be recorded: use a "
+                "dense one (to_dense())"
+            )
         if not any(isinstance(value, Tensor) for value in tree_flatten(output)[0]):
             return output
         # A batch may come with other strides than the example's, which a view would refuse.
