@@ -277,6 +277,21 @@ def test_what_errors_about_targets_say(target: Any, message: str) -> None:
         explainer.attribute(x, references, target)
 
 
+@pytest.mark.parametrize("function", [lambda y: y > 0, lambda y: (y * 10).long()])
+def test_an_output_without_floating_numbers_is_no_target(function: Any) -> None:
+    class Jumps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net()
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return function(self.net(x))
+
+    x, references = data()
+    with pytest.raises(TargetError, match=r"the output is torch\.(bool|int64), not floating numbers"):
+        DeepLift(Jumps(), x[:2]).attribute(x, references)
+
+
 def test_an_output_without_rows_is_no_target() -> None:
     class Total(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -297,6 +312,12 @@ def test_an_output_without_rows_is_no_target() -> None:
             r"unknown rule 'deeplift'; choose from genomics-default, rescale, revealcancel",
         ),
         ({"rule": "integrated-gradients:0"}, "unknown rule"),
+        (
+            {"channel_axis": 0},
+            "channel_axis=0 is no axis of an input with 3 axes; axis 0 is that of the rows",
+        ),
+        ({"channel_axis": 3}, "channel_axis=3 is no axis of an input with 3 axes"),
+        ({"channel_axis": -3}, "channel_axis=-3 is no axis of an input with 3 axes"),
         ({"dtype": torch.int32}, r"cannot be computed in torch\.int32; choose from torch\.bfloat16"),
         ({"dtype": torch.complex64}, r"cannot be computed in torch\.complex64"),
         ({"rule": "integrated-gradients:x"}, "unknown rule"),
@@ -395,6 +416,25 @@ def test_a_layer_inside_a_branch_gets_what_goes_through_it(passes: Any) -> None:
     at_input = F.relu(model.branch(model.first(x.flatten(1))))
     at_reference = F.relu(model.branch(model.first(references.flatten(2))))
     torch.testing.assert_close(result.contributions, at_input[:, None] - at_reference)
+
+
+def test_a_layer_that_is_passed_by_spends_no_budget_of_float64() -> None:
+    """Its contributions do not sum to the difference of the outputs, which is no rounding."""
+
+    class PassedBy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.layer = nn.Linear(4 * L, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu(self.layer(x.flatten(1))) + x.sum((1, 2))[:, None]
+
+    x, references = (tensor.float() for tensor in data(50, 1))
+    explainer = DeepLift(PassedBy(), x[:5])
+    result = explainer.attribute(x, references, layer="layer")
+    assert not result.rescored.any()
+    assert explainer.rescoring_stopped == ""
 
 
 def test_layer_errors() -> None:

@@ -111,6 +111,10 @@ def with_scalar(graph: Graph, output: int, target: Index | Callable[[Tensor], Te
         raise TargetError(
             f"the output has shape {shape}, not one row for each of the {graph.batch_size} inputs"
         )
+    if not example.dtype.is_floating_point:
+        raise TargetError(
+            f"the output is {example.dtype}, not floating numbers, whose differences are explained"
+        )
     if not callable(target):
         place = _full_index(target, tuple(example.shape[1:]))
         if not place:
