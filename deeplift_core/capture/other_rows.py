@@ -86,10 +86,11 @@ def _one_hot(values: Tensor, axis: int, generator: torch.Generator) -> Tensor:
     ones = torch.ones(places.shape, dtype=values.dtype)
     if letters == 4 and count > 1:
         # The example may have a base everywhere, and what a model does elsewhere would not show.
-        unknown = torch.rand(places.shape, generator=generator) < _UNKNOWN
-        unknown.view(rows, count)[:, int(torch.randint(count, (), generator=generator))] = True
+        own = torch.Generator().manual_seed(count)
+        unknown = torch.rand(rows, count, generator=own) < _UNKNOWN
+        unknown[:, int(torch.randint(count, (), generator=own))] = True
         unknown[rows % 2 :: 2] = False
-        ones.masked_fill_(unknown, 0)
+        ones.masked_fill_(unknown.reshape(ones.shape), 0)
     return torch.zeros_like(values).scatter_(axis, places, ones)
 
 
