@@ -91,6 +91,7 @@ class Explainer:
         self.recording = recording
         self.options = options
         self.graph, self.explained = self._explained(recording.graph)
+        _check_channel_axis(self.graph, options.channel_axis)
         self.layer_rules = LayerRules(dict(options.layer_rules))
         self.rescoring = Rescoring()
         self.shared = SharedReferences()
@@ -160,7 +161,8 @@ class Explainer:
             plan = self._without_rules(graph, ends)
             return Program(BatchScorer(self._executable(plan), self.shared), None)
         plan = _planned(self.planner, graph, ends, layer)
-        exact = self._exact_program(targets, layer, (graph, ends)) if _may_be_rescored(graph) else None
+        rescored = _may_be_rescored(graph) and (layer is None or _all_goes_through(graph, layer, ends))
+        exact = self._exact_program(targets, layer, (graph, ends)) if rescored else None
         return Program(BatchScorer(self._executable(plan), self.shared), exact)
 
     def _without_rules(self, graph: Graph, ends: Sequence[Ends]) -> Plan:
@@ -277,6 +279,28 @@ def _planned(planner: Planner, graph: Graph, ends: Sequence[Ends], layer: str | 
 def _may_be_rescored(graph: Graph) -> bool:
     """Return whether scores are in float32, on a device that has float64."""
     return graph.nodes[graph.inputs[0]].dtype == torch.float32 and graph.device.type != "mps"
+
+
+def _all_goes_through(graph: Graph, layer: str, ends: Sequence[Ends]) -> bool:
+    """Return whether a layer's contributions sum to the targets' differences: no input goes another way."""
+    at = layer_node(graph, layer)
+    seen = {at}
+    pending = [end.target for end in ends]
+    while pending:
+        index = pending.pop()
+        if index not in seen:
+            seen.add(index)
+            pending.extend(graph.nodes[index].refs)
+    return seen.isdisjoint(set(graph.inputs) - {at})
+
+
+def _check_channel_axis(graph: Graph, axis: int | None) -> None:
+    sizes = [len(graph.nodes[index].shape) for index in graph.inputs]
+    if axis is not None and not any(-size <= axis < size and axis % size for size in sizes):
+        raise OptionError(
+            f"channel_axis={axis} is no axis of an input with {' or '.join(map(str, sizes))} axes; axis 0 "
+            "is that of the rows"
+        )
 
 
 def _exactly(

@@ -7,6 +7,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from deeplift_core.accuracy.completeness import TOLERANCE
 from deeplift_core.capture import Recording, record
 from deeplift_core.engine.targets import choose_output
 from deeplift_core.errors import OptionError
@@ -33,6 +34,9 @@ class ModelSource:
         dtype: torch.dtype | None,
         device: torch.device | str | None,
     ) -> None:
+        if dtype is not None and dtype not in TOLERANCE:
+            usable = ", ".join(str(known) for known in TOLERANCE)
+            raise OptionError(f"scores cannot be computed in {dtype}; choose from {usable}")
         self._model = model
         self._output = output
         tensors = chain(model.parameters(), model.buffers())
@@ -48,6 +52,10 @@ class ModelSource:
     def tensors(self, value: Tensors) -> tuple[Tensor, ...]:
         """Return inputs or references as a tuple, in the precision and on the device of the computation."""
         tensors = value if isinstance(value, tuple) else (value,)
+        for item in tensors:
+            if not isinstance(item, Tensor):
+                kind = type(item).__name__
+                raise OptionError(f"inputs and references are tensors, or tuples of tensors; got {kind}")
         if self._dtype is None:
             first = tensors[0].dtype
             self._dtype = first if first.is_floating_point else torch.get_default_dtype()
@@ -81,6 +89,7 @@ def check_shapes(graph: Graph, inputs: Sequence[Tensor], references: Sequence[Te
         given = f"{len(inputs)} for x and {len(references)} for references"
         raise OptionError(f"the model has {len(graph.inputs)} inputs; got {given}")
     shared = references[0].dim() == inputs[0].dim()
+    count = 0
     for x, reference, index in zip(inputs, references, graph.inputs, strict=True):
         wanted = graph.nodes[index].shape[1:]
         if x.shape[1:] != wanted or x.shape[0] != inputs[0].shape[0] or x.shape[0] == 0:
@@ -93,6 +102,12 @@ def check_shapes(graph: Graph, inputs: Sequence[Tensor], references: Sequence[Te
             raise OptionError(
                 f"references have shape {tuple(reference.shape)}; for x of shape {tuple(x.shape)} they "
                 "must be [N, R, ...], or [R, ...] where all inputs share them"
+            )
+        count = count or leading[-1]
+        if leading[-1] != count:
+            raise OptionError(
+                f"there are {count} references of the first input and {leading[-1]} of another; all inputs "
+                "must have as many"
             )
     return shared
 

@@ -258,6 +258,14 @@ def test_outputs_of_other_shapes() -> None:
         (lambda y: torch.ones(2), r"must return a tensor that depends on the output"),
         (lambda y: 1.0, r"must return a tensor that depends on the output"),
         (lambda y: y[:, 0] * float(y.sum()), r"reads a value computed from the input"),
+        (
+            lambda y: y[:, 3],
+            r"the target function failed on an output of shape \(2, 3\): IndexError: index 3",
+        ),
+        (lambda y: y.no_such_thing, r"failed on an output of shape \(2, 3\): AttributeError"),
+        (lambda y: y[:, 0] * copy.copy(y)[:, 1], r"a value that depends on the input left torch's sight"),
+        (lambda y: y[:, 0] - y[:, 0].mean(), r"rows of one batch mix in aten\.sub"),
+        (lambda y: y[:, 0] * torch.arange(len(y)), r"rows of one batch mix"),
     ],
 )
 def test_what_errors_about_targets_say(target: Any, message: str) -> None:
@@ -267,6 +275,21 @@ def test_what_errors_about_targets_say(target: Any, message: str) -> None:
         explainer.check_target(target)
     with pytest.raises(TargetError, match=message):
         explainer.attribute(x, references, target)
+
+
+@pytest.mark.parametrize("function", [lambda y: y > 0, lambda y: (y * 10).long()])
+def test_an_output_without_floating_numbers_is_no_target(function: Any) -> None:
+    class Jumps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net()
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return function(self.net(x))
+
+    x, references = data()
+    with pytest.raises(TargetError, match=r"the output is torch\.(bool|int64), not floating numbers"):
+        DeepLift(Jumps(), x[:2]).attribute(x, references)
 
 
 def test_an_output_without_rows_is_no_target() -> None:
@@ -289,6 +312,14 @@ def test_an_output_without_rows_is_no_target() -> None:
             r"unknown rule 'deeplift'; choose from genomics-default, rescale, revealcancel",
         ),
         ({"rule": "integrated-gradients:0"}, "unknown rule"),
+        (
+            {"channel_axis": 0},
+            "channel_axis=0 is no axis of an input with 3 axes; axis 0 is that of the rows",
+        ),
+        ({"channel_axis": 3}, "channel_axis=3 is no axis of an input with 3 axes"),
+        ({"channel_axis": -3}, "channel_axis=-3 is no axis of an input with 3 axes"),
+        ({"dtype": torch.int32}, r"cannot be computed in torch\.int32; choose from torch\.bfloat16"),
+        ({"dtype": torch.complex64}, r"cannot be computed in torch\.complex64"),
         ({"rule": "integrated-gradients:x"}, "unknown rule"),
         (
             {"layer_rules": {"1": "gradient"}},
@@ -320,12 +351,25 @@ def test_what_errors_about_shapes_say() -> None:
         (x, references[:2], r"references have shape \(2, 3, 4, 8\)"),
         (x, references[:, :0], r"references have shape \(5, 0, 4, 8\)"),
         (x, references[0, 0], r"references have shape \(4, 8\)"),
+        (x.numpy(), references, r"inputs and references are tensors.*; got ndarray"),
+        (x, references.tolist(), r"inputs and references are tensors.*; got list"),
         (x[:0], references[:0], r"x has shape \(0, 4, 8\)"),
         ((x, x), (references, references), "the model has 1 inputs; got 2 for x and 2 for references"),
         (x, (references, references), "got 1 for x and 2 for references"),
     ):
         with pytest.raises(OptionError, match=message):
             explainer.attribute(bad_x, bad_references)
+
+
+def test_all_inputs_have_as_many_references() -> None:
+    model = TwoInputs().to(D)
+    x, signal = data()[0], torch.ones(N, 7, dtype=D)
+    references, of_signal = data()[1], torch.zeros(N, R + 1, 7, dtype=D)
+    explainer = DeepLift(model, (x[:2], signal[:2]))
+    with pytest.raises(OptionError, match="3 references of the first input and 4 of another"):
+        explainer.attribute((x, signal), (references, of_signal))
+    with pytest.raises(OptionError, match="3 references of the first input and 4 of another"):
+        explainer.attribute((x, signal), (references[0], of_signal[0]))
 
 
 def test_no_rows_are_no_example() -> None:
@@ -337,6 +381,60 @@ def test_no_rows_are_no_example() -> None:
     with pytest.raises(OptionError, match=r"at least; got shape \(0, 4, 8\)"):
         explainer.attribute(x[:0], references[:0])
     assert len(explainer.attribute(x, references).output) == N  # and goes on with what has rows
+
+
+def test_a_target_without_a_gradient_says_so() -> None:
+    x, references = data()
+    table = nn.Embedding(4, 2, dtype=D)
+
+    class Looked(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return table(x.argmax(1)).sum(1)
+
+    with pytest.raises(TargetError, match="no gradient with respect to the input"):
+        DeepLift(Looked(), x[:2], rule="gradient").attribute(x, references)
+
+
+@pytest.mark.parametrize("passes", ["auto", ()])
+def test_a_layer_inside_a_branch_gets_what_goes_through_it(passes: Any) -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first = nn.Linear(4 * L, 6, dtype=D)
+            self.branch = nn.Linear(6, 6, dtype=D)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = self.first(x.flatten(1))
+            return (h + F.relu(self.branch(h))).sum(1)
+
+    x, references = data()
+    model = Residual()
+    result = DeepLift(model, x[:2], rule="rescale", passes=passes).attribute(
+        x, references, layer="branch", per_reference=True
+    )
+    at_input = F.relu(model.branch(model.first(x.flatten(1))))
+    at_reference = F.relu(model.branch(model.first(references.flatten(2))))
+    torch.testing.assert_close(result.contributions, at_input[:, None] - at_reference)
+
+
+def test_a_layer_that_is_passed_by_spends_no_budget_of_float64() -> None:
+    """Its contributions do not sum to the difference of the outputs, which is no rounding."""
+
+    class PassedBy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.layer = nn.Linear(4 * L, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu(self.layer(x.flatten(1))) + x.sum((1, 2))[:, None]
+
+    x, references = (tensor.float() for tensor in data(50, 1))
+    explainer = DeepLift(PassedBy(), x[:5])
+    result = explainer.attribute(x, references, layer="layer")
+    assert not result.rescored.any()
+    assert explainer.rescoring_stopped == ""
 
 
 def test_layer_errors() -> None:

@@ -293,6 +293,11 @@ def test_a_branch_on_values_names_the_module() -> None:
         lambda x: 1.0 if torch.equal(x, x * 2) else 2.0,
         lambda x: 1.0 if (x > 0).all() else 2.0,
         lambda x: torch.unique(x).sum(),
+        lambda x: 1.0 if torch.allclose(x, x * 2) else 2.0,
+        lambda x: len(torch.unique_consecutive(x > 100)),
+        lambda x: torch.unique(x > 100, dim=1).shape[1],
+        lambda x: len(torch.repeat_interleave((x[0, 0] > 100).long())),
+        lambda x: len(torch.bincount((x > 100).flatten().long())),
         lambda x: torch.tensor([[x[0, 0, 0]], [x[1, 1, 1]]]).sum(),
         lambda x: torch.as_tensor([x[0, 0, 0] + 1.0]).sum(),
     ],
@@ -302,6 +307,45 @@ def test_values_do_not_leave_the_recording(leak: Callable[[torch.Tensor], Any]) 
     model = Net(lambda s, x: x.flatten(1).sum(1, keepdim=True) * leak(x))
     with pytest.raises(CaptureError, match="reads a value computed from the input"):
         DeepLift(model, batch()[0], logits=False)
+
+
+def test_modules_inside_vmap_are_recorded() -> None:
+    torch.manual_seed(0)
+    members = [nn.Sequential(nn.Linear(4 * L, 5), nn.ReLU(), nn.Linear(5, 2)).double() for _ in range(3)]
+    parameters, buffers = torch.func.stack_module_state(members)  # type: ignore[arg-type]
+
+    def member(own: Any, kept: Any, x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = torch.func.functional_call(members[0], (own, kept), (x,))
+        return result
+
+    def together(_: Net, x: torch.Tensor) -> torch.Tensor:
+        return torch.vmap(member, (0, 0, None))(parameters, buffers, x.flatten(1)).mean(0)
+
+    x, references = batch()[0], batch()[0].flip(2)[:, None]
+    apart = Net(lambda s, x: sum(m(x.flatten(1)) for m in s.members) / 3, members=nn.ModuleList(members))
+    found, expected = (
+        DeepLift(model, x, rule="rescale").attribute(x, references) for model in (Net(together), apart)
+    )
+    torch.testing.assert_close(found.contributions, expected.contributions)
+
+
+@pytest.mark.parametrize(
+    "sparse",
+    [
+        lambda h: torch.sparse.mm(torch.eye(h.shape[1], dtype=h.dtype).to_sparse(), h.T).T,
+        lambda h: torch.sparse.mm(h.to_sparse(), torch.eye(h.shape[1], dtype=h.dtype)),
+    ],
+)
+def test_sparse_tensors_are_refused_by_name(sparse: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    with pytest.raises(CaptureError, match=r"computes with a sparse tensor \(aten\._.*use a dense one"):
+        DeepLift(Net(lambda s, x: sparse(x.flatten(1))), batch()[0])
+
+
+def test_quantised_layers_are_refused_by_name() -> None:
+    model = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), {nn.Linear})
+    # The scale of the activations is that of the whole batch.
+    with pytest.raises(CaptureError, match=r"rows of one batch mix in quantized\.linear_dynamic"):
+        DeepLift(model, torch.rand(3, 4, 1))
 
 
 def test_a_branch_in_torchscript_is_refused_alike() -> None:

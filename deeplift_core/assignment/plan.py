@@ -89,8 +89,8 @@ class Plan:
         pending, visited = {target}, []
         ends = self.layers if layers is None else layers
         # Sources come before a node in the graph, so that one sweep from the end visits each node after all
-        # nodes that send multipliers to it.
-        for index in range(target, -1, -1):
+        # nodes that send multipliers to it. Nodes before the first end lead to none of the ends.
+        for index in range(target, min(ends, default=0) - 1, -1):
             if index in pending:
                 visited.append(index)
                 if index not in ends:

@@ -8,6 +8,8 @@ from torch import Tensor
 
 # Sizes of an axis along which a one-hot base lies: A, C, G, T, and perhaps N.
 _BASES = (4, 5)
+# Share of the positions that have no base, as N has none, in every second row of A, C, G and T.
+_UNKNOWN = 0.1
 
 
 class Rows(NamedTuple):
@@ -37,8 +39,9 @@ def other_rows(example: Sequence[Tensor]) -> Rows:
     ----------
     example : sequence of Tensor [K, ...]
         An input of zeros and ones becomes zeros and ones; if there is an axis along which the example has one
-        1, so have the new rows. Whole numbers become whole numbers, and other numbers uniform ones, within
-        the example's range. The rows' compositions differ, and hence their averages.
+        1, so have the new rows, but for a few positions without a base where the axis has 4 letters. Whole
+        numbers become whole numbers, and other numbers uniform ones, within the example's range. The rows'
+        compositions differ, and hence their averages.
     """
     rows = len(example[0])
     generator = torch.Generator().manual_seed(0)
@@ -80,7 +83,15 @@ def _one_hot(values: Tensor, axis: int, generator: torch.Generator) -> Tensor:
     count = torch.Size(others).numel()
     drawn = torch.multinomial(shares, max(count, 1), replacement=True, generator=generator)[:, :count]
     places = drawn.reshape(rows, *others).unsqueeze(axis)
-    return torch.zeros_like(values).scatter_(axis, places, 1)
+    ones = torch.ones(places.shape, dtype=values.dtype)
+    if letters == 4 and count > 1:
+        # The example may have a base everywhere, and what a model does elsewhere would not show.
+        own = torch.Generator().manual_seed(count)
+        unknown = torch.rand(rows, count, generator=own) < _UNKNOWN
+        unknown[:, int(torch.randint(count, (), generator=own))] = True
+        unknown[rows % 2 :: 2] = False
+        ones.masked_fill_(unknown.reshape(ones.shape), 0)
+    return torch.zeros_like(values).scatter_(axis, places, ones)
 
 
 def _bits(values: Tensor, generator: torch.Generator) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._decomp import core_aten_decompositions
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -37,7 +38,12 @@ aten = torch.ops.aten
 
 # These hand a value computed from the input to Python, which may then take a branch that other sequences
 # would not.
-_READS_VALUES = {"_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "_unique2", "item"}
+_READS_VALUES = {"is_nonzero", "_nnz"}
+# Torch tags the calls that return a number, or a shape, that depends on the values.
+_TAGS_OF_READING = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+# These are tagged as well, although what is computed from their results may be right for any values: an index
+# may be a mask, whose picked elements return to their places, and only the shape of the residuals varies.
+_RECORDED_NEVERTHELESS = {"index", "linalg_lstsq"}
 # These read only the shape of their argument, so that their results are constant.
 _READS_SHAPE = {
     "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full",
@@ -117,6 +123,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def varies(self, tensor: Tensor) -> bool:
         """Return whether the value of ``tensor`` depends on the input."""
+        # Every result that depends on the input is dense (see _record).
+        if tensor.layout is not torch.strided:
+            return False
         return self.ref(tensor) is not None
 
     # ---- modules
@@ -136,7 +145,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = self._running.leave(module)
         if name is None:
             return
-        refs = [self.ref(leaf) for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
+        leaves = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
+        # Inside vmap, a module's output stands for a tensor of another shape, which is not the module's.
+        refs = [None if is_functorch_wrapped_tensor(leaf) else self.ref(leaf) for leaf in leaves]
         if any(refs):
             nodes = tuple(None if ref is None else ref.index for ref in refs)
             self._builder.module_calls.setdefault(name, []).append(nodes)
@@ -162,7 +173,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._refuse(f"{self._where()} looks up token ids in a table: {TOKENS}")
         if not varying or name in _READS_SHAPE:
             return func(*args, **kwargs)
-        if name in _READS_VALUES:
+        if name in _READS_VALUES or (
+            name not in _RECORDED_NEVERTHELESS and not _TAGS_OF_READING.isdisjoint(func.tags)
+        ):
             self.refuse_reading(str(func))
         if func is aten.as_strided.default:
             return self._tracker.bound_view(func(*args, **kwargs), args[0])
@@ -203,6 +216,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _record(self, func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Run the call, append it, and bind its results."""
         output = func(*args, **kwargs)
+        if any(item.layout is not torch.strided for item in tensors_in((args, kwargs, output))):
+            self._refuse(
+                f"{self._where()} computes with a sparse tensor ({func}), which cannot be recorded: use a "
+                "dense one (to_dense())"
+            )
         if not any(isinstance(value, Tensor) for value in tree_flatten(output)[0]):
             return output
         # A later batch may have other strides than the example, for which a view would fail.

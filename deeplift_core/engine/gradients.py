@@ -10,6 +10,7 @@ from deeplift_core.assignment.plan import Plan
 from deeplift_core.engine.backward import Score
 from deeplift_core.engine.executable import LayerScores, finished
 from deeplift_core.engine.forward import ForwardPass
+from deeplift_core.errors import TargetError
 
 
 class GradientExecutable:
@@ -54,5 +55,10 @@ class GradientExecutable:
         with torch.enable_grad():
             points = [tensor.detach().clone().requires_grad_() for tensor in inputs]
             value = self._targets_alone(points)[target]
+            if not value.requires_grad:
+                raise TargetError(
+                    "the target has no gradient with respect to the input: every way to the input has an "
+                    "operation without one, such as argmax, a comparison or a cast to whole numbers"
+                )
             found = torch.autograd.grad(value.sum(), points, allow_unused=True)
         return [torch.zeros_like(x) if grad is None else grad for x, grad in zip(inputs, found, strict=True)]

@@ -29,6 +29,8 @@ def hypothetical_contributions(
 
 def _channel_axis(value: Tensor, given: int | None) -> int | None:
     if given is not None:
-        return given % value.dim()
+        # Another input, or a layer, may have fewer axes; axis 0 is that of the rows.
+        axis = given % value.dim()
+        return axis if axis and -value.dim() <= given < value.dim() else None
     axes = [1, value.dim() - 1, *range(2, value.dim() - 1)]
     return next((axis for axis in axes if 0 < axis < value.dim() and value.shape[axis] == 4), None)

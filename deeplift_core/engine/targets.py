@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from deeplift_core.capture import record_function
-from deeplift_core.errors import CaptureError, TargetError
+from deeplift_core.capture import record_function, record_proved_function
+from deeplift_core.errors import CaptureError, DeepLiftError, TargetError
 from deeplift_core.graph import Graph
 
 Index = int | tuple[int, ...]
@@ -91,7 +91,8 @@ def with_scalar(graph: Graph, output: int, target: Index | Callable[[Tensor], Te
     graph : Graph
     output : int
     target : index or callable
-        An element, or a function, which runs one time to be recorded.
+        An element, or a function, which runs now: on zeros, and on other numbers, on which its recording is
+        compared with it.
 
     Returns
     -------
@@ -103,7 +104,8 @@ def with_scalar(graph: Graph, output: int, target: Index | Callable[[Tensor], Te
     Raises
     ------
     TargetError
-        If the index does not name one element, or the function does not return one value for each row.
+        If the index does not name one element, or the function fails, does not return one value for each
+        row, mixes rows, or does something that its recording does not.
     """
     example = example_of(graph, output)
     if example.shape[:1] != (graph.batch_size,):
@@ -111,15 +113,26 @@ def with_scalar(graph: Graph, output: int, target: Index | Callable[[Tensor], Te
         raise TargetError(
             f"the output has shape {shape}, not one row for each of the {graph.batch_size} inputs"
         )
+    if not example.dtype.is_floating_point:
+        raise TargetError(
+            f"the output is {example.dtype}, not floating numbers, whose differences are explained"
+        )
     if not callable(target):
         place = _full_index(target, tuple(example.shape[1:]))
         if not place:
             return graph, output
         return record_function(graph, output, example, lambda value: _element(value, place))
     try:
-        extended, node = record_function(graph, output, example, target)
+        extended, node = record_proved_function(graph, output, example, target)
     except CaptureError as problem:
         raise TargetError(str(problem)) from problem
+    except (DeepLiftError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise TargetError(
+            f"the target function failed on an output of shape {tuple(example.shape)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     shape = extended.nodes[node].shape
     if shape != (graph.batch_size,):
         raise TargetError(
