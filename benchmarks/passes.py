@@ -1,13 +1,13 @@
 """Measure what each pass of deeplift_core/passes buys, on the models of benchmarks/speed.py.
 
-    python benchmarks/passes.py [MODEL ...] [--compiled] [--references 2] [--repeats 5]
+    python benchmarks/passes.py [MODEL ...] [--rules rescale] [--compiled] [--references 2] [--repeats 5]
         [--markdown docs/passes.md] [--json passes.json]
 
-All passes take turns with all but one, in one process. The tables have the seconds with all passes over the
-seconds with all but the named one: 0.80 says that the pass takes a fifth off, and 1.00 that it buys nothing.
-Each entry is the median of that ratio over the repeats. Seconds are CPU seconds of the process, which other
-processes on the machine disturb less than they disturb a clock. A dash stands for a pass that changes nothing
-in the plan of a model. Without max_pools there is no relu_before_pool either.
+All passes take turns with all but one of them, in one process. The tables have the seconds with all passes
+over the seconds with all but the named one: 0.80 says that the pass takes a fifth off, and 1.00 that the pass
+buys nothing. Each entry is the median of that ratio over the repeats. Seconds are CPU seconds of the process,
+which other processes on the machine disturb less than they disturb a clock. A dash stands for a pass that
+changes nothing in the plan of a model. Without max_pools there is no relu_before_pool either.
 
 A second table has the sizes of the forward values that one row keeps for its backward pass, as ratios, too.
 Only ratios other than 1 are listed there.
@@ -17,7 +17,7 @@ import argparse
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -36,7 +36,7 @@ from deeplift_core.passes import all_passes
 from deeplift_core.passes.registry import CALL_PASSES, RULE_PASSES, applied
 
 Run = Callable[[], Any]
-ALL = "all"
+RULES = ("rescale", "genomics-default")
 
 
 def changing(explainer: DeepLift) -> list[str]:
@@ -58,13 +58,6 @@ def _differ(before: Plan, after: Plan) -> bool:
     return rules or any(before.calls.get(index) is not call for index, call in after.calls.items())
 
 
-def variants(explainer: DeepLift) -> Iterator[tuple[str, DeepLift]]:
-    """Yield the same recording with all passes, and for each pass that matters with all but that one."""
-    yield ALL, explainer
-    for name in changing(explainer):
-        yield name, explainer._with(passes=[other for other in all_passes() if other != name])
-
-
 def cpu_seconds(run: Run) -> float:
     """Return what one run takes."""
     started = time.process_time()
@@ -72,36 +65,39 @@ def cpu_seconds(run: Run) -> float:
     return time.process_time() - started
 
 
-def ratios(runs: dict[str, Run], repeats: int) -> dict[str, float]:
-    """Return for each pass the median ratio of the seconds; all runs take turns, and each one warms up."""
-    for run in runs.values():
-        run()
-    found: dict[str, list[float]] = {name: [] for name in runs if name != ALL}
-    for _ in range(repeats):
-        with_all = cpu_seconds(runs[ALL])
-        without = {name: cpu_seconds(runs[name]) for name in found}
-        with_all = (with_all + cpu_seconds(runs[ALL])) / 2
-        for name, seconds in without.items():
-            found[name].append(with_all / seconds)
-    return {name: median(each) for name, each in found.items()}
+def ratio(with_all: Run, without: Run, repeats: int) -> float:
+    """Return the median ratio of the seconds of two runs that take turns, after one run each to warm up."""
+    found = []
+    for turn in range(repeats + 1):
+        first, second = cpu_seconds(with_all), cpu_seconds(without)
+        if turn:
+            found.append(first / second)
+    return median(found)
 
 
-def measured(model: str, compiled: bool, references: int, repeats: int) -> dict[str, dict[str, Any]]:
-    """Return ratios of seconds and of sizes for one model, for each rule that its preset can tell apart."""
+def measured(
+    model: str, rules: Sequence[str], compiled: bool, references: int, repeats: int
+) -> dict[str, dict[str, Any]]:
+    """Return ratios of seconds and of sizes for one model, for each rule that gives it other scores."""
     bench = Bench(CASES[model])
     chosen = bench.references[:, :references]
     found = {}
-    for rule in ("rescale", "genomics-default"):
+    for rule in rules:
         explainer = bench.explainer("float32", rule)
         if rule != "rescale" and not reveals(explainer):
             continue
-        ready = dict(variants(explainer))
-        sizes = {name: explainer.bytes_per_row / other.bytes_per_row for name, other in ready.items()}
-        if compiled:
-            ready = {name: each.compiled() for name, each in ready.items()}
-        runs = {name: partial(each.attribute, bench.x, chosen) for name, each in ready.items()}
+        ready = explainer.compiled() if compiled else explainer
+        seconds, sizes = {}, {}
+        for name in changing(explainer):
+            # Only two variants are there at a time: each one prepares weights of its own.
+            others = [other for other in all_passes() if other != name]
+            without = explainer._with(passes=others)
+            sizes[name] = explainer.bytes_per_row / without.bytes_per_row
+            without = without.compiled() if compiled else without
+            runs = (partial(each.attribute, bench.x, chosen) for each in (ready, without))
+            seconds[name] = ratio(*runs, repeats)
         how = "compiled" if compiled else "eager"
-        found[f"{model}|{rule}|{how}"] = {"seconds": ratios(runs, repeats), "sizes": sizes}
+        found[f"{model}|{rule}|{how}"] = {"seconds": seconds, "sizes": sizes}
         torch._dynamo.reset()
     return found
 
@@ -143,20 +139,21 @@ def main() -> None:
     parser.add_argument(
         "--compiled", action="store_true", help="measure compiled steps instead of eager ones"
     )
+    parser.add_argument("--rules", nargs="+", choices=RULES, default=RULES)
     parser.add_argument("--references", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--markdown", type=Path, metavar="PAGE")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="keeps what was measured, also of earlier runs"
     )
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     warnings.simplefilter("ignore")
     keep_freed_memory()
     found: dict[str, dict[str, Any]] = {}
     if given.json and given.json.exists():
         found = json.loads(given.json.read_text())
     for model in given.models or CASES:
-        new = measured(model, given.compiled, given.references, given.repeats)
+        new = measured(model, given.rules, given.compiled, given.references, given.repeats)
         found |= new
         for key, each in new.items():
             seconds = (f"{name} {ratio:.2f}" for name, ratio in each["seconds"].items())
