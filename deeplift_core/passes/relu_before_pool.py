@@ -6,7 +6,8 @@ forward pass rectifies the maxima instead of all values: only where a maximum is
 one, and nothing is sent there.
 
 Measured by benchmarks/passes.py on a CPU under the rule ``rescale``: the pass takes 4 % off the time of
-Basset, eager, and 2 % compiled.
+Basset and 2 % off DeepSEA, eager, and 2 % off Basset, compiled. What these models keep for the backward
+pass falls to 62 %, which is what the pass is for.
 """
 
 from deeplift_core.assignment.plan import Plan

@@ -4,7 +4,7 @@ The adjoint takes multipliers of an operation's output to multipliers of its inp
 needs no autograd. Operations that are missing here keep the adjoint that autograd gives
 (:mod:`deeplift_core.rules.structural`).
 
-Measured by benchmarks/passes.py on a CPU under the rule ``rescale``: eager, the pass takes 14 % off the
+Measured by benchmarks/passes.py on a CPU under the rule ``rescale``: eager, the pass takes 17 % off the
 time of a BPNet of 64 filters, 8 % with 512 filters, 6 % off a small Enformer and 4 % off a small MMSplice,
 and nothing off Basset and a SpliceAI. Compiled, the pass buys nothing.
 """
