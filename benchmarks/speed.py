@@ -107,14 +107,15 @@ def ours(bench: Bench) -> Iterator[tuple[str, Run]]:
     for precision in PRECISIONS:
         for rule in ("rescale", "genomics-default"):
             explainer = bench.explainer(precision, rule)
-            if rule != "rescale" and (precision != "float32" or not _reveals(explainer)):
+            if rule != "rescale" and (precision != "float32" or not reveals(explainer)):
                 continue
             for how, ready in (("eager", explainer), ("compiled", explainer.compiled())):
                 run = partial(ready.attribute, bench.x, bench.references)
                 yield f"ours, {precision}, {how}, {rule}", run
 
 
-def _reveals(explainer: DeepLift) -> bool:
+def reveals(explainer: DeepLift) -> bool:
+    """Return whether an operation of the model has the rule RevealCancel."""
     return any(node.rule == "revealcancel" for node in explainer.nodes)
 
 

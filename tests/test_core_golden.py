@@ -16,7 +16,7 @@ from deeplift_core import Attribution, DeepLift
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-5}
 PRESETS = {"rescale": "rescale", "revealcancel": "revealcancel", "genomics_default": "genomics-default"}
-
+PASSES = pytest.mark.parametrize("passes", ["auto", ()], ids=["passes", "plain"])
 
 GOLDEN, CONVENTION, QUIRK = (rebuild.names(role) for role in ("golden", "convention", "quirk"))
 COMPILED_BY_DEFAULT = {"conv_maxpool_dense_rescale_freqref", "deep_2conv_2dense_3out_genomics"}
@@ -30,6 +30,7 @@ def explain(
     layer: str | None = None,
     dtype: torch.dtype | None = None,
     compiled: bool = False,
+    passes: str | tuple[str, ...] = "auto",
 ) -> tuple[DeepLift, Attribution]:
     """Every (input, reference) pair of a case, by default in the dtype of its model."""
     preset = item["rule"]["preset"]
@@ -38,7 +39,7 @@ def explain(
         if preset in PRESETS
         else {"rule": "rescale", "layer_rules": item["rule"]["layers"]}
     )
-    explainer = DeepLift(case.model, **rule, dtype=dtype, compile=compiled)
+    explainer = DeepLift(case.model, **rule, dtype=dtype, compile=compiled, passes=passes)
     return explainer, explainer.attribute(
         case.x, case.references, case.target, per_reference=True, layer=layer
     )
@@ -74,23 +75,27 @@ def test_golden_in_bfloat16(name: str, compiled: bool) -> None:
 def _compiled(name: str) -> Any:
     """Two cases by default, `make zoo` has all."""
     marks = [pytest.mark.compiles] if name in COMPILED_BY_DEFAULT else [pytest.mark.compiles, pytest.mark.zoo]
-    return pytest.param(name, torch.float32, True, marks=marks, id=f"{name}-compiled")
+    return pytest.param(name, torch.float32, True, "auto", marks=marks, id=f"{name}-compiled")
+
+
+def _eager(name: str) -> Iterator[Any]:
+    """In both precisions, with all passes and with none."""
+    for dtype in (torch.float64, torch.float32):
+        precision = str(dtype).removeprefix("torch.")
+        yield pytest.param(name, dtype, False, "auto", id=f"{name}-{precision}")
+        yield pytest.param(name, dtype, False, (), id=f"{name}-{precision}-plain")
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype", "compiled"),
-    [
-        *(pytest.param(n, torch.float64, False, id=f"{n}-float64") for n in GOLDEN),
-        *(pytest.param(n, torch.float32, False, id=f"{n}-float32") for n in GOLDEN),
-        *map(_compiled, GOLDEN),
-    ],
+    ("name", "dtype", "compiled", "passes"),
+    [*(each for name in GOLDEN for each in _eager(name)), *map(_compiled, GOLDEN)],
 )
-def test_golden(name: str, dtype: torch.dtype, compiled: bool) -> None:
+def test_golden(name: str, dtype: torch.dtype, compiled: bool, passes: str | tuple[str, ...]) -> None:
     case, item, stored = rebuild.load(name, dtype=dtype), rebuild.entry(name), rebuild.arrays(name)
-    _, result = explain(case, item, compiled=compiled)
+    _, result = explain(case, item, compiled=compiled, passes=passes)
     tolerance = TOLERANCE[dtype]
     assert_close(result.contributions, stored["contributions"], tolerance)
-    mean = DeepLift(case.model, rule="rescale", layer_rules=item["rule"]["layers"]).attribute(
+    mean = DeepLift(case.model, rule="rescale", layer_rules=item["rule"]["layers"], passes=passes).attribute(
         case.x, case.references, case.target
     )
     assert_close(mean.contributions, stored["contributions_mean"], tolerance)
@@ -109,10 +114,11 @@ def test_golden(name: str, dtype: torch.dtype, compiled: bool) -> None:
 
 
 @pytest.mark.parametrize("name", CONVENTION)
-def test_convention(name: str) -> None:
+@PASSES
+def test_convention(name: str, passes: str | tuple[str, ...]) -> None:
     """The limit of a part that is exactly 0, in float64 (the original's float32 is noise there)."""
     case, item, stored = rebuild.load(name), rebuild.entry(name), rebuild.arrays(name)
-    _, result = explain(case, item)
+    _, result = explain(case, item, passes=passes)
     assert_close(result.contributions, stored["contributions"], 1e-6)
     assert_close(result.multipliers, stored["multipliers"], 1e-6)
     assert result.completeness_error.abs().max() < 1e-9
@@ -213,9 +219,10 @@ def test_scores_for_neurons_inside_are_those_of_the_model_cut_behind_them(name: 
 # ---- where the original is wrong
 
 
-def test_quirk_the_fallback_derivative_is_at_the_reference_input() -> None:
+@PASSES
+def test_quirk_the_fallback_derivative_is_at_the_reference_input(passes: str | tuple[str, ...]) -> None:
     case, item = rebuild.load("quirk_tanh_zero_delta"), rebuild.entry("quirk_tanh_zero_delta")
-    _, result = explain(case, item)
+    _, result = explain(case, item, passes=passes)
     weight, bias = case.model.fc1.weight[0], case.model.fc1.bias[0]
     slope = (1 - torch.tanh(bias + case.references[0, 0] @ weight) ** 2).detach()
     assert float(slope) == pytest.approx(0.7864, abs=1e-4)
@@ -227,11 +234,12 @@ def test_quirk_the_fallback_derivative_is_at_the_reference_input() -> None:
     assert result.completeness_error.abs().max() < 1e-9
 
 
-def test_quirk_a_maximum_that_moves_keeps_the_sum() -> None:
+@PASSES
+def test_quirk_a_maximum_that_moves_keeps_the_sum(passes: str | tuple[str, ...]) -> None:
     """The original sends everything to the input's argmax; right is what the slow re-implementation says."""
     name = "conv_maxpool_dense_genomics_shufref"
     case, item, stored = rebuild.load(name), rebuild.entry(name), rebuild.arrays(name)
-    _, result = explain(case, item)
+    _, result = explain(case, item, passes=passes)
     assert rebuild.completeness_of_the_original(name) > 1
     assert result.completeness_error.abs().max() < 1e-9
     layers, source = [], "input"
@@ -251,11 +259,12 @@ def test_quirk_a_maximum_that_moves_keeps_the_sum() -> None:
         assert_close(result.contributions[n, k], expected, 1e-9)
 
 
-def test_quirk_ties_of_a_global_maximum_count_once() -> None:
+@PASSES
+def test_quirk_ties_of_a_global_maximum_count_once(passes: str | tuple[str, ...]) -> None:
     case, item = rebuild.load("quirk_global_maxpool_ties"), rebuild.entry("quirk_global_maxpool_ties")
     # The original misses summation-to-delta here.
     assert rebuild.completeness_of_the_original("quirk_global_maxpool_ties") > 1
-    _, result = explain(case, item)
+    _, result = explain(case, item, passes=passes)
     assert result.completeness_error.abs().max() < 1e-9
     ones = (result.contributions != 0).flatten(2).sum(2)
     assert ones.max() == 1

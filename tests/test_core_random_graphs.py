@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plans import assert_same_forward_pass, plan_of
 from torch import nn
 
 from deeplift_core import DeepLift
@@ -456,6 +457,26 @@ def test_functions_not_defined_or_not_bounded_get_rescale(f: Step) -> None:
         explainer = DeepLift(model, torch.randn(2, 6), rule="revealcancel")
         assert "revealcancel" not in {node.rule for node in explainer.nodes if node.module == "3"}
         assert "rescale" in {node.rule for node in explainer.nodes if node.module == "3"}
+
+
+@SAME
+@given(SEEDS, st.sampled_from(RULES))
+def test_passes_change_scores_by_rounding_only(seed: int, rule: str) -> None:
+    """Scores of inputs and of a layer inside, and what forward passes compute, with all passes and none."""
+    stages = make_stages(seed)
+    x, references = pairs(seed)
+    draw = random.Random(seed)
+    model = Graph(stages, [draw.randrange(20) for _ in stages])
+    plain = DeepLift(model, x, rule=rule, dtype=D, passes=())
+    every = plain._with(passes="auto")
+    assert_same_forward_pass(plan_of(plain), plan_of(every), [x], 1e-10)
+    layer = draw.choice([name for name, _ in model.named_modules() if name.count(".") == 1])
+    for at in (None, layer):
+        expected, found = (each.attribute(x, references, 1, layer=at) for each in (plain, every))
+        for name in ("contributions", "multipliers", "output"):
+            known = getattr(expected, name)
+            off = (getattr(found, name) - known).abs().max()
+            assert off <= 1e-9 * known.abs().max().clamp(min=1e-3), (name, at)
 
 
 @SAME

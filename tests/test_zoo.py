@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+from plans import assert_same_forward_pass, changing, plan_of
 from promised import PROMISED
 from torch import Tensor, nn
 from zoo import ENTRIES, Entry
 
 from deeplift_core import DeepLift
 from deeplift_core.accuracy.completeness import relative_error
+from deeplift_core.assignment.presets import preset_names
 from deeplift_core.engine.forward import ForwardPass
 from deeplift_core.graph import Graph
 from deeplift_core.rules.multipliers import Multipliers
@@ -159,6 +161,40 @@ def test_every_operation_by_itself(name: str, rule: str, passes: str | tuple[str
     for each in explained:
         for split in (False, True):
             _by_itself(each, recorded.values, recorded.plan.graph, generator, split)
+
+
+# ---- passes
+
+
+def _alike(found: Any, expected: Any, what: object) -> None:
+    """Compare to 1e-9 of the largest score."""
+    for given, known in (
+        (found.contributions, expected.contributions),
+        (found.multipliers, expected.multipliers),
+        (found.hypothetical, expected.hypothetical),
+    ):
+        for one, other in zip(_tensors(given), _tensors(known), strict=True):
+            off = (one - other).abs().max() / other.abs().max().clamp(min=1e-3)
+            assert off <= 1e-9, f"{what}: off by {off:.1e} of the largest score"
+
+
+@ALL
+def test_passes_change_scores_by_rounding_only(name: str) -> None:
+    """None and all under every preset; under two of the presets also each by itself where it applies."""
+    entry = ENTRIES[name]
+    x = tuple(value.to(D) for value in entry.inputs(K))
+    references = tuple(value[:, :1].to(D) for value in entry.references(x, 1))
+    recorded = explainer(entry, entry.make(), x, rule="rescale", passes=())
+    for rule in preset_names():
+        plain = recorded._with(rule=rule)
+        every = plain._with(passes="auto")
+        assert_same_forward_pass(plan_of(plain), plan_of(every), x, 1e-10)
+        given = unpacked(x), unpacked(references)
+        expected = plain.attribute(*given)
+        _alike(every.attribute(*given), expected, rule)
+        if rule in RULES:
+            for passes in changing(plain):
+                _alike(plain._with(passes=passes).attribute(*given), expected, (rule, passes))
 
 
 # ---- what cannot matter, and what is the same
