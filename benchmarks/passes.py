@@ -33,7 +33,7 @@ from deeplift_core import DeepLift
 from deeplift_core.assignment.plan import Plan
 from deeplift_core.engine.reads import with_kept
 from deeplift_core.passes import all_passes
-from deeplift_core.passes.registry import CALL_PASSES, RULE_PASSES, applied
+from deeplift_core.passes.registry import applied
 
 Run = Callable[[], Any]
 RULES = ("rescale", "genomics-default")
@@ -43,9 +43,9 @@ def changing(explainer: DeepLift) -> list[str]:
     """Return the names of the passes that change something in the plan of the first target."""
     plan = explainer._with(passes=())._explainer.program([0], None).scorer.executable.plan
     found = []
-    for names in (RULE_PASSES, CALL_PASSES):
-        for name in names:
-            after = applied(plan, [name], names)
+    for read_kept in (False, True):
+        for name in all_passes():
+            after = applied(plan, [name], read_kept=read_kept)
             if _differ(plan, after):
                 found.append(name)
             plan = after

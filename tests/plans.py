@@ -10,7 +10,7 @@ from deeplift_core.assignment.plan import Plan
 from deeplift_core.capture.other_rows import other_rows
 from deeplift_core.engine.forward import ForwardPass
 from deeplift_core.engine.reads import with_kept
-from deeplift_core.passes.registry import CALL_PASSES, RULE_PASSES, applied
+from deeplift_core.passes.registry import all_passes, applied, reads_kept
 
 
 def plan_of(explainer: DeepLift) -> Plan:
@@ -26,14 +26,17 @@ def changing(plain: DeepLift) -> list[tuple[str, ...]]:
     plan = plan_of(plain)
     found: list[tuple[str, ...]] = []
     before: list[str] = []
-    for name in RULE_PASSES:
-        if differ(plan, applied(plan, [name], RULE_PASSES)):
+    for name in all_passes():
+        if reads_kept(name):
+            continue
+        if differ(plan, applied(plan, [name])):
             found.append((name,))
-        elif differ(so_far := applied(plan, before, RULE_PASSES), applied(so_far, [name], RULE_PASSES)):
+        elif differ(so_far := applied(plan, before), applied(so_far, [name])):
             found.append((*before, name))
         before.append(name)
-    kept = with_kept(applied(plan, before, RULE_PASSES))
-    return found + [(name,) for name in CALL_PASSES if differ(kept, applied(kept, [name], CALL_PASSES))]
+    kept = with_kept(applied(plan, before))
+    last = [name for name in all_passes() if reads_kept(name)]
+    return found + [(name,) for name in last if differ(kept, applied(kept, [name], read_kept=True))]
 
 
 def differ(before: Plan, after: Plan) -> bool:

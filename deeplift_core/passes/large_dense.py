@@ -1,7 +1,8 @@
 """Dense layers of millions of weights, for the rows of one batch: weights times rows.
 
 The library that torch calls takes up to a third less time for weights times rows than for rows times
-weights on AMD's processors. With fewer rows than the threshold the product takes much longer, and rounds more.
+weights on AMD's processors. With fewer rows than the threshold the product takes much longer, and rounds
+more.
 
 Measured by benchmarks/passes.py on an AMD EPYC under the rule ``rescale``, eager: the pass takes 2 % off
 the time of DeepSEA, the one model of the speed benchmark whose batches have enough rows.

@@ -32,6 +32,15 @@ def all_passes() -> tuple[str, ...]:
     return tuple(map(_name, _modules()))
 
 
+def reads_kept(name: str) -> bool:
+    """Return whether a pass needs to know which forward values are kept."""
+    return any(_reads_kept(module) for module in _modules() if _name(module) == name)
+
+
+def _reads_kept(module: ModuleType) -> bool:
+    return bool(getattr(module, "READS_KEPT", False))
+
+
 def chosen(passes: str | Sequence[str]) -> tuple[str, ...]:
     """Return the names of the passes that the user asks for.
 
@@ -67,7 +76,7 @@ def applied(plan: Plan, names: Sequence[str], *, read_kept: bool = False) -> Pla
         between forward and backward pass, and that replace calls only.
     """
     for module in _modules():
-        if _name(module) in names and getattr(module, "READS_KEPT", False) == read_kept:
+        if _name(module) in names and _reads_kept(module) == read_kept:
             apply: Pass = module.apply
             plan = apply(plan)
     return plan
