@@ -101,6 +101,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
             job = Job(options, explained, reference, records, usable, workspaces, job_is, summary, stack)
             summary.start_scoring()
             _run(job, written, lambda: progress(summary.scored + summary.skipped, job.n_records))
+            summary.rescoring_stopped = explained.scorer.rescoring_stopped
         if sizes is not None:
             with interruptible():
                 _write_bigwigs(options, sizes, workspaces)

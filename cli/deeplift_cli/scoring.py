@@ -67,6 +67,11 @@ class Scorer:
         self._layout = layout
         self._rc_average = rc_average
 
+    @property
+    def rescoring_stopped(self) -> str:
+        """Why pairs are no longer computed again in float64; "" while they are."""
+        return self._explainer.rescoring_stopped
+
     def score(
         self, sequences: npt.NDArray[np.int8], references: Float, targets: Sequence[Index]
     ) -> list[Scores]:

@@ -71,6 +71,8 @@ class Summary:
         Those alone.
     identical : int
         Sequences that have references equal to themselves.
+    rescoring_stopped : str
+        Why sequences are no longer computed again in float64; "" while they are.
     """
 
     completeness: dict[str, Completeness]
@@ -84,6 +86,7 @@ class Summary:
     scoring_since: float = 0.0
     seconds: float = 0.0
     scoring_seconds: float = 0.0
+    rescoring_stopped: str = ""
 
     def skip(self, record: Skipped) -> None:
         """Count one record that was not scored."""
@@ -106,9 +109,12 @@ class Summary:
         return max(part.worst for part in self.completeness.values())
 
     def warnings(self) -> list[str]:
-        """A line where summation-to-delta was missed."""
+        """Lines for what a user should know: where summation-to-delta was missed, and why it stayed so."""
         missed = 0 if self.exempt else sum(part.beyond for part in self.completeness.values())
-        return [self._missed("the tolerance", missed)] if missed else []
+        lines = [self._missed("the tolerance", missed)] if missed else []
+        if self.rescoring_stopped:
+            lines.append(f"sequences are no longer scored again in float64: {self.rescoring_stopped}")
+        return lines
 
     def beyond_limit(self) -> str | None:
         """A line where it was missed by more than the user's own limit."""
