@@ -48,10 +48,10 @@ class FastMaxPool(Switch):
     windows: PoolWindows
 
     def _called(self, node: Node, value: Tensor, *settings: Any, **named: Any) -> tuple[Tensor, ...]:
-        """Return the maxima, and what else a variant takes from the forward pass."""
+        """Return the maxima and their positions as the kernel has them, the first of equal values."""
         assert node.op is not None
-        maxima: Tensor = node.op(value.reshape(self.windows.shape), *settings, **named)[0]
-        return (maxima.relu_() if self.rectified else maxima,)
+        maxima, positions = node.op(value.reshape(self.windows.shape), *settings, **named)
+        return maxima.relu_() if self.rectified else maxima, positions
 
     def call(self) -> Call:
         """Return the pool's call, with a ReLU before the pool applied to the maxima instead of all values."""
@@ -71,8 +71,10 @@ class PositionsInForwardPass(FastMaxPool):
     """
 
     def _called(self, node: Node, value: Tensor, *settings: Any, **named: Any) -> tuple[Tensor, ...]:
-        (maxima,) = super()._called(node, value, *settings, **named)
+        maxima, positions = super()._called(node, value, *settings, **named)
         value, pool = value.reshape(self.windows.shape), self.windows
+        if torch.finfo(value.dtype).eps > torch.finfo(torch.float32).eps:
+            return maxima, positions  # 8 eps of float32 are less than one step between two such numbers
         if pool.regular is not None and 1 < math.prod(pool.regular.length) <= SLICED_WINDOW:
             least = (tie_threshold_of_rectified if self.rectified else tie_threshold)(maxima)
             return maxima, _first_by_slices(value, least, pool, pool.regular)
