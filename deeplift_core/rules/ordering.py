@@ -1,12 +1,13 @@
 """Order statistics: sort, topk, kthvalue, median.
 
-The paper leaves them open. The i-th largest value y_i may rise although the position that now holds it did
-not, so a position has to be found whose own change explains it. If y_i rose from y0_i to y_i, i positions are
-now at least y_i, and fewer than i were above y0_i; so one of them rose from at most y0_i to at least y_i, by
-at least Delta y_i. Of all such positions the one that changed least explains the rise, with the multiplier
-Delta y_i / Delta x_j in (0, 1]; a fall likewise. For the largest value this is the rule of maxima
-(:mod:`deeplift_core.rules.maxima`). A value that did not change passes its multiplier to its position where
-that is the same at input and reference.
+The paper leaves order statistics open. The i-th largest value y_i may rise although the position that now
+holds it did not rise, so that the rule looks for a position whose own change explains the rise. If y_i rose
+from y0_i to y_i, then i positions are now at least y_i, and fewer than i positions were above y0_i; hence one
+of the i positions rose from at most y0_i to at least y_i, which is a rise by at least Delta y_i. Of all such
+positions the one that changed least explains the rise, with the multiplier Delta y_i / Delta x_j in (0, 1]. A
+fall is explained likewise. For the largest value this is the rule ``switch`` of maxima
+(:mod:`deeplift_core.rules.maxima`). A value that did not change passes its multiplier to its position if the
+position is the same at input and reference.
 """
 
 from typing import Any, ClassVar
@@ -21,7 +22,7 @@ from deeplift_core.rules.rule import Rule, Sent
 from deeplift_core.rules.values import PairValues
 from deeplift_core.rules.windows import values_of
 
-# Elements of the table of (order statistic, position) that is looked at in one go.
+# The most elements of the table of (order statistic, position) that are compared at the same time.
 _TABLE = 1 << 24
 # Which argument is the axis, and whether an axis is left in the result (None: as the argument after says).
 _AXIS = {"sort": 1, "topk": 2, "kthvalue": 2, "median": 1}

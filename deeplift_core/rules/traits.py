@@ -266,7 +266,7 @@ def _far_out(sampled: _Sampled) -> Traits:
     y = piece(x, watch).expand(seen.shape)
     finite = y.isfinite()
     grows = ~finite & (undefined | (x.abs() <= 4))
-    # Where the function overflows, only nearer by can be seen how it grows.
+    # A function that overflows far out shows its growth only nearer by.
     from_where = torch.where(finite.all(0), _STEEP, 1.0)
     grows = grows | (finite & (y.abs() > _STEEP * x.abs()) & (x.abs() >= from_where))
     breaks = finite & ((x == 0) | (x.abs() > 10)) & ~piece.derivative(x.expand(seen.shape)).isfinite()
