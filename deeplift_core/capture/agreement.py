@@ -37,11 +37,9 @@ def agree(graph: Graph, node: int, batch: Sequence[Tensor], value: Tensor, other
         The node's values for all rows of a batch, or for some. NaN equals NaN.
     """
     error = relative_error(value, other)
-    if error <= _tolerance(graph, node, value):
-        return True
-    rounding = _rounding(graph, node, batch)
-    # An output that is nothing but rounding, such as (a b) c - a (b c), is another number in every run.
-    return error <= (_TIMES * rounding if rounding > _MOST else min(_TIMES * rounding, _MOST))
+    return error <= _tolerance(graph, node, value) or error <= min(
+        _TIMES * _rounding(graph, node, batch), _MOST
+    )
 
 
 def relative_error(value: Tensor, other: Tensor) -> float:
