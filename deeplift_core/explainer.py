@@ -137,7 +137,9 @@ class Explainer:
             if not any(map(callable, wanted)):
                 return self._cached((wanted, layer), lambda: self._make(wanted, layer))
             extended = self._with_targets(self.graph, wanted)
-            key = tuple(t for t in wanted if not callable(t)), content(extended[0], len(self.graph.nodes))
+            graph, ends = extended
+            # Two functions may make the same calls and return different results of these.
+            key = tuple(ends), content(graph, len(self.graph.nodes))
             return self._cached((key, layer), lambda: self._make(wanted, layer, extended))
 
     def _cached(self, key: Any, make: Callable[[], Program]) -> Program:

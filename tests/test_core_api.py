@@ -194,6 +194,19 @@ def test_kinds_of_target_agree() -> None:
         torch.testing.assert_close(found.output, expected.output, rtol=0, atol=1e-12)
 
 
+def test_functions_that_make_the_same_calls_and_return_different_ones_are_told_apart() -> None:
+    x, references = data()
+    explainer = DeepLift(net(), x[:2], rule="rescale")
+
+    def one_of(place: int) -> Any:
+        return lambda y: (y[:, 0].tanh(), y[:, 1].tanh())[place]
+
+    for place in (0, 1):
+        found = explainer.attribute(x, references, one_of(place))
+        with torch.no_grad():
+            torch.testing.assert_close(found.output, net()(x)[:, place].tanh(), rtol=0, atol=1e-12)
+
+
 def test_a_target_function_may_be_anything_with_rules() -> None:
     x, references = data()
     explainer = DeepLift(net(), x[:2], rule="rescale")
