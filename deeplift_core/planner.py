@@ -92,7 +92,8 @@ class Planner:
         shared = assigned.rules.keys() - new.keys()
         rules = {index: self.base.rules[index] for index in shared}
         calls = self.base.calls if layer is None else {}
-        plan = replace(own, rules={**rules, **own.rules}, calls={**calls, **own.calls})
+        # The model's own calls are those of the base plan: what passes prepared of the weights is shared.
+        plan = replace(own, rules={**rules, **own.rules}, calls={**own.calls, **calls})
         return applied(with_kept(plan), self._passes, read_kept=True)
 
     def bytes_kept(self) -> int:

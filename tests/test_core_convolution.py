@@ -193,6 +193,15 @@ def test_long_convolutions_are_computed_in_products_in_float32(dtype: torch.dtyp
     operations = [call.function for call in plan.calls.values()]
     assert operations.count(tap_products) == (2 if dtype == torch.float32 else 0)
     assert operations.count(sequence.convolution) == (1 if dtype == torch.float32 else 3)
+    explainer = DeepLift(model, long_pairs()[0], dtype=dtype)
+    plans = [explainer._explainer.program([target], None).scorer.executable.plan for target in (0, _first)]
+    weights = [[c.args[1] for c in plan.calls.values() if c.function is tap_products] for plan in plans]
+    for one, other in zip(*weights, strict=True):
+        assert one is other  # however many targets are scored
+
+
+def _first(output: Tensor) -> Tensor:
+    return output[:, 0] * 2
 
 
 def test_products_round_less() -> None:

@@ -68,14 +68,13 @@ class Node:
 
     @property
     def called(self) -> str:
-        """The operation as messages name it: "aten.relu.default", even where another function computes it.
+        """The operation as messages name it, such as "aten.relu.default".
 
         Taking one of several results is "getitem".
         """
         if self.op is RESULT:
             return self.op_name
-        op = getattr(self.op, "stands_for", self.op)
-        return str(op) if isinstance(op, OpOverload) else self.op_name
+        return str(self.op) if isinstance(self.op, OpOverload) else self.op_name
 
     def describe(self) -> str:
         """Operation, module and source line, as error messages show them."""

@@ -90,7 +90,7 @@ def nonlinearity(node: Node) -> str:
     str
         "" where the operation is linear, or linear up to a constant that it adds.
     """
-    condition = _LINEAR.get(getattr(node.op, "stands_for", node.op))
+    condition = _LINEAR.get(node.op)
     if condition is not None:
         return condition(node)
     if registered_as(node, Structural):

@@ -23,7 +23,7 @@ def argument(node: Node, name: str) -> Any:
     ValueError
         If the operation has no argument of this name.
     """
-    overload = getattr(node.op, "stands_for", node.op)
+    overload = node.op
     assert isinstance(overload, OpOverload)
     for place, declared in enumerate(overload._schema.arguments):
         if declared.name == name:
@@ -36,7 +36,7 @@ def varies_in(*names: str) -> Condition:
     """Only these arguments may depend on the model's input; all others, such as indices, are constant."""
 
     def accepts(node: Node) -> str:
-        overload = getattr(node.op, "stands_for", node.op)
+        overload = node.op
         assert isinstance(overload, OpOverload)
         declared = [one.name for one in overload._schema.arguments]
         given = {**dict(zip(declared, node.args, strict=False)), **node.kwargs}

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.graph import Graph, Node, Ref
+from deeplift_core.rules.registry import kernel_of
 from deeplift_core.rules.rule import NoRuleError, permuted_back
 from deeplift_core.rules.ties import tie_threshold
 
@@ -314,8 +315,7 @@ def windows_of(graph: Graph, node: Node) -> Windows:
     NoRuleError
         If ``node`` holds the positions, or if only the positions depend on the model's input.
     """
-    kernel = graph.nodes[node.args[0].index] if node.op_name == "getitem" else node
-    return WINDOWS[kernel.op](graph, node)
+    return WINDOWS[kernel_of(graph, node).op](graph, node)
 
 
 def _pieces(windows: int, length: int, rest: int) -> Iterator[tuple[int, int]]:
