@@ -125,6 +125,8 @@ def explain(
         pairs = n_sequences * (options.n_references if takes_count else 1) * (2 if options.rc_average else 1)
         ready = compiled_if_worth_it(explainer, options, pairs, screen)
     _describe(screen, model, layout, length, explainer)
+    for line in explainer.notes:
+        screen.note(line)
     scorer = Scorer(ready, layout, rc_average=options.rc_average)
     return Explained(
         model, length, only_length is None, explainer.batch_size, ready is not explainer, scorer, options

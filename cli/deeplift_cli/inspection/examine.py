@@ -127,7 +127,8 @@ def _describe(recorded: DeepLift, layer_rules: dict[str, str]) -> Recording:
         problem = next((node.problem for node in nodes if node.problem), "")
         if first.op != "input":
             operations.append(Operation(first.name, first.op, first.module, first.source, rules, problem))
-    return Recording(operations, recorded.output_shape, recorded.explains_logit)
+    notes = recorded.notes_under(_CHECKED[0], layer_rules)
+    return Recording(operations, recorded.output_shape, recorded.explains_logit, notes)
 
 
 def _first(shape: tuple[int, ...]) -> int | tuple[int, ...]:
