@@ -32,6 +32,22 @@ _OLD_INPUTS = "serialized_example_inputs.pt"
 _LARGEST_ELEMENT = 16
 
 
+def refuse_compiled_code(path: Path) -> None:
+    """Refuse an archive with compiled code in it.
+
+    Raises
+    ------
+    UserError
+    """
+    with Archive(path, str(path)) as archive:
+        compiled = next((name for name in archive.names if _COMPILED.search(name)), None)
+    if compiled is not None:
+        raise UserError(
+            f"model file {path} has compiled code in it ({compiled}), which deeplift does not run: save the "
+            "program with torch.export.save, not as a package of AOTInductor"
+        )
+
+
 def examined_archive(path: Path) -> BinaryIO:
     """Return an archive of the same program that loads without running code.
 
@@ -52,12 +68,6 @@ def examined_archive(path: Path) -> BinaryIO:
         Where the file could run code, is damaged, or needs more memory than there is.
     """
     with Archive(path, str(path)) as archive:
-        compiled = next((name for name in archive.names if _COMPILED.search(name)), None)
-        if compiled is not None:
-            raise UserError(
-                f"model file {path} has compiled code in it ({compiled}), which deeplift runs in no case: "
-                "save the program with torch.export.save, not as a package of AOTInductor"
-            )
         try:
             if _OLD_PROGRAM in archive.names:
                 return put_together(_old_members(archive), top="")

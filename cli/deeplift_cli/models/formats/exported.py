@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.examination.exported import examined_archive
+from deeplift_cli.models.examination.exported import examined_archive, refuse_compiled_code
 from deeplift_cli.models.foreign import told_in_one_line
 from deeplift_cli.models.model_file import ModelFile, TensorSpec, batch_note, file_sha256
 from deeplift_cli.models.registry import Candidate, Format
@@ -66,8 +66,9 @@ def _read(path: Path, program: "ExportedProgram") -> ModelFile:
 def _load(path: Path, allow_pickle: bool) -> "ExportedProgram":
     import torch
 
-    # It logs the traceback of what is told here in one line.
-    logging.getLogger("torch.export").setLevel(logging.ERROR)
+    for name in ("torch.export", "torch._export"):  # they log what is told here in one line
+        logging.getLogger(name).setLevel(logging.ERROR)
+    refuse_compiled_code(path)
     file = str(path) if allow_pickle else examined_archive(path)
     with told_in_one_line(f"torch.export file {path} cannot be loaded by torch {torch.__version__}"):
         return torch.export.load(file)
