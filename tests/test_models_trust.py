@@ -242,6 +242,29 @@ def test_names_of_an_exported_program_are_not_run(exported: Path, name: str, tmp
     assert_refused(write(tmp_path / "m.pt2", content), marker, "--allow-pickle", "none in Python")
 
 
+class Labelled(nn.Module):
+    """What exported programs have besides weights: contexts, branches, text, labels, numbered modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Conv1d(4, 4, 3, padding="same") for _ in range(2)])
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        for layer in self.layers:
+            x = torch.einsum("bcl,cd->bdl", layer(x), torch.eye(4))
+        with torch.enable_grad():
+            high = torch.cond(x.sum() > 0, lambda h: h.sum(1), lambda h: -h.sum(1), (x,))
+        return {"cell type: K562 (ATAC)": high.float(), "rest": [x, x.mean((1, 2))]}
+
+
+def test_what_honest_programs_have_is_let_through(tmp_path: Path) -> None:
+    model, x = Labelled().eval(), torch.rand(2, 4, 20)
+    torch.export.save(torch.export.export(model, (x,)), tmp_path / "m.pt2")
+    found = read(tmp_path / "m.pt2").module(x)
+    assert found.keys() == model(x).keys()
+    torch.testing.assert_close(found, model(x))
+
+
 def test_guards_of_a_program_are_not_run(exported: Path, tmp_path: Path) -> None:
     """They are code, and the sizes that they check are checked without them."""
     content, marker = members(exported), tmp_path / "ran"

@@ -17,6 +17,7 @@ _NAME = re.compile(r"([A-Za-z_]\w*)?", re.ASCII)
 _DOTTED = re.compile(r"[\w.@]*", re.ASCII)
 # Attributes of Python's own, which no weight or module is.
 _SPECIAL = re.compile(r"(^|\.)__\w*__(\.|$)", re.ASCII)
+_LABEL = re.compile(r"[^'\"\\\x00-\x1f]*")  # a key of an output, which is never part of code
 _TEXT = re.compile(r"[\x20-\x7e]*", re.ASCII)
 _VERSION = re.compile(r"[\w.+-]*", re.ASCII)
 # Key, path and class of a module.
@@ -102,7 +103,7 @@ def _check_text(text: str, field: str) -> None:
         if not is_arithmetic(text):
             raise UnsafeError(f"has a size that is no arithmetic expression: {_shown(text)}")
     elif field in ("in_spec", "out_spec"):
-        _check_structure(text)
+        _check_structure(text, _NAME if field == "in_spec" else _LABEL)
     elif field in ("target", "as_operator"):
         _check_operator(text, higher_order=field == "target")
     elif field == "nn_module_stack":
@@ -129,16 +130,16 @@ def _check_operator(name: str, *, higher_order: bool) -> None:
         raise UnsafeError(f"cannot be trusted: {reason}")
 
 
-def _check_structure(text: str) -> None:
+def _check_structure(text: str, keys: re.Pattern[str]) -> None:
     """Check the description of how inputs or outputs are nested, which is JSON in JSON."""
     try:
         _protocol, structure = json.loads(text)
-        _check_container(structure, _DEEPEST)
+        _check_container(structure, keys, _DEEPEST)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnsafeError("is damaged: the structure of its inputs or outputs is no JSON") from error
 
 
-def _check_container(structure: dict[str, Any], depth: int) -> None:
+def _check_container(structure: dict[str, Any], keys: re.Pattern[str], depth: int) -> None:
     if depth == 0:
         raise UnsafeError(f"is damaged: its inputs are nested more than {_DEEPEST} deep")
     kind, context = structure["type"], structure["context"]
@@ -147,15 +148,14 @@ def _check_container(structure: dict[str, Any], depth: int) -> None:
             raise UnsafeError(
                 f"takes or returns {_shown(str(kind))}: only tensors, tuples, lists and dictionaries are read"
             )
-        keys = json.loads(context) if isinstance(context, str) else context
-        named = keys is None or (
-            isinstance(keys, list)
-            and all(isinstance(key, int) or (isinstance(key, str) and _NAME.fullmatch(key)) for key in keys)
-        )
-        if not named:
-            raise UnsafeError(f"has inputs of the names {_shown(str(keys))}, which are none in Python")
+        names = json.loads(context) if isinstance(context, str) else context
+        if names is not None and not (
+            isinstance(names, list)
+            and all(isinstance(key, int) or (isinstance(key, str) and keys.fullmatch(key)) for key in names)
+        ):
+            raise UnsafeError(f"has inputs or outputs of odd names: {_shown(str(names))}")
     for child in structure["children_spec"]:
-        _check_container(child, depth - 1)
+        _check_container(child, keys, depth - 1)
 
 
 def _shown(text: str) -> str:
