@@ -1,6 +1,7 @@
 """Scores that no file should hold: NaN, infinity, and what is beyond the range of the stored type."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -26,17 +27,25 @@ def reasons_to_skip(found: Sequence[Scores], labels: Sequence[str], dtype: str) 
         stored for one target is left out for all, so that rows of the files agree.
     """
     reasons: dict[int, str] = {}
-    for scores, label in zip(found, labels, strict=True):
-        if _can_be_stored(scores, slice(None), dtype):
-            continue
-        target = f" for target {label}" if len(labels) > 1 else ""
-        for row in range(len(scores.output)):
-            if row not in reasons and not _can_be_stored(scores, slice(row, row + 1), dtype):
-                reasons[row] = _reason(scores, row, dtype) + target
+    # Outputs first: infinity of one target makes NaN of another's contributions.
+    for reason_of in (_odd_output, partial(_odd_contributions, dtype=dtype)):
+        for scores, label in zip(found, labels, strict=True):
+            target = f" for target {label}" if len(labels) > 1 else ""
+            for row in _rows_to_skip(scores, dtype):
+                reason = reason_of(scores, row)
+                if reason and row not in reasons:
+                    reasons[row] = reason + target
     return dict(sorted(reasons.items()))
 
 
-def _reason(scores: Scores, row: int, dtype: str) -> str:
+def _rows_to_skip(scores: Scores, dtype: str) -> list[int]:
+    if _can_be_stored(scores, slice(None), dtype):
+        return []
+    rows = range(len(scores.output))
+    return [row for row in rows if not _can_be_stored(scores, slice(row, row + 1), dtype)]
+
+
+def _odd_output(scores: Scores, row: int) -> str:
     if not abs(scores.output[row]) <= np.finfo(np.float32).max:
         return f"has no scores: the model's output is {scores.output[row]} for it"
     if np.isnan(scores.prediction[row]):
@@ -46,6 +55,10 @@ def _reason(scores: Scores, row: int, dtype: str) -> str:
         if not abs(value) <= np.finfo(np.float32).max:
             of = f"its reference {number} of {len(at_references)}"
             return f"has no scores: the model's output is {value} for {of}"
+    return ""
+
+
+def _odd_contributions(scores: Scores, row: int, dtype: str) -> str:
     values = scores.hypothetical[row]
     if not np.isfinite(values).all():
         odd = values[~np.isfinite(values)][0]

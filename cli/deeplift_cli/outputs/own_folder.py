@@ -53,7 +53,7 @@ def remove(folder: Path) -> None:
 
     A symbolic link is left alone. What cannot be removed stays: this tidies up, and no result depends on it.
     """
-    if folder.is_symlink():
+    if os.path.islink(folder):
         return
     with suppress(OSError):
         remove_files(folder)

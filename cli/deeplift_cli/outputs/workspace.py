@@ -189,11 +189,13 @@ class Workspace:
         return self.folder / UNSCORED
 
     def kept(self) -> int:
-        """How many finished batches are on the disc, whatever became of the folder."""
+        """How many finished batches are there, as far as the folder can be read; none where it is gone."""
         try:
             return len(Pieces(self.folder).numbers)
-        except OSError:
+        except FileNotFoundError:
             return 0
+        except OSError:
+            return len(self.pieces.numbers)
 
     def _write(self, name: str, text: str) -> None:
         temporary = self.folder / f"{name}.part"
@@ -231,16 +233,16 @@ def begun_outputs(out: Path) -> set[Path]:
 def clean_up(outs: Sequence[Path]) -> None:
     """Remove what a run left that was killed when it had published everything."""
     folders = [workspace_folder(out) for out in outs]
-    if any(not folder.is_symlink() and (folder / PUBLISHED).exists() for folder in folders):
+    if any(not os.path.islink(folder) and (folder / PUBLISHED).exists() for folder in folders):
         for folder in folders:
             _remove(folder)
-    for folder in folders:
-        own_folder.remove(_gone(folder))
+    for gone in filter(Path.exists, map(_gone, folders)):
+        own_folder.remove(gone)
 
 
 def _remove(folder: Path) -> None:
     """At once for others, whenever this is cut short, unless files of others lie in the folder."""
-    if folder.is_symlink():
+    if os.path.islink(folder):
         return
     if not own_folder.holds_others(folder):
         with suppress(OSError):  # no folder is there, or one that cannot be removed stands in the way
