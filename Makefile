@@ -6,7 +6,7 @@ RESULTS := demo-results
 # A process for each core, of one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo quick test zoo workflow clean
+.PHONY: demo quick test zoo fuzz workflow clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(RESULTS)
@@ -46,6 +46,10 @@ $(BIN)/python:
 		|| { echo "deeplift needs Python 3.11 or newer; give one: make PYTHON=python3.12"; exit 1; }
 	@echo "Setting up $(VENV) (PyTorch is a large download: some minutes)"
 	$(PYTHON) -m venv $(VENV)
+
+# Parsers of files against far more random content than `make test` has time for.
+fuzz: $(VENV)/.installed-dev
+	$(PYTEST) -m fuzz
 
 # The workflow on the embedded example, in shards and folds.
 workflow: $(VENV)/.installed-dev

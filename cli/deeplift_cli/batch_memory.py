@@ -2,9 +2,9 @@
 
 The estimate has what is there at one moment for certain: the forward values that the backward pass reads, the
 references, and what is scored for each of them. What operations need in passing comes on top: peaks were
-measured at 2.1 to 6.7 times the estimate, the larger ones for small batches, where some 130 MB of kernels' own
-come on top (example, 64 rows with 20 references and 512 with 2: 6.7 and 4.2; a CNN of 200 bp, 1,024 rows with 2
-references and 256 with 40: 2.7 and 2.1; a deeper one, 512 with 3: 4.1). So no batch that fits is refused.
+measured at 2.1 to 6.7 times the estimate, of which some 130 MB are the same for any batch (example, 64 rows
+with 20 references and 512 with 2: 6.7 and 4.2; a CNN of 200 bp, 1,024 rows with 2 references and 256 with 40:
+2.7 and 2.1; a deeper one, 512 with 3: 4.1). So no batch that fits is refused.
 """
 
 from collections.abc import Callable

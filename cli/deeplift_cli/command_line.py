@@ -1,6 +1,7 @@
 """The command with its subcommands, as click knows them."""
 
 import importlib
+from typing import Any
 
 import click
 
@@ -12,7 +13,21 @@ COMMANDS = {
 }
 
 
+class EndedEarlyError(Exception):
+    """A subcommand ended with its cause, of which click would otherwise make something else.
+
+    click takes EOFError for a user's, and leaves in silence where a pipe is closed. What comes of a model's
+    file must be told, and a model's own code may even ask to exit.
+    """
+
+
 class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (EOFError, KeyboardInterrupt, OSError, SystemExit) as error:
+            raise EndedEarlyError from error
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 

@@ -51,16 +51,18 @@ def _ended_early(error: BaseException, words: list[str]) -> int:
     import click
 
     from deeplift_cli import failures
+    from deeplift_cli.command_line import EndedEarlyError
 
+    closed_pipe = isinstance(error, SystemExit)  # click's own; a subcommand's is a cause
+    if isinstance(error, EndedEarlyError) and error.__cause__ is not None:
+        error = error.__cause__
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
     if isinstance(error, click.Abort | KeyboardInterrupt):
         click.echo("deeplift: interrupted", err=True)
         return 130
-    # click turns a closed pipe into SystemExit; the pipe's exception is then its context.
-    pipe = error.__context__ if isinstance(error, SystemExit) else error
-    if isinstance(pipe, BrokenPipeError):
+    if isinstance(error, BrokenPipeError) or closed_pipe:
         failures.silence_stdout()
         return 0
     if any(word in ("-v", "--verbose") for word in words):

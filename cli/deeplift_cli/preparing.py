@@ -104,8 +104,8 @@ class Preparation:
         UserError
             If a record has no references.
         """
-        batches = enumerate(self._records.batches(rows, share, skip), start=share.start)
         with step("reading sequences", self._path):
+            batches = enumerate(self._records.batches(rows, share, skip), start=share.start)
             yield from self._batches(batches, earlier)
 
     def _batches(
