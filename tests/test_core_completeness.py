@@ -10,7 +10,7 @@ from deeplift_core import DeepLift
 from deeplift_core.accuracy.completeness import TOLERANCE, relative_error
 from deeplift_core.accuracy.rescoring import ATTEMPTS, AccuracyWarning, Rescoring
 from deeplift_core.engine.forward import ForwardPass
-from deeplift_core.engine.pairs import TargetScores
+from deeplift_core.engine.pairs import PairScores, TargetScores
 from deeplift_core.results import Attribution
 from deeplift_core.rules import Multipliers, Rule, rule_for
 from deeplift_core.rules.rule import Sent

@@ -8,7 +8,12 @@ import pytest
 import torch
 from small_models import deeplift, random_letters, torchscript, write_fasta
 
-from deeplift_cli import batch_memory, explaining, memory
+from deeplift_cli import (
+    batch_memory,
+    explaining,
+    memory,
+    reference_kinds,  # noqa: F401 - registers its kinds
+)
 from deeplift_cli.batch_memory import BatchMemory
 from deeplift_cli.errors import OutOfMemoryError
 from deeplift_cli.models import layout
@@ -122,10 +127,10 @@ def test_what_counts() -> None:
 @pytest.mark.parametrize(
     ("free", "changes", "message"),
     [
-        (103_000_000, {}, r"m.pt: a batch of 64 sequences of 1,000 bp with 20 references each takes at least 104 MB "
-                          r"of memory, and 103 MB are free; give --batch-size 25 or less"),
-        (100_000, {"rows": 1}, "one sequence of 1,000 bp with 20 references each .* give fewer --n-references"),
-        (100_000, {"rows": 1, "values": 10**6, "references": 1}, "one sequence of 1,000 bp takes .* shorter sequences"),
+        (103_000_000, {}, "m.pt: a batch of 64 sequences of 1,000 bp with 20 references each takes at least "
+                          "104 MB of memory, and 103 MB are free; give --batch-size 25 or less"),
+        (100_000, {"rows": 1}, "one sequence of 1,000 bp with 20 references each .* fewer --n-references"),
+        (100_000, {"rows": 1, "values": 10**6, "references": 1}, "one sequence of 1,000 bp .* shorter seq"),
         (10_000, {"takes_count": False}, "give a smaller --batch-size"),
     ],
 )  # fmt: skip

@@ -117,7 +117,7 @@ class BatchMemory:
         fitting = int(_SAFE * available_memory(self.device) / self.per_row)
         if self.rows > 1 and fitting >= 1:
             return f"--batch-size {min(fitting, self.rows - 1)} or less"
-        if self.takes_count and self.references * self.a_reference > self.values:
+        if self.takes_count and self.references > 1 and self.references * self.a_reference > self.values:
             return "fewer --n-references"
         return "a smaller --batch-size" if self.rows > 1 else "shorter sequences"
 

@@ -151,10 +151,8 @@ def _replaced(scores: TargetScores, exact: TargetScores, places: Tensor, chosen:
 def _beyond(scores: TargetScores) -> Tensor:
     """Return which pairs [K, R] are beyond the tolerance.
 
-    Pairs with a value that is not finite are not among these: the model gives NaN or infinity there, which
-    more digits do not mend, and such pairs must not use up the budget of the others.
+    Pairs with a value that is not finite are not among these, because their relative error is NaN: the model
+    gives NaN or infinity there, which more digits do not mend, and such pairs must not use up the budget.
     """
-    values = (scores.completeness_error, scores.output[:, None], scores.reference_output, scores.summed)
-    finite = torch.stack([value.isfinite().expand_as(scores.rescored) for value in values]).all(0)
     error = relative_error(scores.completeness_error, scores.output, scores.reference_output, scores.summed)
-    return finite & (error > TOLERANCE[torch.float32])
+    return error > TOLERANCE[torch.float32]
