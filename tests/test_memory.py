@@ -3,6 +3,7 @@
 import resource
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,6 @@ from deeplift_cli import (
 )
 from deeplift_cli.batch_memory import BatchMemory
 from deeplift_cli.errors import OutOfMemoryError
-from deeplift_cli.models import layout
 from deeplift_cli.options import ScoreOptions
 
 CPU = torch.device("cpu")
@@ -128,7 +128,7 @@ def test_what_counts() -> None:
     ("free", "changes", "message"),
     [
         (103_000_000, {}, "m.pt: a batch of 64 sequences of 1,000 bp with 20 references each takes at least "
-                          "104 MB of memory, and 103 MB are free; give --batch-size 25 or less"),
+                          "131 MB of memory, and 103 MB are free; give --batch-size 25 or less"),
         (100_000, {"rows": 1}, "one sequence of 1,000 bp with 20 references each .* fewer --n-references"),
         (100_000, {"rows": 1, "values": 10**6, "references": 1}, "one sequence of 1,000 bp .* shorter seq"),
         (10_000, {"takes_count": False}, "give a smaller --batch-size"),
@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_refused_with_what_helps(
     batch = replace(of(), **changes)  # type: ignore[arg-type]
     with pytest.raises(OutOfMemoryError, match=message):
         batch.check(Path("m.pt"))
-    monkeypatch.setattr(batch_memory, "available_memory", lambda _: batch.rows * batch.per_row)
+    monkeypatch.setattr(batch_memory, "available_memory", lambda _: batch.size)
     batch.check(Path("m.pt"))
 
 
@@ -180,13 +180,17 @@ def test_one_sequence_that_is_too_long_for_a_model_of_any_length_is_refused(
     long = 300_000
     write_fasta(Path("in.fa"), ["ACGT" * (long // 4)])
     tried: list[int] = []
-    original = layout.find_batch_size
-    monkeypatch.setattr(
-        explaining,
-        "find_batch_size",
-        lambda model, found, length: (tried.append(length), original(model, found, length))[1],
-    )
-    err = refused(monkeypatch, 16 * long * 8, "--n-references", 1)
+    for module in (explaining, batch_memory):
+        for name in ("find_layout", "find_batch_size"):
+            original = getattr(module, name, None)
+            if original is not None:
+
+                def noting(*args: Any, original: Any = original, **options: Any) -> Any:
+                    tried.append(options.get("length") or args[-1])
+                    return original(*args, **options)
+
+                monkeypatch.setattr(module, name, noting)
+    err = refused(monkeypatch, 16 * long * 11, "--n-references", 1)
     assert "one sequence of 300,000 bp takes at least" in err
     assert "give shorter sequences" in err
     assert max(tried) < long

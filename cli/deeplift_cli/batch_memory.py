@@ -4,7 +4,8 @@ The estimate has what is there at one moment for certain: the forward values tha
 references, and what is scored for each of them. What operations need in passing comes on top: peaks were
 measured at 2.1 to 6.7 times the estimate, of which some 130 MB are the same for any batch (example, 64 rows
 with 20 references and 512 with 2: 6.7 and 4.2; a CNN of 200 bp, 1,024 rows with 2 references and 256 with 40:
-2.7 and 2.1; a deeper one, 512 with 3: 4.1). So no batch that fits is refused.
+2.7 and 2.1; a deeper one, 512 with 3: 4.1). Without those 130 MB they are 1.4 times at the least, so that no
+batch which fits is refused at `_AT_LEAST`.
 """
 
 from collections.abc import Callable
@@ -22,13 +23,14 @@ from deeplift_cli.models.layout import WrongLengthError
 from deeplift_cli.options import ScoreOptions
 
 # Sequences longer than this are measured by shorter ones first.
-_LONG, _SHORTER = 2**18, 2**13
+_LONG, SHORTER = 2**18, 2**13
 # No known model keeps more for a base: 24,000 values. Below, nothing need be measured.
 _MOST_PER_BASE = 100_000
 # Contributions, hypothetical contributions and multipliers of a pair.
 _SCORES_OF_A_PAIR = 3
 # References of the batch that is scored, and their copy of exactly K rows.
 _COPIES = 2
+_AT_LEAST = 1.25
 # Of what is free, for a batch size that is proposed: peaks are larger than the estimate.
 _SAFE = 0.4
 
@@ -88,6 +90,11 @@ class BatchMemory:
         return self.values + self.references * self.a_reference
 
     @property
+    def size(self) -> int:
+        """Bytes of the batch, at the least."""
+        return int(_AT_LEAST * self.rows * self.per_row)
+
+    @property
     def may_be_too_large(self) -> bool:
         """Whether some model's values would not fit, so that this model's must be measured."""
         most = _MOST_PER_BASE * self.length + self.references * self.a_reference
@@ -102,13 +109,13 @@ class BatchMemory:
             With the estimate, and what to do.
         """
         available = available_memory(self.device)
-        if self.rows * self.per_row <= available:
+        if self.size <= available:
             return
         batch = f"a batch of {self.rows:,} sequences" if self.rows > 1 else "one sequence"
         against = f" with {self.references:,} references each" if self.references > 1 else ""
         raise OutOfMemoryError(
             f"{model}: {batch} of {self.length:,} bp{against} takes at least "
-            f"{in_words(self.rows * self.per_row)} of memory, and {in_words(available)} are free; "
+            f"{in_words(self.size)} of memory, and {in_words(available)} are free; "
             f"give {self.remedy()}"
         )
 
@@ -122,34 +129,52 @@ class BatchMemory:
         return "a smaller --batch-size" if self.rows > 1 else "shorter sequences"
 
 
-def refuse_too_long(
+def layout_for_long(
     options: ScoreOptions,
     model: ModelFile,
     length: int,
     device: torch.device,
     recorded: Callable[[Layout, int], Measured],
-) -> None:
-    """Refuse sequences that are too long for the memory, before the model runs on any of them.
+) -> Layout | None:
+    """Find the layout for long sequences by short ones, and refuse those that are too long for the memory.
 
-    A model that takes any length is recorded on short sequences, and what they take is scaled by the length.
-    That is too little where memory grows faster (attention), and never too much.
+    To find a layout and a batch size, a model runs on several rows and on twice the length. With long
+    sequences this is work for minutes and memory for many rows. Here the model is recorded on short sequences
+    instead, and what they take is scaled by the length. That is too little where memory grows faster
+    (attention), and never too much.
+
+    Parameters
+    ----------
+    options : ScoreOptions
+    model : ModelFile
+    length : int
+    device : torch.device
+    recorded : callable
+        Records the model for a layout and a length, on few rows.
+
+    Returns
+    -------
+    Layout or None
+        None where sequences are not long, or the model does not run on short ones.
 
     Raises
     ------
     UserError
-        If they are, or if the model takes sequences of one other length only.
+        If they are too long, or if the model takes sequences of one other length only.
     """
     if length <= _LONG:
-        return
+        return None
     memory = BatchMemory.of(options, length, options.batch_size or 1, device)
     memory.check(options.model)
     try:
-        layout, only = find_layout(model, layout=options.layout, alphabet=options.alphabet, length=_SHORTER)
+        layout, only = find_layout(model, layout=options.layout, alphabet=options.alphabet, length=SHORTER)
     except WrongLengthError as error:
         message = f"{options.model} does not take sequences of {length:,} bp; it takes {error.takes:,} bp"
         raise WrongLengthError(message, error.takes) from error
     except UserError:  # it may need longer sequences than those tried here
-        return
-    if only is None:
-        values = recorded(layout, _SHORTER).bytes_per_row * length // _SHORTER
-        memory.with_values(values).check(options.model)
+        return None
+    if only is not None:
+        return None
+    values = recorded(layout, SHORTER).bytes_per_row * length // SHORTER
+    memory.with_values(values).check(options.model)
+    return layout

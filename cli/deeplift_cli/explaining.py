@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 import deeplift_references
-from deeplift_cli.batch_memory import BatchMemory, refuse_too_long
+from deeplift_cli.batch_memory import SHORTER, BatchMemory, layout_for_long
 from deeplift_cli.compiling import compiled_if_worth_it
 from deeplift_cli.errors import OutOfMemoryError, UserError
 from deeplift_cli.failures import is_about_memory
@@ -23,7 +23,7 @@ from deeplift_cli.models.probing import one_hot
 from deeplift_cli.options import ModelOptions, ScoreOptions
 from deeplift_cli.scoring import Scorer, Scores
 from deeplift_cli.screen import Screen
-from deeplift_core import DeepLift, DeepLiftError, ForwardError
+from deeplift_core import CaptureError, DeepLift, DeepLiftError, ForwardError
 
 # `auto`: values kept for one batch stay near this size, where a CPU's caches and memory are at ease, and as
 # much more as there are weights, which every batch reads; a GPU wants more at a time.
@@ -121,12 +121,12 @@ def explain(
     """
     with told(options):
         few = partial(_on_few, options, model)
-        refuse_too_long(options, model, first_length(), chosen_device(options.device), few)
-        layout, only_length = find_layout(
-            model, layout=options.layout, alphabet=options.alphabet, length=first_length()
-        )
-        length = only_length or first_length()
-        rows, memory = _chosen_rows(options, model, layout, length, n_sequences)
+        first = first_length()
+        for_long = layout_for_long(options, model, first, chosen_device(options.device), few)
+        layout, only_length = (for_long, None) if for_long else _found_layout(options, model, first)
+        length = only_length or first
+        given = chosen_batch_size(options, model, layout, SHORTER if for_long else length)
+        rows, memory = _chosen_rows(options, model, layout, length, given, n_sequences)
     with told(options, memory):
         explainer = _on(options, model, layout, length, rows)
         for spec in options.targets:
@@ -207,25 +207,39 @@ def _on_few(options: ScoreOptions, model: ModelFile, layout: Layout, length: int
     return _on(options, model, layout, length, chosen_batch_size(options, model, layout, length) or _FEW_ROWS)
 
 
+def _found_layout(options: ScoreOptions, model: ModelFile, length: int) -> tuple[Layout, int | None]:
+    return find_layout(model, layout=options.layout, alphabet=options.alphabet, length=length)
+
+
 def _chosen_rows(
-    options: ScoreOptions, model: ModelFile, layout: Layout, length: int, n_sequences: int
+    options: ScoreOptions,
+    model: ModelFile,
+    layout: Layout,
+    length: int,
+    given: int | None,
+    n_sequences: int,
 ) -> tuple[int, BatchMemory]:
     """K, and what a batch of so many takes, before it is taken.
 
-    Where the user gives K, the model is recorded on a few rows first only if a batch could be too large.
+    Where K is given, the model is recorded on a few rows first only if a batch could be too large, and not if
+    it takes batches of K rows only.
 
     Raises
     ------
     UserError
         If there is not enough memory.
     """
-    given = chosen_batch_size(options, model, layout, length)
     device = chosen_device(options.device)
     memory = BatchMemory.of(options, length, given or 1, device)
     memory.check(options.model)
-    if given is not None and not (memory.may_be_too_large and find_batch_size(model, layout, length) is None):
+    if given is not None and (given <= _FEW_ROWS or not memory.may_be_too_large):
         return given, memory
-    explainer = _on(options, model, layout, length, _FEW_ROWS)
+    try:
+        explainer = _on(options, model, layout, length, _FEW_ROWS)
+    except CaptureError:
+        if given is None:
+            raise
+        return given, memory
     memory = memory.with_values(explainer.bytes_per_row)
     rows = given or auto_batch_size(explainer, n_sequences)
     memory = replace(memory, rows=rows)
