@@ -63,6 +63,23 @@ def table(path: str) -> list[list[str]]:
     return [line.split("\t") for line in Path(path).read_text().splitlines()[1:]]
 
 
+@pytest.fixture
+def interrupted_twice() -> Iterator[list[str]]:
+    """Fails at the second batch, then at the third."""
+    save = Pieces.save
+    limits = [1, 2]
+
+    def fail(self: Pieces, number: int, *rest: object) -> None:
+        if limits and number == limits[0]:
+            limits.pop(0)
+            raise MemoryError
+        save(self, number, *rest)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Pieces, "save", fail)
+        yield ["--save-references", "refs.h5"]
+
+
 # The bad records are in the last batch: a score file takes short batches there since its first version.
 LAST = "GTGTGTGGTAG"
 
@@ -99,7 +116,7 @@ def test_other_rows_are_those_of_a_job_without_the_record() -> None:
             np.testing.assert_allclose(file[name][:], good[name][:], atol=1e-6)
 
 
-@pytest.mark.parametrize("starts", ["AGTGTGTGGTC", "GTAGAAAAGTCG"], ids=["middle", "a whole batch"])
+@pytest.mark.parametrize("starts", ["AGTGTGTGGTG", "GTAGAAAAGTTG"], ids=["middle", "a whole batch"])
 def test_records_in_the_middle_leave_their_batches_shorter(starts: str) -> None:
     """Also a batch of which nothing is left, and records that the reader cannot use in between."""
     write_fasta(Path("in.fa"), sequences(starts, unusable=(3, 8)))
@@ -109,6 +126,23 @@ def test_records_in_the_middle_leave_their_batches_shorter(starts: str) -> None:
     with h5py.File("a.h5") as file:
         assert file["regions/index"][:].tolist() == [i for i in range(len(starts)) if i not in bad]
     assert [int(line[0]) for line in table("a.skipped.tsv")] == sorted(bad)
+
+
+def test_short_batches_resume_and_merge_like_one_run(interrupted_twice: list[str]) -> None:
+    """Bad records in several batches of both shards, next to unusable ones."""
+    write_fasta(Path("in.fa"), sequences("AGTGTAGGTTGGAGTAGT", unusable=(2, 9)))
+    for _ in range(2):
+        assert scored("a.h5", "in.fa", *interrupted_twice).code == 1
+    assert "resumed             from 5 sequences" in scored("a.h5", "in.fa", *interrupted_twice).out
+    assert scored("b.h5", "in.fa", "--save-references", "whole.h5").code == 0
+    for shard in ("1/2", "2/2"):
+        assert scored("s{shard}.h5", "in.fa", "--shard", shard).code == 0
+    assert deeplift("merge", "s1-of-2.h5", "s2-of-2.h5", "-o", "merged.h5").code == 0
+    for name in ("a", "merged"):
+        assert Path(f"{name}.skipped.tsv").read_bytes() == Path("b.skipped.tsv").read_bytes()
+        assert datasets(f"{name}.h5") == datasets("b.h5")
+    assert datasets("refs.h5") == datasets("whole.h5")
+    assert [int(line[0]) for line in table("b.skipped.tsv")] == [0, 2, 5, 9, 12, 15]
 
 
 def test_a_record_that_is_bad_for_one_target_is_left_out_for_all() -> None:
@@ -155,23 +189,6 @@ def test_nothing_is_left(starts: str) -> None:
         "has no scores: the model's output is nan for it\n"
     )
     assert sorted(path.name for path in Path().iterdir()) == ["Huge.pt", "Odd.pt", "in.fa"]
-
-
-@pytest.fixture
-def interrupted_twice() -> Iterator[list[str]]:
-    """Fails at the second batch, then at the third."""
-    save = Pieces.save
-    limits = [1, 2]
-
-    def fail(self: Pieces, number: int, *rest: object) -> None:
-        if limits and number == limits[0]:
-            limits.pop(0)
-            raise MemoryError
-        save(self, number, *rest)  # type: ignore[arg-type]
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Pieces, "save", fail)
-        yield ["--save-references", "refs.h5"]
 
 
 def test_a_resumed_run_lists_the_same(interrupted_twice: list[str]) -> None:
