@@ -133,7 +133,7 @@ def test_short_batches_resume_and_merge_like_one_run(interrupted_twice: list[str
     write_fasta(Path("in.fa"), sequences("AGTGTAGGTTGGAGTAGT", unusable=(2, 9)))
     for _ in range(2):
         assert scored("a.h5", "in.fa", *interrupted_twice).code == 1
-    assert "resumed             from 5 sequences" in scored("a.h5", "in.fa", *interrupted_twice).out
+    assert "resumed             from 6 sequences" in scored("a.h5", "in.fa", *interrupted_twice).out
     assert scored("b.h5", "in.fa", "--save-references", "whole.h5").code == 0
     for shard in ("1/2", "2/2"):
         assert scored("s{shard}.h5", "in.fa", "--shard", shard).code == 0
