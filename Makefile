@@ -10,7 +10,7 @@ LOWEST_TESTS := tests/test_core_golden.py tests/test_core_rules.py tests/test_co
 # A process for each core, of one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo quick test zoo lowest audit constraints workflow clean
+.PHONY: demo quick test zoo fuzz lowest audit constraints workflow clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(RESULTS)
@@ -69,6 +69,10 @@ constraints: $(VENV)/.installed-dev
 	$(BIN)/python -m pip freeze --exclude-editable | grep '==' > $(VENV)/tested.txt
 	$(BIN)/uv pip compile --quiet --universal --no-annotate --custom-compile-command 'make constraints' \
 		--constraints $(VENV)/tested.txt --extra plot --extra workflow pyproject.toml --output-file constraints.txt
+
+# Parsers of files against far more random content than `make test` has time for.
+fuzz: $(VENV)/.installed-dev
+	$(PYTEST) -m fuzz
 
 # The workflow on the embedded example, in shards and folds.
 workflow: $(VENV)/.installed-dev

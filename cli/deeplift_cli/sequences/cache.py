@@ -18,12 +18,20 @@ def cache_folder() -> Path:
     -------
     Path
         $DEEPLIFT_CACHE, else $XDG_CACHE_HOME/deeplift, else ~/.cache/deeplift. It may not exist yet.
+
+    Raises
+    ------
+    UserError
+        If none of the three is known: HOME is not set, and the user has no name (as in many containers).
     """
     if own := os.environ.get("DEEPLIFT_CACHE"):
         return Path(own)
     if shared := os.environ.get("XDG_CACHE_HOME"):
         return Path(shared) / "deeplift"
-    return Path.home() / ".cache" / "deeplift"
+    try:
+        return Path.home() / ".cache" / "deeplift"
+    except RuntimeError as error:
+        raise UserError(f"there is no folder for the cache ({error}); set DEEPLIFT_CACHE to one") from error
 
 
 class CacheEntry:
