@@ -1,14 +1,18 @@
 """An ONNX graph in a form that is easy to rewrite, and back."""
 
+import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import helper, inliner, numpy_helper, shape_inference
+
+from deeplift_cli.models.onnx_conversion.errors import about
+from deeplift_cli.models.onnx_conversion.room import Room, spreads
 
 Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
@@ -51,6 +55,8 @@ class Graph:
         Version of the default operator set.
     domains : dict
         Version of each other operator set.
+    room : Room
+        How much may still be worked out beforehand.
     """
 
     nodes: list[Any]
@@ -60,20 +66,23 @@ class Graph:
     infos: dict[str, Any]
     opset: int
     domains: dict[str, int]
+    room: Room = field(default_factory=Room)
 
     @classmethod
     def from_model(cls, model: Any) -> "Graph":
         """Take a `ModelProto` apart: functions inlined, shapes inferred, `Constant` nodes made constants."""
         model = inliner.inline_local_functions(model)
-        model = shape_inference.infer_shapes(model, data_prop=True)
+        model = _with_shapes(model)
         proto = model.graph
         constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.initializer}
         inputs = [value for value in proto.input if value.name not in constants]
         infos = {value.name: value for value in (*proto.value_info, *proto.input, *proto.output)}
         domains = {entry.domain: entry.version for entry in model.opset_import if entry.domain != ""}
         graph = cls([], constants, inputs, list(proto.output), infos, opset_of(model), domains)
+        graph.room = Room.for_constants(constants.values())
         for node in _uniquely_named(proto.node):
-            value = constant_value(node)
+            with about(node):
+                value = constant_value(node)
             if value is None:
                 graph.nodes.append(node)
             else:
@@ -103,9 +112,7 @@ class Graph:
             if v.size > _SMALL
         ]  # of weights, only the shapes matter: they need not be copied
         proto = helper.make_graph(self.nodes, "to infer", [*self.inputs, *large], self.outputs, small)
-        inferred = shape_inference.infer_shapes(
-            helper.make_model(proto, opset_imports=self._opsets()), data_prop=True
-        )
+        inferred = _with_shapes(helper.make_model(proto, opset_imports=self._opsets()))
         self.infos.update((value.name, value) for value in inferred.graph.value_info)
 
     def remove_unused(self) -> None:
@@ -142,6 +149,12 @@ class Graph:
         if name in self.constants:
             return np.issubdtype(self.constants[name].dtype, np.floating)
         return name in self.infos and self.infos[name].type.tensor_type.elem_type in FLOAT_TYPES
+
+
+def _with_shapes(model: Any) -> Any:
+    """Return a model with the shapes that can be inferred; small values are worked out on the way."""
+    sizes = {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer}
+    return shape_inference.infer_shapes(model, data_prop=not spreads(model.graph.node, sizes))
 
 
 def _names_in_bodies(node: Any) -> set[str]:

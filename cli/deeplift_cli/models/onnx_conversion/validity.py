@@ -1,0 +1,149 @@
+"""What a file must be before anything in it is evaluated: valid, and of bounded size when written out."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import checker
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.models.onnx_conversion.errors import brief
+
+# Nodes that a model may have, functions written out: some hundred times as many as large models have.
+MOST_NODES = 200_000
+_LARGEST_AXIS = 2**31 - 1
+# Attributes that count positions. Libraries divide by them.
+_POSITIVE = {
+    "dilations",
+    "strides",
+    "kernel_shape",
+    "group",
+    "num_heads",
+    "blocksize",
+    "groups",
+    "num_groups",
+}
+
+_Key = tuple[str, str, str]
+
+
+def require_valid(path: Path, model: Any) -> None:
+    """Refuse what ONNX's checker refuses, and what could not be worked on in bounded time.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    model : onnx.ModelProto
+        With its weights. An axis of length -1, which old exporters write for any length, becomes one of any
+        length.
+
+    Raises
+    ------
+    UserError
+    """
+    _require_finite(path, model)
+    for node in _all_nodes(model):
+        _require_positive(path, node)
+    for kind, values in (("input", model.graph.input), ("output", model.graph.output)):
+        for value in values:
+            _require_axes(path, kind, value)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            checker.check_model(_known_version(model), full_check=True)
+    except (checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise UserError(f"{path} is not a valid ONNX model: {brief(error)}") from error
+
+
+def _known_version(model: Any) -> Any:
+    """Return the model under a version of the file format that the checker knows: a newer one adds fields."""
+    if model.ir_version <= onnx.IR_VERSION:
+        return model
+    known = onnx.ModelProto()
+    known.CopyFrom(model)
+    known.ir_version = onnx.IR_VERSION
+    return known
+
+
+def _require_axes(path: Path, kind: str, value: Any) -> None:
+    for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+        if not dim.HasField("dim_value"):
+            continue
+        if dim.dim_value == -1:
+            dim.Clear()
+        elif not 0 < dim.dim_value <= _LARGEST_AXIS:
+            raise UserError(
+                f"{path}: axis {axis} of {kind} {value.name} is declared with the length {dim.dim_value}"
+            )
+
+
+def _require_positive(path: Path, node: Any) -> None:
+    for item in node.attribute:
+        if item.name in _POSITIVE and any(number < 1 for number in (*item.ints, *_single(item))):
+            raise UserError(
+                f"{path} is not a valid ONNX model: attribute {item.name} of node {node.name} "
+                f"({node.op_type}) must be positive"
+            )
+
+
+def _single(item: Any) -> tuple[int, ...]:
+    return (item.i,) if item.type == onnx.AttributeProto.INT else ()
+
+
+# ---- functions
+
+
+def _require_finite(path: Path, model: Any) -> None:
+    """Refuse functions that call themselves, and models of too many nodes."""
+    functions = {_key(function, function.name): function for function in model.functions}
+    sizes: dict[_Key, int] = {}
+    for key in functions:
+        _count(path, key, functions, sizes)
+    total = _size(model.graph.node, functions, sizes)
+    if total > MOST_NODES:
+        raise UserError(f"{path} has {total:,} nodes; deeplift converts up to {MOST_NODES:,}")
+
+
+def _count(path: Path, start: _Key, functions: dict[_Key, Any], sizes: dict[_Key, int]) -> None:
+    """Work out how many nodes a function has when those that it calls are written out, without recursion."""
+    stack: list[tuple[_Key, bool]] = [(start, False)]
+    within: set[_Key] = set()
+    while stack:
+        key, done = stack.pop()
+        if done:
+            within.discard(key)
+            sizes[key] = min(_size(functions[key].node, functions, sizes), 1 << 62)
+        elif key in within:
+            raise UserError(f"{path} is not a valid ONNX model: function {key[1]} calls itself")
+        elif key not in sizes:
+            within.add(key)
+            stack.append((key, True))
+            called = {_key(node, node.op_type) for node in _nodes(functions[key].node)}
+            stack.extend((other, False) for other in called if other in functions)
+
+
+def _size(nodes: Iterable[Any], functions: dict[_Key, Any], sizes: dict[_Key, int]) -> int:
+    return sum(sizes.get(_key(node, node.op_type), 1) if functions else 1 for node in _nodes(nodes))
+
+
+def _key(item: Any, name: str) -> _Key:
+    return item.domain, name, getattr(item, "overload", "")
+
+
+def _all_nodes(model: Any) -> Iterator[Any]:
+    yield from _nodes(model.graph.node)
+    for function in model.functions:
+        yield from _nodes(function.node)
+
+
+def _nodes(nodes: Iterable[Any]) -> Iterator[Any]:
+    """All nodes, those in bodies of control flow included."""
+    for node in nodes:
+        yield node
+        for item in node.attribute:
+            if item.type == onnx.AttributeProto.GRAPH:
+                yield from _nodes(item.g.node)
+            for body in item.graphs:
+                yield from _nodes(body.node)
