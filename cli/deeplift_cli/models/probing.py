@@ -25,6 +25,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
+def message_of(error: BaseException) -> str:
+    """Return an exception's message, with its kind where the message alone says too little ("'x'")."""
+    telling = isinstance(error, RuntimeError | ValueError | IndexError | AssertionError | torch.jit.Error)
+    return str(error) if telling and str(error) else f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
 def called(module: nn.Module, *inputs: Tensor) -> Any:
     """Run a module without gradients, and return what it returns.
 
@@ -64,7 +70,7 @@ def run(module: nn.Module, x: Tensor) -> tuple[Tensor, ...] | str:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        return str(error) or type(error).__name__
+        return message_of(error)
 
 
 def outputs_of(module: nn.Module, x: Tensor) -> tuple[Tensor, ...] | str:

@@ -9,10 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.probing import is_out_of_memory
+from deeplift_cli.models.probing import is_out_of_memory, message_of
 
 _LONGEST = 300  # characters of a message that a library raised
 
@@ -60,11 +58,9 @@ def told(path: Path) -> Iterator[None]:
 
 
 def brief(error: BaseException) -> str:
-    """Return an exception's message as one line, with its kind where the message alone says too little."""
-    text = " ".join(str(error).split())
-    text = text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
-    plain = isinstance(error, RuntimeError | ValueError | NotImplementedError | torch.jit.Error)
-    return text if text and plain else f"{type(error).__name__}: {text}".removesuffix(": ")
+    """Return an exception's message as one line that is not too long."""
+    text = " ".join(message_of(error).split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
 def _node(error: BaseException) -> str:

@@ -10,9 +10,12 @@ from onnx import checker
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.onnx_conversion.errors import brief
+from deeplift_cli.models.onnx_conversion.graph import opset_of
 
 # Nodes that a model may have, functions written out: some hundred times as many as large models have.
 MOST_NODES = 200_000
+# The domain under which the checker lets pass operators that ONNX does not have.
+_UNKNOWN = "operators that ONNX does not have"
 _LARGEST_AXIS = 2**31 - 1
 # Attributes that count positions. Libraries divide by them.
 _POSITIVE = {
@@ -52,19 +55,49 @@ def require_valid(path: Path, model: Any) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            checker.check_model(_known_version(model), full_check=True)
+            checker.check_model(_as_checked(model), full_check=True)
     except (checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise UserError(f"{path} is not a valid ONNX model: {brief(error)}") from error
+        raise UserError(f"{path} is not a valid ONNX model: {_said(error)}") from error
 
 
-def _known_version(model: Any) -> Any:
-    """Return the model under a version of the file format that the checker knows: a newer one adds fields."""
-    if model.ir_version <= onnx.IR_VERSION:
+def _said(error: Exception) -> str:
+    """Return what the checker says, without the kind of its exception."""
+    return brief(ValueError(error))
+
+
+def _as_checked(model: Any) -> Any:
+    """Return the model as the checker should see it.
+
+    What the checker refuses for its form alone is left out: outputs whose shapes are not declared, which are
+    inferred; a version of the file format that is newer than the checker; and operators that ONNX does not
+    have, which the conversion names together unless it knows them, as it does some of exporters' own.
+    """
+    plain = [value for value in model.graph.output if value.type.tensor_type.HasField("shape")]
+    foreign = not all(_is_known(node, opset_of(model)) for node in _all_nodes(model))
+    if model.ir_version <= onnx.IR_VERSION and len(plain) == len(model.graph.output) and not foreign:
         return model
-    known = onnx.ModelProto()
-    known.CopyFrom(model)
-    known.ir_version = onnx.IR_VERSION
-    return known
+    checked = onnx.ModelProto()
+    checked.CopyFrom(model)
+    checked.ir_version = min(model.ir_version, onnx.IR_VERSION)
+    del checked.graph.output[:]
+    checked.graph.output.extend(plain)
+    for node in _all_nodes(checked):
+        if not _is_known(node, opset_of(model)):
+            node.domain = _UNKNOWN
+    for entries in (checked.opset_import, *(function.opset_import for function in checked.functions)):
+        entries.append(onnx.helper.make_opsetid(_UNKNOWN, 1))
+    return checked
+
+
+def _is_known(node: Any, opset: int) -> bool:
+    """Whether ONNX has an operator; those of other domains are left alone."""
+    if node.domain not in ("", "ai.onnx"):
+        return True
+    try:
+        onnx.defs.get_schema(node.op_type, max_inclusive_version=opset)
+    except onnx.defs.SchemaError:
+        return False
+    return True
 
 
 def _require_axes(path: Path, kind: str, value: Any) -> None:
