@@ -1,6 +1,5 @@
 """An ONNX graph in a form that is easy to rewrite, and back."""
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper, inliner, numpy_helper, shape_inference
+from onnx import helper, inliner, numpy_helper
 
 from deeplift_cli.models.onnx_conversion.errors import about
-from deeplift_cli.models.onnx_conversion.room import Room, spreads
+from deeplift_cli.models.onnx_conversion.inference import infer
+from deeplift_cli.models.onnx_conversion.room import Room
 
 Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
@@ -72,7 +72,6 @@ class Graph:
     def from_model(cls, model: Any) -> "Graph":
         """Take a `ModelProto` apart: functions inlined, shapes inferred, `Constant` nodes made constants."""
         model = inliner.inline_local_functions(model)
-        model = _with_shapes(model)
         proto = model.graph
         constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.initializer}
         inputs = [value for value in proto.input if value.name not in constants]
@@ -87,6 +86,7 @@ class Graph:
                 graph.nodes.append(node)
             else:
                 graph.constants[node.output[0]] = value
+        graph.infer_shapes(proto.value_info)
         return graph
 
     def to_model(self) -> Any:
@@ -101,8 +101,14 @@ class Graph:
         )
         return helper.make_model(proto, opset_imports=self._opsets(), ir_version=8)
 
-    def infer_shapes(self) -> None:
-        """Infer the shapes anew: constants that were folded since may tell more of them."""
+    def infer_shapes(self, declared: Iterable[Any] = ()) -> None:
+        """Infer the shapes anew: constants that were folded since may tell more of them.
+
+        Parameters
+        ----------
+        declared : iterable of onnx.ValueInfoProto
+            What the file itself says of values inside.
+        """
         names = {name for node in self.nodes for name in (*node.input, *_names_in_bodies(node))}
         used = {name: value for name, value in self.constants.items() if name in names}
         small = [numpy_helper.from_array(v, k) for k, v in used.items() if v.size <= _SMALL]
@@ -111,9 +117,14 @@ class Graph:
             for k, v in used.items()
             if v.size > _SMALL
         ]  # of weights, only the shapes matter: they need not be copied
-        proto = helper.make_graph(self.nodes, "to infer", [*self.inputs, *large], self.outputs, small)
-        inferred = _with_shapes(helper.make_model(proto, opset_imports=self._opsets()))
-        self.infos.update((value.name, value) for value in inferred.graph.value_info)
+        proto = helper.make_graph(
+            self.nodes, "to infer", [*self.inputs, *large], self.outputs, small, value_info=list(declared)
+        )
+
+        def learn(found: Iterable[Any]) -> None:
+            self.infos.update((value.name, value) for value in found)
+
+        infer(proto, self._opsets(), self.shape, learn)
 
     def remove_unused(self) -> None:
         """Remove, in place, the nodes that no output of the model needs."""
@@ -149,12 +160,6 @@ class Graph:
         if name in self.constants:
             return np.issubdtype(self.constants[name].dtype, np.floating)
         return name in self.infos and self.infos[name].type.tensor_type.elem_type in FLOAT_TYPES
-
-
-def _with_shapes(model: Any) -> Any:
-    """Return a model with the shapes that can be inferred; small values are worked out on the way."""
-    sizes = {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer}
-    return shape_inference.infer_shapes(model, data_prop=not spreads(model.graph.node, sizes))
 
 
 def _names_in_bodies(node: Any) -> set[str]:

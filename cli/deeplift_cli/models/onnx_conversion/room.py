@@ -159,39 +159,6 @@ def item_bytes(number: int) -> int:
         return 4
 
 
-def spreads(nodes: Iterable[Any], known: Mapping[str, int]) -> bool:
-    """Whether ONNX's propagation of small values could fill the memory.
-
-    It works out the values that shapes are computed from, and follows concatenations, which may double their
-    length again and again.
-
-    Parameters
-    ----------
-    nodes : iterable of onnx.NodeProto
-        In topological order.
-    known : mapping of str to int
-        Elements of each constant.
-    """
-    sizes = dict(known)
-    for node in nodes:
-        given = [sizes.get(name, 1) for name in node.input]
-        if node.op_type == "Concat":
-            length = sum(given)
-        elif node.op_type == "Shape":
-            length = 1
-        elif node.op_type == "Gather" and len(given) > 1:
-            length = given[1]
-        else:
-            length = max(given, default=1)
-        if node.op_type == "Concat" and length > _MOST_PROPAGATED:
-            return True
-        sizes.update(dict.fromkeys(node.output, length))
-    return False
-
-
-_MOST_PROPAGATED = 1 << 20
-
-
 def largest_batch(graph: Any, rows: int) -> tuple[int, str]:
     """Estimate the memory that one run of a graph takes: its values that are alive at one time.
 

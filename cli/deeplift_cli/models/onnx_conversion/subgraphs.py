@@ -42,6 +42,17 @@ def _require_few(count: int) -> None:
         raise UserError(f"its loops, written out, have more than {MOST_NODES:,} nodes")
 
 
+def _written_out(body: Any, graph: Graph) -> int:
+    """Return how many nodes a body has once the loops inside it are written out, too."""
+    count = 0
+    for node in body.node:
+        inner = [item.g for item in node.attribute if item.type == onnx.AttributeProto.GRAPH]
+        rounds = graph.constant(node, 0) if node.op_type == "Loop" and node.input else None
+        times = 1 if rounds is None or rounds.size != 1 else min(max(int(rounds.item()), 1), _MOST_ROUNDS)
+        count += 1 + times * sum(_written_out(item, graph) for item in inner)
+    return count
+
+
 def _identity(source: str, target: str, name: str) -> Any:
     return helper.make_node("Identity", [source], [target], name=name)
 
@@ -72,6 +83,8 @@ def _inline_loop(node: Any, graph: Graph) -> list[Any] | None:
     most, body = _rounds(node, graph), attributes(node)["body"]
     if most is None:
         return None
+    if most < _MOST_ROUNDS:
+        _require_few(most * _written_out(body, graph))
     before = dict(graph.constants)
     start = graph.constant(node, 1)
     going = start is None or bool(start.reshape(-1)[0])

@@ -12,8 +12,8 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.models.onnx_conversion.errors import brief
 from deeplift_cli.models.onnx_conversion.graph import opset_of
 
-# Nodes that a model may have, functions written out: some hundred times as many as large models have.
-MOST_NODES = 200_000
+# Nodes that a model may have, functions and loops written out: some ten times as many as large models have.
+MOST_NODES = 50_000
 # The domain under which the checker lets pass operators that ONNX does not have.
 _UNKNOWN = "operators that ONNX does not have"
 _LARGEST_AXIS = 2**31 - 1
@@ -28,6 +28,8 @@ _POSITIVE = {
     "groups",
     "num_groups",
 }
+
+_PADDINGS = (b"NOTSET", b"SAME_UPPER", b"SAME_LOWER", b"VALID")
 
 _Key = tuple[str, str, str]
 
@@ -48,7 +50,10 @@ def require_valid(path: Path, model: Any) -> None:
     """
     _require_finite(path, model)
     for node in _all_nodes(model):
-        _require_positive(path, node)
+        _require_sound(path, node)
+    for node in _nodes(model.graph.node):
+        if any(item.ref_attr_name for item in node.attribute):
+            raise _invalid(path, node, "takes an attribute from a function, and is in none")
     for kind, values in (("input", model.graph.input), ("output", model.graph.output)):
         for value in values:
             _require_axes(path, kind, value)
@@ -112,13 +117,16 @@ def _require_axes(path: Path, kind: str, value: Any) -> None:
             )
 
 
-def _require_positive(path: Path, node: Any) -> None:
+def _require_sound(path: Path, node: Any) -> None:
     for item in node.attribute:
         if item.name in _POSITIVE and any(number < 1 for number in (*item.ints, *_single(item))):
-            raise UserError(
-                f"{path} is not a valid ONNX model: attribute {item.name} of node {node.name} "
-                f"({node.op_type}) must be positive"
-            )
+            raise _invalid(path, node, f"has an attribute {item.name} that is not positive")
+        if item.name == "auto_pad" and not node.domain and item.s not in _PADDINGS:
+            raise _invalid(path, node, "has an attribute auto_pad that ONNX does not have")
+
+
+def _invalid(path: Path, node: Any, what: str) -> UserError:
+    return UserError(f"{path} is not a valid ONNX model: node {node.name} ({node.op_type}) {what}")
 
 
 def _single(item: Any) -> tuple[int, ...]:
