@@ -216,12 +216,14 @@ def opset_of(model: Any) -> int:
 def _uniquely_named(nodes: Iterable[Any]) -> Iterable[Any]:
     """Give each node a name of its own that torch takes for a module's: onnx2torch loses nodes otherwise."""
     taken: set[str] = set()
+    counts: dict[str, int] = {}  # nodes of each name so far: thousands may have none
     for node in nodes:
         base = re.sub(r"[.\"'\\\s]", "/", node.name) or node.op_type
-        name, count = base, 0
+        name, count = base, counts.get(base, 0)
         while name in taken:
             count += 1
             name = f"{base}_{count}"
+        counts[base] = count
         taken.add(name)
         node.name = name
         node.domain = "" if node.domain == "ai.onnx" else node.domain
