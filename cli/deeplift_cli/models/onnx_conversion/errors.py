@@ -11,6 +11,7 @@ from typing import Any
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.probing import is_out_of_memory, message_of
+from deeplift_cli.screen import printable
 
 _LONGEST = 300  # characters of a message that a library raised
 
@@ -46,15 +47,18 @@ def told(path: Path) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        if str(path) in str(error):
-            raise
-        raise UserError(f"{path}: {error}{_node(error)}") from error
+        said = str(error) if str(path) in str(error) else f"{path}: {error}{_node(error)}"
+        raise UserError(printable(said)) from error
     except RecursionError as error:
-        raise UserError(f"{path} cannot be converted: it is nested too deeply{_node(error)}") from error
+        raise UserError(
+            printable(f"{path} cannot be converted: it is nested too deeply{_node(error)}")
+        ) from error
     except Exception as error:
         if is_out_of_memory(error):
-            raise UserError(f"there is not enough memory to convert {path}{_node(error)}") from error
-        raise UserError(f"{path} cannot be converted: {brief(error)}{_node(error)}") from error
+            said = f"there is not enough memory to convert {path}{_node(error)}"
+        else:
+            said = f"{path} cannot be converted: {brief(error)}{_node(error)}"
+        raise UserError(printable(said)) from error
 
 
 def brief(error: BaseException) -> str:
