@@ -71,7 +71,8 @@ def model(
 
 
 def node(op: str, inputs: str, output: str = "y", **attrs: Any) -> Any:
-    return helper.make_node(op, inputs.split(), output.split(), name=f"the {op}", **attrs)
+    name = f"the {op} of {output}"
+    return helper.make_node(op, inputs.split(), output.split(), name=name, **attrs)
 
 
 def small() -> onnx.ModelProto:

@@ -31,11 +31,11 @@ def one_precision(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
 
     def enter(module: nn.Module, _: Any) -> None:
         if module is model:
-            mode.__enter__()
+            mode.__enter__()  # type: ignore[no-untyped-call]
 
     def leave(module: nn.Module, _: Any, __: Any) -> None:
         if module is model:
-            mode.__exit__(None, None, None)
+            mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     entered = register_module_forward_pre_hook(enter)
     left = register_module_forward_hook(leave, always_call=True)
