@@ -180,6 +180,15 @@ def test_a_chain_of_a_thousand_operations(tmp_path: Path) -> None:
     torch.testing.assert_close(module(x), torch.conv1d(x, first).relu().amax(-1))
 
 
+def test_operators_behind_one_that_onnx_does_not_have_are_not_blamed(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Twist", ["x"], ["a"], domain="com.example", name="twist"), node("Relu", "a")]
+    made = model(nodes)
+    made.opset_import.append(helper.make_opsetid("com.example", 1))
+    onnx.save(made, str(path := tmp_path / "m.onnx"))
+    with pytest.raises(UserError, match=r"com\.example\.Twist: twist$"):
+        read(path)
+
+
 def test_external_weights_are_read(tmp_path: Path) -> None:
     made = model([node("Conv", "x w", "a"), node("ReduceMax", "a", "y", axes=[2], keepdims=0)])
     made.graph.initializer.append(numpy_helper.from_array(weights(3, 4, 3), "w"))

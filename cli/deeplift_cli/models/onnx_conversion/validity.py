@@ -14,6 +14,8 @@ from deeplift_cli.models.onnx_conversion.graph import opset_of
 
 # Nodes that a model may have, functions and loops written out: some ten times as many as large models have.
 MOST_NODES = 50_000
+# Names of ONNX's default domain.
+_OWN_DOMAINS = ("", "ai.onnx")
 # The domain under which the checker lets pass operators that ONNX does not have.
 _UNKNOWN = "operators that ONNX does not have"
 _LARGEST_AXIS = 2**31 - 1
@@ -60,9 +62,19 @@ def require_valid(path: Path, model: Any) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            checker.check_model(_as_checked(model), full_check=True)
+            checker.check_model(_as_checked(model), full_check=_has_types(model))
     except (checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise UserError(f"{path} is not a valid ONNX model: {_said(error)}") from error
+
+
+def _has_types(model: Any) -> bool:
+    """Whether the types of all values can be inferred, and checked: not those that foreign operators give."""
+    functions = {_key(function, function.name) for function in model.functions}
+    opset = opset_of(model)
+    return all(
+        _key(node, node.op_type) in functions or (node.domain in _OWN_DOMAINS and _is_known(node, opset))
+        for node in _all_nodes(model)
+    )
 
 
 def _said(error: Exception) -> str:
@@ -96,7 +108,7 @@ def _as_checked(model: Any) -> Any:
 
 def _is_known(node: Any, opset: int) -> bool:
     """Whether ONNX has an operator; those of other domains are left alone."""
-    if node.domain not in ("", "ai.onnx"):
+    if node.domain not in _OWN_DOMAINS:
         return True
     try:
         onnx.defs.get_schema(node.op_type, max_inclusive_version=opset)
