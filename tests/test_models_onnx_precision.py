@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models import ModelFile, find_layout, read
+from deeplift_cli.models.formats import onnx as onnx_format
 from deeplift_cli.models.onnx_conversion import check
 from deeplift_cli.models.onnx_conversion.graph import _uniquely_named
 from deeplift_cli.models.probing import largest_difference, one_hot
@@ -178,6 +179,16 @@ def test_a_chain_of_a_thousand_operations(tmp_path: Path) -> None:
     x = one_hot(2, 12)
     first = torch.from_numpy(weights(3, 4, 3))
     torch.testing.assert_close(module(x), torch.conv1d(x, first).relu().amax(-1))
+
+
+def test_large_batches_are_not_run_on_loading(tmp_path: Path, monkeypatch) -> None:
+    nodes = [node("Conv", "x w", "a"), node("ReduceMax", "a", "y", axes=[2], keepdims=0)]
+    made = model(nodes, {"w": weights(64, 4, 3)}, (200_000, 4, 12))
+    onnx.save(made, str(path := tmp_path / "m.onnx"))
+    monkeypatch.setattr(onnx_format, "_settled", lambda *_: pytest.fail("it runs"))
+    found = read(path)
+    assert found.batch_size == 200_000
+    assert found.notes == ("not tried out on loading, as one batch takes 0.6 GB",)
 
 
 def test_operators_behind_one_that_onnx_does_not_have_are_not_blamed(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Of all memory: scoring keeps the values of input and reference, and walks back through them.
 _SHARE = 8
+# Loading stays quick: a model of which one batch takes more bytes is not run on loading.
+_LARGEST_TRIAL = 1 << 29
 
 
 def recognises(candidate: Candidate) -> bool:
@@ -47,13 +49,14 @@ def _read(path: Path) -> ModelFile:
     from deeplift_cli.models.onnx_conversion.check import half_precision
     from deeplift_cli.models.onnx_conversion.graph import Graph
     from deeplift_cli.models.onnx_conversion.normalise import normalise, prepare
+    from deeplift_cli.models.onnx_conversion.room import human
 
     model, external = _load(path)
     _require_tensors(path, model)
     plain = Graph.from_model(model)
     inputs, outputs = _specs(plain.inputs), _specs(plain.outputs)
     prepared, notes = prepare(model)
-    _require_memory(path, prepared)
+    needed = _require_memory(path, prepared)
     graph, newer = normalise(model)
     module = _converted(path, graph, newer)
     file = _File(
@@ -63,7 +66,9 @@ def _read(path: Path) -> ModelFile:
         treated=prepared.to_model().SerializeToString() if notes else None,
         half=half_precision(model),
     )
-    if inputs and all(spec.shape for spec in inputs):
+    if needed > _LARGEST_TRIAL:
+        notes = (*notes, f"not tried out on loading, as one batch takes {human(needed)}")
+    elif inputs and all(spec.shape for spec in inputs):
         module, batch, found = _settled(file, module, [spec.shape or () for spec in inputs])
         notes = (*notes, *found)
         inputs = tuple(TensorSpec(spec.name, (batch, *(spec.shape or ())[1:]), spec.dtype) for spec in inputs)
@@ -104,8 +109,8 @@ def _load(path: Path) -> tuple[Any, list[Path]]:
     return model, external
 
 
-def _require_memory(path: Path, graph: "Graph") -> None:
-    """Refuse a model of which one batch takes more memory than scoring could spare for it."""
+def _require_memory(path: Path, graph: "Graph") -> int:
+    """Refuse a model of which one batch takes more memory than scoring could spare; return its bytes."""
     import torch
 
     from deeplift_cli.memory import memory_of
@@ -121,6 +126,7 @@ def _require_memory(path: Path, graph: "Graph") -> None:
             f"{path} needs too much memory: {batch} at least {human(needed)} at {where}, and there "
             f"are {human(there)} for a batch; export the model with a smaller batch or length"
         )
+    return needed
 
 
 def _require_tensors(path: Path, model: Any) -> None:
