@@ -124,7 +124,7 @@ def record(model: nn.Module, example: tuple[Tensor, ...], choose: Choose) -> Rec
     """
     tensors = chain(model.parameters(), model.buffers())
     own = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), None)
-    return in_precision(partial(_record_as_given, model, choose), example, own)
+    return in_precision(model, partial(_record_as_given, model, choose), example, own)
 
 
 def _record_as_given(model: nn.Module, choose: Choose, example: tuple[Tensor, ...]) -> Recording:

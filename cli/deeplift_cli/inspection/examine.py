@@ -153,8 +153,10 @@ def _check(
 
 
 def _failure(result: SelfCheck) -> str:
-    if not math.isfinite(result.worst_relative_error):
+    if not math.isfinite(result.largest_difference):
         return f"scores under {result.rule} are not finite: the model gives NaN or infinity for some input"
+    if not math.isfinite(result.worst_relative_error):
+        return f"scores under {result.rule} are not finite, although the model's outputs are"
     return (
         f"summation-to-delta is off by {result.worst_relative_error:.1e} under {result.rule} "
         f"(relative; tolerance {result.tolerance:.0e})"
