@@ -13,6 +13,7 @@ _NO_MATTER = (
     "model", "fasta", "genome", "regions", "chrom_sizes", "out", "bigwig", "overlap", "save_references",
     "max_completeness_error", "threads", "device", "allow_pickle", "overwrite", "resume", "shard",
 )  # fmt: skip
+MODEL = "the model"  # what folds of a cross-validation may differ in
 _PACKAGES = ("deeplift", "torch")
 
 
@@ -31,7 +32,7 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
     """
     told = options.as_attributes()
     found = {_flag(key): value for key, value in told.items() if key not in _NO_MATTER}
-    found |= {"the kind of device": device, "the model": f"sha256:{model_sha256}"}
+    found |= {"the kind of device": device, MODEL: f"sha256:{model_sha256}"}
     kind, argument = deeplift_references.parse_spec(options.reference)
     if kind.takes_argument and argument:
         found["--reference"] = kind.name
