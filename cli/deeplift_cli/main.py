@@ -17,6 +17,7 @@ from deeplift_cli.errors import UserError
 COMMANDS = {
     "score": "Score sequences: which bases made the model say this?",
     "merge": "Put the shards of a job together, or average the folds of a cross-validation.",
+    "verify": "Verify score files: checksums, layout, companions; with the model, some rows again.",
     "inspect": "Inspect a model: can it be scored, by which rules, and at what cost?",
 }
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from deeplift_cli.sequences.genome import Genome
 from deeplift_cli.shards import parse_shard
 from deeplift_cli.stopping import check_stopped, deferred, interruptible
 
+_MISSING_SHOWN = 20
 _AVERAGED = ("hypothetical", "prediction", "output", "reference_output", "completeness_error")
 
 
@@ -184,10 +186,14 @@ def _in_order(parts: Sequence[ScoreReader]) -> list[ScoreReader]:
         if shard.number in found:
             raise UserError(f"shard {shard} is there twice: {found[shard.number].path} and {part.path}")
         found[shard.number] = part
-    missing = [str(number) for number in range(1, count + 1) if number not in found]
-    if missing:
-        plural = "s" if len(missing) > 1 else ""
-        raise UserError(f"shard{plural} {', '.join(missing)} of {count} missing; score and give them all")
+    n_missing = count - len(found)
+    if n_missing:
+        missing = islice((str(n) for n in range(1, count + 1) if n not in found), _MISSING_SHOWN)
+        more = f" and {n_missing - _MISSING_SHOWN:,} more" if n_missing > _MISSING_SHOWN else ""
+        plural = "s" if n_missing > 1 else ""
+        raise UserError(
+            f"shard{plural} {', '.join(missing)}{more} of {count} missing; score and give them all"
+        )
     return [found[number] for number in sorted(found)]
 
 

@@ -17,7 +17,13 @@ import numpy.typing as npt
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs import structure
 from deeplift_cli.outputs.attributes import AttributeTypeError, read_attributes
-from deeplift_cli.outputs.checksums import ATTRIBUTES_CHECKSUM, CHECKSUM, OrderedDigest, TextDigest
+from deeplift_cli.outputs.checksums import (
+    ATTRIBUTES_CHECKSUM,
+    CHECKSUM,
+    OrderedDigest,
+    TextDigest,
+    attributes_digest,
+)
 from deeplift_cli.outputs.columns import DamagedChunkError, inflated
 from deeplift_cli.outputs.layout import FORMAT, FORMAT_VERSION, REGION_KEYS, TEXTS, WIDE, ScoreLayout
 from deeplift_cli.outputs.packed import PackedBatch, ScoredBatch
@@ -74,9 +80,12 @@ class ScoreReader:
             self._read_attributes()
             with self._reading("its layout"):
                 self._read_layout(file)
+        if bool(self.checksums) != (ATTRIBUTES_CHECKSUM in self.attrs):
+            raise self._damaged(f"{ATTRIBUTES_CHECKSUM} or the checksums of datasets are missing")
+        if self.checksums and self.attrs.pop(ATTRIBUTES_CHECKSUM) != attributes_digest(self.attrs):
+            raise self._damaged("its attributes: they are not those of the stored checksum")
 
     def _read_attributes(self) -> None:
-        self.stored_attributes_checksum = self._attribute(ATTRIBUTES_CHECKSUM, _optional(_text))
         self.shard = self._attribute("shard", _shard)
         self.fingerprint: dict[str, Any] = self._attribute("fingerprint", _fingerprint)
         self.model = self._attribute("model_sha256", _texts)
@@ -356,10 +365,6 @@ def _texts(value: Any) -> str | list[str]:
         return text
     found = json.loads(text)
     return [_text(item) for item in found]
-
-
-def _optional(parse: Callable[[Any], T]) -> Callable[[Any], T | None]:
-    return lambda value: None if value is None else parse(value)
 
 
 def _count(value: Any) -> int:
