@@ -26,6 +26,7 @@ from deeplift_cli.explaining import Explained
 from deeplift_cli.main import run
 from deeplift_cli.outputs.pieces import Pieces
 from deeplift_cli.outputs.score_file import ScoreFile
+from deeplift_cli.outputs.score_reader import ReadBatch
 from deeplift_cli.outputs.workspace import Workspace
 from deeplift_cli.stopping import stop_on_signals
 
@@ -37,6 +38,7 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "publication": (Workspace, "mark_complete"),
     "removal": (shutil, "rmtree"),
     "bigwig": (merging, "add_bigwig"),
+    "reading": (ReadBatch, "values"),
 }
 SECONDS_PER_BATCH = 0.01  # so that there is something to interrupt
 
