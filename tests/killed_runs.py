@@ -21,12 +21,11 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # threads would not live through a fork
 
-from deeplift_cli import merging, pipeline, verifying  # noqa: F401 - everything slow is imported here, once
+from deeplift_cli import merging, pipeline, verifying, watched  # noqa: F401 - everything slow is imported here, once
 from deeplift_cli.explaining import Explained
 from deeplift_cli.main import run
 from deeplift_cli.outputs.pieces import Pieces
 from deeplift_cli.outputs.score_file import ScoreFile
-from deeplift_cli.outputs.score_reader import ReadBatch
 from deeplift_cli.outputs.workspace import Workspace
 from deeplift_cli.stopping import stop_on_signals
 
@@ -38,7 +37,7 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "publication": (Workspace, "mark_complete"),
     "removal": (shutil, "rmtree"),
     "bigwig": (merging, "add_bigwig"),
-    "reading": (ReadBatch, "values"),
+    "listening": (watched, "_listen"),
 }
 SECONDS_PER_BATCH = 0.01  # so that there is something to interrupt
 

@@ -13,6 +13,8 @@ from small_models import deeplift, pickled, random_letters, score, torchscript, 
 from test_outputs_score_file import LENGTH, REFERENCES, make_batch
 from test_resume import runs
 
+from deeplift_cli import watched
+from deeplift_cli.errors import UserError
 from deeplift_cli.outputs import ScoredBatch, ScoreLayout
 from deeplift_cli.outputs.checksums import attributes_digest
 from deeplift_cli.sequences import Skipped
@@ -168,19 +170,24 @@ def test_another_model_and_other_scores_are_told() -> None:
     assert "row 4" in outcome.err
 
 
-SENSE: list[tuple[dict[str, Callable[[Any], object]], str]] = [
-    ({"shap__seq": lambda v: v.__setitem__((5, 1, 2), np.nan)}, "shap/seq, row 6, holds a value that is not a finite"),
-    ({"qc__output": lambda v: v.__setitem__(7, np.inf)}, "qc/output, row 8, holds a value that is not a finite"),
-    ({"raw__seq": lambda v: v.__setitem__((0, slice(None), 3), 1)}, "raw/seq, row 1, is not one-hot"),
-    ({"raw__seq": lambda v: v.__setitem__((4, 0, 3), 2)}, "raw/seq, row 5, is not one-hot"),
-    ({"projected_shap__seq": lambda v: v.__setitem__((8, slice(None), 3), 9)}, "row 9, is not shap/seq at the observed"),
-    ({"regions__start": lambda v: v.__setitem__(2, 5)}, "regions/end, row 3, is not regions/start"),
-    ({"regions__strand": lambda v: v.__setitem__(2, b"x")}, "regions/strand, row 3, is not one of + - ."),
-    ({"regions__index": lambda v: v.__setitem__(4, 0)}, "regions/index, row 5, does not ascend"),
-    ({"regions__name": lambda v: v.__setitem__(4, b"other")}, "a.bed, line 5, is not row 5 of the file"),
-    ({"qc__output": lambda v: v.__setitem__(1, v[1] + 1)}, "projected_shap/seq, row 2, does not sum to"),
-    ({"qc__completeness_error": lambda v: v.__setitem__((6, 1), 0.5)}, "projected_shap/seq, row 7, does not sum to"),
-]  # fmt: skip
+def put(dataset: str, place: Any, value: Any) -> dict[str, Callable[[Any], object]]:
+    return {dataset.replace("/", "__"): lambda values: values.__setitem__(place, value)}
+
+
+ALL = slice(None)
+SENSE = [
+    (put("shap/seq", (5, 1, 2), np.nan), "shap/seq, row 6, holds a value that is not a finite number"),
+    (put("qc/output", 7, np.inf), "qc/output, row 8, holds a value that is not a finite number"),
+    (put("raw/seq", (0, ALL, 3), 1), "raw/seq, row 1, is not one-hot"),
+    (put("raw/seq", (4, 0, 3), 2), "raw/seq, row 5, is not one-hot"),
+    (put("projected_shap/seq", (8, ALL, 3), 9), "row 9, is not shap/seq at the observed bases"),
+    (put("regions/start", 2, 5), "regions/end, row 3, is not regions/start"),
+    (put("regions/strand", 2, b"x"), "regions/strand, row 3, is not one of + - ."),
+    (put("regions/index", 4, 0), "regions/index, row 5, does not ascend"),
+    (put("regions/name", 4, b"other"), "a.bed, line 5, is not row 5 of the file"),
+    (put("qc/output", 1, 99), "projected_shap/seq, row 2, does not sum to"),
+    (put("qc/completeness_error", (6, 1), 0.5), "projected_shap/seq, row 7, does not sum to"),
+]
 
 
 @pytest.mark.parametrize(("changes", "words"), SENSE)
@@ -257,8 +264,9 @@ def everything(path: Path) -> dict[str, Any]:
     return datasets(path) | attrs
 
 
-def test_any_changed_byte_is_found_or_harmless() -> None:
-    """Whatever a change does to HDF5's own structures, too."""
+def test_any_changed_byte_is_found_or_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a change does to HDF5's own structures, of which some keep HDF5 in a loop."""
+    monkeypatch.setattr(watched, "PATIENCE", 1.5)
     path = consistent()
     content, expected = path.read_bytes(), everything(path)
     found = harmless = 0
@@ -293,7 +301,7 @@ def test_verify_writes_nothing_and_stops_at_once() -> None:
     before = {name.name: name.read_bytes() for name in Path().iterdir()}
     words = ["verify", str(path)]
     moments = [
-        {"at": "reading", "call": 2, "before": True, "signal": signal} for signal in ("SIGKILL", "SIGTERM")
+        {"at": "listening", "call": 1, "before": True, "signal": signal} for signal in ("SIGKILL", "SIGTERM")
     ]
     (killed, *_), (stopped, _, err), (again, *_) = runs(*((words, moment) for moment in [*moments, None]))
     assert (killed, stopped, again) == (-9, 143, 0)
@@ -301,3 +309,32 @@ def test_verify_writes_nothing_and_stops_at_once() -> None:
     after = {name.name: name.read_bytes() for name in Path().iterdir()}
     assert {name: after[name] for name in before} == before
     assert set(after) - set(before) <= {"batches.log", "err.txt"}  # of the test
+
+
+# ---- work in a child process
+
+
+def test_the_result_of_a_child_and_what_it_raises() -> None:
+    def refuse(alive: Callable[[], None]) -> None:
+        alive()
+        raise UserError("no \udc80")
+
+    def much(alive: Callable[[], None]) -> list[bytes]:
+        for _ in range(1000):
+            alive()
+        return [b"x" * 300_000]
+
+    assert watched.watched(much) == [b"x" * 300_000]
+    assert watched.watched(lambda alive: os.getpid()) != os.getpid()
+    with pytest.raises(UserError, match="no \udc80"):
+        watched.watched(refuse)
+
+
+def test_a_child_that_crashes_or_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watched, "PATIENCE", 0.2)
+    with pytest.raises(watched.LostError, match=r"crashed \(SIGSEGV\)"):
+        watched.watched(lambda alive: os.kill(os.getpid(), 11))
+    with pytest.raises(watched.LostError, match="gave no sign of life for 0 s"):
+        watched.watched(lambda alive: time.sleep(60))
+    with pytest.raises(watched.LostError, match="ended early"):
+        watched.watched(lambda alive: os._exit(0))

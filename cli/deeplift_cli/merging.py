@@ -29,6 +29,7 @@ from deeplift_cli.outputs.skipped import HEADING
 from deeplift_cli.sequences.genome import Genome
 from deeplift_cli.shards import parse_shard
 from deeplift_cli.stopping import check_stopped, deferred, interruptible
+from deeplift_cli.watched import LostError, watched
 
 _MISSING_SHOWN = 20
 _AVERAGED = ("hypothetical", "prediction", "output", "reference_output", "completeness_error")
@@ -79,7 +80,7 @@ def merge(options: MergeOptions, note: Callable[[str], None]) -> tuple[int, list
             others = [path for path in written if path.absolute() not in scratch.begun]
             check_writable(others, options.overwrite)
             sizes = _chrom_sizes(options)
-            parts = [ScoreReader(path) for path in options.parts]
+            parts = [_opened(path) for path in options.parts]
             _note_unchecked(parts, note)
         with compressing_threads() as pool:
             with interruptible():
@@ -117,6 +118,15 @@ def _write(
         scratch.mark_complete(written)
     scratch.mark_published()
     return file.n_rows
+
+
+def _opened(path: Path) -> ScoreReader:
+    """A part, after another process has found that it can be read."""
+    try:
+        watched(lambda alive: ScoreReader(path).probe(alive))
+    except LostError as error:
+        raise UserError(f"score file {path} is damaged: reading it, HDF5 {error}; score it again") from error
+    return ScoreReader(path)
 
 
 def _note_unchecked(parts: Sequence[ScoreReader], note: Callable[[str], None]) -> None:

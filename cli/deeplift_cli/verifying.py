@@ -1,6 +1,6 @@
 """Whether a score file is what was written, and makes sense: checksums, layout, values, companions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,8 +14,8 @@ from deeplift_cli.outputs.columns import compressing_threads
 from deeplift_cli.outputs.narrowpeak import narrowpeak_line
 from deeplift_cli.outputs.score_reader import ReadBatch, ScoreReader
 from deeplift_cli.outputs.skipped import HEADING
-from deeplift_cli.stopping import check_stopped
 from deeplift_cli.summary import relative_completeness_error
+from deeplift_cli.watched import LostError, watched
 
 # By how much the sum of a row's contributions may miss what the other numbers of the row say, in parts of
 # what is summed: rounding of the stored scores, and of the precision that they were computed in.
@@ -29,8 +29,6 @@ class Verified:
     Attributes
     ----------
     path : Path
-    reader : ScoreReader or None
-        None where the file cannot even be opened.
     lines : list of (str, str)
         What was checked, and with what result.
     problems : list of str
@@ -38,7 +36,6 @@ class Verified:
     """
 
     path: Path
-    reader: ScoreReader | None = None
     lines: list[tuple[str, str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -49,20 +46,28 @@ class Verified:
 
 
 def verify(path: Path) -> Verified:
-    """Check one file with what lies beside it.
+    """Check one file with what lies beside it, in a process that the file cannot harm.
 
     Parameters
     ----------
     path : Path
         A score file.
     """
+    try:
+        return watched(lambda alive: _verify(path, alive))
+    except LostError as error:
+        found = Verified(path)
+        found.add("layout", "", [f"score file {path} is damaged: reading it, HDF5 {error}"])
+        return found
+
+
+def _verify(path: Path, alive: Callable[[], None]) -> Verified:
     found = Verified(path)
     try:
         reader = ScoreReader(path)
     except UserError as error:
         found.add("layout", "", [str(error)])
         return found
-    found.reader = reader
     layout = reader.layout
     each = f"{reader.n_rows:,} of {layout.length:,} bp, {layout.n_references} references each"
     found.lines.append(("sequences", each))
@@ -74,7 +79,7 @@ def verify(path: Path) -> Verified:
             for batch in reader.batches(pool):
                 checks.add(batch)
                 bed.add(batch)
-                check_stopped()
+                alive()
         except UserError as error:
             damage = [str(error)]
     n = len(reader.checksums)

@@ -32,6 +32,7 @@ def command(files: tuple[Path, ...], model: Path | None, rows: int, allow_pickle
     """
     # These import torch, which takes seconds that --help should not.
     with undisturbed():
+        from deeplift_cli.outputs.score_reader import ScoreReader
         from deeplift_cli.recomputing import recompute
         from deeplift_cli.screen import Screen, printable
         from deeplift_cli.verifying import verify
@@ -40,8 +41,8 @@ def command(files: tuple[Path, ...], model: Path | None, rows: int, allow_pickle
     wrong = 0
     for path in files:
         found = verify(path)
-        if model is not None and found.reader is not None and not found.problems:
-            again = recompute(found.reader, model, rows, allow_pickle, screen)
+        if model is not None and not found.problems:
+            again = recompute(ScoreReader(path), model, rows, allow_pickle, screen)
             well = f"{again.rows} rows computed again, largest difference {again.largest:.1e}"
             found.add("model", well, again.problems)
         screen.show([printable(str(path)), *(f"  {label:<16}  {text}" for label, text in found.lines)])

@@ -35,6 +35,7 @@ T = TypeVar("T")
 
 _LARGEST_BATCH = 2**24  # as `--batch-size` takes it
 _BYTES_AT_ONCE = 64 * 1024 * 1024  # of hypothetical contributions in a batch that is read
+_PROBED_ROWS = 4096
 _BATCHES_AHEAD = 1  # being inflated while the batch before is used
 
 
@@ -104,6 +105,7 @@ class ScoreReader:
             raise self._damaged(f"attribute {name} is {shown}") from error
 
     def _read_layout(self, file: h5py.File) -> None:
+        file.visit(lambda _: None)  # a program that lists what is there must be able to
         scores, references = (structure.dataset(file, name) for name in ("shap/seq", "qc/reference_output"))
         if scores.ndim != 3 or references.ndim != 2 or scores.dtype not in (np.float32, np.float16):
             raise LayoutError("shap/seq or qc/reference_output has another shape or type")
@@ -178,6 +180,31 @@ class ScoreReader:
             wide = (batch.values(name) for name in WIDE[:2])
             yield ScoredBatch(batch.regions, *wide, *batch.numbers.values())
 
+    def probe(self, alive: Callable[[], None]) -> None:
+        """Read everything but the chunks of the wide datasets, and where these lie.
+
+        Parameters
+        ----------
+        alive : callable
+            Called now and then.
+
+        Raises
+        ------
+        UserError
+            If something cannot be read.
+        """
+        with self._opened() as file:
+            for first in range(0, self.n_rows, _PROBED_ROWS):
+                rows = slice(first, min(first + _PROBED_ROWS, self.n_rows))
+                for name in self.layout.datasets:
+                    with self._reading(_place(name, rows)):
+                        if name in WIDE:
+                            for place in self._firsts(rows):
+                                file[name].id.get_chunk_info_by_coord((place, 0, 0))
+                        else:
+                            file[name][rows]
+                alive()
+
     @property
     def _rows_at_once(self) -> int:
         """Of the batches that are read: whole chunks, at most K rows, and not too many bytes."""
@@ -234,8 +261,9 @@ class ScoreReader:
         return _Pending(rows, _regions(columns), numbers, chunks, parts)
 
     def _firsts(self, rows: slice) -> range:
-        """The first rows of the chunks that hold these rows."""
-        return range(rows.start, rows.stop, self.layout.rows_per_chunk)
+        """The first rows of the chunks that begin in these rows."""
+        step = self.layout.rows_per_chunk
+        return range(-(-rows.start // step) * step, rows.stop, step)
 
     def _complete(self, pending: "_Pending") -> "ReadBatch":
         """Wait for the values of a batch."""
