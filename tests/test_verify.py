@@ -1,5 +1,7 @@
 """`deeplift verify`: what was written passes, and no change of a file does, unless nobody can read it."""
 
+import os
+import time
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +23,7 @@ from deeplift_cli.sequences import Skipped
 from deeplift_cli.verifying import verify
 
 RECORDS = 11
-FLIPPED_EVERY = 23  # bytes, of some 40,000
+FLIPPED_EVERY = 601  # bytes, of some 100,000
 
 
 @pytest.fixture(autouse=True)
@@ -281,7 +283,8 @@ def test_any_changed_byte_is_found_or_harmless(monkeypatch: pytest.MonkeyPatch) 
         else:
             assert everything(path) == expected, f"byte {place}"
             harmless += 1
-    assert found > 100
+    assert found > 30
+    assert harmless > 0  # a file has bytes that nobody reads
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])

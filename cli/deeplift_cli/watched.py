@@ -76,7 +76,7 @@ def _listen(reader: int) -> bytes:
 
 
 def _work(work: Callable[[Callable[[], None]], object], reader: int, writer: int) -> NoReturn:
-    """In the child, which must not run what belongs to the parent: neither its handlers nor its cleaning up."""
+    """In the child, which must run neither the parent's handlers of signals nor what cleans up after it."""
     code = 1
     try:
         for number in _SIGNALS:
