@@ -147,21 +147,19 @@ def test_both_libraries_and_the_summary_agree(tmp_path: Path) -> None:
 def test_the_chromosomes_stand_before_the_data(tmp_path: Path) -> None:
     """In the order of UCSC's tools: header, zoom headers by their steps, summary, chromosomes, data, index."""
     names = [f"c{number:03d}" for number in range(300)]
-    windows = [(name, 50 * i, ".") for name in names for i in range(2)] + [
-        ("d", i, ".") for i in range(0, 90_000, 1000)
-    ]
+    windows = [(name, 50, ".") for name in names] + [("d", start, ".") for start in range(0, 90_000, 1000)]
     scores = scored_windows(tmp_path / "s.h5", windows, 1000)
     sizes = dict.fromkeys(names, 2000) | {"d": 100_000, "unused": 5}
     write_bigwig(tmp_path / "s.bw", scores, sizes)
     content = (tmp_path / "s.bw").read_bytes()
     magic, _, n_zooms, tree, data, index, _, _, _, summary = struct.unpack("<IHHQQQHHQQ", content[:52])
     zooms = [struct.unpack("<IIQQ", content[64 + 24 * i : 88 + 24 * i]) for i in range(n_zooms)]
-    assert n_zooms > 1
+    assert n_zooms > 0
     assert 64 + 24 * n_zooms <= summary < tree < data < index < zooms[0][2]
     steps = [step for step, *_ in zooms]
     assert steps == sorted(steps)
     assert all(begin < end for _, _, begin, end in zooms)
-    (tree_magic, block, key, value, count, _) = struct.unpack("<IIIIQQ", content[tree : tree + 32])
+    (tree_magic, _, key, value, count, _) = struct.unpack("<IIIIQQ", content[tree : tree + 32])
     assert (magic, tree_magic, key, value, count) == (0x888FFC26, 0x78CA8C91, 4, 8, 301)
     assert data - tree == 32 + 4 + count * (key + value)  # one leaf, and nothing else
     assert content[-4:] == content[:4]
@@ -169,28 +167,15 @@ def test_the_chromosomes_stand_before_the_data(tmp_path: Path) -> None:
     with pyBigWig.open(str(tmp_path / "s.bw")) as file, pybigtools.open(str(tmp_path / "s.bw")) as other:
         assert file.chroms() == {name: sizes[name] for name in [*names, "d"]} == other.chroms()
         for row, (name, start, _) in enumerate(windows):
-            if (
-                name == "d" or start == 50
-            ):  # the window further right holds its second half and the last bases
-                first, last = (
-                    (start + 500, start + 1000)
-                    if name == "d" and start == 89_000
-                    else (start + 500, start + 525)
-                )
-                expected = values[row, first - start : last - start]
-                np.testing.assert_array_equal(np.array(file.values(name, first, last)), expected)
+            np.testing.assert_array_equal(np.array(file.values(name, start, start + 1000)), values[row])
         assert file.stats("d", 0, 90_000, type="max")[0] == pytest.approx(values[-90:].max(), rel=0.2)
 
 
-@pytest.mark.parametrize("block", [16, 1_000])
-@pytest.mark.parametrize("at_once", [7, 1 << 20])
+@pytest.mark.parametrize(("at_once", "count"), [(7, 4_800), (1 << 20, 300_000)])
 def test_moving_the_chromosomes_changes_no_value(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, block: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, count: int
 ) -> None:
     """Large enough for an index with branches; parts of it moved a few bytes at a time."""
-    count = 300 * block
-    if at_once == 7 and block > 16:
-        pytest.skip("takes long and tests nothing more")
     values = np.random.default_rng(0).standard_normal(count).astype(np.float32)
     chroms = {f"{name}{number}": count for name in "ab" for number in range(10)}
     path = tmp_path / "x.bw"
