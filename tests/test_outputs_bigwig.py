@@ -145,7 +145,7 @@ def test_both_libraries_and_the_summary_agree(tmp_path: Path) -> None:
 
 
 def test_the_chromosomes_stand_before_the_data(tmp_path: Path) -> None:
-    """In the order of UCSC's tools: header, zoom headers by their steps, summary, chromosomes, data, index."""
+    """In the order of UCSC's tools: header, zoom headers by their steps, summary, chromosomes, data."""
     names = [f"c{number:03d}" for number in range(300)]
     windows = [(name, 50, ".") for name in names] + [("d", start, ".") for start in range(0, 90_000, 1000)]
     scores = scored_windows(tmp_path / "s.h5", windows, 1000)
