@@ -4,7 +4,8 @@ It reads a JSON list of runs and writes a JSON list of what became of them. A ru
 
     {"arguments": [...], "kill": null | {"after": seconds} | {"at": NAME, "call": n, "before": bool}}
 
-and NAME is one of `MOMENTS`. Its outcome is [exit status, batches scored, stderr]; a status below 0 is the
+and NAME is one of `MOMENTS`; "signal" beside "after" or "at" names another signal
+than SIGKILL. Its outcome is [exit status, batches scored, stderr]; a status below 0 is the
 signal that ended it.
 """
 
@@ -19,13 +20,14 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # threads would not live through a fork
 
-from deeplift_cli import pipeline  # noqa: F401 - everything slow is imported here, once
+from deeplift_cli import merging, pipeline, verifying, watched  # noqa: F401 - everything slow is imported here, once
 from deeplift_cli.explaining import Explained
 from deeplift_cli.main import run
 from deeplift_cli.outputs import own_folder
 from deeplift_cli.outputs.pieces import Pieces
 from deeplift_cli.outputs.score_file import ScoreFile
 from deeplift_cli.outputs.workspace import Workspace
+from deeplift_cli.stopping import stop_on_signals
 
 MOMENTS: dict[str, tuple[Any, str]] = {
     "flush": (Pieces, "save"),
@@ -34,12 +36,10 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "assembly": (ScoreFile, "append"),
     "publication": (Workspace, "mark_complete"),
     "removal": (own_folder, "remove"),
+    "bigwig": (merging, "add_bigwig"),
+    "listening": (watched, "_listen"),
 }
 SECONDS_PER_BATCH = 0.01  # so that there is something to interrupt
-
-
-def kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def wrap(owner: Any, name: str, before: Callable[[], None], after: Callable[[], None]) -> None:
@@ -54,9 +54,12 @@ def wrap(owner: Any, name: str, before: Callable[[], None], after: Callable[[], 
     setattr(owner, name, wrapped)
 
 
-def arm(at: str, call: int, before: bool) -> None:
-    """Kill this process before or after the n-th call of what the moment names."""
+def arm(at: str, call: int, before: bool, number: signal.Signals) -> None:
+    """Send this process a signal before or after the n-th call of what the moment names."""
     calls = [0]
+
+    def kill() -> None:
+        os.kill(os.getpid(), number)
 
     def count() -> None:
         calls[0] += 1
@@ -80,8 +83,13 @@ def child(arguments: list[str], moment: dict[str, Any] | None, log: Path, err: P
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     wrap(Explained, "score", lambda: None, note)
     if moment and "at" in moment:
-        arm(**moment)
+        arm(moment["at"], moment["call"], moment["before"], signal_of(moment))
+    stop_on_signals()
     return run(arguments)
+
+
+def signal_of(moment: dict[str, Any]) -> signal.Signals:
+    return signal.Signals[moment.get("signal", "SIGKILL")]
 
 
 def outcome(arguments: list[str], moment: dict[str, Any] | None) -> tuple[int, int, str]:
@@ -96,7 +104,7 @@ def outcome(arguments: list[str], moment: dict[str, Any] | None) -> tuple[int, i
             os._exit(code)
     if moment and "after" in moment:
         time.sleep(moment["after"])
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, signal_of(moment))
     _, status = os.waitpid(pid, 0)
     return os.waitstatus_to_exitcode(status), len(log.read_bytes()), err.read_text()
 

@@ -1,6 +1,11 @@
 """Shards and `deeplift merge`: bit for bit what one run writes; averages; what does not belong together."""
 
+import json
 import shutil
+import warnings
+import zlib
+from collections.abc import Callable
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -8,11 +13,16 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, strategies
-from score_files import datasets
-from small_models import deeplift, random_letters, score, torchscript, write_fasta
+from score_files import datasets, open_score_file
+from small_models import Net, deeplift, random_letters, score, torchscript, write_fasta
+from test_outputs_score_file import LENGTH, REFERENCES, make_batch, rows_of, stored
+from test_resume import runs
 
+from deeplift_cli.outputs import ScoreLayout
 from deeplift_cli.shards import Shard, parse_shard
+from deeplift_cli.summary import relative_completeness_error
 
 RECORDS, ROWS = 23, 4
 
@@ -30,7 +40,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(out: str, *options: object) -> Any:
-    given = ["-m", torchscript("Net"), "-f", "in.fa", "-o", out, "--n-references", 3, "--compile", "off"]
+    given = ["-f", "in.fa", "-o", out, "--compile", "off"]
+    if "-m" not in options:
+        given += ["-m", torchscript("Net")]
+    if "--n-references" not in options:
+        given += ["--n-references", 3]
     if "--batch-size" not in options:
         given += ["--batch-size", ROWS]
     return score(*given, *options)
@@ -180,9 +194,28 @@ def test_names_that_look_like_something_else() -> None:
 def test_what_a_killed_merge_left_is_removed() -> None:
     parts = shards(2)
     Path(".m.h5.merge").mkdir()
-    Path(".m.h5.merge/.m.h5.123.part").write_text("half")
+    Path(".m.h5.merge/.m.h5.0123abcd.part").write_text("half")
     assert deeplift("merge", *parts, "-o", "m.h5").code == 0
     assert not list(Path().glob(".*"))
+
+
+def test_a_merge_takes_no_folder_that_is_not_its_own() -> None:
+    """Neither a link nor what is in it, and no files of others."""
+    parts = shards(2)
+    Path("precious").mkdir()
+    Path("precious/skipped.tsv").write_text("mine")
+    Path(".m.h5.merge").symlink_to("precious")
+    outcome = deeplift("merge", *parts, "-o", "m.h5")
+    assert (outcome.code, outcome.err.count(".m.h5.merge, where unfinished outputs go, is not a folder")) == (
+        1,
+        1,
+    )
+    assert Path("precious/skipped.tsv").read_text() == "mine"
+    Path(".m.h5.merge").unlink()
+    Path(".m.h5.merge").mkdir()
+    Path(".m.h5.merge/notes.txt").write_text("mine")
+    assert deeplift("merge", *parts, "-o", "m.h5").code == 0
+    assert Path(".m.h5.merge/notes.txt").read_text() == "mine"
 
 
 def test_shards_on_genomes_of_different_content() -> None:
@@ -248,11 +281,28 @@ def test_an_output_that_exists_is_kept() -> None:
 # ---- averages
 
 
+def fold(number: int) -> Path:
+    """A model of the same kind with other weights."""
+    path = Path(f"fold{number}.pt")
+    model = Net().eval()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for weight in model.parameters():
+            weight *= 1 + number / 10
+        torch.jit.script(model).save(str(path))
+    return path
+
+
+def folds(count: int, *options: object) -> list[str]:
+    for number in range(count):
+        run(f"fold{number}.h5", "-m", fold(number), *options)
+    return [f"fold{number}.h5" for number in range(count)]
+
+
 def test_the_average_of_folds() -> None:
-    for number, seed in enumerate((0, 1, 2)):
-        run(f"fold{number}.h5", "--seed", seed)
-    assert deeplift("merge", "--average", *(f"fold{i}.h5" for i in range(3)), "-o", "mean.h5").code == 0
-    files = [h5py.File(f"fold{i}.h5") for i in range(3)]
+    parts = folds(3)
+    assert deeplift("merge", "--average", *parts, "-o", "mean.h5").code == 0
+    files = [h5py.File(part) for part in parts]
     with h5py.File("mean.h5") as mean:
         for name in ("shap/seq", "projected_shap/seq", "qc/output", "qc/reference_output", "qc/prediction"):
             expected = sum(file[name][:].astype(np.float64) for file in files) / 3
@@ -261,15 +311,37 @@ def test_the_average_of_folds() -> None:
         np.testing.assert_allclose(mean["projected_shap/seq"][:].sum((1, 2)), delta, atol=1e-5)
         assert mean["regions/name"][:].tolist() == files[0]["regions/name"][:].tolist()
         assert (mean["raw/seq"][:] == files[0]["raw/seq"][:]).all()
+        worst = "worst_relative_completeness_error"
+        errors = [file.attrs[worst] for file in files]
+        assert len(set(errors)) == 3
+        assert mean.attrs[worst] == max(errors)
+        assert json.loads(mean.attrs["model_sha256"]) == [file.attrs["model_sha256"] for file in files]
     assert Path("mean.skipped.tsv").read_text() == Path("fold0.skipped.tsv").read_text()
+    assert "mean.h5 is an average already" in refused("--average", "mean.h5", parts[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--target", 1], "--target, the target differ"),
+        (["--n-references", 2], "--n-references, the numbers of references differ"),
+        (["--seed", 1], "--seed differ"),
+        (["--rule", "revealcancel"], "--rule differ"),
+        (["--reference", "mononucleotide"], "--reference differ"),
+        (["--no-logits", "--no-centre"], "--logits, --centre differ"),
+        (["--precision", "float64"], "--precision differ"),
+        (["--dtype", "float16"], "--dtype, the types of scores (--dtype) differ"),
+        (["--batch-size", 2], "--batch-size, the numbers of rows a batch (--batch-size) differ"),
+    ],
+)
+def test_folds_by_other_options_are_not_averaged(options: list[object], words: str) -> None:
+    run("a.h5")
+    run("b.h5", "-m", fold(1), *options)
+    assert f"b.h5 cannot be averaged with a.h5: {words}" in refused("--average", "a.h5", "b.h5")
 
 
 def test_what_cannot_be_averaged() -> None:
     run("a.h5")
-    run("target.h5", "--target", 1)
-    run("fewer.h5", "--n-references", 2)
-    assert "nothing to average" in refused("--average", "a.h5", "target.h5")
-    assert "has 2 references for each, a.h5 has 3" in refused("--average", "a.h5", "fewer.h5")
     assert "takes two score files or more" in refused("--average", "a.h5")
     assert "is a shard; merge the shards of each fold first" in refused("--average", *shards(2))
     short = {1, 4, 5, 13, RECORDS - 1}
@@ -277,10 +349,310 @@ def test_what_cannot_be_averaged() -> None:
         Path("in.fa"),
         {f"chr1:{100 * i}-{100 * i + 24}": random_letters(i + 1, 24 - (i in short)) for i in range(RECORDS)},
     )
-    run("others.h5")
-    assert "others.h5 and a.h5 hold other sequences at records 1 to 7" in refused(
+    run("others.h5", "-m", fold(1))
+    assert "others.h5 cannot be averaged with a.h5: the FASTA file differ" in refused(
         "--average", "a.h5", "others.h5"
     )
+
+
+def test_one_file_twice_is_not_averaged() -> None:
+    run("a.h5")
+    run("b.h5", "-m", fold(1))
+    words = "are the same scores of the same model"
+    Path("link.h5").symlink_to("a.h5")
+    Path("link.bed").symlink_to("a.bed")
+    shutil.copy("a.h5", "copy.h5")
+    for twice in ("a.h5", "./a.h5", "link.h5", "copy.h5"):
+        assert words in refused("--average", "a.h5", "b.h5", twice)
+    for name in ("a.h5", "copy.h5"):
+        without_checksums(name)
+    assert words in refused("--average", "a.h5", "b.h5", "copy.h5")
+
+
+def test_a_fold_that_holds_nan_is_not_averaged() -> None:
+    first, second = folds(2)
+    changed(second, "shap/seq", lambda values: values.__setitem__((6, 2, 3), np.nan))
+    assert "fold1.h5 has values that are not finite numbers in hypothetical at records" in refused(
+        "--average", first, second
+    )
+
+
+# ---- damage
+
+
+def without_checksums(name: str) -> None:
+    """As an earlier version wrote it."""
+    with h5py.File(name, "a") as file:
+        del file.attrs["attributes_sha256"]
+        file.visititems(
+            lambda _, item: item.attrs.__delitem__("sha256") if isinstance(item, h5py.Dataset) else None
+        )
+
+
+def changed(name: str, dataset: str, change: Callable[[Any], object]) -> None:
+    """Change values, and what tells it."""
+    with h5py.File(name, "a") as file:
+        values = file[dataset][:]
+        change(values)
+        file[dataset][:] = values
+        file[dataset].attrs["sha256"] = sha256(values.tobytes()).hexdigest()
+
+
+def flipped(content: bytes, chunk: Any) -> bytes:
+    """The content of a file with one bit of a chunk turned, such that the chunk is no longer what it was."""
+    for place in range(chunk.byte_offset + chunk.size // 2, chunk.byte_offset + chunk.size):
+        changed = bytearray(content)
+        changed[place] ^= 4
+        try:
+            zlib.decompress(changed[chunk.byte_offset : chunk.byte_offset + chunk.size])
+        except zlib.error:
+            return bytes(changed)
+    raise AssertionError("no bit matters")
+
+
+@pytest.mark.parametrize(("average", "checksums"), [(True, True), (False, True), (False, False)])
+def test_a_flipped_byte_is_not_passed_on(average: bool, checksums: bool) -> None:
+    parts = folds(2) if average else shards(2)
+    if not checksums:
+        for part in parts:
+            without_checksums(part)
+    how = ["--average"] if average else []
+    with h5py.File(parts[1]) as file:
+        spots = {
+            name: file[name].id.get_chunk_info(1 if name != "qc/output" else 0)
+            for name in ("raw/seq", "shap/seq", "projected_shap/seq", "qc/output")
+        }
+    original = Path(parts[1]).read_bytes()
+    for name, spot in spots.items():
+        Path(parts[1]).write_bytes(flipped(original, spot))
+        message = refused(*how, *parts)
+        rows = (spot.chunk_offset[0] + 1) if name != "qc/output" else 1
+        assert f"score file {parts[1]} is damaged, {name}, rows {rows} to " in message
+        assert ("score it again" if average else "score shard 2/2 again") in message
+    Path(parts[1]).write_bytes(original)
+    outcome = deeplift("merge", *how, *parts, "-o", "good.h5")
+    assert outcome.code == 0
+    assert outcome.err.count("has no checksums") == (not checksums)
+
+
+def test_values_that_are_not_those_of_the_checksum() -> None:
+    """What no stream of gzip can tell: chunks in each other's places, texts, and attributes."""
+    parts = shards(2)
+    shutil.copy(parts[0], "copy.h5")
+    with h5py.File(parts[0], "a") as file:
+        id_ = file["shap/seq"].id
+        (_, first), (_, second) = (id_.read_direct_chunk((row, 0, 0)) for row in (0, 4))
+        id_.write_direct_chunk((0, 0, 0), second)
+        id_.write_direct_chunk((4, 0, 0), first)
+    assert "damaged, shap/seq, rows 1 to 8: the values are not those of the stored checksum" in refused(
+        *parts
+    )
+    shutil.copy("copy.h5", parts[0])
+    with h5py.File(parts[0], "a") as file:
+        file["regions/name"][3] = "another"
+    assert "damaged, regions/name, rows 1 to 8" in refused(*parts)
+    shutil.copy("copy.h5", parts[0])
+    with h5py.File(parts[0], "a") as file:
+        file.attrs["n_skipped"] = 0
+    assert "damaged, its attributes: they are not those of the stored checksum" in refused(*parts)
+
+
+def odd_attribute(name: str, value: Any) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        del file.attrs[name]
+        if value is not None:
+            file.attrs[name] = value
+
+    return change
+
+
+def replaced(name: str, make: Callable[[h5py.File], object]) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        del file[name]
+        make(file)
+
+    return change
+
+
+def instead(name: str, shape: tuple[int, ...], kind: str, **options: Any) -> Callable[[h5py.File], None]:
+    """Another dataset."""
+    return replaced(name, lambda file: file.create_dataset(name, shape, kind, **options))
+
+
+def linked(name: str, link: Any) -> Callable[[h5py.File], None]:
+    return replaced(name, lambda file: file.__setitem__(name, link))
+
+
+OUTPUT, SEQUENCES = "qc/output", "raw/seq"
+ODD_DATASETS: list[tuple[Callable[[h5py.File], object], str]] = [
+    (replaced("shap/seq", lambda file: file.create_group("shap/seq")), "shap/seq is not a dataset"),
+    (replaced(OUTPUT, lambda file: file.create_group(OUTPUT)), "qc/output is not a dataset"),
+    (replaced("regions/end", lambda file: None), "there is no dataset regions/end"),
+    (
+        replaced(OUTPUT, lambda f: f.create_virtual_dataset(OUTPUT, h5py.VirtualLayout((8,), "f8"))),
+        "in chunks",
+    ),
+    (instead("shap", (3,), "f4"), "there is no dataset shap/seq"),
+    (instead(OUTPUT, (8,), "f4", chunks=(8,)), "qc/output is of type float32, not float64"),
+    (instead(OUTPUT, (9,), "f8", chunks=(9,)), "qc/output has the shape (9,), not (8,)"),
+    (instead(OUTPUT, (8,), "f8", external=[("in.fa", 0, 64)]), "qc/output is not stored in chunks"),
+    (instead("regions/name", (8,), "i8", chunks=(8,)), "regions/name is not of texts"),
+    (instead("shap/seq", (8,), "f4", chunks=(8,)), "shap/seq or qc/reference_output has another shape"),
+    (instead("shap/seq", (), "f4"), "shap/seq is not stored in chunks"),
+    (instead(SEQUENCES, (8, 4, 24), "i1", chunks=(2, 4, 24)), "raw/seq has chunks (2, 4, 24)"),
+    (instead(SEQUENCES, (8, 4, 24), "i1", chunks=(4, 4, 24)), "raw/seq has other filters"),
+    (
+        instead(SEQUENCES, (8, 4, 24), "i1", chunks=(4, 4, 24), compression="gzip", shuffle=True),
+        "raw/seq has no checksum",
+    ),
+    (linked(OUTPUT, h5py.SoftLink("/qc/prediction")), "qc/output is a link to another place"),
+    (linked("qc", h5py.ExternalLink("whole.h5", "/qc")), "qc/reference_output is a link to another place"),
+]
+ODD_ATTRIBUTES: dict[str, tuple[Any, ...]] = {
+    "batch_size": (None, 0, -4, 2**40, 4.0, "4", [4, 4], np.void(b"x")),
+    "shard": (None, 1, "3/2", "auto", "1/"),
+    "fingerprint": (None, 3, "[1]", "{", "3"),
+    "n_skipped": (None, "many", -1, 1.5),
+    "worst_relative_completeness_error": (None, "large", h5py.Empty("f8")),
+    "target": (None,),
+    "model_sha256": (None, 1, "[1]", "[x"),
+}
+ODD = ODD_DATASETS + [
+    (odd_attribute(name, value), f"attribute {name}")
+    for name, values in ODD_ATTRIBUTES.items()
+    for value in values
+]
+
+
+def test_parts_that_no_run_writes() -> None:
+    """One line for each, and nothing is followed out of the file or taken for what it is not."""
+    run("whole.h5")
+    first, second = shards(2)
+    shutil.copy(first, "copy.h5")
+    for change, words in ODD:
+        shutil.copy("copy.h5", first)
+        with h5py.File(first, "a") as file:
+            change(file)
+        message = refused(first, second)
+        assert message.count("\n") == 1, message
+        assert first in message, message
+        assert words in message, message
+
+
+def test_a_file_of_no_score_files_kind() -> None:
+    first, second = shards(2)
+    with h5py.File(second, "a") as file:
+        file.attrs["format_version"] = 2
+    assert "is not a score file of version 1" in refused(first, second)
+
+
+# ---- details that a mistake in the code once passed
+
+
+@pytest.mark.parametrize("missing", [[RECORDS - 1], [RECORDS - 2, RECORDS - 1], [7, 8], [1]])
+@pytest.mark.parametrize("count", [2, 3])
+def test_skipped_records_at_the_ends_of_shards(missing: list[int], count: int) -> None:
+    """The last records, or those between two shards, which belong to exactly one of them."""
+    letters = [random_letters(i, 24 - (i in missing)) for i in range(RECORDS)]
+    write_fasta(Path("in.fa"), letters)
+    run("whole.h5")
+    assert deeplift("merge", *shards(count), "-o", "merged.h5").code == 0
+    table = Path("merged.skipped.tsv").read_bytes()
+    assert table == Path("whole.skipped.tsv").read_bytes()
+    assert table.count(b"\n") == len(missing) + 1
+    with h5py.File("merged.h5") as file:
+        assert file.attrs["n_skipped"] == len(missing)
+
+
+def test_the_worst_error_is_the_targets_own() -> None:
+    """Of one run, of merged shards, and for each target another."""
+    given = ["-m", torchscript("Net"), "-f", "in.fa", "--batch-size", ROWS, "--target", "0,1"]
+    score(*given, "-o", "whole{target}.h5")
+    for number in (1, 2):
+        score(*given, "-o", "part{target}.{shard}.h5", "--shard", f"{number}/2")
+    found = []
+    for target in (0, 1):
+        with h5py.File(f"whole{target}.h5") as file:
+            parts = (file[f"qc/{name}"][:] for name in ("completeness_error", "output", "reference_output"))
+            worst = relative_completeness_error(*parts).max()
+            assert file.attrs["worst_relative_completeness_error"] == worst
+        assert (
+            deeplift("merge", *(f"part{target}.{n}-of-2.h5" for n in (1, 2)), "-o", f"m{target}.h5").code == 0
+        )
+        with h5py.File(f"m{target}.h5") as file:
+            assert file.attrs["worst_relative_completeness_error"] == worst
+        found.append(worst)
+    assert found[0] != found[1]
+
+
+# ---- batches that are not full
+
+
+def part(name: str, shard: str, first: int, sizes: list[int]) -> None:
+    """A shard with batches of these sizes, as a run writes it that drops records after it has scored them."""
+    attrs = {
+        "shard": shard, "batch_size": 6, "fingerprint": {}, "target": 0, "model_sha256": "x", "n_skipped": 0,
+        "worst_relative_completeness_error": 0.0,
+    }  # fmt: skip
+    with open_score_file(Path(name), ScoreLayout(LENGTH, REFERENCES, 6), attrs=attrs) as file:
+        for size in sizes:
+            rows = make_batch(RECORDS)
+            file.add(rows_of(rows, slice(first, first + size)))
+            first += size
+
+
+@pytest.mark.parametrize("sizes", [[[6, 6], [6, 3]], [[5, 6], [6, 2]], [[2, 6, 0, 3], [4]], [[], [6, 1, 6]]])
+def test_shards_of_batches_that_are_not_full(sizes: list[list[int]]) -> None:
+    for number, mine in enumerate(sizes, start=1):
+        part(f"{number}.h5", f"{number}/2", sum(sizes[0]) * (number - 1), mine)
+    part("whole.h5", "1/1", 0, [size for mine in sizes for size in mine])
+    assert deeplift("merge", "1.h5", "2.h5", "-o", "merged.h5").code == 0
+    assert stored(Path("merged.h5")) == stored(Path("whole.h5"))
+    assert datasets("merged.h5") == datasets("whole.h5")
+    assert Path("merged.bed").read_bytes() == Path("whole.bed").read_bytes()
+
+
+# ---- killed
+
+
+def merge_words(out: str) -> list[str]:
+    parts = ["part1-of-2.h5", "part2-of-2.h5"]
+    return ["merge", *parts, "-o", out, "--bigwig", f"{out}.bw", "-c", "sizes"]
+
+
+def test_a_merge_that_is_stopped_leaves_nothing_or_all() -> None:
+    Path("sizes").write_text("chr1\t10000\n")
+    shards(2)
+    assert deeplift(*merge_words("whole.h5")).code == 0
+    expected = datasets("whole.h5")
+    # Renames: of what says that outputs begin to appear, of four outputs, of what says that they are there.
+    calls = {"assembly": (2,), "fsync": (3,), "rename": (1, 2, 4, 5, 6), "bigwig": (1,)}
+    moments: list[dict[str, Any]] = [
+        {"at": at, "call": call, "before": before}
+        for at, several in calls.items() for call in several for before in (True, False)
+    ]  # fmt: skip
+    moments += [{"at": at, "call": 1, "before": True, "signal": "SIGTERM"} for at in ("assembly", "bigwig")]
+    moments += [
+        {"after": after, "signal": signal} for after in (0.02, 0.05) for signal in ("SIGKILL", "SIGTERM")
+    ]
+    names = [f"{number}.h5" for number in range(len(moments))]
+    killed = runs(*((merge_words(name), moment) for name, moment in zip(names, moments, strict=True)))
+    endings = (".bed", ".skipped.tsv", ".h5", ".h5.bw")
+    there = [[Path(f"{number}{end}").exists() for end in endings] for number in range(len(names))]
+    again = runs(*((merge_words(name), None) for name in names))
+    for number, moment in enumerate(moments):
+        status, *_ = killed[number]
+        is_sigterm = moment.get("signal") == "SIGTERM"
+        assert status == (143 if is_sigterm else -9) or (status == 0 and "after" in moment), moment
+        if moment.get("at") != "rename":
+            assert len(set(there[number])) == 1, moment
+        second, _, err = again[number]
+        done = status == 0 or moment == {"at": "rename", "call": 6, "before": False}
+        assert second == done, moment
+        assert not second or "exists; give --overwrite" in err
+        assert datasets(names[number]) == expected, moment
+        assert Path(f"{number}.h5.bw").read_bytes() == Path("whole.h5.bw").read_bytes()
+    assert not list(Path().glob(".*"))
 
 
 # ---- determinism

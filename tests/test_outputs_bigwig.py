@@ -1,5 +1,6 @@
 """bigWig: values at their places, overlaps against brute force, and refusals before anything is written."""
 
+import struct
 import warnings
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from score_files import open_score_file
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs import ScoredBatch, ScoreLayout, read_chrom_sizes, write_bigwig
+from deeplift_cli.outputs import ScoredBatch, ScoreLayout, bigwig_order, read_chrom_sizes, write_bigwig
 from deeplift_cli.outputs import bigwig as bigwig_module
 from deeplift_cli.overlap import RULES
 from deeplift_cli.sequences import FastaSource, Record, Region, one_hot
@@ -141,6 +142,64 @@ def test_both_libraries_and_the_summary_agree(tmp_path: Path) -> None:
         assert file.stats("a", 0, 20_000, exact=True)[0] == pytest.approx(values.mean(), rel=1e-4)
     np.testing.assert_array_equal(np.array(other).reshape(400, 50)[:, :40], values)
     assert np.isnan(np.array(other).reshape(400, 50)[:, 40:]).all()
+
+
+def test_the_chromosomes_stand_before_the_data(tmp_path: Path) -> None:
+    """In the order of UCSC's tools: header, zoom headers by their steps, summary, chromosomes, data."""
+    names = [f"c{number:03d}" for number in range(300)]
+    windows = [(name, 50, ".") for name in names] + [("d", start, ".") for start in range(0, 90_000, 1000)]
+    scores = scored_windows(tmp_path / "s.h5", windows, 1000)
+    sizes = dict.fromkeys(names, 2000) | {"d": 100_000, "unused": 5}
+    write_bigwig(tmp_path / "s.bw", scores, sizes)
+    content = (tmp_path / "s.bw").read_bytes()
+    magic, _, n_zooms, tree, data, index, _, _, _, summary = struct.unpack("<IHHQQQHHQQ", content[:52])
+    zooms = [struct.unpack("<IIQQ", content[64 + 24 * i : 88 + 24 * i]) for i in range(n_zooms)]
+    assert n_zooms > 0
+    assert 64 + 24 * n_zooms <= summary < tree < data < index < zooms[0][2]
+    steps = [step for step, *_ in zooms]
+    assert steps == sorted(steps)
+    assert all(begin < end for _, _, begin, end in zooms)
+    (tree_magic, _, key, value, count, _) = struct.unpack("<IIIIQQ", content[tree : tree + 32])
+    assert (magic, tree_magic, key, value, count) == (0x888FFC26, 0x78CA8C91, 4, 8, 301)
+    assert data - tree == 32 + 4 + count * (key + value)  # one leaf, and nothing else
+    assert content[-4:] == content[:4]
+    values = contributions(scores)
+    with pyBigWig.open(str(tmp_path / "s.bw")) as file, pybigtools.open(str(tmp_path / "s.bw")) as other:
+        assert file.chroms() == {name: sizes[name] for name in [*names, "d"]} == other.chroms()
+        for row, (name, start, _) in enumerate(windows):
+            np.testing.assert_array_equal(np.array(file.values(name, start, start + 1000)), values[row])
+        assert file.stats("d", 0, 90_000, type="max")[0] == pytest.approx(values[-90:].max(), rel=0.2)
+
+
+@pytest.mark.parametrize(("at_once", "count"), [(7, 4_800), (1 << 20, 300_000)])
+def test_moving_the_chromosomes_changes_no_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, count: int
+) -> None:
+    """Large enough for an index with branches; parts of it moved a few bytes at a time."""
+    values = np.random.default_rng(0).standard_normal(count).astype(np.float32)
+    chroms = {f"{name}{number}": count for name in "ab" for number in range(10)}
+    path = tmp_path / "x.bw"
+    pybigtools.open(str(path), "w").write(
+        chroms, (("b7", place, place + 1, value) for place, value in enumerate(values.tolist()))
+    )
+    monkeypatch.setattr(bigwig_order, "_BYTES_AT_ONCE", at_once)
+    size = path.stat().st_size
+    for _ in range(2):  # the second time there is nothing to move
+        bigwig_order.move_chromosomes_forward(path)
+        assert path.stat().st_size == size
+        with pyBigWig.open(str(path)) as file:
+            np.testing.assert_array_equal(np.array(file.values("b7", 0, count)), values)
+            assert file.chroms() == {"b7": count}
+
+
+def test_what_is_no_bigwig_is_not_rewritten(tmp_path: Path) -> None:
+    path = tmp_path / "x.bw"
+    for places in ((300, 100, 200), (200, 100, 300)):
+        path.write_bytes(struct.pack("<IHHQQQ", 0x888FFC26, 4, 0, *places) + bytes(400))
+        before = path.read_bytes()
+        with pytest.raises(ValueError, match="chromosomes"):
+            bigwig_order.move_chromosomes_forward(path)
+        assert path.read_bytes() == before
 
 
 def test_n_within_a_window_is_zero(tmp_path: Path) -> None:

@@ -4,6 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -11,10 +15,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from score_files import BatchFile, open_score_file
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs import ScoredBatch, ScoreLayout, check_writable, companions
+from deeplift_cli.outputs import ScoredBatch, ScoreLayout, check_writable, companions, pack
+from deeplift_cli.outputs.columns import DamagedChunkError, deflated, inflated
 from deeplift_cli.sequences import Region, Skipped, one_hot
 
 LENGTH, REFERENCES = 21, 3
@@ -172,11 +179,99 @@ def test_chunks_are_of_a_sensible_size(tmp_path: Path, length: int, rows: int) -
         assert chunk == max(fitting, default=1)
 
 
-def test_a_batch_after_one_that_was_not_full_is_refused(tmp_path: Path) -> None:
-    with open_file(tmp_path / "a.h5") as file:
-        file.add(make_batch(3))
-        with pytest.raises(ValueError, match="after 3 rows"):
-            file.add(make_batch(7))
+def stored(path: Path) -> dict[str, Any]:
+    """The chunks of all datasets of numbers as they lie in the file, the texts, and the checksums."""
+    found: dict[str, Any] = {}
+    with h5py.File(path) as file:
+        for name in file["regions"]:
+            found[name] = file[f"regions/{name}"][:].tolist()
+        for name in ("raw/seq", "shap/seq", "projected_shap/seq", "qc/output", "qc/reference_output"):
+            dataset = file[name]
+            places = [
+                info.chunk_offset
+                for info in map(dataset.id.get_chunk_info, range(dataset.id.get_num_chunks()))
+            ]
+            found[name] = (dataset.shape, [dataset.id.read_direct_chunk(place) for place in places])
+        file.visititems(lambda name, item: found.update({f"{name}!": item.attrs.get("sha256")}))
+    return found
+
+
+@settings(deadline=None, max_examples=12)
+@given(sizes=st.lists(st.integers(0, 6), max_size=9), length=st.sampled_from([LENGTH, 12_000]))
+def test_batches_of_any_size_make_the_same_file(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], length: int
+) -> None:
+    """A chunk of the wide datasets holds six rows, or two."""
+    folder = tmp_path_factory.mktemp("sizes")
+    whole = make_batch(sum(sizes), length=length)
+    cuts = np.cumsum([0, *sizes]).tolist()
+    regular = list(range(0, sum(sizes) + 6, 6))
+    for name, edges in (("as.h5", cuts), ("regular.h5", regular)):
+        with open_file(folder / name, length=length, rows=6) as file:
+            for first, end in pairwise(edges):
+                file.add(rows_of(whole, slice(first, end)))
+        assert file.n_rows == sum(sizes)
+    assert stored(folder / "as.h5") == stored(folder / "regular.h5")
+    assert (folder / "as.bed").read_bytes() == (folder / "regular.bed").read_bytes()
+    with h5py.File(folder / "as.h5") as file:
+        np.testing.assert_array_equal(file["shap/seq"][:], whole.hypothetical)
+        np.testing.assert_array_equal(file["qc/output"][:], whole.output)
+
+
+def rows_of(batch: ScoredBatch, rows: slice) -> ScoredBatch:
+    return ScoredBatch(*(getattr(batch, field.name)[rows] for field in fields(batch)))
+
+
+def test_a_batch_of_too_many_rows_is_refused(tmp_path: Path) -> None:
+    packed = pack(make_batch(7), ScoreLayout(LENGTH, REFERENCES, 7), ThreadPoolExecutor(1))
+    with (
+        open_file(tmp_path / "a.h5", rows=3) as file,
+        pytest.raises(ValueError, match="7 rows, not at most 3"),
+    ):
+        file.append(packed)
+
+
+def test_a_damaged_chunk_is_not_stored(tmp_path: Path) -> None:
+    layout = ScoreLayout(LENGTH, REFERENCES, 7)
+    packed = pack(make_batch(7), layout, ThreadPoolExecutor(1))
+    content = bytearray(packed.chunks["shap/seq"][0])
+    content[40] ^= 1
+    packed.chunks["shap/seq"][0] = bytes(content)
+    with pytest.raises(DamagedChunkError), open_file(tmp_path / "a.h5") as file:
+        file.append(packed)
+    assert files_in(tmp_path) == []
+
+
+def test_checksums_are_those_of_the_values(written: tuple[Path, list[ScoredBatch]]) -> None:
+    path, _ = written
+    with h5py.File(path) as file:
+        names = list[str]()
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+        for name in names:
+            values = file[name][:]
+            if values.dtype == object:
+                content = b"".join(text + b"\0" for text in values)
+            else:
+                content = values.astype(values.dtype.newbyteorder("<")).tobytes()
+            assert file[name].attrs["sha256"] == sha256(content).hexdigest()
+        attrs = {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in file.attrs.items()
+        }
+    stored_sum = attrs.pop("attributes_sha256")
+    text = json.dumps(attrs, sort_keys=True, separators=(",", ":"))
+    assert stored_sum == sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float16", "float32", "float64", "int64"])
+def test_chunks_are_inflated_to_what_was_deflated(dtype: str) -> None:
+    values = np.random.default_rng(0).integers(-9, 9, (5, 4, 31)).astype(dtype)
+    content = deflated(values)
+    np.testing.assert_array_equal(inflated(content, values.shape, values.dtype), values)
+    wrong = [content[:-1], content + b"x", content[:9] + b"x" + content[10:], b"", deflated(values[:4])]
+    for damaged in wrong:
+        with pytest.raises(DamagedChunkError):
+            inflated(damaged, values.shape, values.dtype)
 
 
 def test_half_precision(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import click
 COMMANDS = {
     "score": "Score sequences: which bases made the model say this?",
     "merge": "Put the shards of a job together, or average the folds of a cross-validation.",
+    "verify": "Verify score files: checksums, layout, companions; with the model, some rows again.",
     "inspect": "Inspect a model: can it be scored, by which rules, and at what cost?",
 }
 

@@ -9,6 +9,7 @@ import deeplift_references
 from deeplift_cli.models.model_file import file_sha256
 from deeplift_cli.options import ScoreOptions
 
+MODEL = "the model"  # what folds of a cross-validation may differ in
 _PACKAGES = ("deeplift", "torch")
 
 
@@ -35,7 +36,7 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
             found[_flag(item.name)] = told[item.name]
         elif counts == "content" and path is not None:
             found[item.metadata["what"]] = _digest(path)
-    found |= {"the kind of device": device, "the model": f"sha256:{model_sha256}"}
+    found |= {"the kind of device": device, MODEL: f"sha256:{model_sha256}"}
     kind, argument = deeplift_references.parse_spec(options.reference)
     found["--reference"] = told["reference"]
     if kind.takes_argument and argument:

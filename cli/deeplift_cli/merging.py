@@ -1,34 +1,38 @@
 """Score files put together: the shards of one job end to end, or the folds of a cross-validation averaged."""
 
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.fingerprint import MODEL
 from deeplift_cli.outputs import (
     PackedBatch,
+    Publication,
     ScoredBatch,
     ScoreFile,
     check_writable,
     companions,
-    not_written,
     pack,
     read_chrom_sizes,
-    write_bigwig,
 )
+from deeplift_cli.outputs.bigwig import add_bigwig
 from deeplift_cli.outputs.columns import compressing_threads
-from deeplift_cli.outputs.lock import FolderLock, LockedError
-from deeplift_cli.outputs.publish import short_name
 from deeplift_cli.outputs.score_reader import ScoreReader
+from deeplift_cli.outputs.scratch import Scratch
 from deeplift_cli.outputs.skipped import HEADING
 from deeplift_cli.sequences.genome import Genome
 from deeplift_cli.shards import parse_shard
 from deeplift_cli.stopping import check_stopped, deferred, interruptible
+from deeplift_cli.watched import LostError, watched
+
+_MISSING_SHOWN = 20
+_AVERAGED = ("hypothetical", "prediction", "output", "reference_output", "completeness_error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +49,16 @@ class MergeOptions:
     overwrite: bool = False
 
 
-def merge(options: MergeOptions) -> tuple[int, list[Path]]:
+def merge(options: MergeOptions, note: Callable[[str], None]) -> tuple[int, list[Path]]:
     """Make one score file of several, in memory that does not grow with them.
+
+    Everything that is copied is compared with the checksums in the parts.
+
+    Parameters
+    ----------
+    options : MergeOptions
+    note : callable
+        Gets lines that the user should read.
 
     Returns
     -------
@@ -62,55 +74,69 @@ def merge(options: MergeOptions) -> tuple[int, list[Path]]:
     written = [options.out, *companions(options.out)]
     if options.bigwig is not None:
         written.append(options.bigwig)
-    check_writable(written, options.overwrite, [*options.parts, *map(_skipped_of, options.parts)])
-    sizes = _chrom_sizes(options)
-    parts = [ScoreReader(path) for path in options.parts]
-    with deferred(), ExitStack() as stack:
-        scratch = stack.enter_context(_scratch(options.out))
+    check_writable(written, True, [*options.parts, *map(_skipped_of, options.parts)])
+    with deferred(), Scratch(options.out, "merge") as scratch:
         with interruptible():
-            combined = _average(parts, stack) if options.average else _shards(parts)
-            skipped = _skipped(combined.skipped_of, scratch)
-        rows = _write(options, combined, skipped, scratch)
-        if options.bigwig is not None:
+            others = [path for path in written if path.absolute() not in scratch.begun]
+            check_writable(others, options.overwrite)
+            sizes = _chrom_sizes(options)
+            parts = [_opened(path) for path in options.parts]
+            _note_unchecked(parts, note)
+        with compressing_threads() as pool:
             with interruptible():
-                write_bigwig(options.bigwig, options.out, sizes, options.overlap, options.overwrite, scratch)
+                combined = _average(parts, pool) if options.average else _shards(parts, pool)
+                skipped = _skipped(combined.skipped_of, scratch.folder)
+            rows = _write(options, combined, skipped, scratch, sizes, written)
     return rows, written
 
 
-@contextmanager
-def _scratch(out: Path) -> Iterator[Path]:
-    """A folder beside the output for what is unfinished; also what a killed run left there goes."""
-    folder = out.with_name(f".{short_name(out.name)}.merge")
-    try:
-        lock = FolderLock(folder)
-    except LockedError as error:
-        raise UserError(f"output {out} is being written by another run ({error}); wait for it") from error
-    except OSError as error:
-        raise not_written(out, error) from error
-    try:
-        for entry in folder.iterdir():
-            if entry.name != "lock":
-                entry.unlink()
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
-
-
-def _write(options: MergeOptions, combined: "_Combined", skipped: Path, scratch: Path) -> int:
-    """Write the score file, and return its number of rows."""
-    with ScoreFile(
-        options.out,
-        combined.first.layout,
-        skipped=skipped,
-        attrs=combined.attrs,
-        overwrite=options.overwrite,
-        scratch=scratch,
-    ) as file:
-        for batch in combined.batches:
-            file.append(batch)
-            check_stopped()
+def _write(
+    options: MergeOptions,
+    combined: "_Combined",
+    skipped: Path,
+    scratch: Scratch,
+    sizes: dict[str, int],
+    written: Sequence[Path],
+) -> int:
+    """Write all outputs, which appear together, and return the number of rows."""
+    with Publication(scratch.folder) as publication:
+        with ScoreFile(
+            options.out,
+            combined.first.layout,
+            skipped=skipped,
+            attrs=combined.attrs,
+            overwrite=True,  # whether it may be was checked before
+            publication=publication,
+        ) as file:
+            for batch in combined.batches:
+                file.append(batch)
+                check_stopped()
+        if options.bigwig is not None:
+            with interruptible():
+                add_bigwig(publication, options.bigwig, file.temporary, sizes, options.overlap)
+        check_stopped()
+        scratch.mark_complete(written)
+    scratch.mark_published()
     return file.n_rows
+
+
+def _opened(path: Path) -> ScoreReader:
+    """A part, after another process has found that it can be read."""
+    try:
+        watched(lambda alive: ScoreReader(path).probe(alive))
+    except LostError as error:
+        raise UserError(f"score file {path} is damaged: reading it, HDF5 {error}; score it again") from error
+    return ScoreReader(path)
+
+
+def _note_unchecked(parts: Sequence[ScoreReader], note: Callable[[str], None]) -> None:
+    without = [str(part.path) for part in parts if not part.checksums]
+    if without:
+        more = f" and {len(without) - 1} more" if len(without) > 1 else ""
+        note(
+            f"{without[0]}{more} has no checksums, for an earlier version of deeplift wrote it: only what is "
+            "compressed can be checked"
+        )
 
 
 @dataclass(frozen=True)
@@ -132,20 +158,19 @@ def _chrom_sizes(options: MergeOptions) -> dict[str, int]:
 # ---- shards
 
 
-def _shards(parts: Sequence[ScoreReader]) -> _Combined:
+def _shards(parts: Sequence[ScoreReader], pool: Executor) -> _Combined:
     """End to end, as one run would have written them."""
     ordered = _in_order(parts)
     first = ordered[0]
     for part in ordered[1:]:
-        _check_same_job(first, part)
-    errors = [part.attrs["worst_relative_completeness_error"] for part in ordered]
+        _check_same_job(first, part, "is of another job than")
     attrs = first.attrs | {
         "shard": None,
-        "n_skipped": sum(part.attrs["n_skipped"] for part in ordered),
-        "worst_relative_completeness_error": float(np.max(errors)),
+        "n_skipped": sum(part.n_skipped for part in ordered),
+        "worst_relative_completeness_error": float(np.max([part.worst for part in ordered])),
         "merged_from": [part.path.name for part in ordered],
     }
-    return _Combined(first, attrs, (batch for part in ordered for batch in part.packed()), ordered)
+    return _Combined(first, attrs, (batch for part in ordered for batch in part.packed(pool)), ordered)
 
 
 def _in_order(parts: Sequence[ScoreReader]) -> list[ScoreReader]:
@@ -171,72 +196,103 @@ def _in_order(parts: Sequence[ScoreReader]) -> list[ScoreReader]:
         if shard.number in found:
             raise UserError(f"shard {shard} is there twice: {found[shard.number].path} and {part.path}")
         found[shard.number] = part
-    missing = [str(number) for number in range(1, count + 1) if number not in found]
-    if missing:
-        plural = "s" if len(missing) > 1 else ""
-        raise UserError(f"shard{plural} {', '.join(missing)} of {count} missing; score and give them all")
+    n_missing = count - len(found)
+    if n_missing:
+        missing = islice((str(n) for n in range(1, count + 1) if n not in found), _MISSING_SHOWN)
+        more = f" and {n_missing - _MISSING_SHOWN:,} more" if n_missing > _MISSING_SHOWN else ""
+        plural = "s" if n_missing > 1 else ""
+        raise UserError(
+            f"shard{plural} {', '.join(missing)}{more} of {count} missing; score and give them all"
+        )
     return [found[number] for number in sorted(found)]
 
 
-def _check_same_job(first: ScoreReader, part: ScoreReader) -> None:
+def _check_same_job(
+    first: ScoreReader, part: ScoreReader, otherwise: str, without: Container[str] = ()
+) -> None:
+    """Compare all that scores depend on, but for what is named."""
     before, now = first.fingerprint, part.fingerprint
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    names += ["the target"] * (first.attrs["target"] != part.attrs["target"])
-    names += ["the shapes"] * (first.layout != part.layout or first.chunk_rows != part.chunk_rows)
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name) and name not in without]
+    names += ["the target"] * (first.target != part.target)
+    ours, theirs = first.layout, part.layout
+    names += ["the lengths of the sequences"] * (ours.length != theirs.length)
+    names += ["the numbers of references"] * (ours.n_references != theirs.n_references)
+    names += ["the types of scores (--dtype)"] * (ours.dtype != theirs.dtype)
+    names += ["the numbers of rows a batch (--batch-size)"] * (ours.batch_size != theirs.batch_size)
     if names:
-        raise UserError(f"{part.path} is of another job than {first.path}: {', '.join(names)} differ")
+        raise UserError(f"{part.path} {otherwise} {first.path}: {', '.join(names)} differ")
 
 
 # ---- averages
 
 
-def _average(parts: Sequence[ScoreReader], stack: ExitStack) -> _Combined:
-    """Row by row, over models that scored the same sequences for the same target."""
+def _average(parts: Sequence[ScoreReader], pool: Executor) -> _Combined:
+    """Row by row, over models that scored the same sequences for the same target, by the same options."""
     first = parts[0]
     if len(parts) < 2:
         raise UserError("an average takes two score files or more")
     for part in parts:
         if part.shard is not None:
             raise UserError(f"{part.path} is a shard; merge the shards of each fold first")
-        _check_same_shape(first, part)
-    errors = [part.attrs["worst_relative_completeness_error"] for part in parts]
+        if isinstance(part.model, list):
+            raise UserError(f"{part.path} is an average already; give the files that it is made of")
+        _check_same_job(first, part, "cannot be averaged with", without=(MODEL,))
+        if part.n_rows != first.n_rows:
+            raise UserError(f"{part.path} has {part.n_rows:,} sequences, {first.path} has {first.n_rows:,}")
+    _check_distinct(parts, [part.checksums for part in parts])
     attrs = first.attrs | {
-        "model": [part.attrs["model"] for part in parts],
-        "model_sha256": [part.attrs["model_sha256"] for part in parts],
-        "worst_relative_completeness_error": float(np.max(errors)),
-        "fingerprint": None,
+        "model": [part.attrs.get("model") for part in parts],
+        "model_sha256": [part.model for part in parts],
+        "worst_relative_completeness_error": float(np.max([part.worst for part in parts])),
+        "fingerprint": {name: value for name, value in first.fingerprint.items() if name != MODEL} or None,
         "averaged_from": [part.path.name for part in parts],
     }
-    pool = stack.enter_context(compressing_threads())
-    rows = zip(*(part.unpacked() for part in parts), strict=True)
-    batches = (pack(_mean(batches, parts), first.layout, pool) for batches in rows)
+    batches = (pack(_mean(batches, parts), first.layout, pool) for batches in _together(parts, pool))
     return _Combined(first, attrs, batches, [first])
 
 
-def _check_same_shape(first: ScoreReader, part: ScoreReader) -> None:
-    for what, theirs, ours in (
-        ("sequences", first.n_rows, part.n_rows),
-        ("bases", first.layout.length, part.layout.length),
-        ("references for each", first.layout.n_references, part.layout.n_references),
-        ("rows a batch", first.layout.batch_size, part.layout.batch_size),
-        ("as target", first.attrs["target"], part.attrs["target"]),
-    ):
-        if theirs != ours:
-            raise UserError(f"{part.path} has {ours} {what}, {first.path} has {theirs}: nothing to average")
+def _check_distinct(parts: Sequence[ScoreReader], checksums: Sequence[Mapping[str, str]]) -> None:
+    """Refuse one file twice: at one place, or a copy, which has the same model and the same scores."""
+    seen: dict[object, Path] = {}
+    for part, sums in zip(parts, checksums, strict=True):
+        stat = part.path.stat()
+        keys: list[object] = [(stat.st_dev, stat.st_ino)]
+        if sums:
+            keys.append((part.model, *(sums[name] for name in ("shap/seq", "qc/output"))))
+        for key in keys:
+            if key in seen:
+                raise UserError(f"{part.path} and {seen[key]} are the same scores of the same model")
+        seen |= dict.fromkeys(keys, part.path)
+
+
+def _together(parts: Sequence[ScoreReader], pool: Executor) -> Iterator[list[ScoredBatch]]:
+    """The same rows of all parts, batch by batch."""
+    for batches in zip(*(part.unpacked(pool) for part in parts), strict=True):
+        yield list(batches)
+    _check_distinct(parts, [part.found_checksums for part in parts])
 
 
 def _mean(batches: Sequence[ScoredBatch], parts: Sequence[ScoreReader]) -> ScoredBatch:
     first = batches[0]
     for batch, part in zip(batches, parts, strict=True):
         if batch.regions != first.regions or not np.array_equal(batch.sequences, first.sequences):
-            rows = f"records {first.regions[0].index + 1} to {first.regions[-1].index + 1}"
-            raise UserError(f"{part.path} and {parts[0].path} hold other sequences at {rows}")
-    names = ("hypothetical", "prediction", "output", "reference_output", "completeness_error")
+            raise UserError(f"{part.path} and {parts[0].path} hold other sequences at {_records(first)}")
+        for name in _AVERAGED:
+            if not np.isfinite(getattr(batch, name)).all():
+                raise UserError(
+                    f"{part.path} has values that are not finite numbers in {name} at {_records(first)}; "
+                    "score it again"
+                )
     means: dict[str, Any] = {
-        name: np.mean([getattr(batch, name) for batch in batches], axis=0, dtype=np.float64) for name in names
+        name: np.mean([getattr(batch, name) for batch in batches], axis=0, dtype=np.float64)
+        for name in _AVERAGED
     }
     identical = np.max([batch.identical_references for batch in batches], axis=0)
     return replace(first, **means, identical_references=identical)
+
+
+def _records(batch: ScoredBatch) -> str:
+    return f"records {batch.regions[0].index + 1} to {batch.regions[-1].index + 1}"
 
 
 # ---- what was skipped
@@ -252,7 +308,7 @@ def _skipped(parts: Sequence[ScoreReader], scratch: Path) -> Path:
     with table.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         file.write(HEADING)
         for part in parts:
-            if part.attrs["n_skipped"]:
+            if part.n_skipped:
                 file.writelines(_skipped_lines(part))
     return table
 
@@ -264,6 +320,6 @@ def _skipped_lines(part: ScoreReader) -> list[str]:
             lines = list(file)
     except OSError as error:
         raise UserError(f"{path}, which belongs to {part.path}, cannot be read: {error.strerror}") from error
-    if len(lines) != part.attrs["n_skipped"] + 1:
-        raise UserError(f"{path} does not belong to {part.path}, which skipped {part.attrs['n_skipped']}")
+    if len(lines) != part.n_skipped + 1:
+        raise UserError(f"{path} does not belong to {part.path}, which skipped {part.n_skipped}")
     return lines[1:]

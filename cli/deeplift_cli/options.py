@@ -4,9 +4,12 @@ What makes two runs the same job, see `fingerprint`, follows from the fields: ea
 its value unless its field says otherwise.
 """
 
-from dataclasses import asdict, dataclass, field
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Self, get_args, get_origin, get_type_hints
 
 import deeplift_references
 from deeplift_cli.shards import Shard
@@ -107,6 +110,34 @@ class ScoreOptions(ModelOptions):
         plain = asdict(self) | {"targets": [spec.index for spec in self.targets]}
         plain["shard"] = None if self.shard is None else str(self.shard)
         return {key: _text(value) if isinstance(value, str | Path) else value for key, value in plain.items()}
+
+    @classmethod
+    def from_attributes(cls, attrs: Mapping[str, Any], **given: Any) -> Self:
+        """Options as a score file holds them, for its one target, but for what is given.
+
+        Raises
+        ------
+        ValueError
+            If an attribute is not what `as_attributes` gives.
+        """
+        kinds = get_type_hints(cls)
+        names = [field.name for field in fields(cls) if field.name in attrs]
+        stored = {
+            name: _option(attrs[name], kinds[name]) for name in names if name not in {"targets", *given}
+        }
+        target = attrs["target"]
+        index = tuple(json.loads(target)) if isinstance(target, str) else target
+        return cls(**stored | {"targets": (TargetSpec(index),)} | given)
+
+
+def _option(value: Any, kind: Any) -> Any:
+    """An option's value from an attribute, where lists and None are JSON."""
+    choices = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if value == "null" and NoneType in choices:
+        return None
+    if any(get_origin(choice) is tuple for choice in choices):
+        return tuple(tuple(item) if isinstance(item, list) else item for item in json.loads(value))
+    return Path(value) if Path in choices else value
 
 
 def _text(value: str | Path) -> str:

@@ -41,10 +41,11 @@ def command(quiet: bool, **given: Any) -> int:
     from deeplift_cli.merging import MergeOptions, merge
     from deeplift_cli.screen import Screen, printable
 
-    rows, written = merge(MergeOptions(**given))
+    screen = Screen(quiet=quiet)
+    rows, written = merge(MergeOptions(**given), screen.note)
     lines = [f"{'sequences':<18}  {rows:,}"]
     lines += [
         f"{'' if place else 'written':<18}  {printable(str(path))}" for place, path in enumerate(written)
     ]
-    Screen(quiet=quiet).show(lines)
+    screen.show(lines)
     return 0

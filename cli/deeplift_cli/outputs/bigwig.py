@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pybigtools
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.bigwig_order import move_chromosomes_forward
 from deeplift_cli.outputs.chrom_sizes import Placement
 from deeplift_cli.outputs.publish import Publication, check_writable
 from deeplift_cli.outputs.score_reader import read_regions
@@ -58,25 +59,36 @@ def write_bigwig(
         When the output cannot be written, a record has no coordinates, or a window has no place on the
         chromosomes.
     """
-    path, score_file_path = Path(path), Path(score_file_path)
-    rule = RULES[overlap]
-    check_writable([path], overwrite, [score_file_path])
+    path = Path(path)
+    check_writable([path], overwrite, [Path(score_file_path)])
+    with Publication(scratch) as publication:
+        add_bigwig(publication, path, score_file_path, chrom_sizes, overlap)
+
+
+def add_bigwig(
+    publication: Publication,
+    path: Path,
+    score_file_path: str | Path,
+    chrom_sizes: Mapping[str, int],
+    overlap: str,
+) -> None:
+    """Write the same, to appear with the other files of a publication.
+
+    Raises
+    ------
+    UserError
+        As `write_bigwig`, but for a file that exists.
+    """
+    sizes = dict(sorted(chrom_sizes.items()))
     try:
-        _convert(score_file_path, path, dict(sorted(chrom_sizes.items())), rule, scratch)
+        with h5py.File(score_file_path) as scores, TemporaryFile(dir=path.parent) as scratch:
+            rows = _read_rows(scores, Placement(sizes))
+            _sort_values(scores, rows, scratch)
+            intervals = _Intervals(rows, scratch, RULES[overlap])
+            _write(publication.temporary(path, ".part.bw"), sizes, intervals, path)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise UserError(f"bigWig {path} cannot be written from {score_file_path}: {reason}") from error
-
-
-def _convert(
-    score_file: Path, path: Path, chrom_sizes: dict[str, int], rule: Rule, scratch_folder: Path | None
-) -> None:
-    with h5py.File(score_file) as scores, TemporaryFile(dir=path.parent) as scratch:
-        rows = _read_rows(scores, Placement(chrom_sizes))
-        _sort_values(scores, rows, scratch)
-        with Publication(scratch_folder) as publication:
-            temporary = publication.temporary(path, ".part.bw")
-            _write(temporary, chrom_sizes, _Intervals(rows, scratch, rule), path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +191,8 @@ def _write(temporary: Path, chrom_sizes: dict[str, int], intervals: _Intervals, 
             raise
     if intervals.error is not None:
         raise intervals.error
+    if intervals.complete and _bases_covered(temporary) == intervals.n_bases:
+        move_chromosomes_forward(temporary)
     if not intervals.complete or _bases_covered(temporary) != intervals.n_bases:
         raise UserError(f"bigWig {path} could not be written whole; is the disc full?")
 

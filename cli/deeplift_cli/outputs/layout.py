@@ -19,6 +19,7 @@ NUMBERS = (
     "qc/identical_references",
 )
 REGION_KEYS = ("chrom", "start", "end", "name", "strand", "index")
+TEXTS = ("chrom", "name", "strand")
 _CHUNK_BYTES = 512 * 1024  # below HDF5's chunk cache of 1 MiB, so that readers unpack a chunk once
 ROW_CHUNK = 1024
 
@@ -63,23 +64,46 @@ class ScoreLayout:
         kinds = (((), real), ((), real), (each, real), (each, real), ((), np.dtype("int32")))
         return dict(zip(NUMBERS, kinds, strict=True))
 
+    @property
+    def datasets(self) -> dict[str, "DatasetKind"]:
+        """All of them, in the order in which they are made."""
+        rows = self.rows_per_chunk
+        kinds = {name: DatasetKind(rows, (4, self.length), kind) for name, kind in self.wide.items()}
+        for key in REGION_KEYS:
+            kinds[f"regions/{key}"] = DatasetKind(ROW_CHUNK, (), None if key in TEXTS else np.dtype("int64"))
+        for name, (rest, kind) in self.numbers.items():
+            kinds[name] = DatasetKind(ROW_CHUNK, rest, kind)
+        return kinds
+
     def create(self, file: h5py.File) -> dict[str, h5py.Dataset]:
         """Empty datasets that grow along their first axis; the filters are those that every reader has."""
+        return {name: kind.create(file, name) for name, kind in self.datasets.items()}
 
-        def create(name: str, rows: int, rest: tuple[int, ...], kind: Any) -> h5py.Dataset:
-            filters = {} if kind is text else FILTERS
-            return file.create_dataset(
-                name, shape=(0, *rest), maxshape=(None, *rest), chunks=(rows, *rest), dtype=kind, **filters
-            )
 
-        text = h5py.string_dtype("utf-8")
-        made = {
-            name: create(name, self.rows_per_chunk, (4, self.length), kind)
-            for name, kind in self.wide.items()
-        }
-        for key in REGION_KEYS:
-            kind = np.int64 if key in ("start", "end", "index") else text
-            made[f"regions/{key}"] = create(f"regions/{key}", ROW_CHUNK, (), kind)
-        for name, (rest, kind) in self.numbers.items():
-            made[name] = create(name, ROW_CHUNK, rest, kind)
-        return made
+@dataclass(frozen=True)
+class DatasetKind:
+    """What one dataset is like.
+
+    Attributes
+    ----------
+    chunk_rows : int
+    rest : tuple of int
+        What follows N in its shape.
+    dtype : numpy dtype, or None
+        None for texts.
+    """
+
+    chunk_rows: int
+    rest: tuple[int, ...]
+    dtype: np.dtype[Any] | None
+
+    def create(self, file: h5py.File, name: str) -> h5py.Dataset:
+        """Make the dataset, without rows."""
+        return file.create_dataset(
+            name,
+            shape=(0, *self.rest),
+            maxshape=(None, *self.rest),
+            chunks=(self.chunk_rows, *self.rest),
+            dtype=h5py.string_dtype("utf-8") if self.dtype is None else self.dtype,
+            **({} if self.dtype is None else FILTERS),
+        )

@@ -26,11 +26,7 @@ class NarrowPeakFile:
 
     def append(self, regions: Iterable[Region], outputs: Iterable[float]) -> None:
         """Write windows with the output explained in each."""
-        for region, output in zip(regions, outputs, strict=True):
-            start, end = region.start, region.end
-            name = one_column(region.name)
-            ending = f"{region.strand}\t{output:.6g}\t-1\t-1\t{(end - start) // 2}"
-            self._file.write(f"{one_column(region.chrom)}\t{start}\t{end}\t{name}\t0\t{ending}\n")
+        self._file.writelines(narrowpeak_line(*both) for both in zip(regions, outputs, strict=True))
 
     def __enter__(self) -> Self:
         return self
@@ -39,6 +35,14 @@ class NarrowPeakFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+def narrowpeak_line(region: Region, output: float) -> str:
+    """The line of a window, with its end."""
+    start, end = region.start, region.end
+    chrom, name = one_column(region.chrom), one_column(region.name)
+    ending = f"{region.strand}\t{output:.6g}\t-1\t-1\t{(end - start) // 2}"
+    return f"{chrom}\t{start}\t{end}\t{name}\t0\t{ending}\n"
 
 
 def one_column(text: str) -> str:

@@ -1,6 +1,5 @@
 """SCORES.h5, layout version 1, with SCORES.bed and SCORES.skipped.tsv beside it."""
 
-import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import Executor
@@ -10,12 +9,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import h5py
-import numpy as np
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.attributes import write_attributes
 from deeplift_cli.outputs.columns import ArrayColumn, TextColumn, compressing_threads
 from deeplift_cli.outputs.guarded_file import GuardedFile
-from deeplift_cli.outputs.layout import FORMAT, FORMAT_VERSION, REGION_KEYS, ScoreLayout
+from deeplift_cli.outputs.layout import REGION_KEYS, ScoreLayout
 from deeplift_cli.outputs.narrowpeak import NarrowPeakFile
 from deeplift_cli.outputs.packed import PackedBatch
 from deeplift_cli.outputs.publish import Publication, check_writable
@@ -47,6 +46,13 @@ class ScoreFile:
         Whether files that exist may be replaced.
     scratch : Path, optional
         A folder on the same disc for what is unfinished; beside the file by default.
+    publication : Publication, optional
+        What the files appear with, some time after a clean exit; with each other by default.
+
+    Attributes
+    ----------
+    temporary : Path
+        The HDF5 until it appears; whole after a clean exit.
 
     Raises
     ------
@@ -63,6 +69,7 @@ class ScoreFile:
         attrs: Mapping[str, Any],
         overwrite: bool,
         scratch: Path | None = None,
+        publication: Publication | None = None,
     ) -> None:
         self.path = Path(path)
         self.n_rows = 0
@@ -71,19 +78,21 @@ class ScoreFile:
         self._attrs = dict(attrs)
         self._overwrite = overwrite
         self._scratch = scratch
+        self._publication = publication
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         bed, skipped = companions(self.path)
         check_writable([self.path, bed, skipped], self._overwrite)
         with ExitStack() as stack:
-            publication = stack.enter_context(Publication(self._scratch))
+            publication = self._publication or stack.enter_context(Publication(self._scratch))
             self._bed = stack.enter_context(NarrowPeakFile(publication.temporary(bed)))
             publication.add(self._skipped, skipped)
-            self._guarded = stack.enter_context(GuardedFile(publication.temporary(self.path)))
+            self.temporary = publication.temporary(self.path)
+            self._guarded = stack.enter_context(GuardedFile(self.temporary))
             stack.push(self._check)
             self._file = stack.enter_context(h5py.File(self._guarded, "w"))
-            self._write_attrs()
+            write_attributes(self._file, self._attrs)
             pool = stack.enter_context(compressing_threads())
             self._open_columns(pool)
             stack.push(self._finish)
@@ -91,18 +100,21 @@ class ScoreFile:
         return self
 
     def append(self, batch: PackedBatch) -> None:
-        """Add rows: K, or fewer in the last batch.
+        """Add a batch of at most K rows.
+
+        As long as all batches before were whole, chunks are stored as they are; after one with fewer rows,
+        rows are moved into the chunks where they belong, so that the file does not tell how its rows came.
 
         Raises
         ------
         UserError
             If the disc is full.
         ValueError
-            If a batch before was not of K rows.
+            If the batch has more than K rows, or a chunk is damaged.
         """
-        if self.n_rows % self._layout.batch_size:
-            raise ValueError(f"a batch after {self.n_rows} rows, in a file of {self._layout.batch_size} each")
         rows = len(batch.regions)
+        if rows > self._layout.batch_size:
+            raise ValueError(f"a batch has {rows} rows, not at most {self._layout.batch_size}")
         for name, chunks in batch.chunks.items():
             self._arrays[name].append_deflated(chunks, rows)
         for name, values in batch.numbers.items():
@@ -120,10 +132,6 @@ class ScoreFile:
             return self._stack.__exit__(kind, error, trace)
         except OSError as failure:
             raise not_written(self.path, failure) from failure
-
-    def _write_attrs(self) -> None:
-        for key, value in (self._attrs | {"format": FORMAT, "format_version": FORMAT_VERSION}).items():
-            self._file.attrs[key] = _attribute(value)
 
     def _open_columns(self, pool: Executor) -> None:
         datasets = self._layout.create(self._file)
@@ -162,20 +170,3 @@ def not_written(path: Path, error: OSError) -> UserError:
 def _region_column(dataset: h5py.Dataset, pool: Executor) -> ArrayColumn | TextColumn:
     is_text = h5py.check_string_dtype(dataset.dtype) is not None
     return TextColumn(dataset) if is_text else ArrayColumn(dataset, pool)
-
-
-def _attribute(value: Any) -> Any:
-    """What HDF5 and h5dump show plainly stays as it is; the rest becomes JSON."""
-    if isinstance(value, str | bool | int | float | np.generic):
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    return json.dumps(value, default=_for_json)
-
-
-def _for_json(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"an attribute holds a {type(value).__name__}, which JSON cannot")

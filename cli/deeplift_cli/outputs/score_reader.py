@@ -1,20 +1,42 @@
-"""Score files as they are read again, batch by batch."""
+"""Score files as they are read again, batch by batch, each value compared with the checksums in the file."""
 
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs.layout import FORMAT, FORMAT_VERSION, WIDE, ScoreLayout
+from deeplift_cli.outputs import structure
+from deeplift_cli.outputs.attributes import AttributeTypeError, read_attributes
+from deeplift_cli.outputs.checksums import (
+    ATTRIBUTES_CHECKSUM,
+    CHECKSUM,
+    OrderedDigest,
+    TextDigest,
+    attributes_digest,
+)
+from deeplift_cli.outputs.columns import DamagedChunkError, inflated
+from deeplift_cli.outputs.layout import FORMAT, FORMAT_VERSION, REGION_KEYS, TEXTS, WIDE, ScoreLayout
 from deeplift_cli.outputs.packed import PackedBatch, ScoredBatch
+from deeplift_cli.outputs.structure import LayoutError
 from deeplift_cli.sequences.records import Region
+from deeplift_cli.shards import parse_shard
 
-Batch = TypeVar("Batch")
+T = TypeVar("T")
+
+_LARGEST_BATCH = 2**24  # as `--batch-size` takes it
+_BYTES_AT_ONCE = 64 * 1024 * 1024  # of hypothetical contributions in a batch that is read
+_PROBED_ROWS = 4096
+_BATCHES_AHEAD = 1  # being inflated while the batch before is used
 
 
 class ScoreReader:
@@ -29,14 +51,19 @@ class ScoreReader:
     path : Path
     n_rows : int
     layout : ScoreLayout
-    chunk_rows : int
-        Of the wide datasets, as the file has them.
     attrs : dict
         Attributes as they are stored.
     shard : str or None
         "2/4"; None for a whole job.
     fingerprint : dict
         What its scores depend on.
+    model : str or list of str
+        SHA-256 of the model, or of the models of an average.
+    n_skipped : int
+    worst : float
+        The largest relative error of summation-to-delta.
+    checksums : dict of str to str
+        The stored ones, of all datasets by name; empty in files of before there were checksums.
 
     Raises
     ------
@@ -47,26 +74,52 @@ class ScoreReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._opened() as file:
-            self.attrs = {
-                key: value.item() if isinstance(value, np.generic) else value
-                for key, value in file.attrs.items()
-            }
+            with self._reading("its attributes"):
+                self.attrs = read_attributes(file)
             if (self.attrs.get("format"), self.attrs.get("format_version")) != (FORMAT, FORMAT_VERSION):
                 raise UserError(f"{path} is not a score file of version {FORMAT_VERSION} (deeplift score)")
-            try:
-                self._read_head(file)
-            except (KeyError, ValueError) as error:
-                raise UserError(f"score file {path} is damaged: {error}") from error
+            self._read_attributes()
+            with self._reading("its layout"):
+                self._read_layout(file)
+        if bool(self.checksums) != (ATTRIBUTES_CHECKSUM in self.attrs):
+            raise self._damaged(f"{ATTRIBUTES_CHECKSUM} or the checksums of datasets are missing")
+        if self.checksums and self.attrs.pop(ATTRIBUTES_CHECKSUM) != attributes_digest(self.attrs):
+            raise self._damaged("its attributes: they are not those of the stored checksum")
 
-    def _read_head(self, file: h5py.File) -> None:
-        scores, qc = file["shap/seq"], file["qc/reference_output"]
-        self.n_rows, self.chunk_rows = int(scores.shape[0]), int(scores.chunks[0])
+    def _read_attributes(self) -> None:
+        self.shard = self._attribute("shard", _shard)
+        self.fingerprint: dict[str, Any] = self._attribute("fingerprint", _fingerprint)
+        self.model = self._attribute("model_sha256", _texts)
+        self.n_skipped = self._attribute("n_skipped", _count)
+        self.worst = self._attribute("worst_relative_completeness_error", _real)
+        self.target = self._attribute("target", _anything)
+        self._batch_size = self._attribute("batch_size", _count)
+        if not 1 <= self._batch_size <= _LARGEST_BATCH:
+            raise self._damaged(f"attribute batch_size is {self._batch_size}")
+
+    def _attribute(self, name: str, parse: Callable[[Any], T]) -> T:
+        try:
+            return parse(self.attrs.get(name))
+        except ValueError as error:
+            shown = "missing" if name not in self.attrs else f"{self.attrs[name]!r:.40}"
+            raise self._damaged(f"attribute {name} is {shown}") from error
+
+    def _read_layout(self, file: h5py.File) -> None:
+        file.visit(lambda _: None)  # a program that lists what is there must be able to
+        scores, references = (structure.dataset(file, name) for name in ("shap/seq", "qc/reference_output"))
+        if scores.ndim != 3 or references.ndim != 2 or scores.dtype not in (np.float32, np.float16):
+            raise LayoutError("shap/seq or qc/reference_output has another shape or type")
+        self.n_rows = int(scores.shape[0])
         self.layout = ScoreLayout(
-            int(scores.shape[2]), int(qc.shape[1]), int(self.attrs["batch_size"]), str(scores.dtype)
+            int(scores.shape[2]), int(references.shape[1]), self._batch_size, str(scores.dtype)
         )
-        shard = self.attrs["shard"]
-        self.shard: str | None = None if shard == "null" else str(shard)
-        self.fingerprint: dict[str, Any] = json.loads(self.attrs["fingerprint"]) or {}
+        for problem in structure.problems(file, self.layout, self.n_rows):
+            raise LayoutError(problem)
+        stored = {name: file[name].attrs.get(CHECKSUM) for name in self.layout.datasets}
+        self.checksums = {name: value for name, value in stored.items() if isinstance(value, str)}
+        if self.checksums and len(self.checksums) < len(stored):
+            missing = next(name for name in stored if name not in self.checksums)
+            raise LayoutError(f"{missing} has no checksum")
 
     def _opened(self) -> h5py.File:
         if not self.path.is_file():
@@ -78,45 +131,301 @@ class ScoreReader:
                 raise UserError(f"score file {self.path}: {os.strerror(error.errno)}") from error
             raise UserError(f"score file {self.path} is not an HDF5 file, or damaged") from error
 
-    def packed(self) -> Iterator[PackedBatch]:
-        """Batches of K rows, their chunks as they are stored."""
-        return self._batches(self._packed)
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """What HDF5 and h5py raise at a damaged file can be of any kind."""
+        try:
+            yield
+        except UserError:
+            raise
+        except (LayoutError, AttributeTypeError, DamagedChunkError) as error:
+            raise self._damaged(f"{what}: {error}") from error
+        except MemoryError:
+            raise
+        except Exception as error:
+            detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise self._damaged(f"{what}: {detail}") from error
 
-    def unpacked(self) -> Iterator[ScoredBatch]:
-        """Batches of K rows."""
-        return self._batches(self._unpacked)
+    def _damaged(self, what: str) -> UserError:
+        shard = getattr(self, "shard", None)
+        remedy = f"score shard {shard} again" if shard else "score it again, or take another copy"
+        return UserError(f"score file {self.path} is damaged, {what}; {remedy}")
 
-    def _batches(self, read: Callable[[h5py.File, slice], Batch]) -> Iterator[Batch]:
-        step = self.layout.batch_size
+    def packed(self, pool: Executor) -> Iterator[PackedBatch]:
+        """Batches of at most K rows, their chunks as they are stored. Each is checked before it is given.
+
+        Parameters
+        ----------
+        pool : Executor
+            Where chunks are inflated and summed up.
+
+        Raises
+        ------
+        UserError
+            If a dataset is damaged, with its name and the rows; after the last batch, if its values are not
+            those of the checksum.
+        """
+        for batch in self.batches(pool):
+            yield PackedBatch(batch.regions, batch.chunks, batch.numbers)
+
+    def unpacked(self, pool: Executor) -> Iterator[ScoredBatch]:
+        """Batches of at most K rows; as `packed`.
+
+        Raises
+        ------
+        UserError
+            As `packed`.
+        """
+        for batch in self.batches(pool):
+            wide = (batch.values(name) for name in WIDE[:2])
+            yield ScoredBatch(batch.regions, *wide, *batch.numbers.values())
+
+    def probe(self, alive: Callable[[], None]) -> None:
+        """Read everything but the chunks of the wide datasets, and where these lie.
+
+        Parameters
+        ----------
+        alive : callable
+            Called now and then.
+
+        Raises
+        ------
+        UserError
+            If something cannot be read.
+        """
+        with self._opened() as file:
+            for first in range(0, self.n_rows, _PROBED_ROWS):
+                rows = slice(first, min(first + _PROBED_ROWS, self.n_rows))
+                for name in self.layout.datasets:
+                    with self._reading(_place(name, rows)):
+                        if name in WIDE:
+                            for place in self._firsts(rows):
+                                file[name].id.get_chunk_info_by_coord((place, 0, 0))
+                        else:
+                            file[name][rows]
+                alive()
+
+    @property
+    def _rows_at_once(self) -> int:
+        """Of the batches that are read: whole chunks, at most K rows, and not too many bytes."""
+        chunk = self.layout.rows_per_chunk
+        most = _BYTES_AT_ONCE // (4 * self.layout.length * np.dtype(self.layout.dtype).itemsize)
+        return max(chunk, min(self.layout.batch_size, most) // chunk * chunk)
+
+    def batches(self, pool: Executor) -> Iterator["ReadBatch"]:
+        """Everything that the file holds, as `packed`; `found_checksums` are there after the last batch.
+
+        Raises
+        ------
+        UserError
+            As `packed`.
+        """
+        step, digests = self._rows_at_once, _Digests(self.layout)
+        pending = deque[_Pending]()
         with self._opened() as file:
             for first in range(0, self.n_rows, step):
-                rows = slice(first, min(first + step, self.n_rows))
-                try:
-                    yield read(file, rows)
-                except (OSError, KeyError) as error:
-                    where = f"rows {rows.start} to {rows.stop}"
-                    raise UserError(f"score file {self.path} is damaged at {where}") from error
+                pending.append(self._begin(file, slice(first, min(first + step, self.n_rows)), digests, pool))
+                if len(pending) > _BATCHES_AHEAD:
+                    yield self._complete(file, pending.popleft())
+            while pending:
+                yield self._complete(file, pending.popleft())
+        self.found_checksums = digests.hexdigests()
+        for name, stored in self.checksums.items():
+            if self.found_checksums[name] != stored:
+                place = _place(name, slice(0, self.n_rows))
+                raise self._damaged(f"{place}: the values are not those of the stored checksum")
 
-    def _packed(self, file: h5py.File, rows: slice) -> PackedBatch:
-        numbers = {name: file[name][rows] for name in self.layout.numbers}
-        chunks = {name: self._chunks(file[name], rows) for name in WIDE}
-        return PackedBatch(read_regions(file, rows), chunks, numbers)
+    def _begin(self, file: h5py.File, rows: slice, digests: "_Digests", pool: Executor) -> "_Pending":
+        """Read rows as they are stored, and have them inflated."""
+        numbers: dict[str, npt.NDArray[Any]] = {}
+        columns: dict[str, npt.NDArray[Any]] = {}
+        chunks: dict[str, list[bytes]] = {}
+        parts: dict[str, list[Future[npt.NDArray[Any]]]] = {}
+        for name in self.layout.numbers:
+            with self._reading(_place(name, rows)):
+                numbers[name] = file[name][rows]
+            digests.of[name].add(numbers[name])
+        for key in REGION_KEYS:
+            name = f"regions/{key}"
+            with self._reading(_place(name, rows)):
+                columns[key] = file[name][rows]
+            digests.of[name].add(columns[key])
+        for name, dtype in self.layout.wide.items():
+            with self._reading(_place(name, rows)):
+                chunks[name] = [_stored_chunk(file[name], first) for first in self._firsts(rows)]
+            shape, digest = (self.layout.rows_per_chunk, 4, self.layout.length), digests.of[name]
+            parts[name] = [
+                pool.submit(_inflated, content, shape, dtype, rows.stop - first, digest, digest.turn())
+                for content, first in zip(chunks[name], self._firsts(rows), strict=True)
+            ]
+        return _Pending(rows, _regions(columns), numbers, chunks, parts)
 
-    def _chunks(self, dataset: h5py.Dataset, rows: slice) -> list[bytes]:
-        firsts = range(rows.start, rows.stop, self.layout.rows_per_chunk)
-        return [bytes(dataset.id.read_direct_chunk((first, 0, 0))[1]) for first in firsts]
+    def _firsts(self, rows: slice) -> range:
+        """The first rows of the chunks that begin in these rows."""
+        step = self.layout.rows_per_chunk
+        return range(-(-rows.start // step) * step, rows.stop, step)
 
-    def _unpacked(self, file: h5py.File, rows: slice) -> ScoredBatch:
-        numbers = [file[name][rows] for name in self.layout.numbers]
-        wide = (file[name][rows] for name in WIDE[:2])
-        return ScoredBatch(read_regions(file, rows), *wide, *numbers)
+    def _complete(self, file: h5py.File, pending: "_Pending") -> "ReadBatch":
+        """Wait for the values of a batch."""
+        wide: dict[str, list[npt.NDArray[Any]]] = {}
+        for name, parts in pending.parts.items():
+            wide[name] = []
+            for part, first in zip(parts, self._firsts(pending.rows), strict=True):
+                end = min(first + self.layout.rows_per_chunk, self.n_rows)
+                with self._reading(_place(name, slice(first, end))):
+                    wide[name].append(part.result())
+                    if first == 0:
+                        _check_same(file[name][:end], wide[name][0])
+        return ReadBatch(pending.rows, pending.regions, wide, pending.numbers, pending.chunks)
+
+
+@dataclass(frozen=True)
+class ReadBatch:
+    """Some rows of a score file.
+
+    Attributes
+    ----------
+    rows : slice
+        Their places in the file.
+    regions : list of Region, [N]
+    wide : dict of str to list of arrays [n, 4, L]
+        The wide datasets' values, chunk by chunk.
+    numbers : dict of str to array [N, ...]
+    chunks : dict of str to list of bytes
+        The wide datasets' chunks as they are stored.
+    """
+
+    rows: slice
+    regions: list[Region]
+    wide: dict[str, list[npt.NDArray[Any]]]
+    numbers: dict[str, npt.NDArray[Any]]
+    chunks: dict[str, list[bytes]]
+
+    def values(self, name: str) -> npt.NDArray[Any]:
+        """One wide dataset's values [N, 4, L]."""
+        return np.concatenate(self.wide[name])
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A batch whose chunks are being inflated."""
+
+    rows: slice
+    regions: list[Region]
+    numbers: dict[str, npt.NDArray[Any]]
+    chunks: dict[str, list[bytes]]
+    parts: dict[str, list[Future[npt.NDArray[Any]]]]
+
+
+class _Digests:
+    """The checksums of all datasets, as they are read."""
+
+    def __init__(self, layout: ScoreLayout) -> None:
+        self.of: dict[str, Any] = {
+            name: TextDigest() if kind.dtype is None else OrderedDigest()
+            for name, kind in layout.datasets.items()
+        }
+
+    def hexdigests(self) -> dict[str, str]:
+        """Of all values."""
+        return {name: digest.hexdigest() for name, digest in self.of.items()}
+
+
+def _inflated(
+    content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], rows: int, digest: OrderedDigest, turn: int
+) -> npt.NDArray[Any]:
+    values = inflated(content, shape, dtype)[:rows]
+    digest.put(turn, values)
+    return values
+
+
+def _stored_chunk(dataset: h5py.Dataset, first: int) -> bytes:
+    """A chunk by its first row, without what a damaged index could make of it."""
+    place = (first, 0, 0)
+    info = dataset.id.get_chunk_info_by_coord(place)
+    size = int(np.prod(dataset.chunks)) * dataset.dtype.itemsize
+    if info.byte_offset is None:
+        raise DamagedChunkError("the chunk is missing")
+    if info.size > size + size // 100 + 1024:  # what gzip makes of what it cannot compress
+        raise DamagedChunkError(f"a chunk of {info.size:,} bytes")
+    mask, content = dataset.id.read_direct_chunk(place)
+    if mask:
+        raise DamagedChunkError("the chunk was stored without its filters")
+    return bytes(content)
+
+
+def _check_same(by_hdf5: npt.NDArray[Any], by_us: npt.NDArray[Any]) -> None:
+    """What HDF5 itself reads depends on more of the file, such as the filters' parameters."""
+    if by_hdf5.tobytes() != by_us.tobytes():
+        raise DamagedChunkError("HDF5 reads other values than are stored")
+
+
+def _place(name: str, rows: slice) -> str:
+    return f"{name}, rows {rows.start + 1} to {rows.stop}"
 
 
 def read_regions(file: h5py.File, rows: slice) -> list[Region]:
     """The windows of some rows of a score file."""
-    text = [file[f"regions/{key}"].asstr()[rows] for key in ("chrom", "name", "strand")]
-    numbers = [file[f"regions/{key}"][rows].tolist() for key in ("start", "end", "index")]
-    return [
-        Region(chrom, start, end, name, strand, index)
-        for chrom, name, strand, start, end, index in zip(*text, *numbers, strict=True)
-    ]
+    return _regions({key: file[f"regions/{key}"][rows] for key in REGION_KEYS})
+
+
+def _regions(columns: dict[str, npt.NDArray[Any]]) -> list[Region]:
+    """Rows from columns as HDF5 gives them: texts as bytes."""
+    plain = {
+        key: [text.decode("utf-8", "surrogateescape") for text in values] if key in TEXTS else values.tolist()
+        for key, values in columns.items()
+    }
+    ordered = (plain[key] for key in Region.__slots__)
+    return [Region(*fields) for fields in zip(*ordered, strict=True)]
+
+
+# ---- attributes: what they are read as; a ValueError says no
+
+
+def _anything(value: Any) -> Any:
+    if value is None:
+        raise ValueError
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+def _texts(value: Any) -> str | list[str]:
+    """A text, or a list of them as JSON."""
+    text = _text(value)
+    if not text.startswith("["):
+        return text
+    found = json.loads(text)
+    return [_text(item) for item in found]
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError
+    return value
+
+
+def _real(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError
+    return float(value)
+
+
+def _shard(value: Any) -> str | None:
+    text = _text(value)
+    if text == "auto":
+        raise ValueError
+    return None if text == "null" else str(parse_shard(text))
+
+
+def _fingerprint(value: Any) -> dict[str, Any]:
+    found = json.loads(_text(value))
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise ValueError
+    return found

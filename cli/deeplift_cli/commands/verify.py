@@ -1,0 +1,52 @@
+"""`deeplift verify`: is a score file what was written, and does it make sense?"""
+
+from pathlib import Path
+
+import click
+
+from deeplift_cli.commands.shared_options import ALLOW_PICKLE, FILE, with_options
+from deeplift_cli.importing import undisturbed
+
+_OPTIONS = (
+    click.argument("files", nargs=-1, required=True, type=FILE, metavar="SCORES.h5..."),
+    click.option("-m", "--model", type=FILE, help="Compute some rows again with this model, and compare."),
+    click.option("-n", "--rows", type=click.IntRange(min=1), default=10, show_default=True,
+                 help="With --model: how many, spread over the file."),
+    ALLOW_PICKLE,
+)  # fmt: skip
+
+
+@click.command("verify", context_settings={"help_option_names": ["-h", "--help"]})
+@with_options(_OPTIONS)
+@click.option("-q", "--quiet", is_flag=True, help="No table, only what is wrong.")
+def command(files: tuple[Path, ...], model: Path | None, rows: int, allow_pickle: bool, quiet: bool) -> int:
+    """Verify score files.
+
+    \b
+    deeplift verify scores.h5
+    deeplift verify shards/*.h5 -m model.onnx
+
+    Checks the layout, the checksum of every dataset, that values are finite and agree with each other, and
+    the files beside (.bed, .skipped.tsv). The exit code is 1 if anything is wrong, which is told with its
+    place.
+    """
+    # These import torch, which takes seconds that --help should not.
+    with undisturbed():
+        from deeplift_cli.outputs.score_reader import ScoreReader
+        from deeplift_cli.recomputing import recompute
+        from deeplift_cli.screen import Screen, printable
+        from deeplift_cli.verifying import verify
+
+    screen = Screen(quiet=quiet)
+    wrong = 0
+    for path in files:
+        found = verify(path)
+        if model is not None and not found.problems:
+            again = recompute(ScoreReader(path), model, rows, allow_pickle, screen)
+            well = f"{again.rows} rows computed again, largest difference {again.largest:.1e}"
+            found.add("model", well, again.problems)
+        screen.show([printable(str(path)), *(f"  {label:<16}  {text}" for label, text in found.lines)])
+        for problem in found.problems:
+            screen.problem(printable(problem if str(path) in problem else f"{path}: {problem}"))
+        wrong += bool(found.problems)
+    return 1 if wrong else 0

@@ -1,0 +1,71 @@
+"""Whether an HDF5 file is laid out as a score file: names, types, shapes, chunks and filters.
+
+What a stranger's file can hold in place of a dataset (a group, a link into another file, content kept
+outside) is never followed or read.
+"""
+
+from collections.abc import Iterator
+
+import h5py
+
+from deeplift_cli.outputs.layout import WIDE, DatasetKind, ScoreLayout
+
+_FILTERS = [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE]
+
+
+class LayoutError(ValueError):
+    """A dataset is not there, or not what the layout says; its text says which and how."""
+
+
+def dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """A dataset whose content lies in chunks in the file itself.
+
+    Raises
+    ------
+    LayoutError
+        If there is none of this name.
+    """
+    here = file
+    for part in name.split("/"):
+        link = here.get(part, getlink=True) if isinstance(here, h5py.Group) else None
+        if link is None:
+            raise LayoutError(f"there is no dataset {name}")
+        if not isinstance(link, h5py.HardLink):
+            raise LayoutError(f"{name} is a link to another place, which deeplift does not follow")
+        here = here[part]
+    if not isinstance(here, h5py.Dataset):
+        raise LayoutError(f"{name} is not a dataset")
+    if here.id.get_create_plist().get_layout() != h5py.h5d.CHUNKED:
+        raise LayoutError(f"{name} is not stored in chunks")
+    return here
+
+
+def problems(file: h5py.File, layout: ScoreLayout, n_rows: int) -> Iterator[str]:
+    """What is not as the layout says, dataset by dataset."""
+    for name, kind in layout.datasets.items():
+        try:
+            found = dataset(file, name)
+        except LayoutError as error:
+            yield str(error)
+            continue
+        yield from _differences(name, found, kind, n_rows)
+
+
+def _differences(name: str, found: h5py.Dataset, kind: DatasetKind, n_rows: int) -> Iterator[str]:
+    if kind.dtype is None:
+        is_text = h5py.check_string_dtype(found.dtype)
+        if is_text is None or is_text.length is not None:
+            yield f"{name} is not of texts of any length"
+    elif found.dtype != kind.dtype:
+        yield f"{name} is of type {found.dtype}, not {kind.dtype}"
+    expected = (n_rows, *kind.rest)
+    if found.shape != expected:
+        yield f"{name} has the shape {found.shape}, not {expected}"
+    if name in WIDE:
+        chunks = (kind.chunk_rows, *kind.rest)
+        if found.chunks != chunks:
+            yield f"{name} has chunks {found.chunks}, not {chunks}"
+        plist = found.id.get_create_plist()
+        filters = [plist.get_filter(place)[0] for place in range(plist.get_nfilters())]
+        if filters != _FILTERS:
+            yield f"{name} has other filters than shuffle and gzip"

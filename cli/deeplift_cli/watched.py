@@ -1,0 +1,99 @@
+"""Work that a C library may crash on, or never come to an end with, done in a child process.
+
+HDF5 trusts what it reads: one changed bit in a file can keep it in a loop that nothing but SIGKILL ends, or
+make it touch memory that is not its own.
+"""
+
+import os
+import pickle
+import select
+import signal
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+from deeplift_cli.errors import UserError
+
+T = TypeVar("T")
+
+PATIENCE = 120.0  # seconds without a sign of life; a batch of a slow disc takes a few
+_ALIVE, _RESULT, _REFUSED = b"a", b"r", b"u"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
+
+class LostError(Exception):
+    """The child crashed, or gave no sign of life for too long; its text says which."""
+
+
+def watched(work: Callable[[Callable[[], None]], T]) -> T:
+    """Do work in a child process, and return its result, which can be pickled.
+
+    Parameters
+    ----------
+    work : callable
+        Gets a function to call now and then, as a sign of life.
+
+    Raises
+    ------
+    UserError
+        If the work raises it.
+    LostError
+        If the child ends without a result, or gives no sign of life for `PATIENCE` seconds.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        _work(work, reader, writer)
+    os.close(writer)
+    try:
+        message = _listen(reader)
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        os.close(reader)
+        _, status = os.waitpid(child, 0)
+    kind, content = message[:1], message[1:]
+    if kind == _REFUSED:
+        raise UserError(content.decode("utf-8", "surrogateescape"))
+    if kind != _RESULT or status:
+        code = os.waitstatus_to_exitcode(status)
+        raise LostError(f"crashed ({signal.Signals(-code).name})" if code < 0 else "ended early")
+    result: T = pickle.loads(content)
+    return result
+
+
+def _listen(reader: int) -> bytes:
+    """The child's last message: what is written until the pipe is closed, without signs of life before."""
+    message = b""
+    while True:
+        ready, _, _ = select.select([reader], [], [], PATIENCE)
+        if not ready:
+            raise LostError(f"gave no sign of life for {PATIENCE:.0f} s")
+        content = os.read(reader, 1 << 16)
+        if not content:
+            return message
+        message = message + content if message else content.lstrip(_ALIVE)
+
+
+def _work(work: Callable[[Callable[[], None]], object], reader: int, writer: int) -> NoReturn:
+    """In the child, which must run neither the parent's handlers of signals nor what cleans up after it."""
+    code = 1
+    try:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        os.close(reader)
+        with open(writer, "wb", buffering=0) as pipe:
+            try:
+                message = _RESULT + pickle.dumps(work(lambda: _say(pipe.write, _ALIVE)))
+            except UserError as error:
+                message = _REFUSED + str(error).encode("utf-8", "surrogateescape")
+            _say(pipe.write, message)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _say(write: Callable[[bytes], int | None], message: bytes) -> None:
+    view = memoryview(message)
+    while view:
+        view = view[write(bytes(view)) or 0 :]

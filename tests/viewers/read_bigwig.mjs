@@ -1,0 +1,57 @@
+// Reads a part of a bigWig by each viewer's own code.
+//
+//     node read_bigwig.mjs FILE.bw CHROMOSOME START END
+//
+// Prints a JSON object: for each reader the values of the bases and the number of summaries at a coarse zoom
+// level, or why the reader failed.
+
+import { readFileSync, writeFileSync } from "node:fs"
+import { createRequire } from "node:module"
+
+const require = createRequire(import.meta.url)
+const [path, chromosome, start, end] = [process.argv[2], process.argv[3], +process.argv[4], +process.argv[5]]
+const COARSE = 200 // bases of a pixel
+
+async function byBbi(name) {
+  // JBrowse 2 and the WashU browser read by this package.
+  const { BigWig } = name === "bbi7" ? await import(name) : require(name)
+  const file = new BigWig({ path })
+  const bases = await file.getFeatures(chromosome, start, end)
+  const zoomed = await file.getFeatures(chromosome, start, end, { basesPerSpan: COARSE })
+  return { values: bases.map((base) => base.score), starts: bases.map((base) => base.start), zoomed: zoomed.length }
+}
+
+function pretendBrowser() {
+  // igv.js touches the page when it is loaded; its reader of bigWigs does not need one.
+  const anything = new Proxy(function () {}, {
+    get: (_, key) => (key === Symbol.toPrimitive ? () => "" : key === "then" ? undefined : anything),
+    apply: () => anything,
+    construct: () => anything,
+    set: () => true,
+  })
+  const set = (name, value) => Object.defineProperty(globalThis, name, { value, writable: true, configurable: true })
+  set("window", globalThis)
+  for (const name of ["document", "navigator", "location", "localStorage", "sessionStorage", "customElements"])
+    set(name, anything)
+  for (const name of ["HTMLElement", "Element", "Node", "XMLHttpRequest", "DOMParser", "MutationObserver"])
+    set(name, class {})
+  set("addEventListener", () => {})
+}
+
+async function byIgv(name) {
+  const bundle = readFileSync(new URL(`./node_modules/${name}/dist/igv.esm.js`, import.meta.url), "utf8")
+  const open = new URL(`./${name}.mjs`, import.meta.url)
+  writeFileSync(open, `${bundle}\nexport { BWReader }\n`)
+  const { BWReader } = await import(open)
+  const reader = new BWReader({ url: new File([readFileSync(path)], "x.bw"), format: "bigwig" })
+  const bases = await reader.readFeatures(chromosome, start, chromosome, end)
+  const zoomed = await reader.readFeatures(chromosome, start, chromosome, end, COARSE)
+  const inside = bases.filter((base) => base.start >= start && base.end <= end)
+  return { values: inside.map((base) => base.value), starts: inside.map((base) => base.start), zoomed: zoomed.length }
+}
+
+const found = {}
+for (const name of ["bbi4", "bbi5", "bbi6", "bbi7"]) found[name] = await byBbi(name).catch((error) => String(error))
+pretendBrowser()
+for (const name of ["igv2", "igv3", "igv3-later"]) found[name] = await byIgv(name).catch((error) => String(error))
+process.stdout.write(JSON.stringify(found), () => process.exit(0))
