@@ -258,4 +258,7 @@ class _Lock:
 
 def _not_usable(place: Path, error: OSError) -> UserError:
     reason = error.strerror or error
-    return UserError(f"cache folder {place} cannot be used ({reason}); set DEEPLIFT_CACHE to another folder")
+    place = place if error.filename is None else Path(os.fsdecode(error.filename))
+    return UserError(
+        f"{place}, for the cache, cannot be used ({reason}); set DEEPLIFT_CACHE to another folder"
+    )
