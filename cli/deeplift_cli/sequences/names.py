@@ -36,7 +36,10 @@ def printed(name: str) -> str:
 
 def coordinate(digits: str) -> int | None:
     """A coordinate from its digits, with a minus sign or without; None where 64 bits do not hold it."""
-    return int(digits) if len(digits.lstrip("-").lstrip("0")) <= _MOST_DIGITS else None
+    size = digits.lstrip("-").lstrip("0") or "0"  # Python refuses even zeros where they are thousands
+    if len(size) > _MOST_DIGITS:
+        return None
+    return -int(size) if digits.startswith("-") else int(size)
 
 
 def parse_coordinates(name: str, length: int) -> tuple[str, int, int, str] | None:
