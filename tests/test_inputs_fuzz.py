@@ -1,11 +1,10 @@
-"""Parsers of inputs on any bytes: records, skips, or one line that says what is wrong; never anything else."""
+"""Parsers of inputs on any bytes: records, skips, or one line that says what is wrong; nothing else."""
 
 import gzip
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import click
 import h5py
 import numpy as np
 import pytest
@@ -30,7 +29,8 @@ LINES = st.lists(
         st.builds(">{}".format, st.text("ab:;-0123456789(+) \t\x00é", max_size=12)),
         st.builds("{}\t{}\t{}\t{}".format, st.sampled_from(["a", "chr1", "\x00", ""]), st.integers(),
                   st.integers(), st.text(max_size=4)),
-        st.builds("a\t{}\t{}\tn\t0\t+\t1\t1\t1\t{}".format, st.integers(0, 9), st.integers(0, 40), st.integers()),
+        st.builds("a\t{}\t{}\tn\t0\t+\t1\t1\t1\t{}".format, st.integers(0, 9), st.integers(0, 40),
+                  st.integers()),
         st.sampled_from(["", " ", "#", "track x", "browser", "1e20", "9" * 5000, "a\t" + "9" * 5000]),
         st.text(max_size=8),
     ),
@@ -158,7 +158,7 @@ def test_options(number: int, parse: Callable[[str], object]) -> None:
         try:
             parse(text)
         except ValueError as error:
-            assert len(click.BadParameter(str(error)).format_message()) < 1000
+            assert len(str(error)) < 1000  # noqa: PT017
 
     words = st.text("0123456789,()/: auto.-e", max_size=20) | st.text(max_size=8) | st.just("9" * 5000)
     times(number, check, words)

@@ -187,7 +187,16 @@ SLOW = re.compile(
 )
 
 
-@given(st.text(":-(+).,019a", max_size=14) | st.from_regex(r"[:a]{0,5}:[0-9,]{1,3}-[0-9,]{1,3}(\([-+.]?\))?"))
+SPANS = st.builds(
+    "{}:{}-{}{}".format,
+    st.text("a:", max_size=5),
+    st.text("0123,", min_size=1, max_size=3),
+    st.text("0123,", min_size=1, max_size=3),
+    st.sampled_from(["", "(+)", "(-)", "(.)", "()", "(a)"]),
+)
+
+
+@given(st.text(":-(+).,019a", max_size=14) | SPANS)
 @example("a:::1-5")
 @example("::1-5")
 @example(":::1-5")
