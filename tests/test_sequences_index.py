@@ -1,6 +1,7 @@
 """Indexes of genomes: believed only where they are true, so that every window's letters are right."""
 
 import gzip
+import itertools
 import os
 import random
 import shutil
@@ -15,9 +16,8 @@ from hypothesis import strategies as st
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.sequences import GenomeSource, Record
-from deeplift_cli.sequences.fai import build_index, is_true, read_fai, write_fai
 from deeplift_cli.sequences.genome import Genome
-from deeplift_cli.sequences.random_access import BgzipFile, DamagedError, PlainFile
+from deeplift_cli.sequences.random_access import NotBgzipError, find_blocks
 
 _RNG = random.Random(11)
 SEQUENCES = {name: "".join(_RNG.choices("ACGT", k=size)) for name, size in
@@ -175,24 +175,21 @@ def test_an_index_of_another_state_of_the_file_is_not_used(tmp_path: Path, bgzip
 @pytest.mark.parametrize("bgzip", [False, True], ids=["plain", "bgzip"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("width", [7, 60, 10**6])
-def test_a_true_index_is_used_and_is_what_this_program_makes(
+def test_a_true_index_is_used_and_does_without_one(
     tmp_path: Path, bgzip: bool, end: str, width: int, cache: Path
 ) -> None:
-    text = fasta({**SEQUENCES, "none": "", "last": "ACGTA"}, width, end, "{} some words")
+    sequences = {**SEQUENCES, "none": "", "last": "ACGTA"}
+    text = fasta(sequences, width, end, "{} some words")
     for number, content in enumerate((text, text.removesuffix(end), text + end + end)):
         path = write_pair(tmp_path / f"g{number}", content, naive_fai(text), bgzip=bgzip)
         notes = list[str]()
-        check_windows(path, {**SEQUENCES, "none": "", "last": "ACGTA"}, notes)
+        check_windows(path, sequences, notes)
         assert notes == []
-        assert not cache.exists()
-        file = BgzipFile(path) if bgzip else PlainFile(path)
-        built = build_index(file)
-        assert built is not None
-        assert built.keys() == {**SEQUENCES, "none": "", "last": ""}.keys()
-        assert is_true(built, file)
-        for name, found in (read_fai(path.with_name(path.name + ".fai")) or {}).items():
-            assert (built[name].length, built[name].offset) == (found.length, found.offset)
-            assert built[name].bases == found.bases
+        made = [file.suffix for file in cache.iterdir()] if cache.exists() else []
+        assert made == ([".gzi"] if bgzip else [])
+        path.with_name(path.name + ".fai").unlink()
+        check_windows(path, sequences)
+        shutil.rmtree(cache)
 
 
 def test_an_index_of_this_program_in_the_cache_is_checked_too(tmp_path: Path, cache: Path) -> None:
@@ -224,19 +221,59 @@ def test_a_line_that_is_short_at_the_cost_of_another_stops_the_run(tmp_path: Pat
     assert refused > 600
 
 
-def test_the_gzi_of_another_file_does_no_harm(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bgzip", [False, True], ids=["plain", "bgzip"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_all_windows_where_a_line_is_short_at_the_cost_of_another(
+    tmp_path: Path, bgzip: bool, end: str
+) -> None:
+    """Every two lines but the first, by every number of letters: the right letters, or none."""
+    letters = "".join(random.Random(7).choices("ACGT", k=23))
+    text = fasta({"a": letters}, 4, end)
+    rows = [letters[i : i + 4] for i in range(0, 23, 4)]
+    number = right = refused = 0
+    for short, longer in itertools.permutations(range(1, len(rows)), 2):
+        for moved in range(1, len(rows[short])):
+            sizes = [len(row) for row in rows]
+            sizes[short] -= moved
+            sizes[longer] += moved
+            ends = list(itertools.accumulate(sizes))
+            lines = [letters[stop - size : stop] for size, stop in zip(sizes, ends, strict=True)]
+            content = end.join([">a", *lines, ""])
+            notes = list[str]()
+            genome = Genome(
+                write_pair(tmp_path / f"{number}", content, naive_fai(text), bgzip=bgzip), notes.append
+            )
+            assert notes == []
+            number += 1
+            for start in range(23):
+                for stop in range(start + 1, 24):
+                    try:
+                        found = genome.fetch("a", start, stop)
+                    except UserError as error:
+                        assert "lines are not as in its index" in str(error)  # noqa: PT017
+                        refused += 1
+                    else:
+                        assert found == letters[start:stop].encode()
+                        right += 1
+    assert min(right, refused) > 1000
+
+
+def test_the_gzi_of_another_file_does_no_harm(tmp_path: Path, cache: Path) -> None:
     sequences = {"a": "".join(random.Random(3).choices("ACGT", k=200_000)), "b": SEQUENCES["chr1"]}
     text = fasta(sequences)
     path = write_pair(tmp_path / "g", text, naive_fai(text), bgzip=True)
-    packed, unpacked = BgzipFile(path)._packed, BgzipFile(path)._unpacked
-    wrong = [(p, u + 1) for p, u in zip(packed[1:-1], unpacked[1:-1], strict=True)]
-    table = struct.pack("<Q", len(wrong)) + b"".join(struct.pack("<QQ", *pair) for pair in wrong)
-    path.with_name("genome.fa.gz.gzi").write_bytes(table)
+    blocks = find_blocks(path).tolist()[1:-1]  # the last is the end, which samtools does not write
+    wrong = struct.pack("<Q", len(blocks)) + b"".join(struct.pack("<QQ", p, u + 1) for p, u in blocks)
+    path.with_name("genome.fa.gz.gzi").write_bytes(wrong)
     notes = list[str]()
-    genome = Genome(path, notes.append)
-    assert notes == []
-    for start in range(0, 199_000, 997):
-        assert genome.fetch("a", start, start + 500) == sequences["a"][start : start + 500].encode()
+    for _ in range(2):
+        genome = Genome(path, notes.append)
+        assert notes == []
+        for start in range(0, 199_000, 997):
+            assert genome.fetch("a", start, start + 500) == sequences["a"][start : start + 500].encode()
+        (made,) = cache.iterdir()  # the second time there is one in the cache that is not ours
+        assert made.read_bytes() != wrong
+        made.write_bytes(wrong)
 
 
 ENDS = {
@@ -281,20 +318,34 @@ def test_bgzip_is_read_in_place_whatever_its_name(tmp_path: Path, cache: Path) -
         with bgzf.BgzfWriter(str(path)) as file:
             file.write(fasta(SEQUENCES))
         check_windows(path, SEQUENCES)
-    assert {file.suffix for file in cache.iterdir()} == {".fai"}
+    assert {file.suffix for file in cache.iterdir()} == {".fai", ".gzi"}
+    plain = tmp_path / "plain.fa.gz"
+    plain.write_text(fasta(SEQUENCES))
+    check_windows(plain, SEQUENCES)
+    assert not [file for file in cache.iterdir() if file.suffix == ".fa"]
+
+
+def test_a_sequence_that_begins_with_a_block(tmp_path: Path, cache: Path) -> None:
+    """pyfaidx cannot begin there if the block before is full, so that a copy is made."""
+    sequences = {"a": (SEQUENCES["chr1"] * 200)[: 2**16 - len(">a\n\n>b\n")], "b": SEQUENCES["chr2"] * 200}
+    path = write_pair(tmp_path / "g", fasta(sequences, 10**6), naive_fai(fasta(sequences, 10**6)), bgzip=True)
+    assert find_blocks(path)[1, 1] == 2**16
+    genome = Genome(path)
+    for start in (0, 1, 5000):
+        assert genome.fetch("b", start, start + 100) == sequences["b"][start : start + 100].encode()
+    assert {file.suffix for file in cache.iterdir()} == {".gzi", ".fa", ".fai"}
 
 
 def test_a_block_that_does_not_unpack_is_told_with_its_place(tmp_path: Path) -> None:
     text = fasta({"a": "".join(random.Random(3).choices("ACGT", k=200_000))})
     path = write_pair(tmp_path / "g", text, naive_fai(text), bgzip=True)
-    places = BgzipFile(path)._packed
     content = bytearray(path.read_bytes())
-    content[places[1] + 100] ^= 0xFF
+    content[find_blocks(path)[1, 0] + 100] ^= 0xFF
     path.write_bytes(content)
     os.utime(path, (1, 1))
     genome = Genome(path)
     assert genome.fetch("a", 5, 50) == text[3:][5:50].encode()
-    with pytest.raises(UserError, match=r"a:70000-70050: the block of bgzip at byte"):
+    with pytest.raises(UserError, match=r"a:70000-70050: .*; the file is damaged"):
         genome.fetch("a", 70_000, 70_050)
 
 
@@ -310,8 +361,8 @@ def test_any_bytes_behind_a_block_are_no_bgzip(tmp_path_factory, junk: bytes, bl
             file.write("ACGT" * 50)
         whole += writer.read_bytes()
     path.write_bytes(whole + junk + data)
-    with pytest.raises(DamagedError):
-        BgzipFile(path)
+    with pytest.raises(NotBgzipError):
+        find_blocks(path)
 
 
 @given(
@@ -327,36 +378,50 @@ def test_what_is_indexed_is_read(tmp_path_factory, sequences, width: int, end: s
     path = tmp_path_factory.mktemp("index") / "g.fa"
     text = fasta(sequences, width, end, "{} x")
     path.write_bytes((text if newline else text.removesuffix(end)).encode())
-    file = PlainFile(path)
-    index = build_index(file)
-    if index is None:  # a heading without an end
-        assert not newline
-        assert not list(sequences.values())[-1]
-        return
-    assert is_true(index, file)
-    write_fai(path.with_suffix(".fai"), index)
-    again = read_fai(path.with_suffix(".fai"))
-    assert again == index
+    genome = Genome(path)
+    assert genome.sizes == {name: len(letters) for name, letters in sequences.items()}
+    check_all_windows(genome, sequences)
+
+
+def check_all_windows(genome: Genome, sequences: dict[str, str]) -> None:
     for name, letters in sequences.items():
         for start in range(len(letters)):
             for stop in range(start + 1, len(letters) + 1):
-                assert index[name].letters(file, start, stop) == letters[start:stop].encode()
+                assert genome.fetch(name, start, stop) == letters[start:stop].upper().encode()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["\n", "\n", "\n", "\r\n", " \n"])), max_size=8),
+    st.integers(1, 5),
+    st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_lines_of_any_lengths_and_ends_are_read(tmp_path_factory, lines, width: int, newline: bool) -> None:
+    """pyfaidx makes indexes of some such files that are not true, a longer last line's for one."""
+    path = tmp_path_factory.mktemp("lines") / "g.fa"
+    letters = "".join(random.Random(5).choices("ACGT", k=60))
+    rows, place = list[str](), 0
+    for longer, end in [(0, "\n"), (0, "\n"), *lines]:
+        length = width + longer if longer < 3 else 5 - longer
+        rows.append(letters[place : place + length] + end)
+        place += length
+    text = "".join([">a\n", *rows, ">b\n", *rows])
+    path.write_bytes((text if newline else text.rstrip()).encode())
+    check_all_windows(Genome(path), {"a": letters[:place], "b": letters[:place]})
 
 
 @given(st.binary(max_size=300) | st.text(">aA1\n\r \t", max_size=60).map(str.encode))
-@settings(max_examples=150, deadline=None)
-def test_an_index_of_any_bytes_is_true_or_none(tmp_path_factory, content: bytes) -> None:
-    path = tmp_path_factory.mktemp("bytes") / "g.fa"
-    path.write_bytes(content)
-    file = PlainFile(path)
-    index = build_index(file)
-    if index is not None:
-        assert is_true(index, file)
-        for found in index.values():
-            if found.length:
-                assert len(found.letters(file, 0, found.length)) == found.length
-    fai = path.with_suffix(".fai")
-    fai.write_bytes(content)
-    parsed = read_fai(fai)
-    if parsed:
-        is_true(parsed, file)
+@settings(max_examples=60, deadline=None)
+def test_an_index_of_any_bytes_does_no_harm(tmp_path_factory, content: bytes) -> None:
+    """As a genome, and as the index of another one."""
+    folder = tmp_path_factory.mktemp("bytes")
+    (folder / "g.fa").write_bytes(content)
+    try:
+        genome = Genome(folder / "g.fa")
+        for name, size in genome.sizes.items():
+            assert not size or len(genome.fetch(name, 0, size)) == size
+    except UserError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+    path = write_pair(folder / "other", ">a\nACGT\nAC\n", "")
+    path.with_name("genome.fa.fai").write_bytes(content)
+    check_all_windows(Genome(path), {"a": "ACGTAC"})

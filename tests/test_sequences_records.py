@@ -69,11 +69,11 @@ def test_a_file_of_protein_is_refused_as_a_whole(letters: str) -> None:
 
 def test_protein_is_not_scored_by_the_command() -> None:
     write("p.fa", f">a\n{'MKTAYIAKQRQISFVKSHFSRQLE'}\n")
-    outcome = deeplift("score", "-m", onnx_file(), "-f", "p.fa", "-o", "out.h5")
+    outcome = deeplift("score", "-m", torchscript("Net"), "-f", "p.fa", "-o", "out.h5")
     assert outcome.code == 1
     assert "p.fa looks like protein" in outcome.err
     write("mixed.fa", f">a\n{'MKTAYIAKQRQISFVKSHFSRQLE'}\n>b\n{GOOD}\n")
-    score("-m", onnx_file(), "-f", "mixed.fa", "-o", "out.h5")
+    score("-m", torchscript("Net"), "-f", "mixed.fa", "-o", "out.h5")
     assert "has the letter 'I'" in Path("out.skipped.tsv").read_text()
 
 
@@ -91,11 +91,13 @@ def test_windows_with_a_letter_of_no_nucleotide_are_skipped() -> None:
 def test_a_digit_in_a_genome_stops_the_run() -> None:
     genome = write("g.fa", ">c\nACGT1CGTAC\n")
     bed = write("in.bed", "c\t0\t4\nc\t2\t6\n")
-    with pytest.raises(UserError, match=r"line 2 holds '1'"):
-        list(GenomeSource(genome, bed).records(None))
-    write("g.fa.fai", "c\t10\t3\t10\t11\n")  # true as an index, so that the genome is not read through
+    records = GenomeSource(genome, bed).records(None)
+    assert isinstance(next(records), Record)
     with pytest.raises(UserError, match=r"cannot be read at c:2-6: there is '1'"):
-        list(GenomeSource(genome, bed).records(None))
+        next(records)
+    genome.write_text(">c\nACGT1CGTAC\nA\nC\n")  # no index tells where these lines are: the genome is copied
+    with pytest.raises(UserError, match=r"line 2 holds '1'"):
+        GenomeSource(genome, bed)
 
 
 # ---- names
@@ -320,20 +322,21 @@ def test_a_foreign_letter_far_into_a_long_record_is_found_in_its_place() -> None
 
 
 def test_a_genome_of_one_long_line_is_indexed_and_copied_in_bounded_memory() -> None:
+    """pyfaidx holds a line three times while it makes an index; a copy is made without holding it."""
     letters = random_letters(3, 1_000_000) * 8
     write("g.fa", f">c\n{letters}\n")
     write("packed.fa", gzip.compress(f">c\n{letters}\n".encode(), 1))
     expected = letters[7_999_000:].encode()
     del letters
     bed = write("in.bed", "c\t7999000\t8000000\n")
-    for name in ("g.fa", "packed.fa"):
+    for name, most in (("g.fa", 32e6), ("packed.fa", 16e6)):
         tracemalloc.start()
         (record,) = GenomeSource(name, bed).records(None)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert isinstance(record, Record)
         assert record.letters == expected
-        assert peak < 16e6
+        assert peak < most
 
 
 @pytest.mark.parametrize("reader", ["regions", "sizes"])

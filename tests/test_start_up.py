@@ -23,7 +23,7 @@ import sys
 from deeplift_cli.main import run
 files = ["-m", sys.argv[1], "-f", "in.fa", "-o", "a.h5"]
 code = run(["score", "-q", *files, "--compile", "off", "--n-references", "2"])
-print(code, *(name for name in ("torchvision", "torch._dynamo", "sympy") if name in sys.modules))
+print(code, *(name for name in ("torchvision", "torch._dynamo", "sympy", "pyfaidx") if name in sys.modules))
 """
 
 

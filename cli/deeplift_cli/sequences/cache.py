@@ -169,7 +169,7 @@ class CacheEntry:
                         Path(entry.path).unlink(missing_ok=True)
 
 
-_SUFFIX = r"(?:\.fa)?(?:\.fai)?"
+_SUFFIX = r"(?:\.fa)?(?:\.fai|\.gzi)?"
 
 
 class _Lock:

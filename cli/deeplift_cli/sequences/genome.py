@@ -6,14 +6,14 @@ from pathlib import Path
 from deeplift_cli.errors import UserError
 from deeplift_cli.sequences.bed import BedLine, read_bed
 from deeplift_cli.sequences.encode import count_bases
-from deeplift_cli.sequences.fai import MisfitError
 from deeplift_cli.sequences.fasta import Note, say_nothing
-from deeplift_cli.sequences.genome_files import prepare_genome
+from deeplift_cli.sequences.genome_files import READING_ERRORS, prepare_genome
 from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, is_sequence, normalise
 from deeplift_cli.sequences.names import ChromosomeNames
-from deeplift_cli.sequences.random_access import DamagedError
 from deeplift_cli.sequences.records import Record, Region, Skipped
 from deeplift_cli.sequences.text import shorten
+
+_LONGEST_LINE_READ_WHOLE = 2**12
 
 
 class GenomeSource:
@@ -172,8 +172,8 @@ class Genome:
 
     def __init__(self, path: Path, note: Note = say_nothing) -> None:
         self._path = path
-        self._files = prepare_genome(path, note)
-        self.sizes: dict[str, int] = {name: found.length for name, found in self._files.sequences.items()}
+        self._faidx = prepare_genome(path, note)
+        self.sizes: dict[str, int] = {name: entry.rlen for name, entry in self._faidx.index.items()}
 
     def fetch(self, chrom: str, start: int, end: int) -> bytes:
         """Letters of a window within its chromosome, upper case, U as T.
@@ -181,20 +181,38 @@ class Genome:
         Raises
         ------
         UserError
-            When the file is damaged there, or was changed since it was opened.
+            When the file is damaged there, was changed since it was opened, or has lines that are not as in
+            its index.
         """
         where = f"genome {self._path} cannot be read at {chrom}:{start}-{end}"
+        # Whole lines, unless they are very long: what pyfaidx reads begins with the end of the line before,
+        # and ends with that of the last one. Where a line before is too short or too long, one of the two is
+        # not there, so that there is one letter too many.
+        line = self._faidx.index[chrom].lenc
+        if line > _LONGEST_LINE_READ_WHOLE:
+            line = 1
+        first, last = start - start % line, min(end + -end % line, self.sizes[chrom])
         try:
-            letters = self._files.sequences[chrom].letters(self._files.file, start, end)
-        except MisfitError as error:
+            text = self._read(chrom, first, last, line)
+        except READING_ERRORS as error:
+            raise UserError(f"{where}: {error}; the file is damaged, or is being changed") from error
+        window = text[start - first : end - first]
+        if window and not is_sequence(window):
+            wrong = next(letter for letter in window if not is_sequence(letter))
+            raise UserError(f"{where}: there is {wrong!a}; a sequence is made of letters, '*' and '-' only")
+        if len(text) != last - first or len(window) != end - start:
             raise UserError(
                 f"{where}: its lines are not as in its index. If the genome has just been changed, run this "
                 f"again; otherwise delete {self._path.name}.fai, and an index is made anew"
-            ) from error
-        except (DamagedError, OSError) as error:
-            raise UserError(f"{where}: {error}") from error
-        text = letters.decode("latin-1")
-        if not is_sequence(text):
-            wrong = next(letter for letter in text if not is_sequence(letter))
-            raise UserError(f"{where}: there is {wrong!a}; a sequence is made of letters, '*' and '-' only")
-        return normalise(letters)
+            )
+        return normalise(window.encode("ascii"))
+
+    def _read(self, chrom: str, first: int, last: int, line: int) -> str:
+        try:
+            return str(self._faidx.fetch(chrom, first + 1, last))
+        except ValueError:
+            # pyfaidx 0.9.2.2 cannot begin at a block's first byte where the block before is full (65,536
+            # bytes, as Biopython writes them), so begin one line earlier.
+            if first < line:
+                raise
+            return str(self._faidx.fetch(chrom, first + 1 - line, last))[line:]
