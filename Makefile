@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RESULTS := demo-results
+# What depends on other packages most: conversion of models, recording, files of all kinds.
+LOWEST_TESTS := tests/test_core_golden.py tests/test_core_rules.py tests/test_core_capture.py \
+	tests/test_core_verification.py tests/test_models*.py tests/test_cli_scores.py tests/test_cli_inputs.py \
+	tests/test_merge.py tests/test_sequences_*.py tests/test_outputs_*.py tests/test_references_*.py
 # A process for each core, of one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo quick test zoo workflow clean
+.PHONY: demo quick test zoo fuzz lowest audit constraints workflow clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(RESULTS)
@@ -47,9 +51,32 @@ $(BIN)/python:
 	@echo "Setting up $(VENV) (PyTorch is a large download: some minutes)"
 	$(PYTHON) -m venv $(VENV)
 
+# The oldest packages that pyproject.toml allows, in an environment of their own: do files, models and scores work?
+lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet uv
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[test]'
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(LOWEST_TESTS)
+
+# Known vulnerabilities of the packages in constraints.txt, as the Python Packaging Advisory Database has them.
+audit: $(BIN)/python
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
+
+# constraints.txt anew, with the releases that are in .venv, on which `make test` has passed.
+constraints: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m pip freeze --exclude-editable | grep '==' > $(VENV)/tested.txt
+	$(BIN)/uv pip compile --quiet --universal --no-annotate --custom-compile-command 'make constraints' \
+		--constraints $(VENV)/tested.txt --extra plot --extra workflow pyproject.toml --output-file constraints.txt
+
+# Parsers of files against far more random content than `make test` has time for.
+fuzz: $(VENV)/.installed-dev
+	$(PYTEST) -m fuzz
+
 # The workflow on the embedded example, in shards and folds.
 workflow: $(VENV)/.installed-dev
 	$(BIN)/snakemake --profile profiles/local --directory .test
 
 clean:
-	rm -rf $(VENV) $(RESULTS) results .snakemake .test/results .test/.snakemake
+	rm -rf $(VENV) .venv-lowest $(RESULTS) results .snakemake .test/results .test/.snakemake

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from deeplift_core.assignment.report import described
+from deeplift_core.assignment.report import described, noted
 from deeplift_core.engine.targets import Target
 from deeplift_core.errors import OptionError
 from deeplift_core.explainer import Explainer, Options
@@ -80,6 +80,19 @@ class RecordedModel:
         DeepLIFT's own rules do not explain.
         """
         return described(self.graph, self._explainer.explained, rule, layer_rules or {})
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know about the rules of this model, one line each; empty for most models.
+
+        Notes say where RevealCancel follows a dense layer that reads the input itself, and where
+        ``detach()`` is passed through.
+        """
+        return self.notes_under(self._options.rule, self._options.layer_rules)
+
+    def notes_under(self, rule: str, layer_rules: Mapping[str, str] | None = None) -> list[str]:
+        """Return `notes` under another rule."""
+        return noted(self.graph, self._explainer.explained, rule, layer_rules or {})
 
     def example_batch(self, n_references: int) -> tuple[Tensors, Tensors]:
         """Return random x [K, ...] and references [K, R, ...], to try how long scoring takes."""

@@ -10,7 +10,6 @@ signal that ended it.
 
 import json
 import os
-import shutil
 import signal
 import sys
 import time
@@ -23,6 +22,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # threads would not live through a fork
 from deeplift_cli import pipeline  # noqa: F401 - everything slow is imported here, once
 from deeplift_cli.explaining import Explained
 from deeplift_cli.main import run
+from deeplift_cli.outputs import own_folder
 from deeplift_cli.outputs.pieces import Pieces
 from deeplift_cli.outputs.score_file import ScoreFile
 from deeplift_cli.outputs.workspace import Workspace
@@ -33,7 +33,7 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "rename": (os, "replace"),
     "assembly": (ScoreFile, "append"),
     "publication": (Workspace, "mark_complete"),
-    "removal": (shutil, "rmtree"),
+    "removal": (own_folder, "remove"),
 }
 SECONDS_PER_BATCH = 0.01  # so that there is something to interrupt
 

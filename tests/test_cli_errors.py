@@ -31,9 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DEEPLIFT_CACHE", str(tmp_path / "cache"))
     write_fasta(Path("good.fa"), [random_letters(i) for i in range(3)])
     write_fasta(Path("longer.fa"), [random_letters(i, LENGTH + 1) for i in range(2)])
-    write_fasta(
-        Path("a_first.fa"), ["C" + random_letters(0, LENGTH - 1), "A" + random_letters(1, LENGTH - 1)]
-    )
+    write_fasta(Path("all_a.fa"), ["A" + random_letters(i, LENGTH - 1) for i in range(2)])
     write_fasta(Path("genome.fa"), {"chr1": random_letters(5, 400), "chr2": random_letters(6, 90)})
     texts = {
         "empty": "", "blank.fa": "\n\n", "words.txt": "hello\nworld\n", "headings.fa": ">a\n>b\n",
@@ -80,8 +78,9 @@ USER_ERRORS = {
         ["-m", torchscript("OddOperations"), *FASTA, *OUT], ["no DeepLIFT rule", "logcumsumexp", "pinv"]),
     "model indifferent to its input": (
         ["-m", torchscript("Constant"), *FASTA, *OUT, "--layout", "ncl"], ["depends on its input"]),
-    "model gives NaN": (
-        ["-m", torchscript("GivesNan"), "-f", "a_first.fa", *OUT], ["record 2", "(s1)", "nan"]),
+    "model gives NaN for all": (
+        ["-m", torchscript("GivesNan"), "-f", "all_a.fa", *OUT],
+        ["all_a.fa", "2 skipped", "s0 (line 1)", "the model's output is nan for it"]),
     "batch size baked in": (
         ["-m", torchscript("BatchOfOne"), *FASTA, *OUT, "--batch-size", 2], ["batches of 1", "--batch-size"]),
     "layout does not fit": ([*NET, *FASTA, *OUT, "--layout", "nc1l"], ["nc1l"]),
@@ -131,7 +130,10 @@ USER_ERRORS = {
     "device that is not there": ([*NET, *FASTA, *OUT, "--device", "cuda:99999999999999999999"], ["cuda:9"]),
     "more references than fit": (
         [*NET, *FASTA, *OUT, "--n-references", 10**9, "--compile", "off"],
-        ["memory", "--n-references"]),
+        ["memory", "with 1,000,000,000 references each", "--n-references"]),
+    "more rows than fit": (
+        [*NET, *FASTA, *OUT, "--batch-size", 2**24, "--n-references", 1000],
+        ["a batch of 16,777,216 sequences of 24 bp", "TB of memory", "are free; give --batch-size"]),
     # references
     "background missing": ([*NET, *FASTA, *OUT, "--reference", "background:none.fa"], ["none.fa"]),
     "background of another length": (
@@ -206,6 +208,8 @@ USAGE_ERRORS = {
     "several targets, one bigWig": (
         [*NET, *FASTA, "-o", "{target}.h5", "--bigwig", "o.bw", "--target", "0,1"], "--bigwig"),
     "unknown rule": ([*NET, *FASTA, *OUT, "--rule", "lrp"], "genomics-default"),
+    "integrated gradients, 1e11 steps": (
+        [*NET, *FASTA, *OUT, "--rule", f"integrated-gradients:{10**11}"], "1 to 10,000 steps"),
     "integrated gradients, no steps": ([*NET, *FASTA, *OUT, "--rule", "integrated-gradients:0"], "--rule"),
     "layer rule without =": ([*NET, *FASTA, *OUT, "--layer-rule", "conv"], "PATTERN=RULE"),
     "layer rule of no kind": ([*NET, *FASTA, *OUT, "--layer-rule", "conv=best"], "revealcancel"),
@@ -268,9 +272,12 @@ def test_a_folder_that_cannot_be_written_is_told_before_any_work(folder: Path) -
 
 
 def test_a_failed_run_leaves_an_older_result_alone(folder: Path) -> None:
-    """The NaN comes with the second batch, when the new file is under way."""
-    outcome = deeplift("score", "-m", torchscript("GivesNan"), "-f", "a_first.fa", "-o", "taken.h5",
-                       "--overwrite", "--batch-size", 1)  # fmt: skip
+    """It fails when a batch is finished: there are references for the first record only."""
+    with h5py.File("refs_one.h5", "w") as file:
+        file["references"] = np.eye(4)[np.newaxis, np.newaxis, :, np.arange(LENGTH) % 4]
+    outcome = deeplift("score", "-m", torchscript("Net"), "-f", "good.fa", "-o", "taken.h5", "--overwrite",
+                       "--batch-size", 1, "--reference", "file:refs_one.h5")  # fmt: skip
     assert outcome.code == 1
+    assert "1 finished batches are kept: a run with the same model" in outcome.err
     assert Path("taken.h5").read_text() == "mine"
-    assert not list(folder.glob(".*"))
+    assert [path.name for path in folder.glob(".*")] == [".taken.h5.pieces"]

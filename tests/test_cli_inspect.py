@@ -15,7 +15,17 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import LENGTH, MODELS, Outcome, deeplift, onnx_file, pickled, torchscript
+from small_models import (
+    LENGTH,
+    MODELS,
+    Outcome,
+    deeplift,
+    onnx_file,
+    pickled,
+    random_letters,
+    torchscript,
+    write_fasta,
+)
 from torch import Tensor, nn
 
 from deeplift_cli.inspection import cost
@@ -209,7 +219,7 @@ def test_float64_has_its_own_tolerance() -> None:
 
 def test_outputs_targets_and_logits() -> None:
     chosen = run_json("-m", onnx_file(), "--output", "probability", "--target", "0,1")
-    assert chosen["explained"] == {"output": "probability", "shape": [2], "is_logit": True}
+    assert chosen["explained"] == {"output": "probability", "shape": [2], "is_logit": True, "notes": []}
     assert [item["target"] for item in chosen["self_check"]] == [0, 1, 0, 1]
     kept = run_json("-m", onnx_file(), "--output", 1, "--no-logits")
     assert not kept["explained"]["is_logit"]
@@ -563,3 +573,19 @@ def test_layouts_reach_the_self_check() -> None:
     )
     assert report["cost"]["bytes_per_sequence"] == explainer.bytes_per_row
     assert all(item["holds"] and math.isfinite(item["largest_difference"]) for item in report["self_check"])
+
+
+def test_a_network_dense_from_end_to_end_is_noted_by_inspect_and_score(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4 * LENGTH, 5), nn.ReLU(), nn.Linear(5, 1))
+    path = tmp_path / "dense.pt"
+    torch.jit.trace(model, one_hot(2, LENGTH)).save(str(path))
+    note = "RevealCancel follows a dense layer that reads the input itself"
+    given = ("-m", path, "--layout", "ncl")
+    explained = json.loads(deeplift("inspect", *given, "--length", LENGTH, "--json").out)["explained"]
+    assert [line.startswith(note) for line in explained["notes"]] == [True]
+    assert f"notes       {note}" in deeplift("inspect", *given, "--length", LENGTH).out
+    fasta = write_fasta(tmp_path / "x.fa", [random_letters(0)])
+    scored = ("score", *given, "-f", fasta, "-o", tmp_path / "x.h5", "--n-references", 2)
+    assert note in deeplift(*scored).err
+    assert note not in deeplift(*scored, "--rule", "rescale", "--overwrite").err

@@ -136,9 +136,7 @@ def test_a_signal_ends_the_run_and_leaves_what_is_finished(
     if moment is while_writing:
         assert os.listdir("results") == [".out.h5.pieces"]
         finished = len(list(Path("results").glob(".*.pieces/*.npz")))
-        assert kept == [
-            f"deeplift: {finished} finished batches are kept: the same command goes on from there"
-        ]
+        assert kept == [f"deeplift: {finished} finished batches are kept: the same command resumes from them"]
     else:
         assert (kept, os.listdir("results")) == ([], [])
 

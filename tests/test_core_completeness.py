@@ -10,7 +10,7 @@ from deeplift_core import DeepLift
 from deeplift_core.accuracy.completeness import TOLERANCE, relative_error
 from deeplift_core.accuracy.rescoring import ATTEMPTS, AccuracyWarning, Rescoring
 from deeplift_core.engine.forward import ForwardPass
-from deeplift_core.engine.pairs import TargetScores
+from deeplift_core.engine.pairs import PairScores, TargetScores
 from deeplift_core.results import Attribution
 from deeplift_core.rules import Multipliers, Rule, rule_for
 from deeplift_core.rules.rule import Sent
@@ -291,6 +291,73 @@ def test_rescoring_that_does_not_help_says_so_and_stops(monkeypatch: pytest.Monk
     in_float64.clear()
     explainer.attribute(x, references, 1)
     assert not in_float64
+
+
+class _OddForSome(nn.Module):
+    """Finite for most rows: NaN or infinity where the first base is A or C."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        nan = torch.log(0.5 - x[:, 0, 0]) * 0
+        infinite = 1 / (1 - x[:, 1, 0])
+        return self.inner(x) + (nan + infinite)[:, None]
+
+
+@pytest.mark.filterwarnings("error")
+def test_pairs_that_are_not_finite_are_left_alone_and_use_up_no_budget() -> None:
+    """Float64 gives NaN and infinity for them, too; the finite pairs still have the whole budget."""
+    calls = []
+
+    def exactly(rows: tuple[Tensor, ...], references: tuple[Tensor, ...]) -> TargetScores:
+        calls.append(rows[0])
+        return scores(rows[0], torch.zeros(len(rows[0]), 1))
+
+    def scores(output: Tensor, error: Tensor) -> TargetScores:
+        rows = len(output)
+        column = [torch.zeros(rows, 1)]
+        pairs = [
+            PairScores(column, [None], column, torch.zeros(rows), error[:, number], torch.ones(rows))
+            for number in range(error.shape[1])
+        ]
+        return TargetScores(output, output, pairs, torch.zeros(rows, error.shape[1], dtype=torch.bool))
+
+    rescoring = Rescoring()
+    output = torch.ones(2 * ATTEMPTS)
+    output[0] = float("nan")
+    output[1:] = float("inf")
+    error = torch.full((len(output), 2), float("inf"))  # of finite outputs, too: contributions overflow
+    for given in (output, torch.ones(len(output))):
+        found = rescoring(scores(given, error), [given], [torch.zeros(len(output), 2)], exactly)
+        assert not found.rescored.any()
+    assert (calls, rescoring.stopped) == ([], "")
+    error[3, 1] = 0.5
+    mixed = torch.where(torch.arange(len(output)) == 3, 1.0, output)
+    found = rescoring(scores(mixed, error), [mixed], [torch.zeros(len(output), 2)], exactly)
+    assert found.rescored.nonzero().tolist() == [[3, 1]]
+    assert [len(rows) for rows in calls] == [1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_rows_without_finite_scores_leave_the_others_theirs(
+    case: tuple[nn.Module, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x, references = case
+    x, references = x.clone(), references.clone()
+    x[..., :, 0] = torch.tensor([0.0, 0.0, 1.0, 0.0])
+    references[..., :, 0] = torch.tensor([0.0, 0.0, 0.0, 1.0])
+    explainer = DeepLift(_OddForSome(model), x[:8])
+    expected = explainer.attribute(x, references)
+    x[0, :, 0] = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    x[1, :, 0] = torch.tensor([0.0, 1.0, 0.0, 0.0])
+    monkeypatch.setitem(TOLERANCE, torch.float32, 1e-11)
+    found = explainer.attribute(x, references)
+    assert not found.output[:2].isfinite().any()
+    assert not found.rescored[:2].any()
+    assert found.rescored[2:].any()
+    torch.testing.assert_close(found.contributions[2:], expected.contributions[2:], rtol=1e-4, atol=1e-6)
 
 
 @torch.library.custom_op("deeplift_tests::single_only", mutates_args=())

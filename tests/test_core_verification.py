@@ -5,6 +5,7 @@ import ctypes
 import io
 import pickle
 import random
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -397,6 +398,114 @@ def test_a_model_that_fails_on_other_rows_says_so(error: Exception) -> None:
 
     with pytest.raises(CaptureError, match=f"not on other rows of its shape: {error}"):
         scored(model_with(Once()), one_hot())
+
+
+# ---- what a model keeps from one call to the next
+
+
+class Keeps(nn.Module):
+    """Counts its calls in some way, and gives another output after many calls."""
+
+    calls: int
+    seen: list[int]
+
+    def __init__(self, after: int = 40) -> None:
+        super().__init__()
+        self.calls = 0
+        self.after = after
+        self.register_buffer("count", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x * 2 if self.calls > self.after else x
+
+
+class KeepsInBuffer(Keeps):
+    def forward(self, x: Tensor) -> Tensor:
+        self.count += 1
+        return x * 2 if int(self.count) > self.after else x
+
+
+class KeepsInData(Keeps):
+    def forward(self, x: Tensor) -> Tensor:
+        self.count.data += 1
+        return x
+
+
+class KeepsInLargeBuffer(Keeps):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(5000))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.mean.mul_(0.9).add_(0.1)
+        return x
+
+
+class KeepsInList(Keeps):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(len(x))
+        return x
+
+
+class KeepsInObject(Keeps):
+    def __init__(self) -> None:
+        super().__init__()
+        self.counter = Counts()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.counter(x)
+        return x
+
+
+class Harmless(Keeps):
+    """Caches what the first call computed, and remembers the last call's values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache: dict[int, Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2] not in self.cache:
+            self.cache[x.shape[2]] = torch.linspace(0, 1, x.shape[2])
+        self.last = x.detach().mean()
+        self.rows = len(x)
+        return x * self.cache[x.shape[2]]
+
+
+KEPT = {
+    Keeps: "attribute 'calls'",
+    KeepsInBuffer: "buffer 'count'",
+    KeepsInData: "buffer 'count'",
+    KeepsInLargeBuffer: "buffer 'mean'",
+    KeepsInList: "attribute 'seen' (its length)",
+    KeepsInObject: "attribute 'counter'.calls",
+}
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+@pytest.mark.parametrize("kind", KEPT)
+def test_a_model_that_counts_its_calls_is_refused(kind: type[nn.Module], rows: int) -> None:
+    model = nn.Sequential(nn.Conv1d(4, 3, 3), kind(), nn.Flatten(), nn.Linear(3 * (L - 2), 1)).eval()
+    with pytest.raises(CaptureError, match=f"module '1' keeps .*{re.escape(KEPT[kind])} changes"):
+        scored(model, one_hot(rows))
+
+
+@pytest.mark.filterwarnings("ignore:.*(deprecated):Warning")
+@pytest.mark.parametrize("kind", [Keeps, KeepsInBuffer])
+def test_torchscript_that_counts_its_calls_is_refused(kind: type[nn.Module]) -> None:
+    model = nn.Sequential(nn.Conv1d(4, 3, 3), kind(), nn.Flatten(), nn.Linear(3 * (L - 2), 1)).eval()
+    with pytest.raises(CaptureError, match=f"module '1' keeps .*{re.escape(KEPT[kind])} changes"):
+        scored(torch.jit.script(model), one_hot())
+
+
+def test_caches_and_values_of_the_last_call_are_no_count() -> None:
+    model = nn.Sequential(nn.Conv1d(4, 3, 3), Harmless(), nn.Flatten(), nn.Linear(3 * (L - 2), 1)).eval()
+    assert scored(model, one_hot()).batch_size == K
 
 
 # ---- a few rows

@@ -1,6 +1,7 @@
 """Layouts and alphabets of models' inputs."""
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -171,13 +172,68 @@ def test_ambiguous_layout_and_none_to_try() -> None:
     assert "give --layout" in message(model(flat, None), length=None)
 
 
-def test_errors_that_are_not_about_shapes_are_not_swallowed() -> None:
-    class Broken(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            raise ZeroDivisionError
+class Raises(nn.Module):
+    """A model whose code raises, unless its input is laid out as `fits`."""
 
-    with pytest.raises(ZeroDivisionError):
-        find_layout(model(Broken(), None), length=40)
+    def __init__(self, error: BaseException, fits: tuple[int, ...] = ()) -> None:
+        super().__init__()
+        self.error, self.fits = error, fits
+
+    def forward(self, x: Tensor) -> Tensor:
+        if tuple(x.shape[1:]) != self.fits:
+            raise self.error
+        return x.sum((1, 2))[:, None]
+
+
+class CustomError(Exception):
+    """What a model's own code may raise."""
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (KeyError("bias"), "KeyError: 'bias'"),
+        (AttributeError("no such part"), "AttributeError: no such part"),
+        (ZeroDivisionError(), "ZeroDivisionError"),
+        (torch.jit.Error("Error: of the script"), "Error: of the script"),
+        (CustomError("wrong way round"), "CustomError: wrong way round"),
+        (NotImplementedError("no kernel"), "no kernel"),
+        (RecursionError("too deep"), "too deep"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_a_trial_raises_is_a_misfit(error: Exception, text: str) -> None:
+    assert f"ncl: {text}" in message(model(Raises(error), None), length=40)
+    assert find_layout(model(Raises(error, (40, 4)), None), length=40) == (Layout("nlc"), 40)
+    with pytest.raises(UserError, match=re.escape(text)):
+        find_batch_size(model(Raises(error), None), Layout("ncl"), 40)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyboardInterrupt(), MemoryError(), torch.OutOfMemoryError(), RuntimeError("can't allocate memory")],
+    ids=lambda value: type(value).__name__,
+)
+def test_signals_and_full_memory_are_no_misfit(error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        find_layout(model(Raises(error), None), length=40)
+
+
+class Half(nn.Module):
+    """Casts to half precision, and has been given weights in float32, as every model file has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv1d(4, 3, 5), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.relu(self.conv(x.half())).mean(-1)).float()
+
+
+def test_a_model_that_casts_to_half_precision_has_a_layout() -> None:
+    half = model(Half(), None)
+    assert find_layout(half, length=40) == (Layout("ncl"), None)
+    assert find_batch_size(half, Layout("ncl"), 40) is None
 
 
 class Rows(nn.Module):

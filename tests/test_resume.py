@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from deeplift_cli.outputs.layout import ScoreLayout
 from deeplift_cli.outputs.lock import FolderLock, LockedError
 from deeplift_cli.outputs.packed import PackedBatch
 from deeplift_cli.outputs.pieces import DamagedPieceError, Pieces
-from deeplift_cli.sequences import Region
+from deeplift_cli.sequences import Region, Skipped
 
 RECORDS, ROWS = 43, 4
 BATCHES = 11  # of which the last is not full
@@ -197,7 +197,7 @@ def test_other_options_are_refused_by_name(
     assert outcome.code == 1
     assert difference in outcome.err
     assert "--no-resume to start over" in outcome.err
-    assert score(*words()[1:]).out.count("gone on")
+    assert score(*words()[1:]).out.count("resumed")
     assert datasets("a.h5") == expected
 
 
@@ -214,7 +214,7 @@ def test_options_that_change_no_score_may_change(expected: dict[str, Any]) -> No
 def test_no_resume_starts_over(expected: dict[str, Any]) -> None:
     interrupted("--seed", "3")
     outcome = score(*words("a.h5", "--no-resume")[1:])
-    assert "gone on" not in outcome.out
+    assert "resumed" not in outcome.out
     assert datasets("a.h5") == expected
     assert hidden() == []
 
@@ -345,17 +345,34 @@ def test_two_runs_on_one_output(expected: dict[str, Any]) -> None:
     assert datasets("a.h5") == expected
 
 
-def test_a_damaged_description_is_told_and_loses_nothing(expected: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[:20],
+        lambda text: "[]",
+        lambda text: '{"job": {}, "decisions": [], "late": {}}',
+        lambda text: text.replace('"batch_size": 4', '"batch_size": "4"'),
+        lambda text: text.replace('"compile": "off"', '"compile": {}'),
+        lambda text: text.replace('"late": {}', '"late": null'),
+        lambda text: "[" * 100_000,
+    ],
+    ids=["empty", "cut", "a list", "decisions a list", "rows a text", "compile an object", "no late", "deep"],
+)
+def test_a_damaged_description_is_told_and_loses_nothing(
+    expected: dict[str, Any], damage: Callable[[str], str]
+) -> None:
+    """Each batch says of which job it is."""
     interrupted()
     path = Path(".a.h5.pieces/job.json")
     before = path.read_text()
-    for text in ("{}", "[]", "", before[:20]):
-        path.write_text(text)
-        outcome = deeplift(*words())
-        assert (outcome.code, outcome.err.count("is missing or damaged; --no-resume starts over")) == (1, 1)
-    path.write_text(before)
-    assert "from 16 sequences" in score(*words()[1:]).out
+    path.write_text(damage(before))
+    outcome = score(*words()[1:])
+    assert outcome.err.count("job.json, which says of which job") == 1
+    assert "Traceback" not in outcome.err
+    assert "from 16 sequences" in outcome.out
     assert datasets("a.h5") == expected
+    assert hidden() == []
 
 
 def test_a_shard_does_not_take_the_place_of_a_whole_job(expected: dict[str, Any]) -> None:
@@ -435,14 +452,16 @@ def test_pieces_are_what_was_saved(tmp_path: Path, n: int) -> None:
     region = Region("chr1", 1, 25, "a\tb\udc80", "+", 3)
     batch = PackedBatch([region] * n, {name: [b"abc", b""] for name in layout.wide}, numbers)
     pieces = Pieces(tmp_path)
-    pieces.save(7, batch, b"digest")
+    skipped = [Skipped(4, "x\udc80", 9, "has no scores")]
+    pieces.save(7, batch, b"digest", "a job", skipped)
     assert Pieces(tmp_path).numbers >= {7}
     found = Pieces(tmp_path).load(7)
     assert (found.regions, dict(found.chunks)) == (batch.regions, dict(batch.chunks))
     assert all(np.array_equal(found.numbers[name], numbers[name]) for name in numbers)
     for name in numbers:  # whatever the strides
         assert torch.equal(torch.from_numpy(found.numbers[name]), torch.from_numpy(numbers[name]))
-    assert pieces.summary(7)[0] == b"digest"
+    head = pieces.summary(7)[0]
+    assert (head.digest, head.job, head.skipped) == (b"digest", "a job", skipped)
     (tmp_path / "00000007.npz").write_bytes(b"x")
     with pytest.raises(DamagedPieceError):
         pieces.load(7)
@@ -464,5 +483,5 @@ def test_a_signal_waits_for_the_batch_and_no_longer() -> None:
     assert time.monotonic() - began < 10
     assert process.returncode == 138
     finished = len(list(Path().glob(".*.pieces/*.npz")))
-    assert f"{finished:,} finished batches are kept: the same command goes on from there\n" in err
+    assert f"{finished:,} finished batches are kept: the same command resumes from them\n" in err
     assert f"from {ROWS * finished:,} sequences" in score(*words()[1:]).out

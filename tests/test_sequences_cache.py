@@ -180,7 +180,7 @@ def test_without_a_home_the_message_says_what_to_set(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr("os.getuid", lambda: 54321)  # in no list of users
-    with pytest.raises(UserError, match="set DEEPLIFT_CACHE to a folder"):
+    with pytest.raises(UserError, match="set DEEPLIFT_CACHE to one"):
         cache_folder()
     Path(tmp_path / "r.bed").write_text("chr1\t100\t150\n")
     outcome = deeplift(

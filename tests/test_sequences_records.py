@@ -14,7 +14,7 @@ import h5py
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from small_models import LENGTH, deeplift, onnx_file, random_letters, score, torchscript, write_fasta
+from small_models import LENGTH, deeplift, random_letters, score, torchscript, write_fasta
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs import read_chrom_sizes
@@ -400,17 +400,17 @@ def test_an_index_that_is_a_pipe_is_not_waited_for() -> None:
 
 
 def test_reading_within_a_limit_of_memory() -> None:
-    """A process with 30 MB of address space left reads past a record of 60 million letters."""
+    """A process with 18 MB of address space left reads past a record of 36 million letters."""
     with open("big.fa", "wb") as file:
         file.write(b">big\n")
-        for _ in range(60):
+        for _ in range(36):
             file.write(b"ACGT" * 250_000)
         file.write(f"\n>good\n{GOOD}\n".encode())
     script = (
         "import resource, sys\n"
         "from deeplift_cli.sequences import FastaSource\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (used + 30_000_000,) * 2)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 18_000_000,) * 2)\n"
         "print([type(record).__name__ for record in FastaSource('big.fa').records(24)])\n"
     )
     done = subprocess.run(

@@ -195,7 +195,7 @@ def test_tasks_that_are_cancelled_or_out_of_time_go_on_where_they_were() -> None
     wait_until(lambda: not queue(merge))
     assert details(merge)["JobState"] == "COMPLETED"
     for task in 1, 2:
-        assert sum("gone on" in path.read_text() for path in Path().glob(f"deeplift-*_{task}.log")) == 1
+        assert sum("resumed" in path.read_text() for path in Path().glob(f"deeplift-*_{task}.log")) == 1
     assert_same(Path("scores/peaks.h5"), expected)
     assert not list(Path("scores").glob(".*"))
 

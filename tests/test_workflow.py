@@ -286,7 +286,7 @@ def test_a_job_that_was_killed_goes_on_where_it_was(checkout: Path, monkeypatch:
     done = snakemake(checkout, "--configfile", checkout / "own.yaml", "--cores", "1")
     assert done.returncode == 0, done.stdout
     log = (checkout / "results/s/logs/score_fold1_1-of-1.log").read_text()
-    assert re.search(r"gone on +from \d+ sequences", log)
+    assert re.search(r"resumed +from \d+ sequences", log)
     monkeypatch.chdir(checkout)
     common = ["-m", MODEL, "-f", fasta, "--batch-size", 1, "--n-references", 60, "--compile", "off"]
     score(*common, "-o", "single.h5")

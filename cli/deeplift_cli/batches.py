@@ -1,7 +1,7 @@
 """The input's records as one-hot batches."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
@@ -32,11 +32,23 @@ class Batch:
         As they are scored.
     turned : bool array [N]
         Whether they run against the genome's direction, so that scores are turned back.
+    lines : list of int, [N]
+        Where each record begins in its file, counted from 1.
     """
 
     regions: list[Region]
     sequences: npt.NDArray[np.int8]
     turned: npt.NDArray[np.bool_]
+    lines: list[int]
+
+    def rows(self, kept: Sequence[int]) -> "Batch":
+        """Return these rows only."""
+        return Batch(
+            [self.regions[row] for row in kept],
+            self.sequences[kept],
+            self.turned[kept],
+            [self.lines[row] for row in kept],
+        )
 
     @property
     def digest(self) -> bytes:
@@ -135,4 +147,6 @@ def _encode(records: list[Record], source: Source, options: ScoreOptions) -> Bat
     else:
         turned = minus & options.strand_aware
         sequences[turned] = reverse_complement(sequences[turned])
-    return Batch([record.region for record in records], sequences, turned)
+    return Batch(
+        [record.region for record in records], sequences, turned, [record.line for record in records]
+    )

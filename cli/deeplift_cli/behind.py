@@ -26,6 +26,8 @@ class Behind:
 
     def __enter__(self) -> Self:
         self._thread = ThreadPoolExecutor(1, "deeplift-keeper")
+        # The thread starts here: where none can be started, that is found out before there is work to lose.
+        self._thread.submit(int).result()
         return self
 
     def __exit__(

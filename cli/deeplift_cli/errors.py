@@ -1,4 +1,4 @@
-"""The one exception that the command line turns into a line of text and an exit code."""
+"""The exceptions that the command line turns into a line of text and an exit code."""
 
 
 class UserError(Exception):
@@ -13,5 +13,5 @@ class UserError(Exception):
     exit_code = 1
 
 
-class FutileError(UserError):
-    """One after which the same command would fail in the same place again, so that nothing is kept for it."""
+class OutOfMemoryError(UserError):
+    """There is not enough memory for what was asked for."""

@@ -4,15 +4,18 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 import deeplift_references
+from deeplift_cli.batch_memory import SHORTER, BatchMemory, layout_for_long
 from deeplift_cli.compiling import compiled_if_worth_it
-from deeplift_cli.errors import UserError
+from deeplift_cli.errors import OutOfMemoryError, UserError
+from deeplift_cli.failures import is_about_memory
 from deeplift_cli.memory import keep_freed_memory, memory_of
 from deeplift_cli.models import Layout, ModelFile, find_layout, read
 from deeplift_cli.models.layout import find_batch_size
@@ -20,7 +23,7 @@ from deeplift_cli.models.probing import one_hot
 from deeplift_cli.options import ModelOptions, ScoreOptions
 from deeplift_cli.scoring import Scorer, Scores
 from deeplift_cli.screen import Screen
-from deeplift_core import DeepLift, DeepLiftError, ForwardError
+from deeplift_core import CaptureError, DeepLift, DeepLiftError, ForwardError
 
 # `auto`: values kept for one batch stay near this size, where a CPU's caches and memory are at ease, and as
 # much more as there are weights, which every batch reads; a GPU wants more at a time.
@@ -28,6 +31,8 @@ _AUTO_BYTES = 128 << 20
 _AUTO_LARGEST = 256
 # Of all memory, since a walk holds further values, and pairs that are scored again in float64 twice as much.
 _AUTO_SHARE = 8
+# As few as tell a row from a batch.
+_FEW_ROWS = 2
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Explained:
     is_compiled: bool
     scorer: Scorer
     options: ScoreOptions
+    memory: BatchMemory
 
     def score(
         self,
@@ -60,7 +66,7 @@ class Explained:
         references: npt.NDArray[np.float32],
     ) -> list[Scores]:
         """Score [N, 4, L] against [N, R, 4, L] or [R, 4, L], for each target of the options."""
-        with told(self.options):
+        with told(self.options, self.memory):
             return self.scorer.score(sequences, references, [spec.index for spec in self.options.targets])
 
 
@@ -114,26 +120,45 @@ def explain(
         If the model cannot be recorded, has no rule for some operation, or the target does not fit.
     """
     with told(options):
-        layout, only_length = find_layout(
-            model, layout=options.layout, alphabet=options.alphabet, length=first_length()
-        )
-        length = only_length or first_length()
-        explainer = _record(options, model, layout, length, n_sequences)
+        few = partial(_on_few, options, model)
+        first = first_length()
+        for_long = layout_for_long(options, model, first, chosen_device(options.device), few)
+        layout, only_length = (for_long, None) if for_long else _found_layout(options, model, first)
+        length = only_length or first
+        given = chosen_batch_size(options, model, layout, SHORTER if for_long else length)
+        rows, memory = _chosen_rows(options, model, layout, length, given, n_sequences)
+    with told(options, memory):
+        explainer = _on(options, model, layout, length, rows)
         for spec in options.targets:
             explainer.check_target(spec.index)
         takes_count = deeplift_references.parse_spec(options.reference)[0].takes_count
         pairs = n_sequences * (options.n_references if takes_count else 1) * (2 if options.rc_average else 1)
         ready = compiled_if_worth_it(explainer, options, pairs, screen)
     _describe(screen, model, layout, length, explainer)
+    for line in explainer.notes:
+        screen.note(line)
     scorer = Scorer(ready, layout, rc_average=options.rc_average)
     return Explained(
-        model, length, only_length is None, explainer.batch_size, ready is not explainer, scorer, options
+        model,
+        length,
+        only_length is None,
+        explainer.batch_size,
+        ready is not explainer,
+        scorer,
+        options,
+        memory,
     )
 
 
 @contextmanager
-def told(options: ModelOptions) -> Iterator[None]:
+def told(options: ModelOptions, memory: BatchMemory | None = None) -> Iterator[None]:
     """What goes wrong inside the model, told in the user's words.
+
+    Parameters
+    ----------
+    options : ModelOptions
+    memory : BatchMemory, optional
+        What a batch takes, as far as known; it says which option helps where there is not enough.
 
     Raises
     ------
@@ -154,12 +179,11 @@ def told(options: ModelOptions) -> Iterator[None]:
         raise UserError(f"{options.model}: {error}") from error
     except DeepLiftError as error:
         raise UserError(f"{options.model}: {error}") from error
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-            raise UserError(
-                f"{options.model}: not enough memory; give a smaller --batch-size or shorter sequences"
-            ) from error
-        raise
+    except (RuntimeError, MemoryError) as error:
+        if not is_about_memory(error):
+            raise
+        remedy = "a smaller --batch-size or shorter sequences" if memory is None else memory.remedy()
+        raise OutOfMemoryError(f"{options.model}: not enough memory; give {remedy}") from error
 
 
 def _describe(screen: Screen, model: ModelFile, layout: Layout, length: int, explainer: DeepLift) -> None:
@@ -172,21 +196,57 @@ def _describe(screen: Screen, model: ModelFile, layout: Layout, length: int, exp
     screen.detail(f"recorded operations by rule: {counts}")
 
 
-def _record(
-    options: ScoreOptions, model: ModelFile, layout: Layout, length: int, n_sequences: int
-) -> DeepLift:
-    """Record on a random batch of K rows; `auto` records once more to see what a row takes."""
+def _on(options: ScoreOptions, model: ModelFile, layout: Layout, length: int, rows: int) -> DeepLift:
+    """Record on a random batch."""
+    x = layout.to_model(one_hot(rows, length))
+    return record(
+        options, model, x, options.rule, dict(options.layer_rules), channel_axis=layout.channel_axis
+    )
 
-    def recorded(rows: int) -> DeepLift:
-        x = layout.to_model(one_hot(rows, length))
-        return record(
-            options, model, x, options.rule, dict(options.layer_rules), channel_axis=layout.channel_axis
-        )
 
-    rows = chosen_batch_size(options, model, layout, length)
-    if rows is None:
-        rows = auto_batch_size(recorded(2), n_sequences)
-    return recorded(rows)
+def _on_few(options: ScoreOptions, model: ModelFile, layout: Layout, length: int) -> DeepLift:
+    """Record on as few rows as the model takes, to see what a row takes."""
+    return _on(options, model, layout, length, chosen_batch_size(options, model, layout, length) or _FEW_ROWS)
+
+
+def _found_layout(options: ScoreOptions, model: ModelFile, length: int) -> tuple[Layout, int | None]:
+    return find_layout(model, layout=options.layout, alphabet=options.alphabet, length=length)
+
+
+def _chosen_rows(
+    options: ScoreOptions,
+    model: ModelFile,
+    layout: Layout,
+    length: int,
+    given: int | None,
+    n_sequences: int,
+) -> tuple[int, BatchMemory]:
+    """K, and what a batch of so many takes, before it is taken.
+
+    Where K is given, the model is recorded on a few rows first only if a batch could be too large, and not if
+    it takes batches of K rows only.
+
+    Raises
+    ------
+    UserError
+        If there is not enough memory.
+    """
+    device = chosen_device(options.device)
+    memory = BatchMemory.of(options, length, given or 1, device)
+    memory.check(options.model)
+    if given is not None and (given <= _FEW_ROWS or not memory.may_be_too_large):
+        return given, memory
+    try:
+        explainer = _on(options, model, layout, length, _FEW_ROWS)
+    except CaptureError:
+        if given is None:
+            raise
+        return given, memory
+    memory = memory.with_values(explainer.bytes_per_row)
+    rows = given or auto_batch_size(explainer, n_sequences)
+    memory = replace(memory, rows=rows)
+    memory.check(options.model)
+    return rows, memory
 
 
 def chosen_batch_size(options: ModelOptions, model: ModelFile, layout: Layout, length: int) -> int | None:

@@ -1,5 +1,6 @@
-"""What makes two runs the same job, so that one can go on from the other, or be merged with it."""
+"""What makes two runs the same job, so that one can resume the other, or be merged with it."""
 
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -8,19 +9,15 @@ import deeplift_references
 from deeplift_cli.models.model_file import file_sha256
 from deeplift_cli.options import ScoreOptions
 
-# Options that change no score: where things are and go, how fast, and what is said about it.
-_NO_MATTER = (
-    "model", "fasta", "genome", "regions", "chrom_sizes", "out", "bigwig", "overlap", "save_references",
-    "max_completeness_error", "threads", "device", "allow_pickle", "overwrite", "resume", "shard",
-)  # fmt: skip
 _PACKAGES = ("deeplift", "torch")
 
 
 def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[str, Any]:
     """Everything that a score depends on, each by a name that the user knows.
 
-    Files count by their content, a genome by its size: its sequences are compared as they are read. Threads
-    do not count: they change scores by rounding only.
+    Files count by their content, a genome by its size: its sequences are compared as they are read. An option
+    counts by its value where its field in `ScoreOptions` does not say otherwise, so that a new one counts.
+    Threads do not count: they change scores by rounding only.
 
     Parameters
     ----------
@@ -30,15 +27,20 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
         The kind that is computed on, such as "cpu".
     """
     told = options.as_attributes()
-    found = {_flag(key): value for key, value in told.items() if key not in _NO_MATTER}
+    found: dict[str, Any] = {}
+    for item in fields(options):
+        counts = item.metadata.get("counts", "value")
+        path = getattr(options, item.name)
+        if counts == "value":
+            found[_flag(item.name)] = told[item.name]
+        elif counts == "content" and path is not None:
+            found[item.metadata["what"]] = _digest(path)
     found |= {"the kind of device": device, "the model": f"sha256:{model_sha256}"}
     kind, argument = deeplift_references.parse_spec(options.reference)
+    found["--reference"] = told["reference"]
     if kind.takes_argument and argument:
         found["--reference"] = kind.name
         found["the file of references"] = _digest(Path(argument))
-    for path, what in ((options.fasta, "the FASTA file"), (options.regions, "the file of regions")):
-        if path is not None:
-            found[what] = _digest(path)
     if options.genome is not None:
         found["the size of the genome"] = options.genome.stat().st_size
     return found | {f"the version of {name}": version(name) for name in _PACKAGES}

@@ -21,7 +21,7 @@ from deeplift_cli.outputs import (
 )
 from deeplift_cli.outputs.columns import compressing_threads
 from deeplift_cli.outputs.pieces import DamagedPieceError
-from deeplift_cli.outputs.skipped import SkippedFile
+from deeplift_cli.outputs.state_files import PieceHead
 from deeplift_cli.sequences import Skipped
 
 
@@ -48,7 +48,6 @@ class Finished:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._skipped = stack.enter_context(SkippedFile(self._workspace.skipped))
             self._pool = stack.enter_context(compressing_threads())
             self._stack = stack.pop_all()
         return self
@@ -61,12 +60,10 @@ class Finished:
         except OSError as failure:
             raise not_written(self._out, failure) from failure
 
-    def skip(self, skipped: Skipped) -> None:
-        """Add a line to the table of what was skipped."""
-        self._skipped.append(skipped)
+    def earlier(self, number: int, batch: Batch) -> tuple[PieceHead, Mapping[str, npt.NDArray[Any]]] | None:
+        """What a batch that is finished already says of itself, and its small arrays.
 
-    def earlier(self, number: int, batch: Batch) -> Mapping[str, npt.NDArray[Any]] | None:
-        """The small arrays of a batch that is finished already; None where it is not.
+        None where it is not finished, damaged or of another job: it is then scored.
 
         Raises
         ------
@@ -76,19 +73,36 @@ class Finished:
         if number not in self._pieces.numbers:
             return None
         try:
-            digest, numbers = self._pieces.summary(number)
+            head, numbers = self._pieces.summary(number)
         except DamagedPieceError:
-            return None  # it is scored once more
-        if digest != batch.digest:
+            return None
+        if head.job != self._workspace.job_digest or not self._fit(numbers):
+            return None
+        if head.digest != batch.digest:
             records = f"records {batch.regions[0].index + 1} to {batch.regions[-1].index + 1}"
             raise UserError(
                 f"{self._workspace.folder} holds finished batches of other sequences: {records} have changed "
                 "since; --no-resume starts over"
             )
-        return numbers
+        return head, numbers
 
-    def add(self, number: int, batch: Batch, scores: ScoredBatch) -> None:
+    def _fit(self, numbers: Mapping[str, npt.NDArray[Any]]) -> bool:
+        return all(
+            (numbers[name].shape[1:], numbers[name].dtype) == (rest, dtype)
+            for name, (rest, dtype) in self._layout.numbers.items()
+        )
+
+    def add(self, number: int, digest: bytes, scores: ScoredBatch, skipped: Sequence[Skipped]) -> None:
         """Keep a batch.
+
+        Parameters
+        ----------
+        number : int
+        digest : bytes
+            Of all its records.
+        scores : ScoredBatch
+        skipped : sequence of Skipped
+            Records of the batch whose scores are not finite, and which are not among the scores.
 
         Raises
         ------
@@ -96,7 +110,8 @@ class Finished:
             If it cannot be written.
         """
         try:
-            self._pieces.save(number, pack(scores, self._layout, self._pool), batch.digest)
+            packed = pack(scores, self._layout, self._pool)
+            self._pieces.save(number, packed, digest, self._workspace.job_digest, skipped)
         except OSError as error:
             raise not_written(self._out, error) from error
 
@@ -108,7 +123,7 @@ class Finished:
         outputs: Sequence[Path],
         step: Callable[[], None],
     ) -> None:
-        """Make the score file and its companions of these batches.
+        """Make the score file and its companions of these batches, with `Workspace.skipped` among them.
 
         Parameters
         ----------
@@ -126,10 +141,6 @@ class Finished:
         UserError
             If a piece is damaged (its batch counts as not done from then on), or the disc is full.
         """
-        try:
-            self._skipped.close()
-        except OSError as error:
-            raise not_written(self._out, error) from error
         with ScoreFile(
             self._out,
             self._layout,
@@ -139,7 +150,9 @@ class Finished:
             scratch=self._workspace.folder,
         ) as file:
             for number in numbers:
-                file.append(self._piece(number))
+                piece = self._piece(number)
+                if piece.regions:
+                    file.append(piece)
                 step()
             self._workspace.mark_complete(outputs)
 
@@ -147,4 +160,9 @@ class Finished:
         try:
             return self._pieces.load(number)
         except DamagedPieceError as error:
-            raise UserError(f"{error}: the same command scores that batch again and goes on") from error
+            raise UserError(f"{error}: the same command scores that batch again and resumes") from error
+
+    def drop(self, numbers: range) -> None:
+        """Forget batches without a single score, so that nothing is kept of them."""
+        for number in numbers:
+            self._pieces.drop(number)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,22 +13,52 @@ import numpy.typing as npt
 
 from deeplift_cli.batches import Batch, Records
 from deeplift_cli.behind import Behind
-from deeplift_cli.errors import FutileError, UserError
+from deeplift_cli.errors import UserError
 from deeplift_cli.explaining import Explained
 from deeplift_cli.finished import Finished
+from deeplift_cli.finite import reasons_to_skip
 from deeplift_cli.options import ScoreOptions
 from deeplift_cli.outputs import Publication, ScoredBatch, ScoreLayout, Workspace, begun_outputs
 from deeplift_cli.preparing import Earlier, Preparation, Prepared
 from deeplift_cli.reference_file import ReferenceFile
 from deeplift_cli.scoring import Scores, reverse_complement
 from deeplift_cli.sequences import Skipped
+from deeplift_cli.skipping import SkippedRecords
+from deeplift_cli.steps import step
 from deeplift_cli.stopping import check_stopped
-from deeplift_cli.summary import Summary, relative_completeness_error
+from deeplift_cli.summary import SHOWN_REASONS, Summary, relative_completeness_error
 from deeplift_cli.target_specs import TargetSpec
 from deeplift_references import Reference
 
 # Finished batches that are being compressed and kept while the model is at the next one.
 _BATCHES_BEHIND = 1
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A scored batch on its way to the disc.
+
+    Attributes
+    ----------
+    number : int
+    whole : Batch
+        All its records.
+    batch, found, identical
+        Those of them that have finite scores, their scores for each target, and how many of their references
+        are equal to them.
+    skipped : list of Skipped
+        The others.
+    references : float32 array [N, R, 4, L], or None
+        Of those that have scores, where they are to be saved.
+    """
+
+    number: int
+    whole: Batch
+    batch: Batch
+    found: Sequence[Scores]
+    identical: npt.NDArray[np.int64]
+    skipped: Sequence[Skipped]
+    references: npt.NDArray[np.float32] | None
 
 
 class Job:
@@ -71,10 +102,14 @@ class Job:
         self._records = records
         self._fingerprint = fingerprint
         self._summary = summary
-        self._first_skipped: Skipped | None = None
+        self._workspaces = workspaces
         self._n_batches = 0
         self._share, self.n_records = self._find_share(usable)
-        self._saved = self._open_reference_file(next(iter(workspaces.values())), stack)
+        first = next(iter(workspaces.values()))
+        self._saved = self._open_reference_file(first, stack)
+        self._skipped = stack.enter_context(
+            SkippedRecords(options.named(options.out), first.unusable, first.unscored, SHOWN_REASONS)
+        )
         layout = ScoreLayout(explained.length, reference.n_references, explained.batch_size, options.dtype)
         self._finished = {
             spec: stack.enter_context(Finished(options.named(options.out, spec), workspace, layout))
@@ -99,25 +134,31 @@ class Job:
             return None
         path = self._options.named(self._options.save_references)
         publication = stack.enter_context(Publication(workspace.folder))
-        return stack.enter_context(ReferenceFile(publication.temporary(path), path))
+        saved = stack.enter_context(ReferenceFile(publication.temporary(path), path))
+        if self._reference.shared:
+            saved.shared(self._reference.common(self._explained.length))
+        return saved
+
+    @property
+    def done(self) -> int:
+        """Records that need no more work: scored or skipped."""
+        return self._summary.scored + self._skipped.count
 
     def batches(self) -> Generator[Prepared | Earlier, None, None]:
         """What `take` takes; it may be made on another thread."""
-        preparation = Preparation(self._records, self._reference, self._saved)
-        return preparation.batches(self._explained.batch_size, self._share, self._earlier, self._skip)
-
-    def _skip(self, record: Skipped) -> None:
-        """Note a record that is not scored, where batches are made."""
-        self._first_skipped = self._first_skipped or record
-        self._summary.skip(record)
-        for finished in self._finished.values():
-            finished.skip(record)
+        saved = self._saved is not None
+        preparation = Preparation(self._records, self._reference, self._options.records, saved=saved)
+        return preparation.batches(
+            self._explained.batch_size, self._share, self._earlier, self._skipped.add_unusable
+        )
 
     def _earlier(self, number: int, batch: Batch) -> Earlier | None:
         """A batch that an earlier run has finished for every target."""
         found = [finished.earlier(number, batch) for finished in self._finished.values()]
-        known = [numbers for numbers in found if numbers is not None]
-        return Earlier(len(batch.regions), known) if len(known) == len(found) else None
+        known = [item for item in found if item is not None]
+        if len(known) < len(found):
+            return None
+        return Earlier(batch, [numbers for _, numbers in known], known[0][0].skipped, None)
 
     def take(self, item: Prepared | Earlier) -> None:
         """Score a batch for every target and hand it on, or count it where that is done.
@@ -125,37 +166,77 @@ class Job:
         Raises
         ------
         UserError
-            If scores are not finite, or those of an earlier batch cannot be written.
+            If it cannot be scored, or an earlier batch cannot be written.
         """
         self._n_batches += 1
         if isinstance(item, Earlier):
-            self._summary.earlier += item.rows
-            self._count(item.numbers)
-        else:
-            self._count(self._score(item))
+            self._resume(item)
+            return
+        with step(f"scoring batch {item.number + 1}", self._options.model):
+            scored = self._score(item)
+        for record in scored.skipped:
+            self._skipped.add_unscored(record)
+        self._keeper.hand_on(self._keep, scored)
+        self._count(
+            [
+                {
+                    "qc/completeness_error": scores.completeness_error,
+                    "qc/output": scores.output,
+                    "qc/reference_output": scores.reference_output,
+                    "qc/identical_references": scored.identical,
+                }
+                for scores in scored.found
+            ]
+        )
 
-    def _score(self, item: Prepared) -> list[Mapping[str, npt.NDArray[Any]]]:
-        found = self._explained.score(item.batch.sequences, item.references)
-        for scores in found:
-            _check_finite(self._options, item.batch, scores)
-        # Not the whole item: its references need not stay in memory for so long.
-        self._keeper.hand_on(self._keep, item.number, item.batch, found, item.identical)
-        return [
-            {
-                "qc/completeness_error": scores.completeness_error,
-                "qc/output": scores.output,
-                "qc/reference_output": scores.reference_output,
-                "qc/identical_references": item.identical,
-            }
-            for scores in found
+    def _resume(self, item: Earlier) -> None:
+        """Count what an earlier run finished."""
+        for record in item.skipped:
+            self._skipped.add_unscored(record)
+        if item.references is not None:
+            left_out = {record.index for record in item.skipped}
+            kept = [row for row, region in enumerate(item.batch.regions) if region.index not in left_out]
+            self._keeper.hand_on(self._save_references, item.references[kept], item.batch.sequences[kept])
+        self._summary.earlier += len(item.batch.regions) - len(item.skipped)
+        self._count(item.numbers)
+
+    def _score(self, item: Prepared) -> _Scored:
+        """Score a batch; records whose scores are not finite are left out of it."""
+        whole, identical = item.batch, item.identical
+        # One set for all is in the file already; what is not saved need not stay in memory for so long.
+        references = None if self._saved is None or self._reference.shared else item.references
+        found = self._explained.score(whole.sequences, item.references)
+        labels = [spec.label for spec in self._options.targets]
+        reasons = reasons_to_skip(found, labels, self._options.dtype)
+        if not reasons:
+            return _Scored(item.number, whole, whole, found, identical, [], references)
+        kept = [row for row in range(len(whole.regions)) if row not in reasons]
+        skipped = [
+            Skipped(whole.regions[row].index, whole.regions[row].name, whole.lines[row], reason)
+            for row, reason in reasons.items()
         ]
+        return _Scored(
+            item.number,
+            whole,
+            whole.rows(kept),
+            [scores.rows(kept) for scores in found],
+            identical[kept],
+            skipped,
+            None if references is None else references[kept],
+        )
 
-    def _keep(
-        self, number: int, batch: Batch, found: Sequence[Scores], identical: npt.NDArray[np.int64]
-    ) -> None:
+    def _keep(self, scored: _Scored) -> None:
         """Bring a scored batch to the disc, for every target."""
-        for finished, scores in zip(self._finished.values(), found, strict=True):
-            finished.add(number, batch, _scored(batch, scores, identical))
+        if scored.references is not None:
+            self._save_references(scored.references, scored.batch.sequences)
+        digest = scored.whole.digest
+        for finished, scores in zip(self._finished.values(), scored.found, strict=True):
+            stored = _stored(scored.batch, scores, scored.identical)
+            finished.add(scored.number, digest, stored, scored.skipped)
+
+    def _save_references(self, references: npt.NDArray[np.float32], sequences: npt.NDArray[np.int8]) -> None:
+        if self._saved is not None and len(references):
+            self._saved.append(references, sequences)
 
     def _count(self, counted: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
         for completeness, numbers in zip(self._summary.completeness.values(), counted, strict=True):
@@ -175,15 +256,25 @@ class Job:
             written.
         """
         self._keeper.wait()
-        if self._summary.scored == 0 and self._options.shard is None:
-            why = self._first_skipped
-            example = f"; the first, {why.name} (line {why.line}), {why.reason}" if why else ""
-            raise UserError(f"no sequence is left to score: {self._summary.skipped:,} skipped{example}")
+        self._skipped.close()
+        self._summary.skipped, self._summary.examples = self._skipped.count, self._skipped.first
         numbers = range(self._share.start, self._share.start + self._n_batches)
+        if self._summary.scored == 0 and self._options.shard is None:
+            for finished in self._finished.values():
+                finished.drop(numbers)
+            raise UserError(self._nothing_left())
         for spec, finished in self._finished.items():
             path = self._options.named(self._options.out, spec)
             overwrite = self._options.overwrite or path.absolute() in begun_outputs(path)
-            finished.publish(numbers, self._attributes(spec), overwrite, outputs, check_stopped)
+            with step("writing", path):
+                self._skipped.merge_into(self._workspaces[spec].skipped)
+                finished.publish(numbers, self._attributes(spec), overwrite, outputs, check_stopped)
+
+    def _nothing_left(self) -> str:
+        first = next(iter(self._skipped.first), None)
+        example = f"; the first, {first.name} (line {first.line}), {first.reason}" if first else ""
+        skipped = f"{self._skipped.count:,} skipped{example}"
+        return f"no sequence is left to score of {self._options.records}: {skipped}"
 
     def _attributes(self, spec: TargetSpec) -> dict[str, Any]:
         return self._options.as_attributes() | {
@@ -193,11 +284,11 @@ class Job:
             "versions": {name: version(name) for name in ("deeplift", "torch", "numpy")},
             "fingerprint": self._fingerprint,
             "worst_relative_completeness_error": self._summary.completeness[spec.label].worst,
-            "n_skipped": self._summary.skipped,
+            "n_skipped": self._skipped.count,
         }
 
 
-def _scored(batch: Batch, scores: Scores, identical: npt.NDArray[Any]) -> ScoredBatch:
+def _stored(batch: Batch, scores: Scores, identical: npt.NDArray[Any]) -> ScoredBatch:
     """Rows in genome orientation, as they are stored."""
     sequences, hypothetical = batch.sequences, scores.hypothetical
     if batch.turned.any():
@@ -218,31 +309,3 @@ def _turned(array: npt.NDArray[Any], rows: npt.NDArray[np.bool_]) -> npt.NDArray
     turned = array.copy()
     turned[rows] = reverse_complement(array[rows])
     return turned
-
-
-def _check_finite(options: ScoreOptions, batch: Batch, scores: Scores) -> None:
-    """Refuse scores that no file of scores should hold: NaN, infinity, or beyond its type."""
-    if _can_be_stored(scores, slice(None), options.dtype):
-        return
-    for row, region in enumerate(batch.regions):
-        if not _can_be_stored(scores, row, options.dtype):
-            at_reference = np.asarray(scores.reference_output[row]).ravel()
-            odd = next(
-                (value for value in (scores.output[row], *at_reference) if not np.isfinite(value)), None
-            )
-            why = f"the model's output is {odd}"
-            if odd is None:
-                why = f"its contributions overflow {options.dtype}"
-            raise FutileError(
-                f"{options.model} cannot be explained at record {region.index + 1} ({region.name}): {why} "
-                "for it or a reference of it; check the model, or leave the record out"
-            )
-
-
-def _can_be_stored(scores: Scores, rows: int | slice, dtype: str) -> bool:
-    """Whether all are numbers that fit; NaN is found by its comparisons, which are false."""
-    outputs = (scores.output[rows], scores.reference_output[rows])
-    limits = [(array, "float32") for array in outputs] + [(scores.hypothetical[rows], dtype)]
-    return all(
-        -np.finfo(kind).max <= array.min() and array.max() <= np.finfo(kind).max for array, kind in limits
-    )

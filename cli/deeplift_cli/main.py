@@ -1,6 +1,8 @@
-"""The `deeplift` command: finds the subcommand and turns errors into one line and an exit code."""
+"""The `deeplift` command: what it returns to the shell, whatever happens.
 
-import importlib
+Until `main` has seen to signals, this imports next to nothing, so that Ctrl-C finds it ready.
+"""
+
 import os
 import sys
 import warnings
@@ -8,38 +10,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 from typing import NoReturn
 
-import click
-
 from deeplift_cli import stopping
-from deeplift_cli.errors import UserError
-
-# One file per subcommand, imported when it is called: `deeplift --help` must be quick.
-COMMANDS = {
-    "score": "Score sequences: which bases made the model say this?",
-    "merge": "Put the shards of a job together, or average the folds of a cross-validation.",
-    "inspect": "Inspect a model: can it be scored, by which rules, and at what cost?",
-}
-
-
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"deeplift_cli.commands.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="deeplift", prog_name="deeplift")
-def cli() -> None:
-    """DeepLIFT contribution scores for genomics sequence models."""
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -53,45 +24,56 @@ def run(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        0 done; 1 a file, model, record or output that cannot be used; 2 unusable options; 3 finished, but
-        beyond ``--max-completeness-error``; 130, 138 and 143 stopped by a signal.
+        0 done; 1 a file, model, record or output that cannot be used, and anything unexpected; 2 unusable
+        options; 3 finished, but beyond ``--max-completeness-error``; 129, 130, 138 and 143 stopped by a
+        signal.
     """
+    words = sys.argv[1:] if arguments is None else arguments
     try:
         with warnings.catch_warnings():
             # Libraries' warnings are for those who write programs; `python -W` still shows them.
             if not sys.warnoptions:
                 warnings.simplefilter("ignore")
-            code = cli.main(args=arguments, prog_name="deeplift", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except stopping.Stopped as stopped:
-        return _say_stopped(stopped)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("deeplift: interrupted", err=True)
-        return 130
-    except (UserError, OSError, MemoryError) as error:
-        stopped_before = stopping.received()
-        if stopped_before is not None:
-            return _say_stopped(stopped_before)
-        click.echo(f"deeplift: {_one_line(error)}", err=True)
-        return 1
+            from deeplift_cli.command_line import cli
+
+            code = cli.main(args=words, prog_name="deeplift", standalone_mode=False)
+    except (Exception, KeyboardInterrupt, SystemExit, stopping.Stopped) as error:  # noqa: BLE001 - told by line
+        return _ended_early(error, words)
     return code if isinstance(code, int) else 0
 
 
-def _say_stopped(stopped: stopping.Stopped) -> int:
-    click.echo(f"deeplift: stopped by {stopped}", err=True)
-    return stopped.exit_code
+def _ended_early(error: BaseException, words: list[str]) -> int:
+    """Say why the command ended, and return its exit code."""
+    # A signal counts whatever a library made of the exception that it raised.
+    stopped = stopping.received()
+    if stopped is not None or isinstance(error, stopping.Stopped):
+        return _say_stopped(stopped or error)
+    import click
+
+    from deeplift_cli import failures
+    from deeplift_cli.command_line import EndedEarlyError
+
+    closed_pipe = isinstance(error, SystemExit)  # click's own; a subcommand's is a cause
+    if isinstance(error, EndedEarlyError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        click.echo("deeplift: interrupted", err=True)
+        return 130
+    if isinstance(error, BrokenPipeError) or closed_pipe:
+        failures.silence_stdout()
+        return 0
+    if any(word in ("-v", "--verbose") for word in words):
+        failures.show_traceback(error)
+    click.echo(f"deeplift: {failures.line_of(error)}", err=True)
+    return 1
 
 
-def _one_line(error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return f"not enough memory ({error}); give a smaller --batch-size or fewer --n-references"
-    if isinstance(error, OSError) and error.errno is not None:
-        place = "" if error.filename is None else f"{error.filename}: "
-        return f"{place}{os.strerror(error.errno)}"
-    head, *rest = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
-    return " ".join([head, "; ".join(filter(None, rest))]).strip()
+def _say_stopped(stopped: BaseException) -> int:
+    print(f"deeplift: stopped by {stopped}", file=sys.stderr)
+    return stopped.exit_code if isinstance(stopped, stopping.Stopped) else 130
 
 
 def main() -> NoReturn:
@@ -104,11 +86,20 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files can be any bytes
-    code = run()
+    try:
+        code = run()
+    except stopping.Stopped as stopped:  # it came while `run` was about to return
+        code = _say_stopped(stopped)
     if stopping.received() is not None:
         # As in `stopping`: what the signal cut short inside a C library is left as it is.
         with suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:  # Python would try once more, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = code or 1
     sys.exit(code)

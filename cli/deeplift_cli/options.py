@@ -1,6 +1,10 @@
-"""Everything that a subcommand can be told, checked and in one place."""
+"""Everything that a subcommand can be told, checked and in one place.
 
-from dataclasses import asdict, dataclass
+What makes two runs the same job, see `fingerprint`, follows from the fields: each option of `score` counts by
+its value unless its field says otherwise.
+"""
+
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +12,23 @@ import deeplift_references
 from deeplift_cli.shards import Shard
 from deeplift_cli.target_specs import TargetSpec
 
+# What a field says of its part in the fingerprint. It changes no score: where things go, how fast, and what
+# is said about it.
+CHANGES_NO_SCORE = {"counts": "not"}
+# `fingerprint` takes what matters of it by code of its own.
+COUNTS_IN_ITS_OWN_WAY = {"counts": "apart"}
+
+
+def content_of(what: str) -> dict[str, str]:
+    """For a field that is a path: the file's content counts, by this name in the user's words."""
+    return {"counts": "content", "what": what}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """Options about the model and how it is run; names are those of the command line."""
 
-    model: Path
+    model: Path = field(metadata=COUNTS_IN_ITS_OWN_WAY)  # by the digest that its reader makes
     output: int | str = 0
     targets: tuple[TargetSpec, ...] = (TargetSpec(0),)
     layer_rules: tuple[tuple[str, str], ...] = ()
@@ -22,10 +37,10 @@ class ModelOptions:
     logits: bool = True
     centre: bool = True
     batch_size: int | None = None
-    device: str = "auto"
-    threads: int | None = None
+    device: str = field(default="auto", metadata=COUNTS_IN_ITS_OWN_WAY)  # by its kind
+    threads: int | None = field(default=None, metadata=CHANGES_NO_SCORE)  # but for rounding
     precision: str = "float32"
-    allow_pickle: bool = False
+    allow_pickle: bool = field(default=False, metadata=CHANGES_NO_SCORE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,32 +58,42 @@ class ScoreOptions(ModelOptions):
     Exactly one of `fasta`, and `genome` with `regions`, is given.
     """
 
-    out: Path
-    fasta: Path | None = None
-    genome: Path | None = None
-    regions: Path | None = None
-    bigwig: Path | None = None
-    chrom_sizes: Path | None = None
+    out: Path = field(metadata=CHANGES_NO_SCORE)
+    fasta: Path | None = field(default=None, metadata=content_of("the FASTA file"))
+    # By its size: hashing a genome takes a minute, and its sequences are compared as they are read.
+    genome: Path | None = field(default=None, metadata=COUNTS_IN_ITS_OWN_WAY)
+    regions: Path | None = field(default=None, metadata=content_of("the file of regions"))
+    bigwig: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
+    chrom_sizes: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     rule: str = "genomics-default"
-    reference: str = "dinucleotide"
-    save_references: Path | None = None
+    # By its kind, and by the content of its file.
+    reference: str = field(default="dinucleotide", metadata=COUNTS_IN_ITS_OWN_WAY)
+    save_references: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     frequencies: tuple[float, ...] | None = None
     n_references: int = 20
     seed: int = 0
     rc_average: bool = False
     strand_aware: bool = False
-    overlap: str = "nearest-centre"
-    max_completeness_error: float | None = None
+    overlap: str = field(default="nearest-centre", metadata=CHANGES_NO_SCORE)
+    max_completeness_error: float | None = field(default=None, metadata=CHANGES_NO_SCORE)
     compile: str = "auto"
     dtype: str = "float32"
-    shard: Shard | None = None
-    resume: bool = True
-    overwrite: bool = False
+    # A share has the rows of the whole job; a workspace tells them apart.
+    shard: Shard | None = field(default=None, metadata=CHANGES_NO_SCORE)
+    resume: bool = field(default=True, metadata=CHANGES_NO_SCORE)
+    overwrite: bool = field(default=False, metadata=CHANGES_NO_SCORE)
 
     def named(self, path: Path, target: TargetSpec | None = None) -> Path:
         """``{target}`` in an output's name stands for the target, ``{shard}`` for the share of the job."""
         name = path.name.replace("{target}", target.label) if target else path.name
         return path.with_name(name.replace("{shard}", self.shard.label) if self.shard else name)
+
+    @property
+    def records(self) -> Path:
+        """The file that says what is scored: the FASTA file, or the regions."""
+        given = self.fasta or self.regions
+        assert given is not None
+        return given
 
     def inputs(self) -> list[Path]:
         """The files that the run reads."""

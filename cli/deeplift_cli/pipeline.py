@@ -17,8 +17,9 @@ import torch
 import deeplift_references
 from deeplift_cli.ahead import Ahead
 from deeplift_cli.batches import Records, Source
-from deeplift_cli.errors import UserError
+from deeplift_cli.errors import OutOfMemoryError, UserError
 from deeplift_cli.explaining import Explained, chosen_device, explain, read_model
+from deeplift_cli.failures import is_about_memory
 from deeplift_cli.fingerprint import fingerprint
 from deeplift_cli.job import Job
 from deeplift_cli.models import ModelFile
@@ -35,6 +36,7 @@ from deeplift_cli.outputs import (
 from deeplift_cli.outputs.pieces import DamagedPieceError
 from deeplift_cli.screen import Screen
 from deeplift_cli.sequences import FastaSource, GenomeSource
+from deeplift_cli.steps import step
 from deeplift_cli.stopping import check_stopped, deferred, interruptible
 from deeplift_cli.summary import Completeness, Summary
 from deeplift_cli.target_specs import TargetSpec
@@ -52,7 +54,7 @@ _BATCHES_AHEAD = 2
 
 
 def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Summary, list[Path]]:
-    """Run one job, or go on with one.
+    """Run one job, or resume one.
 
     Parameters
     ----------
@@ -72,16 +74,19 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     Raises
     ------
     UserError
-        If a file, model, record or output cannot be used. Nothing is then left under the outputs' names;
-        batches that were finished are kept beside them, and the next run goes on from there.
+        If a file, model or output cannot be used. Nothing is then left under the outputs' names; batches that
+        were finished are kept beside them, whatever the error, and the next run of the same job resumes from
+        them.
     """
     started = time.perf_counter()
     written = output_paths(options)
     clean_up([options.named(options.out, spec) for spec in options.targets])
     _check_outputs(written, options)
-    source = _open_source(options, screen)
-    sizes = _chrom_sizes(options, source)
-    model = read_model(options, screen)
+    with step("reading sequences", options.records):
+        source = _open_source(options, screen)
+        sizes = _chrom_sizes(options, source)
+    with step("reading the model", options.model):
+        model = read_model(options, screen)
     job_is = fingerprint(options, model.sha256, chosen_device(options.device).type)
     summary = Summary(
         {spec.label: _completeness(options) for spec in options.targets},
@@ -91,7 +96,8 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     with deferred(), _workspaces(options, job_is, screen) as workspaces:
         _check_outputs(written, options)  # once more, now that no other run is at them
         with interruptible():
-            explained = _explain(options, model, source, workspaces, screen)
+            with step("recording the model", options.model):
+                explained = _explain(options, model, source, workspaces, screen)
             records = Records(options, source, explained)
             if sizes is not None:
                 records.check_places(sizes)
@@ -100,7 +106,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
         with ExitStack() as stack:
             job = Job(options, explained, reference, records, usable, workspaces, job_is, summary, stack)
             summary.start_scoring()
-            _run(job, written, lambda: progress(summary.scored + summary.skipped, job.n_records))
+            _run(job, written, lambda: progress(job.done, job.n_records))
             summary.rescoring_stopped = explained.scorer.rescoring_stopped
         if sizes is not None:
             with interruptible():
@@ -157,15 +163,26 @@ def _workspaces(
         try:
             yield spaces
         except BaseException as error:
-            kept = min(len(space.pieces.numbers) for space in spaces.values())
-            if kept and _can_go_on(error):
-                screen.note(f"{kept:,} finished batches are kept: the same command goes on from there")
+            kept = min((space.kept() for space in spaces.values()), default=0)
+            if kept:
+                screen.note(f"{kept:,} finished batches are kept: {_how_to_resume(error)}")
             raise
 
 
-def _can_go_on(error: BaseException) -> bool:
-    """Whether what ended the run may be gone the next time; a record or an option would be there again."""
-    return not isinstance(error, UserError) or isinstance(error.__cause__, OSError | DamagedPieceError)
+def _how_to_resume(error: BaseException) -> str:
+    """What to do so that the batches that are kept are used: no promise where the same would happen again."""
+    if isinstance(error, OutOfMemoryError) or is_about_memory(error):
+        return (
+            "the same command resumes from them where more memory is free, while another --batch-size "
+            "starts over"
+        )
+    passing = isinstance(error, OSError) or not isinstance(error, Exception) or "new thread" in str(error)
+    if passing or isinstance(error.__cause__, OSError | DamagedPieceError):
+        return "the same command resumes from them"
+    return (
+        "a run with the same model, input and options that change scores resumes from them, but this same "
+        "command is likely to fail again"
+    )
 
 
 def _explain(
@@ -177,7 +194,7 @@ def _explain(
 ) -> Explained:
     """Record the model, deciding what is left open as an earlier run did."""
     open_options = ("batch_size", "compile")
-    decided = next(iter(workspaces.values())).decisions
+    decided: Mapping[str, Any] = next(iter(workspaces.values())).decisions
     explained = explain(replace(options, **decided), model, source.first_length, source.n_records, screen)
     now = (explained.batch_size, "on" if explained.is_compiled else "off")
     for workspace in workspaces.values():
@@ -251,8 +268,9 @@ def _make_reference(options: ScoreOptions, records: Records, length: int) -> Ref
             length=length,
         )
         if reference.needs_observation:
-            for batch in records.batches(_OBSERVED_ROWS):
-                reference.observe(batch.sequences)
+            with step("reading sequences", options.records):
+                for batch in records.batches(_OBSERVED_ROWS):
+                    reference.observe(batch.sequences)
     except ValueError as error:
         raise UserError(f"references: {error}") from error
     return reference
@@ -267,11 +285,13 @@ def _write_bigwigs(
 ) -> None:
     assert options.bigwig is not None
     for spec, workspace in workspaces.items():
-        write_bigwig(
-            options.named(options.bigwig, spec),
-            options.named(options.out, spec),
-            sizes,
-            options.overlap,
-            overwrite=True,  # whether it may be was checked before
-            scratch=workspace.folder,
-        )
+        path = options.named(options.bigwig, spec)
+        with step("writing", path):
+            write_bigwig(
+                path,
+                options.named(options.out, spec),
+                sizes,
+                options.overlap,
+                overwrite=True,  # whether it may be was checked before
+                scratch=workspace.folder,
+            )

@@ -1,7 +1,8 @@
 """Batches with their references: everything about a batch that comes before the model."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ import numpy.typing as npt
 
 from deeplift_cli.batches import Batch, Records
 from deeplift_cli.errors import UserError
-from deeplift_cli.reference_file import ReferenceFile
 from deeplift_cli.sequences import Skipped
+from deeplift_cli.steps import step
 from deeplift_references import Reference
 
 # Columns that are compared first: a shuffle that is equal to its sequence here is likely to be equal.
@@ -44,14 +45,20 @@ class Earlier:
 
     Attributes
     ----------
-    rows : int
-        N.
-    numbers : list of mappings of str to array [N, ...]
+    batch : Batch
+        N sequences.
+    numbers : list of mappings of str to array [N - M, ...]
         For each target, what its score file has beside scores: qc/output and so on.
+    skipped : list of Skipped, [M]
+        Records whose scores were not finite, and which have no row.
+    references : float32 array [N, R, 4, L], or None
+        None where they are not to be saved.
     """
 
-    rows: int
+    batch: Batch
     numbers: Sequence[Mapping[str, npt.NDArray[Any]]]
+    skipped: Sequence[Skipped]
+    references: npt.NDArray[np.float32] | None
 
 
 class Preparation:
@@ -61,13 +68,16 @@ class Preparation:
     ----------
     records : Records
     reference : Reference
-    saved : ReferenceFile, optional
-        Gets the references.
+    path : Path
+        The records' file, for messages.
+    saved : bool
+        Whether the references are to be saved, so that those of finished batches are made, too.
     """
 
-    def __init__(self, records: Records, reference: Reference, saved: ReferenceFile | None) -> None:
+    def __init__(self, records: Records, reference: Reference, path: Path, *, saved: bool) -> None:
         self._records = records
         self._reference = reference
+        self._path = path
         self._saved = saved
 
     def batches(
@@ -94,13 +104,20 @@ class Preparation:
         UserError
             If a record has no references.
         """
-        for number, batch in enumerate(self._records.batches(rows, share, skip), start=share.start):
+        with step("reading sequences", self._path):
+            batches = enumerate(self._records.batches(rows, share, skip), start=share.start)
+            yield from self._batches(batches, earlier)
+
+    def _batches(
+        self, batches: Iterator[tuple[int, Batch]], earlier: Callable[[int, Batch], Earlier | None]
+    ) -> Generator[Prepared | Earlier, None, None]:
+        for number, batch in batches:
             found = earlier(number, batch)
             if found is None:
                 yield self._prepared(number, batch)
+            elif self._saved and not self._reference.shared:
+                yield replace(found, references=self._references(batch))
             else:
-                if self._saved is not None:
-                    self._references(batch)
                 yield found
 
     def _prepared(self, number: int, batch: Batch) -> Prepared:
@@ -112,14 +129,9 @@ class Preparation:
     def _references(self, batch: Batch) -> npt.NDArray[np.float32]:
         rows = np.array([region.index for region in batch.regions])
         try:
-            references = self._reference(batch.sequences, rows)
+            return self._reference(batch.sequences, rows)
         except ValueError as error:
             raise UserError(f"references: {error}") from error
-        if self._saved is not None and self._reference.shared:
-            self._saved.shared(self._reference.common(batch.sequences.shape[-1]))
-        elif self._saved is not None:
-            self._saved.append(references, batch.sequences)
-        return references
 
 
 def count_identical(

@@ -1,7 +1,7 @@
 """Scores of one batch of sequences in the tool's own layout, [N, 4, L] in the order ACGT."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,10 @@ class Scores:
     output: npt.NDArray[Any]
     reference_output: npt.NDArray[Any]
     completeness_error: npt.NDArray[Any]
+
+    def rows(self, kept: Sequence[int]) -> "Scores":
+        """Return the scores of these rows only."""
+        return Scores(*(getattr(self, item.name)[kept] for item in fields(self)))
 
 
 def reverse_complement(one_hot: npt.NDArray[Any]) -> npt.NDArray[Any]:

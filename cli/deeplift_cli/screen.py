@@ -1,12 +1,20 @@
 """What the user sees: notes and a progress bar on stderr, the summary on stdout."""
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from deeplift_cli.failures import silence_stdout
+
+
+class _Errors(Console):
+    """Stderr; a job goes on where nobody reads it any more (rich would end the process)."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
 
 
 class Screen:
@@ -23,7 +31,7 @@ class Screen:
     def __init__(self, *, quiet: bool, verbose: bool = False) -> None:
         self._quiet = quiet
         self._verbose = verbose and not quiet
-        self._errors = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+        self._errors = _Errors(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
     def problem(self, line: str) -> None:
         """One line that says why the exit code is not 0."""
@@ -46,8 +54,7 @@ class Screen:
         try:
             print(*lines, sep="\n", flush=True)
         except BrokenPipeError:
-            # Python flushes stdout once more on leaving.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            silence_stdout()
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[int, int], None]]:

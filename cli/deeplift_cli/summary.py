@@ -13,7 +13,7 @@ from deeplift_cli.screen import printable
 from deeplift_cli.sequences import Skipped
 from deeplift_core.accuracy.completeness import relative_error
 
-_SHOWN_REASONS = 3
+SHOWN_REASONS = 3
 
 
 def relative_completeness_error(
@@ -61,7 +61,7 @@ class Completeness:
 
 @dataclass
 class Summary:
-    """Counts and times of one run, which may go on from an earlier one.
+    """Counts and times of one run, which may resume an earlier one.
 
     Attributes
     ----------
@@ -71,6 +71,10 @@ class Summary:
         Those alone.
     identical : int
         Sequences that have references equal to themselves.
+    skipped : int
+        Records without scores: those that could not be used, and those whose scores are not finite.
+    examples : list of Skipped
+        The first of these.
     rescoring_stopped : str
         Why sequences are no longer computed again in float64; "" while they are.
     """
@@ -87,12 +91,6 @@ class Summary:
     seconds: float = 0.0
     scoring_seconds: float = 0.0
     rescoring_stopped: str = ""
-
-    def skip(self, record: Skipped) -> None:
-        """Count one record that was not scored."""
-        self.skipped += 1
-        if len(self.examples) < _SHOWN_REASONS:
-            self.examples.append(record)
 
     def start_scoring(self) -> None:
         """From now on time counts towards sequences per second; loading a model does not."""
@@ -140,7 +138,7 @@ class Summary:
             )
         rows.append(("summation-to-delta", self._completeness_text()))
         if self.earlier:
-            rows.append(("gone on", f"from {self.earlier:,} sequences that an earlier run had finished"))
+            rows.append(("resumed", f"from {self.earlier:,} sequences that an earlier run had finished"))
         rate = (self.scored - self.earlier) / self.scoring_seconds if self.scoring_seconds else 0.0
         rows.append(("time", f"{self.seconds:.1f} s; {rate:,.1f} sequences per second while scoring"))
         rows += [("written" if place == 0 else "", str(path)) for place, path in enumerate(written)]

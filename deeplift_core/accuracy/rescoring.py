@@ -149,6 +149,10 @@ def _replaced(scores: TargetScores, exact: TargetScores, places: Tensor, chosen:
 
 
 def _beyond(scores: TargetScores) -> Tensor:
-    """Return which pairs [K, R] are beyond the tolerance."""
+    """Return which pairs [K, R] are beyond the tolerance.
+
+    Pairs with a value that is not finite are not among these, because their relative error is NaN: the model
+    gives NaN or infinity there, which more digits do not mend, and such pairs must not use up the budget.
+    """
     error = relative_error(scores.completeness_error, scores.output, scores.reference_output, scores.summed)
     return error > TOLERANCE[torch.float32]

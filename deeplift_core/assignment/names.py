@@ -11,6 +11,8 @@ LAYER_RULES = (*ACTIVATION_RULES, *MAXIMUM_RULES)
 PRESETS = preset_names()
 RULES: tuple[str, ...] = (*PRESETS, "gradient", "integrated-gradients")
 DEFAULT_STEPS = 50
+# Integrals are exact to many digits long before; each step is a forward and a backward pass for each pair.
+MOST_STEPS = 10_000
 
 
 def parse_rule(rule: str) -> tuple[str, int]:
@@ -30,11 +32,14 @@ def parse_rule(rule: str) -> tuple[str, int]:
     Raises
     ------
     OptionError
-        If the rule is not known.
+        If the rule is not known, or the number of steps is beyond `MOST_STEPS`.
     """
     match = re.fullmatch(r"integrated-gradients(?::([1-9][0-9]*))?", rule)
     if match:
-        return "integrated-gradients", int(match[1] or DEFAULT_STEPS)
+        digits = match[1] or str(DEFAULT_STEPS)
+        if len(digits) > len(str(MOST_STEPS)) or int(digits) > MOST_STEPS:
+            raise OptionError(f"integrated-gradients takes 1 to {MOST_STEPS:,} steps, not {digits[:20]}")
+        return "integrated-gradients", int(digits)
     if rule == "gradient":
         return rule, 1
     if rule not in preset_names():

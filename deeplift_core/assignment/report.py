@@ -1,10 +1,11 @@
-"""Every operation of a model with the rule that it got, as `DeepLift.nodes` shows them."""
+"""What `DeepLift` tells about a model's rules: every operation with its rule, and notes."""
 
 from collections.abc import Mapping
 
 from deeplift_core.assignment.assign import Assigned, assign
 from deeplift_core.assignment.layer_rules import LayerRules
 from deeplift_core.assignment.names import parse_rule
+from deeplift_core.assignment.notes import notes
 from deeplift_core.assignment.presets import preset
 from deeplift_core.graph import Graph
 from deeplift_core.results import NodeInfo
@@ -51,3 +52,17 @@ def described(graph: Graph, explained: int, rule: str, layer_rules: Mapping[str,
         NodeInfo(node.name, node.called, node.module, rule_of(i), node.source, problem_of(i))
         for i, node in enumerate(graph.nodes[: graph.of_model])
     ]
+
+
+def noted(graph: Graph, explained: int, rule: str, layer_rules: Mapping[str, str]) -> list[str]:
+    """Return what a user should know about the rules of a model; the parameters are those of `described`.
+
+    Raises
+    ------
+    OptionError
+        If a rule is not known.
+    """
+    name, steps = parse_rule(rule)
+    if steps:
+        return []
+    return notes(graph, assign(graph, [explained], preset(name), LayerRules(dict(layer_rules))))

@@ -7,6 +7,7 @@ into another precision and mode as long as a context lasts.
 
 from deeplift_core.capture.borrowing import borrowed
 from deeplift_core.capture.functions import record_proved_function
+from deeplift_core.capture.one_precision import one_precision
 from deeplift_core.capture.record import Recording, record
 from deeplift_core.capture.recorded_run import record_function, record_model
 from deeplift_core.capture.verification import assert_same_function, verify
@@ -15,6 +16,7 @@ __all__ = [
     "Recording",
     "assert_same_function",
     "borrowed",
+    "one_precision",
     "record",
     "record_function",
     "record_model",

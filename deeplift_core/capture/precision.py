@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from deeplift_core.capture.one_precision import one_precision
 from deeplift_core.errors import ForwardError
 from deeplift_core.graph import Graph
 
@@ -27,15 +28,21 @@ class _Convertible(Protocol):
 Found = TypeVar("Found", bound=_Convertible)
 
 
-def in_precision(record: Callable[[Example], Found], example: Example, own: torch.dtype | None) -> Found:
+def in_precision(
+    model: nn.Module, record: Callable[[Example], Found], example: Example, own: torch.dtype | None
+) -> Found:
     """Return a recording that computes in the example's precision.
 
     A model that fails in this precision is recorded in its own precision, and the recording is converted. A
     recording in which values are cast down to the model's own precision is converted, too: in float64, a
-    rounding to float32 inside the model would be an error of summation-to-delta.
+    rounding to float32 inside the model would be an error of summation-to-delta. A model that fails in its
+    own precision as well, because its code casts values to a third one, is recorded in one precision
+    throughout.
 
     Parameters
     ----------
+    model : torch.nn.Module
+        The model.
     record : callable
         Records the model on an example. The result has a ``graph`` and can be ``converted``.
     example : tuple of Tensor
@@ -46,8 +53,19 @@ def in_precision(record: Callable[[Example], Found], example: Example, own: torc
     Raises
     ------
     ForwardError
-        If the model fails in its own precision as well.
+        If the model fails in its own precision as well, and with all casts left out.
     """
+    try:
+        return _in_precision(record, example, own)
+    except ForwardError as error:
+        try:
+            with one_precision(model, example[0].dtype):
+                return record(example)
+        except ForwardError:
+            raise error from error.__cause__
+
+
+def _in_precision(record: Callable[[Example], Found], example: Example, own: torch.dtype | None) -> Found:
     dtype = example[0].dtype
     if own is None or own == dtype:
         return record(example)

@@ -20,6 +20,7 @@ from deeplift_core.capture.randomness import check_repeatable
 from deeplift_core.capture.recorded_run import record_model
 from deeplift_core.capture.settings import plain_kernels
 from deeplift_core.capture.snapshots import Snapshots
+from deeplift_core.capture.state import check_keeps_nothing, state_of
 from deeplift_core.capture.verification import Verified, has_rows, verify
 from deeplift_core.errors import CaptureError
 from deeplift_core.graph import Graph
@@ -96,7 +97,8 @@ def record(model: nn.Module, example: tuple[Tensor, ...], choose: Choose) -> Rec
     """Record a model and prove the recording.
 
     The model is left as it was: mode, precision, device and hooks. The model runs on the example, on other
-    rows, and on a few of the other rows. A model that draws random numbers runs on the example twice more.
+    rows, and on a few of the other rows. A model that draws random numbers runs on the example twice more,
+    and a model that keeps something from these calls runs on the other rows twice more.
 
     Parameters
     ----------
@@ -115,14 +117,14 @@ def record(model: nn.Module, example: tuple[Tensor, ...], choose: Choose) -> Rec
     Raises
     ------
     CaptureError
-        If the model cannot be recorded, if its recording computes something else than the model, or if rows
-        of a batch or random numbers change the explained output.
+        If the model cannot be recorded, if its recording computes something else than the model, if rows
+        of a batch or random numbers change the explained output, or if the model counts its calls.
     ForwardError
         If the model's own forward fails.
     """
     tensors = chain(model.parameters(), model.buffers())
     own = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), None)
-    return in_precision(partial(_record_as_given, model, choose), example, own)
+    return in_precision(model, partial(_record_as_given, model, choose), example, own)
 
 
 def _record_as_given(model: nn.Module, choose: Choose, example: tuple[Tensor, ...]) -> Recording:
@@ -131,19 +133,22 @@ def _record_as_given(model: nn.Module, choose: Choose, example: tuple[Tensor, ..
     snapshots = Snapshots()
     with borrowed(model, first.dtype, first.device), plain_kernels(first.device):
         graph, outputs, structure = record_model(model, example, snapshots)
+        kept = state_of(model)
         place = choose(structure)
         leaves = tree_leaves(structure)
         check_repeatable(model, example, leaves.index(place), graph.draws)
         # Other outputs of a model that draws random numbers may be different each time.
         compared = [place] if graph.draws else [place, *(i for i in range(len(outputs)) if i != place)]
+        run = partial(_outputs, model, [leaves.index(i) for i in compared])
         verified = verify(
-            partial(_outputs, model, [leaves.index(i) for i in compared]),
+            run,
             graph,
             [outputs[i] for i in compared],
             example,
             lambda rows: record_model(model, rows, snapshots)[0],
         )
         few = _on_few_rows(model, graph, [outputs[i] for i in compared], verified, snapshots)
+        check_keeps_nothing(model, kept, partial(run, verified.rows))
     return Recording(graph, tuple(outputs), structure, outputs[place], few)
 
 

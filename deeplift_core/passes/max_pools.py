@@ -11,6 +11,7 @@ for DeepSEA and 26 % for a small Enformer; 47 % for Basset, compiled.
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 from typing import Any
@@ -26,7 +27,7 @@ from deeplift_core.rules.larger_of_two import shares_of_two
 from deeplift_core.rules.maxima import Routes, Switch, routes_of_maxima
 from deeplift_core.rules.multipliers import Multipliers
 from deeplift_core.rules.rule import Sent, recast
-from deeplift_core.rules.ties import tie_threshold, tie_threshold_of_rectified
+from deeplift_core.rules.ties import below_tie, below_tie_of_rectified
 from deeplift_core.rules.values import PairValues
 from deeplift_core.rules.windows import PoolWindows, RegularWindows
 
@@ -76,8 +77,8 @@ class PositionsInForwardPass(FastMaxPool):
         if torch.finfo(value.dtype).eps > torch.finfo(torch.float32).eps:
             return maxima, positions  # 8 eps of float32 are less than one step between two such numbers
         if pool.regular is not None and 1 < math.prod(pool.regular.length) <= SLICED_WINDOW:
-            least = (tie_threshold_of_rectified if self.rectified else tie_threshold)(maxima)
-            return maxima, _first_by_slices(value, least, pool, pool.regular)
+            below = below_tie_of_rectified if self.rectified else below_tie
+            return maxima, _first_by_slices(value, below(maxima), pool, pool.regular)
         found = pool.first_of_largest(pool.flatten(value), pool.flat_maxima(maxima))
         return maxima, found.reshape(maxima.shape)
 
@@ -90,8 +91,10 @@ class PositionsInForwardPass(FastMaxPool):
         )
 
 
-def _first_by_slices(value: Tensor, least: Tensor, pool: PoolWindows, regular: RegularWindows) -> Tensor:
-    """Return positions along the joined axes of the first values that are no less than ``least``.
+def _first_by_slices(
+    value: Tensor, below: Callable[[Tensor], Tensor], pool: PoolWindows, regular: RegularWindows
+) -> Tensor:
+    """Return positions along the joined axes of the first values that tie with the maxima.
 
     A slice holds the values at one offset of all windows. In values that lie channels last in memory, as
     those of convolutions do, slices are as fast to read as rows.
@@ -99,8 +102,8 @@ def _first_by_slices(value: Tensor, least: Tensor, pool: PoolWindows, regular: R
     Parameters
     ----------
     value : Tensor [..., *size]
-    least : Tensor [..., *count]
-        :func:`deeplift_core.rules.ties.tie_threshold` of the maxima.
+    below : Callable
+        The function of :func:`deeplift_core.rules.ties.below_tie` for the maxima [..., *count].
     pool : PoolWindows
     regular : RegularWindows
         Those of ``pool``.
@@ -128,10 +131,10 @@ def _first_by_slices(value: Tensor, least: Tensor, pool: PoolWindows, regular: R
     # Which offset has the first tie, found from the last offset to the first: 0 if the value at this offset
     # is a tie, else one more than at the offset that follows. Of all types, floating-point numbers take the
     # least time, both eager and compiled, and so few offsets are exact in each of them.
-    below = (least.sub(at_offset).gt_(0) for at_offset in reversed(slices[:-1]))
-    first_tie = next(below)
-    for numbers in below:
-        first_tie.add_(1).mul_(numbers)
+    flags = map(below, reversed(slices[:-1]))
+    first_tie = next(flags)
+    for flag in flags:
+        first_tie.add_(1).mul_(flag)
     positions = _times(first_tie.to(torch.int64), distance).add_(start)
     # Where all values are -inf or NaN, padding was taken for a tie.
     return positions if padded is value else positions.clamp_(0, math.prod(pool.size) - 1)

@@ -46,7 +46,7 @@ def _keeps_fractions(node: Node) -> str:
 _only_first = varies_in("self")
 
 # Operations that are linear over the real numbers, or linear and add a constant, and on what condition.
-_CONDITIONS: list[tuple[Condition, tuple[OpOverload[..., Any], ...]]] = [
+_CONDITIONS: "list[tuple[Condition, tuple[OpOverload[..., Any], ...]]]" = [
     # Fourier transforms; real and imaginary parts, and numbers made of these; copies; sums and differences.
     (
         _always,

@@ -23,7 +23,8 @@ from deeplift_core.rules.values import PairValues
 Factor = Tensor | float
 Term = tuple[int, Factor]
 
-# Operations that are pointwise, although torch does not tag them so.
+# Operations that are pointwise, although torch does not tag them so; releases before 2.10 do not tag the last
+# three.
 _UNTAGGED = {
     "_prelu_kernel",
     "_to_copy",
@@ -32,6 +33,9 @@ _UNTAGGED = {
     "alias",
     "lift_fresh",
     "masked_fill",
+    "_conj_physical",
+    "ldexp",
+    "leaky_relu",
 }
 
 

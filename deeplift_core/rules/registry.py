@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from torch._ops import OpOverload, OpOverloadPacket
 
@@ -28,7 +28,7 @@ ENTRY_POINTS = "deeplift.rules"
 DEFAULT = "default"
 
 MakeRule = Callable[[Graph, Node], Rule]
-Operation = OpOverload[..., Any] | OpOverloadPacket[..., Any] | str
+Operation: TypeAlias = "OpOverload[..., Any] | OpOverloadPacket[..., Any] | str"
 
 R = TypeVar("R", bound=MakeRule)
 

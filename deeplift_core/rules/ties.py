@@ -7,6 +7,8 @@ are 6 % of a value, which is more than rounding, and scores would be less like t
 layers the correlation over positions falls from 0.98 to 0.94).
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -26,3 +28,15 @@ def tie_threshold(maxima: Tensor) -> Tensor:
 def tie_threshold_of_rectified(maxima: Tensor) -> Tensor:
     """The same number for maxima that are all >= 0, in one pass over memory."""
     return maxima.mul(1 - tie_tolerance(maxima.dtype))
+
+
+def below_tie(maxima: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return a function that gives 1 where a value is below the threshold of its maximum, and 0 at ties."""
+    threshold = tie_threshold(maxima)
+    return lambda value: threshold.sub(value).gt_(0)
+
+
+def below_tie_of_rectified(maxima: Tensor) -> Callable[[Tensor], Tensor]:
+    """The same function for maxima that are all >= 0, without a tensor of thresholds."""
+    scale = 1 - tie_tolerance(maxima.dtype)
+    return lambda value: value.sub(maxima, alpha=scale).lt_(0)

@@ -107,11 +107,15 @@ class Piece(NamedTuple):
         Tensor
             Of the precision of ``value``.
         """
+        last_use = {ref: node.index for node in self.nodes for ref in node.refs}
         values = {self.source: value if self.dtype.is_floating_point else value.to(self.dtype)}
         for node in self.nodes:
             values[node.index] = call(node, values.__getitem__)
             if watch:
                 watch(node, values[node.refs[0]], values[node.index])
+            for ref in node.refs:
+                if last_use[ref] == node.index and ref != self.output:
+                    del values[ref]
         result: Tensor = as_number(values[self.output], value.dtype)
         return result
 

@@ -119,7 +119,7 @@ _OPTIONS = (
     click.option("--shard", callback=parsed(parse_shard), metavar="I/N|auto",
                  help="Score the I-th of N shares only; auto: the place in a Slurm array."),
     click.option("--resume/--no-resume", default=True, show_default=True,
-                 help="Go on where an interrupted run of the same job stopped."),
+                 help="Resume an interrupted run of the same job."),
     click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
     ALLOW_PICKLE,
 )  # fmt: skip

@@ -145,7 +145,9 @@ COMPILE = click.option(
     help="Compile the model's scoring first; auto does where the job is long enough, but no shards.",
 )
 ALLOW_PICKLE = click.option(
-    "--allow-pickle", is_flag=True, help="Load pickled modules too, which can run any code."
+    "--allow-pickle",
+    is_flag=True,
+    help="Load files that can run any code: pickled modules, and archives refused without.",
 )
 
 

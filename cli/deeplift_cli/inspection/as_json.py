@@ -44,6 +44,7 @@ def _plain(found: Inspection, options: InspectOptions) -> dict[str, Any]:
             "output": options.output,
             "shape": list(recording.output_shape),
             "is_logit": recording.explains_logit,
+            "notes": recording.notes,
         },
         "operations": recording and [asdict(operation) for operation in recording.operations],
         "unsupported": recording and [operation.name for operation in recording.unsupported],

@@ -7,6 +7,7 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
+from deeplift_cli.models.probing import called
 from deeplift_core import DeepLift
 from deeplift_core.capture import borrowed
 
@@ -19,8 +20,8 @@ FEW, MORE = 1, 3
 def forward_seconds(module: nn.Module, batch: tuple[Tensor, ...], dtype: torch.dtype) -> float:
     """Median time of the model alone, for one row of this batch on the batch's device."""
     device = batch[0].device
-    with borrowed(module, dtype, device), torch.no_grad():
-        return _median_seconds(lambda: module(*batch), device) / batch[0].shape[0]
+    with borrowed(module, dtype, device):
+        return _median_seconds(lambda: called(module, *batch), device) / batch[0].shape[0]
 
 
 def scoring_seconds(

@@ -127,7 +127,8 @@ def _describe(recorded: DeepLift, layer_rules: dict[str, str]) -> Recording:
         problem = next((node.problem for node in nodes if node.problem), "")
         if first.op != "input":
             operations.append(Operation(first.name, first.op, first.module, first.source, rules, problem))
-    return Recording(operations, recorded.output_shape, recorded.explains_logit)
+    notes = recorded.notes_under(_CHECKED[0], layer_rules)
+    return Recording(operations, recorded.output_shape, recorded.explains_logit, notes)
 
 
 def _first(shape: tuple[int, ...]) -> int | tuple[int, ...]:
@@ -152,8 +153,10 @@ def _check(
 
 
 def _failure(result: SelfCheck) -> str:
-    if not math.isfinite(result.worst_relative_error):
+    if not math.isfinite(result.largest_difference):
         return f"scores under {result.rule} are not finite: the model gives NaN or infinity for some input"
+    if not math.isfinite(result.worst_relative_error):
+        return f"scores under {result.rule} are not finite, although the model's outputs are"
     return (
         f"summation-to-delta is off by {result.worst_relative_error:.1e} under {result.rule} "
         f"(relative; tolerance {result.tolerance:.0e})"

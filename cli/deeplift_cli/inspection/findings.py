@@ -61,11 +61,14 @@ class Recording:
         Of the explained output for one sequence.
     explains_logit : bool
         Whether a final sigmoid or softmax is left out.
+    notes : list of str
+        What a user should know about the rules, under the default preset.
     """
 
     operations: list[Operation]
     output_shape: tuple[int, ...]
     explains_logit: bool
+    notes: list[str]
 
     @property
     def unsupported(self) -> list[Operation]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from deeplift_cli.errors import UserError
 from deeplift_cli.inspection.findings import InputForm
 from deeplift_cli.models import ModelFile, TensorSpec
-from deeplift_cli.models.probing import LENGTHS, SHAPE_ERRORS, one_hot, tensors_in
+from deeplift_cli.models.probing import LENGTHS, called, is_out_of_memory, one_hot, tensors_in
 
 _EXAMPLE = "deeplift_core.DeepLift(model, example=(...)).nodes shows its operations in Python"
 
@@ -31,8 +31,13 @@ def output_specs(model: ModelFile, batch: tuple[Tensor, ...]) -> list[TensorSpec
     UserError
         If the model does not run on this batch.
     """
-    with torch.no_grad():
-        result = model.module(*batch)
+    try:
+        result = called(model.module, *batch)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in batch)
+        raise UserError(f"{model.path} does not run on inputs of shapes {shapes}: {error}") from error
     tensors = tensors_in(result)
     names: Iterable[str] = map(str, range(len(tensors)))
     if isinstance(result, dict) and len(result) == len(tensors):
@@ -71,9 +76,10 @@ def random_inputs(model: ModelFile, rows: int, length: int | None) -> tuple[Tens
         sizes = [size or length or LENGTHS[0] for size in spec.shape[1:]]
         batch.append(_random(rows, sizes, seed))
     try:
-        with torch.no_grad():
-            model.module(*batch)
-    except SHAPE_ERRORS as error:
+        called(model.module, *batch)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in batch)
         raise UserError(
             f"its operations are not shown: it does not run on random inputs of shapes {shapes} ({error}); "

@@ -111,6 +111,8 @@ def _explained(recording: Recording, output: str) -> Iterator[str]:
     yield _line("explained", f"output {output}; {targets}")
     if recording.explains_logit:
         yield _line("", "before its final sigmoid or softmax; --no-logits explains what comes after")
+    for place, note in enumerate(recording.notes):
+        yield _line("" if place else "notes", note)
 
 
 def _unsupported(recording: Recording) -> Iterator[str]:

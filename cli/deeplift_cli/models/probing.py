@@ -6,9 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# What torch raises where shapes do not fit (exported programs: AssertionError), and what is not about shapes.
-SHAPE_ERRORS = (RuntimeError, ValueError, IndexError, AssertionError)
-_OTHER_ERRORS = (NotImplementedError, torch.OutOfMemoryError)
+from deeplift_core.capture import one_precision
 
 TOLERANCE = 1e-4  # relative to the largest output
 # Lengths to try where the model takes any (its pooling may still ask for a multiple, or for a minimum).
@@ -22,15 +20,57 @@ def one_hot(rows: int, length: int, seed: int = 0) -> Tensor:
     return torch.nn.functional.one_hot(letters, 4).transpose(1, 2).float()
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that there is not enough memory, on the CPU or on another device."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def message_of(error: BaseException) -> str:
+    """Return an exception's message, with its kind where the message alone says too little ("'x'")."""
+    telling = isinstance(error, RuntimeError | ValueError | IndexError | AssertionError | torch.jit.Error)
+    return str(error) if telling and str(error) else f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
+def called(module: nn.Module, *inputs: Tensor) -> Any:
+    """Run a module without gradients, and return what it returns.
+
+    A module that fails because its code casts values to a half precision, while its weights are in the
+    inputs' precision, is run in the inputs' precision throughout, as it is scored.
+
+    Raises
+    ------
+    Exception
+        Whatever the module raises: its code, and that of its libraries, is not ours.
+    """
+    with torch.no_grad():
+        try:
+            return module(*inputs)
+        except Exception as error:
+            if is_out_of_memory(error) or not inputs[0].is_floating_point():
+                raise
+            try:
+                with one_precision(module, inputs[0].dtype):
+                    return module(*inputs)
+            except Exception as again:
+                if is_out_of_memory(again):
+                    raise
+                raise error from None
+
+
 def run(module: nn.Module, x: Tensor) -> tuple[Tensor, ...] | str:
-    """Run a module without gradients; return its outputs, or what torch says where `x` does not fit it."""
+    """Run a module without gradients; return its outputs, or the message of whatever it raises.
+
+    Raises
+    ------
+    MemoryError, torch.OutOfMemoryError, RuntimeError
+        Where there is not enough memory, which says nothing about whether `x` fits the module.
+    """
     try:
-        with torch.no_grad():
-            return tuple(tensors_in(module(x)))
-    except _OTHER_ERRORS:
-        raise
-    except SHAPE_ERRORS as error:
-        return str(error) or type(error).__name__
+        return tuple(tensors_in(called(module, x)))
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        return message_of(error)
 
 
 def outputs_of(module: nn.Module, x: Tensor) -> tuple[Tensor, ...] | str:
@@ -56,9 +96,10 @@ def tensors_in(result: Any) -> list[Tensor]:
 
 
 def largest_difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
-    """Return the largest difference between outputs, relative to each expected output's largest value.
+    """Return the largest difference between outputs, relative to each expected output's largest number.
 
-    Infinite where their numbers or shapes differ.
+    NaN equals NaN, and an infinity itself. The result is infinite where numbers or shapes of outputs differ,
+    or where one has a number and the other has none.
     """
     if len(found) != len(expected):
         return float("inf")
@@ -66,10 +107,13 @@ def largest_difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> f
     for a, b in zip(found, expected, strict=True):
         if a.shape != b.shape:
             return float("inf")
-        if a.numel() == 0 or torch.equal(a, b):
+        a, b = (x if x.is_floating_point() or x.is_complex() else x.double() for x in (a, b))
+        differ = (a != b) & ~(a.isnan() & b.isnan())
+        if not differ.any():
             continue
-        scale = max(float(b.abs().max()), 1e-6)
-        difference = float((a - b).abs().max()) / scale
+        numbers = b[b.isfinite()].abs()
+        scale = max(float(numbers.max()) if numbers.numel() else 0.0, 1e-6)
+        difference = float((a[differ] - b[differ]).abs().max()) / scale
         worst = max(worst, difference if difference == difference else float("inf"))
     return worst
 

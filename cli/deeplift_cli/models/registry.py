@@ -6,13 +6,14 @@ imported to decide what a file is, so they import torch, onnx and the like insid
 
 import importlib
 import pkgutil
-import zipfile
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.models.examination.archive import Archive
 from deeplift_cli.models.model_file import ModelFile
 
 HEAD_BYTES = 4096
@@ -28,7 +29,7 @@ class Candidate:
     head : bytes
         The first `HEAD_BYTES` bytes.
     members : tuple of str
-        Names inside the archive where the file is a zip archive, with its top folder left out.
+        Names inside the archive where the file is a zip archive, without the folder that all share.
     """
 
     path: Path
@@ -72,12 +73,19 @@ def examine(path: Path) -> Candidate:
     Raises
     ------
     UserError
-        Where the file is missing, a folder, unreadable, empty, or a zip archive that was cut short.
+        Where the file is missing, no regular file, unreadable, empty, or a zip archive that was cut short,
+        has two members of one name or would fill the memory.
     """
-    if not path.exists():
-        raise UserError(f"model file {path} does not exist")
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(f"model file {path} does not exist") from error
+    except OSError as error:
+        raise UserError(f"model file {path} cannot be read: {error.strerror}") from error
+    if stat.S_ISDIR(mode):
         raise UserError(f"model {path} is a folder; give one file: {known_kinds()}")
+    if not stat.S_ISREG(mode):
+        raise UserError(f"model {path} is {_kind(mode)}; copy the model into a file")
     try:
         with path.open("rb") as handle:
             head = handle.read(HEAD_BYTES)
@@ -85,16 +93,16 @@ def examine(path: Path) -> Candidate:
         raise UserError(f"model file {path} cannot be read: {error.strerror}") from error
     if not head:
         raise UserError(f"model file {path} is empty")
-    return Candidate(path, head, _zip_members(path) if head.startswith(b"PK") else ())
+    if not head.startswith(b"PK"):
+        return Candidate(path, head)
+    with Archive(path, str(path)) as archive:
+        return Candidate(path, head, archive.names)
 
 
-def _zip_members(path: Path) -> tuple[str, ...]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile as error:
-        raise UserError(f"model file {path} is a damaged or truncated archive: {error}") from error
-    return tuple(name.partition("/")[2] or name for name in names)
+def _kind(mode: int) -> str:
+    """Return what a file that is neither a folder nor a regular file is, which reading could wait for."""
+    kinds = ((stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"))
+    return next((name for is_kind, name in kinds if is_kind(mode)), "a device")
 
 
 def find_format(candidate: Candidate) -> Format:

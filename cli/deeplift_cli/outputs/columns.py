@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
+from deeplift_cli.outputs.threads import WillingThreads
+
 LEVEL = 1  # isal's higher levels take longer and save less than one part in a hundred of scores
 FILTERS = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": True}
 _CHUNKS_AHEAD = 4
@@ -23,7 +25,7 @@ _THREADS = 4  # each manages some 5,000 sequences of 2,114 bp in a second
 
 def compressing_threads() -> ThreadPoolExecutor:
     """Threads for the chunks of one file's columns; a context manager."""
-    return ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1), "deeplift-compressor")
+    return WillingThreads(min(_THREADS, os.cpu_count() or 1), "deeplift-compressor")
 
 
 def deflated(chunk: npt.NDArray[Any]) -> bytes:

@@ -7,6 +7,8 @@ import socket
 import time
 from pathlib import Path
 
+from deeplift_cli.errors import UserError
+
 # What file systems without locks answer.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
@@ -32,6 +34,9 @@ class FolderLock:
     ------
     LockedError
         If another process holds it.
+    UserError
+        If a symbolic link or a file stands in the folder's place: the folder is the program's own, and files
+        in it are written and removed, which a link would lead elsewhere.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,11 +46,27 @@ class FolderLock:
             pass  # whoever held it has removed the folder in the meantime
 
     def _take(self, folder: Path) -> bool:
-        folder.mkdir(exist_ok=True)
         try:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            folder.mkdir(exist_ok=True)
+            opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            if folder.parent.is_dir():
+                return False
+            raise
+        except OSError as error:
+            if folder.is_symlink() or not folder.is_dir():
+                raise UserError(
+                    f"{folder} is a symbolic link or a file, and not the folder in which deeplift keeps what "
+                    "is unfinished; remove it, or give the output another name"
+                ) from error
+            raise
+        try:
+            how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+            self._file = os.open(self._path.name, how, 0o666, dir_fd=opened)
         except FileNotFoundError:
             return False
+        finally:
+            os.close(opened)
         try:
             self._lock()
             held = os.path.samestat(os.fstat(self._file), os.stat(self._path))

@@ -2,17 +2,18 @@
 
 An HDF5 file that is open for writing is lost when its process is killed. A piece is written under another
 name, brought to the disc and renamed, so that it is there as a whole or not at all, whatever happens.
-Pieces are zip archives of arrays (`numpy.load` opens them), whose checksums tell a damaged one. Each array
-costs about as much as compressing a sequence, so there are three: ``head``, JSON; ``rows``, a record of the
-numbers of each sequence; and ``content``, the compressed chunks one after the other.
+Pieces are zip archives of arrays (`numpy.load` opens them), whose checksums tell a damaged one. Each says of
+which job it is and which of its records have no row, because their scores are not finite. Each array costs
+about as much as compressing a sequence, so there are three: ``head``, JSON; ``rows``, a record of the numbers
+of each sequence; and ``content``, the compressed chunks one after the other.
 """
 
 import errno
-import json
 import os
 import re
 import zipfile
 import zlib
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ import numpy.typing as npt
 from deeplift_cli.outputs.layout import NUMBERS, WIDE
 from deeplift_cli.outputs.packed import PackedBatch
 from deeplift_cli.outputs.publish import to_disc
-from deeplift_cli.sequences.records import Region
+from deeplift_cli.outputs.state_files import PieceHead, head_json, parse_head
+from deeplift_cli.sequences.records import Region, Skipped
 
 _NAME = re.compile(r"(\d{8,})\.npz")
 # What zipfile and numpy raise at a file that is not what was written.
@@ -50,24 +52,40 @@ class Pieces:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        found = (_NAME.fullmatch(entry.name) for entry in os.scandir(folder))
+        with os.scandir(folder) as entries:
+            found = [_NAME.fullmatch(entry.name) for entry in entries if entry.is_file(follow_symlinks=False)]
         self.numbers = {int(match[1]) for match in found if match}
 
-    def save(self, number: int, batch: PackedBatch, digest: bytes) -> None:
-        """Keep a batch, with what tells that it was made from the same sequences.
+    def save(
+        self, number: int, batch: PackedBatch, digest: bytes, job: str, skipped: Sequence[Skipped] = ()
+    ) -> None:
+        """Keep a batch.
+
+        Parameters
+        ----------
+        number : int
+        batch : PackedBatch
+        digest : bytes
+            Tells that it was made from the same records.
+        job : str
+            Tells that it was made by the same job.
+        skipped : sequence of Skipped
+            Records of the batch that have no row.
 
         Raises
         ------
         OSError
             If it could not be written; it is then not there.
         """
-        head = {
-            "digest": digest.hex(),
-            "regions": [[getattr(region, key) for key in Region.__slots__] for region in batch.regions],
-            "sizes": {name: [len(chunk) for chunk in batch.chunks[name]] for name in WIDE},
-        }
+        head = PieceHead(
+            digest,
+            job,
+            [[getattr(region, key) for key in Region.__slots__] for region in batch.regions],
+            {name: [len(chunk) for chunk in batch.chunks[name]] for name in WIDE},
+            list(skipped),
+        )
         arrays = {
-            "head": np.frombuffer(json.dumps(head).encode(), np.uint8),
+            "head": np.frombuffer(head_json(head), np.uint8),
             "rows": _rows(batch),
             "content": np.frombuffer(
                 b"".join(chunk for name in WIDE for chunk in batch.chunks[name]), np.uint8
@@ -76,7 +94,8 @@ class Pieces:
         final = self.path(number)
         temporary = final.with_suffix(".part")
         try:
-            with temporary.open("wb") as file:
+            temporary.unlink(missing_ok=True)
+            with temporary.open("xb") as file:  # never through a link that stands there
                 np.savez(file, **arrays)  # type: ignore[arg-type]
             to_disc(temporary)
             os.replace(temporary, final)
@@ -95,14 +114,13 @@ class Pieces:
         """
         with _Piece(self, number) as piece:
             head = _head(piece)
-            regions = [Region(*fields) for fields in head["regions"]]
-            rows = piece["rows"]
-            if len(rows) != len(regions):
-                raise ValueError("arrays of different lengths")
-            return PackedBatch(regions, _cut(piece["content"].tobytes(), head["sizes"]), _numbers(rows))
+            regions = [Region(*fields) for fields in head.regions]
+            return PackedBatch(
+                regions, _cut(piece["content"].tobytes(), head.sizes), _numbers(piece["rows"], head)
+            )
 
-    def summary(self, number: int) -> tuple[bytes, dict[str, npt.NDArray[Any]]]:
-        """A batch's digest and its small arrays, without its scores.
+    def summary(self, number: int) -> tuple[PieceHead, dict[str, npt.NDArray[Any]]]:
+        """What a batch says of itself and its small arrays, without its scores.
 
         Raises
         ------
@@ -110,7 +128,8 @@ class Pieces:
             As `load`.
         """
         with _Piece(self, number) as piece:
-            return bytes.fromhex(_head(piece)["digest"]), _numbers(piece["rows"])
+            head = _head(piece)
+            return head, _numbers(piece["rows"], head)
 
     def drop(self, number: int) -> None:
         """Forget a batch."""
@@ -156,18 +175,23 @@ def _rows(batch: PackedBatch) -> npt.NDArray[Any]:
     return rows
 
 
-def _head(piece: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(piece["head"].tobytes())
-    return found
+def _head(piece: Any) -> PieceHead:
+    return parse_head(piece["head"].tobytes())
 
 
-def _numbers(rows: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+def _numbers(rows: npt.NDArray[Any], head: PieceHead) -> dict[str, npt.NDArray[Any]]:
+    if rows.shape != (len(head.regions),):
+        raise ValueError("arrays of different lengths")
+    if rows.dtype.names is None or not set(NUMBERS) <= set(rows.dtype.names):
+        raise ValueError("other numbers than those of a batch")
     # Copies: within records numbers lie askew, which torch refuses, and numpy calls one row contiguous so.
     return {name: rows[name].copy() for name in NUMBERS}
 
 
 def _cut(content: bytes, sizes: dict[str, list[int]]) -> dict[str, list[bytes]]:
     """The chunks of each wide dataset."""
+    if set(sizes) != set(WIDE):
+        raise ValueError("chunks of other datasets")
     if sum(map(sum, sizes.values())) != len(content):
         raise ValueError("chunks of other sizes")
     ends = accumulate(size for name in WIDE for size in sizes[name])

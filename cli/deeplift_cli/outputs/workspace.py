@@ -1,30 +1,33 @@
-"""The hidden folder beside an output where a run keeps what it has finished, for the next one to go on."""
+"""The hidden folder beside an output where a run keeps what it has finished, so that the next can resume."""
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from deeplift_cli.errors import FutileError, UserError
+from deeplift_cli.errors import UserError
+from deeplift_cli.outputs import own_folder
 from deeplift_cli.outputs.lock import FolderLock, LockedError
+from deeplift_cli.outputs.own_folder import COMPLETE, JOB, LOCK, PUBLISHED, SKIPPED, UNSCORED, UNUSABLE
 from deeplift_cli.outputs.pieces import Pieces
 from deeplift_cli.outputs.publish import short_name, to_disc
 from deeplift_cli.outputs.score_file import not_written
+from deeplift_cli.outputs.state_files import JobState, parse_complete, parse_job, read_state
 
-_KEPT = ("job.json", "complete", "published", "lock")
 _ANOTHER = "holds finished batches of another job"
-_WAY_OUT = "Give what was given then to go on, --no-resume to start over, or another output"
+_WAY_OUT = "Give what was given then to resume, --no-resume to start over, or another output"
 
 
 class Workspace:
     """A run's folder ``.NAME.pieces`` beside the output NAME; a context manager.
 
-    It is locked while it is used. On an exception it stays if it holds a finished batch that can be of use,
-    and is removed otherwise; on a clean exit it is removed.
+    It is locked while it is used. On an exception it stays if it holds a finished batch, whatever the
+    exception, and is removed otherwise; on a clean exit it is removed. A folder that holds files which are
+    not the program's own stays with these.
 
     Parameters
     ----------
@@ -33,7 +36,7 @@ class Workspace:
     job : mapping of str to anything that JSON can hold
         What must be equal for the finished batches to be of this run.
     resume : bool
-        Whether to go on from what is there; otherwise it is removed.
+        Whether to resume from what is there; otherwise it is removed.
     note : callable
         Gets lines that the user should read.
 
@@ -48,7 +51,8 @@ class Workspace:
     Raises
     ------
     UserError
-        On entry: if another process is at it, or what is there belongs to another job.
+        On entry: if another process is at it, a symbolic link stands in its place, or what is there belongs
+        to another job.
     """
 
     def __init__(
@@ -80,43 +84,69 @@ class Workspace:
         return self
 
     def _open(self) -> None:
-        earlier = self._earlier()
-        if earlier is None:
-            self._clear()
-        elif differences := _differences(earlier["job"], self._job):
+        earlier = self._earlier() if self._resume else None
+        if earlier is not None and (differences := _differences(earlier.job, self._job)):
             raise UserError(f"{self.folder} {_ANOTHER}: {'; '.join(differences)}. {_WAY_OUT}")
-        self._known: dict[str, str] = earlier.get("late", {}) if earlier else {}
-        self._late = dict(self._known)
+        if self._resume:
+            self._check_complete()
+            own_folder.remove_files(self.folder, _is_unfinished)
+        else:
+            own_folder.remove_files(self.folder, lambda name: name != LOCK)
         self.pieces = Pieces(self.folder)
-        self.decisions: dict[str, Any] = earlier["decisions"] if earlier else {}
-        self._remove_unfinished()
+        self._known: Mapping[str, str] = earlier.late if earlier else {}
+        self._state = JobState(self._job, dict(earlier.decisions) if earlier else {}, dict(self._known))
         if earlier is None:
-            self.decide({})
+            self._save_state()
 
-    def _earlier(self) -> dict[str, Any] | None:
-        """What an earlier run wrote, if there is one to go on from."""
-        if not self._resume:
-            return None
-        path = self.folder / "job.json"
+    def _earlier(self) -> JobState | None:
+        """What an earlier run wrote of its job.
+
+        Each batch also says of which job it is. Where the description cannot be read, this run therefore
+        writes it anew, keeps the batches that are its own, and scores the others again.
+        """
+        path = self.folder / JOB
         try:
-            found = json.loads(path.read_text())
-            if isinstance(found["job"], dict) and isinstance(found["decisions"], dict):
-                return dict(found)
+            return parse_job(read_state(path))
         except FileNotFoundError:
             if not Pieces(self.folder).numbers:
                 return None
-        except (ValueError, KeyError, TypeError):
-            pass
-        raise UserError(
-            f"{path}, which says what the finished batches beside it are of, is missing or damaged; "
-            "--no-resume starts over"
+            problem = "it is missing"
+        except (ValueError, OSError) as error:
+            problem = str(error)
+        self._note(
+            f"{path}, which says of which job the finished batches beside it are, cannot be used "
+            f"({problem}) and is written anew: batches of this job are kept, others are scored again"
         )
+        with suppress(FileNotFoundError):
+            path.unlink()
+        return None
+
+    def _check_complete(self) -> None:
+        """Drop a damaged list of what an earlier run had begun to publish."""
+        path = self.folder / COMPLETE
+        try:
+            parse_complete(read_state(path))
+        except FileNotFoundError:
+            return
+        except (ValueError, OSError) as error:
+            self._note(f"{path}, the list of outputs that an earlier run had begun, is dropped ({error})")
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+    @property
+    def decisions(self) -> Mapping[str, Any]:
+        """What an earlier run or this one decided by itself, as it was given to `decide`; empty before."""
+        return self._state.decisions
+
+    @property
+    def job_digest(self) -> str:
+        """Tells this job's finished batches from those of others; settled when scoring begins."""
+        return self._state.digest
 
     def decide(self, decisions: Mapping[str, Any]) -> None:
-        """Write down what this run decided by itself, so that one that goes on decides the same."""
-        self.decisions = dict(decisions)
-        found = {"job": self._job, "decisions": self.decisions, "late": self._late}
-        self._write("job.json", json.dumps(found, indent=1))
+        """Write down what this run decided by itself, so that one that resumes decides the same."""
+        self._state = replace(self._state, decisions=dict(decisions))
+        self._save_state()
 
     def confirm(self, name: str, value: str) -> None:
         """Add to the job what is found out late, or compare it with what an earlier run found.
@@ -129,47 +159,60 @@ class Workspace:
         known = self._known.get(name)
         if known not in (None, value):
             raise UserError(f"{self.folder} {_ANOTHER}: {_difference(name, known, value)}. {_WAY_OUT}")
-        self._late[name] = value
-        self.decide(self.decisions)
+        self._state = replace(self._state, late={**self._state.late, name: value})
+        self._save_state()
+
+    def _save_state(self) -> None:
+        self._write(JOB, self._state.to_json())
 
     def mark_complete(self, outputs: Iterable[Path]) -> None:
-        """From now on these outputs appear, which a run that goes on may replace: they are its own."""
-        self._write("complete", json.dumps([os.fsdecode(path.absolute()) for path in outputs]))
+        """From now on these outputs appear, which a run that resumes may replace: they are its own."""
+        self._write(COMPLETE, json.dumps([os.fsdecode(path.absolute()) for path in outputs]))
 
     def mark_published(self) -> None:
         """Everything is where it belongs, for other targets, too: the workspaces can go."""
-        self._write("published", "")
+        self._write(PUBLISHED, "")
 
     @property
     def skipped(self) -> Path:
         """Where the table of what was skipped is made."""
-        return self.folder / "skipped.tsv"
+        return self.folder / SKIPPED
+
+    @property
+    def unusable(self) -> Path:
+        """Where the records are listed that cannot be scored, as they are read."""
+        return self.folder / UNUSABLE
+
+    @property
+    def unscored(self) -> Path:
+        """Where the records are listed whose scores are not finite, as they are scored."""
+        return self.folder / UNSCORED
+
+    def kept(self) -> int:
+        """How many finished batches are there, as far as the folder can be read; none where it is gone."""
+        try:
+            return len(Pieces(self.folder).numbers)
+        except FileNotFoundError:
+            return 0
+        except OSError:
+            return len(self.pieces.numbers)
 
     def _write(self, name: str, text: str) -> None:
         temporary = self.folder / f"{name}.part"
         try:
-            temporary.write_text(text)
+            temporary.unlink(missing_ok=True)
+            with temporary.open("x", encoding="utf-8") as file:  # never through a link that stands there
+                file.write(text)
             to_disc(temporary)
             os.replace(temporary, self.folder / name)
         except OSError as error:
             raise not_written(self._out, error) from error
 
-    def _clear(self) -> None:
-        for entry in self.folder.iterdir():
-            if entry.name != "lock":
-                entry.unlink()
-
-    def _remove_unfinished(self) -> None:
-        """What a killed run was writing."""
-        for entry in self.folder.iterdir():
-            if entry.name not in _KEPT and entry.suffix != ".npz":
-                entry.unlink()
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # Removed before it is let go: whoever comes next makes a folder of its own.
-        if kind is None or issubclass(kind, FutileError) or not self.pieces.numbers:
+        if kind is None or not self.kept():
             _remove(self.folder)
         self._lock.release()
 
@@ -182,7 +225,7 @@ def workspace_folder(out: Path) -> Path:
 def begun_outputs(out: Path) -> set[Path]:
     """What a run that was killed while it published this output had begun, and may be replaced."""
     try:
-        return {Path(name) for name in json.loads((workspace_folder(out) / "complete").read_text())}
+        return parse_complete(read_state(workspace_folder(out) / COMPLETE))
     except (OSError, ValueError):
         return set()
 
@@ -190,23 +233,32 @@ def begun_outputs(out: Path) -> set[Path]:
 def clean_up(outs: Sequence[Path]) -> None:
     """Remove what a run left that was killed when it had published everything."""
     folders = [workspace_folder(out) for out in outs]
-    if any((folder / "published").exists() for folder in folders):
+    if any(not os.path.islink(folder) and (folder / PUBLISHED).exists() for folder in folders):
         for folder in folders:
             _remove(folder)
-    for folder in folders:
-        if _gone(folder).exists():
-            shutil.rmtree(_gone(folder), ignore_errors=True)
+    for gone in filter(Path.exists, map(_gone, folders)):
+        own_folder.remove(gone)
 
 
 def _remove(folder: Path) -> None:
-    """At once for others, whenever this is cut short."""
-    with suppress(FileNotFoundError):
-        os.replace(folder, _gone(folder))
-    shutil.rmtree(_gone(folder), ignore_errors=True)
+    """At once for others, whenever this is cut short, unless files of others lie in the folder."""
+    if os.path.islink(folder):
+        return
+    if not own_folder.holds_others(folder):
+        with suppress(OSError):  # no folder is there, or one that cannot be removed stands in the way
+            os.replace(folder, _gone(folder))
+            own_folder.remove(_gone(folder))  # by now another run may have a folder of the first name
+            return
+    own_folder.remove(folder)
 
 
 def _gone(folder: Path) -> Path:
     return folder.with_suffix(".gone")
+
+
+def _is_unfinished(name: str) -> bool:
+    """Whether a file of the program's own is what a killed run was writing."""
+    return name not in (JOB, COMPLETE, PUBLISHED, LOCK) and not name.endswith(".npz")
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

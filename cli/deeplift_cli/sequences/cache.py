@@ -33,7 +33,7 @@ def cache_folder() -> Path:
     Raises
     ------
     UserError
-        When none of these is known: a user without a home folder.
+        If none of the three is known: HOME is not set, and the user has no name (as in many containers).
     """
     if own := os.environ.get("DEEPLIFT_CACHE"):
         return Path(own)
@@ -41,11 +41,8 @@ def cache_folder() -> Path:
         return Path(shared) / "deeplift"
     try:
         return Path.home() / ".cache" / "deeplift"
-    except RuntimeError as error:  # HOME is not set, and the user is not in the list of users
-        raise UserError(
-            "there is no home folder for the cache of indexes and unpacked genomes; set DEEPLIFT_CACHE to a "
-            "folder"
-        ) from error
+    except RuntimeError as error:
+        raise UserError(f"there is no folder for the cache ({error}); set DEEPLIFT_CACHE to one") from error
 
 
 class CacheEntry:

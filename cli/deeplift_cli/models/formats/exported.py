@@ -1,11 +1,12 @@
 """Programs saved by `torch.export.save` (.pt2)."""
 
 import logging
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.models.examination.exported import examined_archive, refuse_compiled_code
+from deeplift_cli.models.foreign import told_in_one_line
 from deeplift_cli.models.model_file import ModelFile, TensorSpec, batch_note, file_sha256
 from deeplift_cli.models.registry import Candidate, Format
 
@@ -32,8 +33,10 @@ def recognises(candidate: Candidate) -> bool:
     )
 
 
-def read(path: Path, *, allow_pickle: bool) -> ModelFile:  # noqa: ARG001
+def read(path: Path, *, allow_pickle: bool) -> ModelFile:
     """Load an exported program.
+
+    Unless pickles are allowed, torch gets no more than what was examined.
 
     Its submodules get their names back where torch can tell them, ops are set to inference, and a batch size
     that was fixed by the example it was exported with is made free where the graph allows it.
@@ -41,9 +44,14 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:  # noqa: ARG001
     Raises
     ------
     UserError
-        Where torch cannot load it, or it was decomposed in training mode.
+        Where it could run code, torch cannot load it, or it was decomposed in training mode.
     """
-    program = _load(path)
+    program = _load(path, allow_pickle)
+    with told_in_one_line(f"torch.export file {path} cannot be made a module"):
+        return _read(path, program)
+
+
+def _read(path: Path, program: "ExportedProgram") -> ModelFile:
     notes = _set_inference(path, program)
     inputs, outputs = _specs(program)
     module = _module(program)
@@ -55,19 +63,15 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:  # noqa: ARG001
     return ModelFile(module, "exported", path, file_sha256(path), inputs, outputs, notes)
 
 
-def _load(path: Path) -> "ExportedProgram":
+def _load(path: Path, allow_pickle: bool) -> "ExportedProgram":
     import torch
 
-    logging.getLogger("torch.export").setLevel(
-        logging.ERROR
-    )  # it logs the traceback of what we report ourselves
-    try:
-        return torch.export.load(str(path))
-    except (RuntimeError, ValueError, KeyError, AssertionError, OSError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"torch.export file {path} cannot be loaded by torch {torch.__version__}: {reason}"
-        ) from error
+    for name in ("torch.export", "torch._export"):  # they log what is told here in one line
+        logging.getLogger(name).setLevel(logging.ERROR)
+    refuse_compiled_code(path)
+    file = str(path) if allow_pickle else examined_archive(path)
+    with told_in_one_line(f"torch.export file {path} cannot be loaded by torch {torch.__version__}"):
+        return torch.export.load(file)
 
 
 def _set_inference(path: Path, program: "ExportedProgram") -> tuple[str, ...]:

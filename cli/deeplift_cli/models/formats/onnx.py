@@ -1,9 +1,8 @@
 """ONNX files, from any exporter."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.model_file import ModelFile, TensorSpec, batch_note, file_sha256
@@ -15,7 +14,10 @@ if TYPE_CHECKING:
     from deeplift_cli.models.onnx_conversion.graph import Graph
     from deeplift_cli.models.onnx_conversion.normalise import Unsupported
 
-T = TypeVar("T")
+# Of all memory: scoring keeps the values of input and reference, and walks back through them.
+_SHARE = 8
+# Loading stays quick: a model of which one batch takes more bytes is not run on loading.
+_LARGEST_TRIAL = 1 << 29
 
 
 def recognises(candidate: Candidate) -> bool:
@@ -34,31 +36,39 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:  # noqa: ARG001
     Raises
     ------
     UserError
-        Where the file is damaged, uses operators without a converter, or is not converted rightly.
+        Where the file is damaged or no valid ONNX model, needs more memory than there is, uses operators
+        without a converter, or is not converted rightly.
     """
-    from onnx.checker import ValidationError
-    from onnx.shape_inference import InferenceError
+    from deeplift_cli.models.onnx_conversion.errors import told
 
+    with told(path):
+        return _read(path)
+
+
+def _read(path: Path) -> ModelFile:
+    from deeplift_cli.models.onnx_conversion.check import half_precision
     from deeplift_cli.models.onnx_conversion.graph import Graph
     from deeplift_cli.models.onnx_conversion.normalise import normalise, prepare
+    from deeplift_cli.models.onnx_conversion.room import human
 
     model, external = _load(path)
     _require_tensors(path, model)
-    try:
-        plain = Graph.from_model(model)
-        inputs, outputs = _specs(plain.inputs), _specs(plain.outputs)
-        prepared, notes = _named(path, lambda: prepare(model))
-        graph, newer = normalise(model)
-    except (InferenceError, ValidationError) as error:
-        raise UserError(f"{path} is not a valid ONNX model: {_first_line(error)}") from error
+    plain = Graph.from_model(model)
+    inputs, outputs = _specs(plain.inputs), _specs(plain.outputs)
+    prepared, notes = prepare(model)
+    needed = _require_memory(path, prepared)
+    graph, newer = normalise(model)
     module = _converted(path, graph, newer)
     file = _File(
         path,
         size=sum(part.stat().st_size for part in (path, *external)),
         model=model,
         treated=prepared.to_model().SerializeToString() if notes else None,
+        half=half_precision(model),
     )
-    if inputs and all(spec.shape for spec in inputs):
+    if needed > _LARGEST_TRIAL:
+        notes = (*notes, f"not tried out on loading, as one batch takes {human(needed)}")
+    elif inputs and all(spec.shape for spec in inputs):
         module, batch, found = _settled(file, module, [spec.shape or () for spec in inputs])
         notes = (*notes, *found)
         inputs = tuple(TensorSpec(spec.name, (batch, *(spec.shape or ())[1:]), spec.dtype) for spec in inputs)
@@ -67,53 +77,56 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:  # noqa: ARG001
 
 @dataclass(frozen=True)
 class _File:
-    """A file, its bytes with external data, its model, and what to run where it is in training mode."""
+    """A file, its bytes with external data, its model, and how it is compared with onnxruntime."""
 
     path: Path
     size: int
     model: Any
-    treated: bytes | None
-
-
-def _named(path: Path, prepare: Callable[[], T]) -> T:
-    """Say which file it is about where its preparation fails."""
-    try:
-        return prepare()
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    treated: bytes | None  # what to run where the file is in training mode
+    half: int | None  # the half precision that the file computes in
 
 
 def _load(path: Path) -> tuple[Any, list[Path]]:
-    """Read the protobuf and its external data; return the model and the data files."""
+    """Read the protobuf and its external data; return the valid model and the data files."""
     import onnx
+    import torch
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    from onnx import checker, external_data_helper
+
+    from deeplift_cli.memory import memory_of
+    from deeplift_cli.models.onnx_conversion.errors import brief
+    from deeplift_cli.models.onnx_conversion.validity import require_valid
+    from deeplift_cli.models.onnx_conversion.weights import load_external_data, require_whole_weights
 
     try:
         model = onnx.load(str(path), load_external_data=False)
     except (DecodeError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path} is not an ONNX file, or is damaged or truncated: {_first_line(error)}"
-        ) from error
+        raise UserError(f"{path} is not an ONNX file, or is damaged or truncated: {brief(error)}") from error
     if not model.graph.node or not model.graph.output:
         raise UserError(f"{path} is not an ONNX model, or is truncated: it has no graph")
-    names = {
-        entry.value
-        for tensor in external_data_helper._get_all_tensors(model)
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    external = [path.parent / name for name in sorted(names)]
-    for part in external:
-        if not part.is_file():
-            raise UserError(
-                f"{path} keeps its weights in {part}, which does not exist; keep both files together"
-            )
-    try:
-        external_data_helper.load_external_data_for_model(model, str(path.parent))
-    except (OSError, ValueError, checker.ValidationError) as error:
-        raise UserError(f"the weights of {path} cannot be read: {_first_line(error)}") from error
+    external = load_external_data(path, model, memory_of(torch.device("cpu")) // 2)
+    require_whole_weights(path, model)
+    require_valid(path, model)
     return model, external
+
+
+def _require_memory(path: Path, graph: "Graph") -> int:
+    """Refuse a model of which one batch takes more memory than scoring could spare; return its bytes."""
+    import torch
+
+    from deeplift_cli.memory import memory_of
+    from deeplift_cli.models.onnx_conversion.room import human, largest_batch
+
+    needed, where = largest_batch(graph, rows=1)
+    there = memory_of(torch.device("cpu")) // _SHARE
+    if needed > there:
+        shape = _specs(graph.inputs)[0].shape if graph.inputs else None
+        rows = shape[0] if shape else None
+        batch = "one sequence takes" if rows is None else f"one batch of the declared {rows:,} rows takes"
+        raise UserError(
+            f"{path} needs too much memory: {batch} at least {human(needed)} at {where}, and there "
+            f"are {human(there)} for a batch; export the model with a smaller batch or length"
+        )
+    return needed
 
 
 def _require_tensors(path: Path, model: Any) -> None:
@@ -139,10 +152,7 @@ def _converted(path: Path, graph: "Graph", newer: list["Unsupported"]) -> "nn.Mo
         raise UserError(
             f"{path} uses ONNX operators that deeplift cannot convert (operator: nodes): {listed}"
         )
-    try:
-        return convert(graph)
-    except (NotImplementedError, KeyError, ValueError, RuntimeError, TypeError) as error:
-        raise UserError(f"{path} cannot be converted: {_first_line(error)}") from error
+    return convert(graph)
 
 
 def _settled(
@@ -179,7 +189,7 @@ def _settled(
     module = module.module if isinstance(module, Packed) else module
     of_file = declared is not None or batch is not None
     batch_of_file = tuple(value[:rows] for value in inputs) if of_file else inputs
-    notes = compare_with_onnxruntime(file.path, file.size, module, batch_of_file, file.treated)
+    notes = compare_with_onnxruntime(file.path, file.size, module, batch_of_file, file.treated, file.half)
     if batch is not None:
         notes = (*notes, batch_note(batch))
     return module, batch, notes
@@ -195,10 +205,6 @@ def _specs(values: list[Any]) -> tuple[TensorSpec, ...]:
         return str(onnx.helper.tensor_dtype_to_np_dtype(number).name) if number else None
 
     return tuple(TensorSpec(value.name, shape_of(value), dtype(value)) for value in values)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 FORMAT = Format("onnx", "ONNX (.onnx)", recognises, read)

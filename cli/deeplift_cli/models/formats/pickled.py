@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.models.foreign import reason, told_in_one_line
 from deeplift_cli.models.model_file import ModelFile, TensorSpec, file_sha256
 from deeplift_cli.models.registry import Candidate, Format
 
@@ -39,36 +40,34 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:
         )
     if not isinstance(loaded, nn.Module):
         raise UserError(f"{path} holds a {type(loaded).__name__}, not a torch module: {_ADVICE}")
-    if isinstance(loaded, nn.DataParallel):
-        loaded = loaded.module
-    module = loaded.float().eval().requires_grad_(False)
-    return ModelFile(module, "pickled", path, file_sha256(path), _inputs(module))
+    with told_in_one_line(f"the module in {path} cannot be used"):
+        if isinstance(loaded, nn.DataParallel):
+            loaded = loaded.module
+        module = loaded.float().eval().requires_grad_(False)
+        inputs = _inputs(module)
+    return ModelFile(module, "pickled", path, file_sha256(path), inputs)
 
 
 def _load(path: Path, allow_pickle: bool) -> Any:
     """Load what needs no code; the rest only where `allow_pickle` says so."""
     import torch
 
-    broken = (RuntimeError, EOFError, ValueError, KeyError, TypeError, OSError)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if not allow_pickle:
+    with told_in_one_line(f"{path} is damaged or truncated"):
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            if not allow_pickle:
+                raise UserError(
+                    f"{path} is a pickle with Python objects in it, and loading it can run any code that it "
+                    f"contains: if you trust where it comes from, give --allow-pickle; else {_ADVICE}"
+                ) from error
+        try:
+            return torch.load(path, map_location="cpu", weights_only=False)
+        except (ImportError, AttributeError) as error:
             raise UserError(
-                f"{path} is a pickle with Python objects in it, and loading it can run any code that it "
-                f"contains: if you trust where it comes from, give --allow-pickle; else {_ADVICE}"
+                f"{path} needs Python code that is not installed here ({reason(error)}): put it on "
+                f"PYTHONPATH, or {_ADVICE} where it is"
             ) from error
-    except broken as error:
-        raise UserError(f"{path} is damaged or truncated: {_first_line(error)}") from error
-    try:
-        return torch.load(path, map_location="cpu", weights_only=False)
-    except (ImportError, AttributeError) as error:
-        raise UserError(
-            f"{path} needs Python code that is not installed here ({_first_line(error)}): put it on "
-            f"PYTHONPATH, or {_ADVICE} where it is"
-        ) from error
-    except (pickle.UnpicklingError, *broken) as error:
-        raise UserError(f"{path} is damaged or truncated: {_first_line(error)}") from error
 
 
 def _inputs(module: Any) -> tuple[TensorSpec, ...]:
@@ -77,10 +76,6 @@ def _inputs(module: Any) -> tuple[TensorSpec, ...]:
     parameters = inspect.signature(module.forward).parameters.values()
     needed = [item.name for item in parameters if item.kind in kinds and item.default is item.empty]
     return tuple(TensorSpec(name, None, None) for name in needed)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 FORMAT = Format("pickled", "a whole torch module (torch.save, with --allow-pickle)", recognises, read)

@@ -4,6 +4,8 @@ import warnings
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.models.examination.scripted import check_graph, examined_archive
+from deeplift_cli.models.foreign import told_in_one_line
 from deeplift_cli.models.model_file import ModelFile, TensorSpec, file_sha256
 from deeplift_cli.models.registry import Candidate, Format
 
@@ -13,29 +15,39 @@ def recognises(candidate: Candidate) -> bool:
     return any(name.startswith("code/") for name in candidate.members)
 
 
-def read(path: Path, *, allow_pickle: bool) -> ModelFile:  # noqa: ARG001
+def read(path: Path, *, allow_pickle: bool) -> ModelFile:
     """Load a TorchScript archive on the CPU. It declares names of inputs, but no shapes.
+
+    Unless pickles are allowed, torch gets no more than what was examined.
 
     Raises
     ------
     UserError
-        Where torch cannot load it, or it has no ``forward``.
+        Where it could run code outside torch, torch cannot load it, or it has no ``forward``.
     """
     import torch
 
+    file = str(path) if allow_pickle else examined_archive(path)
     try:
         with warnings.catch_warnings():  # torch deprecates TorchScript; users' archives stay
             warnings.simplefilter("ignore", FutureWarning)
-            module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
-        arguments = module.forward.schema.arguments[1:]
-    except (RuntimeError, ValueError, OSError) as error:
+            module = torch.jit.load(file, map_location="cpu")  # type: ignore[no-untyped-call]
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # whatever the archive's own code raises
         raise UserError(f"TorchScript file {path} cannot be loaded: {_last_line(error)}") from error
-    except AttributeError as error:
-        raise UserError(f"TorchScript file {path} has no forward method to run") from error
-    inputs = tuple(TensorSpec(item.name, None, None) for item in arguments if not item.has_default_value())
-    module = module.float().eval()
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)
+    if not hasattr(module, "forward"):
+        raise UserError(f"TorchScript file {path} has no forward method to run")
+    with told_in_one_line(f"TorchScript file {path} cannot be used"):
+        if not allow_pickle:
+            check_graph(path, module.inlined_graph)
+        arguments = module.forward.schema.arguments[1:]
+        inputs = tuple(
+            TensorSpec(item.name, None, None) for item in arguments if not item.has_default_value()
+        )
+        module = module.float().eval()
+        for parameter in module.parameters():
+            parameter.requires_grad_(False)
     return ModelFile(module, "torchscript", path, file_sha256(path), inputs)
 
 

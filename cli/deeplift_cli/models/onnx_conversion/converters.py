@@ -7,6 +7,7 @@ import torch
 from onnx2torch import convert as onnx2torch_convert
 from onnx2torch.node_converters import get_converter
 from onnx2torch.node_converters.registry import add_converter
+from onnx2torch.onnx_graph import OnnxGraph
 from onnx2torch.utils.common import OnnxMapping, OperationConverterResult
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ from deeplift_cli.models.onnx_conversion import math_modules as math
 from deeplift_cli.models.onnx_conversion import shape_modules as shape
 from deeplift_cli.models.onnx_conversion import window_modules as window
 from deeplift_cli.models.onnx_conversion.calls import PREFIX, Call, functions
+from deeplift_cli.models.onnx_conversion.errors import about
 from deeplift_cli.models.onnx_conversion.graph import Graph, attributes
 from deeplift_cli.models.onnx_conversion.normalise import TARGET_OPSET, Unsupported
 from deeplift_cli.models.onnx_conversion.recurrent_modules import Recurrent
@@ -147,8 +149,24 @@ def convert(graph: Graph) -> nn.Module:
     torch.fx.GraphModule
         In evaluation mode, without gradients; its submodules are named after the graph's nodes.
     """
-    module: nn.Module = onnx2torch_convert(graph.to_model())
+    model = graph.to_model()
+    try:
+        module: nn.Module = onnx2torch_convert(model)
+    except MemoryError:
+        raise
+    except Exception:
+        _blame_node(model)
+        raise
     return module.float().eval().requires_grad_(False)
+
+
+def _blame_node(model: Any) -> None:
+    """Convert each node by itself, and raise with its name what onnx2torch raised for the whole."""
+    graph = OnnxGraph(model.graph)
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    for node in graph.nodes.values():
+        with about(node.proto):
+            get_converter(node.operation_type, versions[node.domain], node.domain)(node, graph)
 
 
 def without_converter(graph: Graph) -> list[Unsupported]:

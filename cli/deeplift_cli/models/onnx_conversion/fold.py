@@ -7,16 +7,17 @@ import onnx
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
+from deeplift_cli.models.onnx_conversion.errors import about
 from deeplift_cli.models.onnx_conversion.graph import RANDOM, Array, Graph, attributes, has_input
-
-_LARGEST = 1 << 28  # elements: leave what would only fill memory to be computed when it is needed
+from deeplift_cli.models.onnx_conversion.room import estimate
 
 
 def fold_constants(graph: Graph) -> None:
     """Evaluate, in place, each node whose inputs are all constant, and each `Shape` of a known shape."""
     kept = []
     for node in graph.nodes:
-        values = _shape_values(node, graph) or evaluate(node, graph)
+        with about(node):
+            values = _shape_values(node, graph) or evaluate(node, graph)
         if values is None:
             kept.append(node)
         else:
@@ -38,20 +39,28 @@ def _shape_values(node: Any, graph: Graph) -> list[Array] | None:
 
 
 def evaluate(node: Any, graph: Graph) -> list[Array] | None:
-    """Return a node's outputs where all its inputs are constant and it can be evaluated."""
+    """Return a node's outputs where all its inputs are constant and it can be evaluated.
+
+    What would fill the memory, or take long, is left to be computed when it is needed.
+    """
     names = [name for index, name in enumerate(node.input) if has_input(node, index)]
     if not names or any(name not in graph.constants for name in names) or not _foldable(node):
         return None
     feeds = {name: graph.constants[name] for name in names}
+    if node.op_type == "Identity":
+        return list(feeds.values())
+    if not graph.room.take(estimate(node, feeds, graph.opset)):
+        return None
     inputs = [onnx.ValueInfoProto(name=name) for name in feeds]
     outputs = [onnx.ValueInfoProto(name=name) for name in node.output]
     proto = helper.make_graph([node], "one node", inputs, outputs)
     model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", graph.opset)])
     try:
-        values = [np.asarray(value) for value in ReferenceEvaluator(model).run(None, feeds)]
-    except (NotImplementedError, RuntimeError, TypeError, ValueError):
-        return None  # the reference implementation lacks it: onnx2torch may have it
-    return values if all(value.size <= _LARGEST for value in values) else None
+        return [np.asarray(value) for value in ReferenceEvaluator(model).run(None, feeds)]
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - the reference implementation lacks it: onnx2torch may have it
+        return None
 
 
 def _foldable(node: Any) -> bool:
@@ -69,7 +78,8 @@ def fold_indexed_shapes(graph: Graph) -> None:
     producers = {node.output[0]: node for node in graph.nodes if node.op_type == "Shape" and not node.domain}
     kept = []
     for node in graph.nodes:
-        value = _indexed_shape(node, producers, graph)
+        with about(node):
+            value = _indexed_shape(node, producers, graph)
         if value is None:
             kept.append(node)
         else:

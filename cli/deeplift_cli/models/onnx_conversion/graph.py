@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper, inliner, numpy_helper, shape_inference
+from onnx import helper, inliner, numpy_helper
+
+from deeplift_cli.models.onnx_conversion.errors import about
+from deeplift_cli.models.onnx_conversion.inference import infer
+from deeplift_cli.models.onnx_conversion.room import Room
 
 Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
@@ -51,6 +55,8 @@ class Graph:
         Version of the default operator set.
     domains : dict
         Version of each other operator set.
+    room : Room
+        How much may still be worked out beforehand.
     """
 
     nodes: list[Any]
@@ -60,24 +66,27 @@ class Graph:
     infos: dict[str, Any]
     opset: int
     domains: dict[str, int]
+    room: Room = field(default_factory=Room)
 
     @classmethod
     def from_model(cls, model: Any) -> "Graph":
         """Take a `ModelProto` apart: functions inlined, shapes inferred, `Constant` nodes made constants."""
         model = inliner.inline_local_functions(model)
-        model = shape_inference.infer_shapes(model, data_prop=True)
         proto = model.graph
         constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.initializer}
         inputs = [value for value in proto.input if value.name not in constants]
         infos = {value.name: value for value in (*proto.value_info, *proto.input, *proto.output)}
         domains = {entry.domain: entry.version for entry in model.opset_import if entry.domain != ""}
         graph = cls([], constants, inputs, list(proto.output), infos, opset_of(model), domains)
+        graph.room = Room.for_constants(constants.values())
         for node in _uniquely_named(proto.node):
-            value = constant_value(node)
+            with about(node):
+                value = constant_value(node)
             if value is None:
                 graph.nodes.append(node)
             else:
                 graph.constants[node.output[0]] = value
+        graph.infer_shapes(proto.value_info)
         return graph
 
     def to_model(self) -> Any:
@@ -92,8 +101,14 @@ class Graph:
         )
         return helper.make_model(proto, opset_imports=self._opsets(), ir_version=8)
 
-    def infer_shapes(self) -> None:
-        """Infer the shapes anew: constants that were folded since may tell more of them."""
+    def infer_shapes(self, declared: Iterable[Any] = ()) -> None:
+        """Infer the shapes anew: constants that were folded since may tell more of them.
+
+        Parameters
+        ----------
+        declared : iterable of onnx.ValueInfoProto
+            What the file itself says of values inside.
+        """
         names = {name for node in self.nodes for name in (*node.input, *_names_in_bodies(node))}
         used = {name: value for name, value in self.constants.items() if name in names}
         small = [numpy_helper.from_array(v, k) for k, v in used.items() if v.size <= _SMALL]
@@ -102,11 +117,14 @@ class Graph:
             for k, v in used.items()
             if v.size > _SMALL
         ]  # of weights, only the shapes matter: they need not be copied
-        proto = helper.make_graph(self.nodes, "to infer", [*self.inputs, *large], self.outputs, small)
-        inferred = shape_inference.infer_shapes(
-            helper.make_model(proto, opset_imports=self._opsets()), data_prop=True
+        proto = helper.make_graph(
+            self.nodes, "to infer", [*self.inputs, *large], self.outputs, small, value_info=list(declared)
         )
-        self.infos.update((value.name, value) for value in inferred.graph.value_info)
+
+        def learn(found: Iterable[Any]) -> None:
+            self.infos.update((value.name, value) for value in found)
+
+        infer(proto, self._opsets(), self.shape, learn)
 
     def remove_unused(self) -> None:
         """Remove, in place, the nodes that no output of the model needs."""
@@ -198,12 +216,14 @@ def opset_of(model: Any) -> int:
 def _uniquely_named(nodes: Iterable[Any]) -> Iterable[Any]:
     """Give each node a name of its own that torch takes for a module's: onnx2torch loses nodes otherwise."""
     taken: set[str] = set()
+    counts: dict[str, int] = {}  # nodes of each name so far: thousands may have none
     for node in nodes:
         base = re.sub(r"[.\"'\\\s]", "/", node.name) or node.op_type
-        name, count = base, 0
+        name, count = base, counts.get(base, 0)
         while name in taken:
             count += 1
             name = f"{base}_{count}"
+        counts[base] = count
         taken.add(name)
         node.name = name
         node.domain = "" if node.domain == "ai.onnx" else node.domain

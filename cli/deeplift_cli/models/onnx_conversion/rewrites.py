@@ -11,6 +11,7 @@ import numpy as np
 from onnx2torch.node_converters.registry import _CONVERTER_REGISTRY
 
 from deeplift_cli.models.onnx_conversion.calls import PREFIX, functions
+from deeplift_cli.models.onnx_conversion.errors import about
 from deeplift_cli.models.onnx_conversion.graph import Array, Graph, attributes, has_input, make_node
 
 Rewrite = Callable[[Any, Graph], list[Any] | None]
@@ -44,9 +45,10 @@ def rewrite_nodes(graph: Graph) -> None:
     nodes = []
     for node in graph.nodes:
         function = None if node.domain else REWRITES.get(node.op_type)
-        replacement = function(node, graph) if function else None
-        if replacement is None and not node.domain and node.op_type in functions():
-            replacement = [as_call(node, graph)]
+        with about(node):
+            replacement = function(node, graph) if function else None
+            if replacement is None and not node.domain and node.op_type in functions():
+                replacement = [as_call(node, graph)]
         nodes.extend([node] if replacement is None else replacement)
     graph.nodes = nodes
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
+from deeplift_cli.models.onnx_conversion.errors import about
 from deeplift_cli.models.onnx_conversion.graph import Graph, attributes, has_input, make_node
 
 _OPTIONAL = {"Optional", "OptionalGetElement", "OptionalHasElement"}
@@ -31,7 +32,8 @@ def resolve_sequences(graph: Graph) -> bool:
     nodes: list[Any] = []
     changed = False
     for node in graph.nodes:
-        replacement = None if node.domain else _resolved(node, state)
+        with about(node):
+            replacement = None if node.domain else _resolved(node, state)
         changed = changed or replacement is not None
         nodes.extend([node] if replacement is None else replacement)
     graph.nodes = nodes

@@ -11,8 +11,11 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from deeplift_cli.errors import UserError
+from deeplift_cli.models.onnx_conversion.errors import about
 from deeplift_cli.models.onnx_conversion.fold import evaluate
 from deeplift_cli.models.onnx_conversion.graph import Array, Graph, attributes, constant_value
+from deeplift_cli.models.onnx_conversion.validity import MOST_NODES
 
 _MOST_ROUNDS = 4096  # of a loop that may be written out
 
@@ -24,11 +27,30 @@ def inline_control_flow(graph: Graph) -> bool:
     changed = False
     for node in graph.nodes:
         inline = None if node.domain else inliners.get(node.op_type)
-        replacement = inline(node, graph) if inline else None
+        with about(node):
+            replacement = inline(node, graph) if inline else None
         changed = changed or replacement is not None
         nodes.extend([node] if replacement is None else replacement)
+        _require_few(len(nodes))
     graph.nodes = nodes
     return changed
+
+
+def _require_few(count: int) -> None:
+    """Refuse loops that, written out, are more nodes than a model may have: loops in loops multiply."""
+    if count > MOST_NODES:
+        raise UserError(f"its loops, written out, have more than {MOST_NODES:,} nodes")
+
+
+def _written_out(body: Any, graph: Graph) -> int:
+    """Return how many nodes a body has once the loops inside it are written out, too."""
+    count = 0
+    for node in body.node:
+        inner = [item.g for item in node.attribute if item.type == onnx.AttributeProto.GRAPH]
+        rounds = graph.constant(node, 0) if node.op_type == "Loop" and node.input else None
+        times = 1 if rounds is None or rounds.size != 1 else min(max(int(rounds.item()), 1), _MOST_ROUNDS)
+        count += 1 + times * sum(_written_out(item, graph) for item in inner)
+    return count
 
 
 def _identity(source: str, target: str, name: str) -> Any:
@@ -61,6 +83,8 @@ def _inline_loop(node: Any, graph: Graph) -> list[Any] | None:
     most, body = _rounds(node, graph), attributes(node)["body"]
     if most is None:
         return None
+    if most < _MOST_ROUNDS:
+        _require_few(most * _written_out(body, graph))
     before = dict(graph.constants)
     start = graph.constant(node, 1)
     going = start is None or bool(start.reshape(-1)[0])
@@ -71,6 +95,7 @@ def _inline_loop(node: Any, graph: Graph) -> list[Any] | None:
         names += [_constant(graph, f"{node.name}:going_{count}", np.asarray(True)), *carried]
         new, results = _body(body, names, f"{node.name}/{count}", graph)
         nodes += _folded(new, graph)
+        _require_few(len(nodes))
         verdict = graph.constants.get(results[0])
         if verdict is None:  # it depends on the input when the loop ends
             graph.constants = before
@@ -114,6 +139,7 @@ def _inline_scan(node: Any, graph: Graph) -> list[Any] | None:
             )
         new, results = _body(body, [*carried, *slices], prefix, graph)
         nodes += new
+        _require_few(len(nodes))
         carried = results[: len(carried)]
         for column, name in zip(stacked, results[len(carried) :], strict=True):
             column.append(name)

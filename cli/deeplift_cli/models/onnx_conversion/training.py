@@ -7,7 +7,7 @@ other random number is part of the function: there is no one output to explain.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -130,6 +130,7 @@ class _Random:
 
     sources: list[Any]
     makers: dict[str, Any]
+    quantiles: dict[str, Array | None] = field(default_factory=dict)
 
     def origin(self, name: str) -> list[Any]:
         """The random nodes that a value comes of."""
@@ -179,27 +180,20 @@ def _part_of_function(nodes: Iterable[Any]) -> UserError:
 def _random_values(graph: Graph) -> _Random:
     makers: dict[str, Any] = {}
     sources = []
+    shapes: set[str] = set()  # values that are worked out from shapes and constants alone
     for node in graph.nodes:
+        given = [name for name in node.input if name]
+        known = [name in graph.constants or name in shapes for name in given]
+        if node.op_type in ("Shape", "Size") or (given and all(known)):
+            shapes.update(node.output)
         if not node.domain and node.op_type in RANDOM:
             sources.append(node)
-        elif not any(name in makers for name in node.input) or not all(
-            name in makers or name in graph.constants or _is_shape(name, graph) or not name
-            for name in node.input
+        elif not any(name in makers for name in given) or not all(
+            name in makers or is_known for name, is_known in zip(given, known, strict=True)
         ):
             continue
         makers.update(dict.fromkeys(node.output, node))
     return _Random(sources, makers)
-
-
-def _is_shape(name: str, graph: Graph) -> bool:
-    """Whether a value is worked out from shapes alone."""
-    maker = next((node for node in graph.nodes if name in node.output), None)
-    if maker is None:
-        return False
-    if maker.op_type in ("Shape", "Size"):
-        return True
-    known = (given in graph.constants or _is_shape(given, graph) for given in maker.input)
-    return bool(maker.input) and all(known)
 
 
 def _take_out(node: Any, mixed: list[str], random: _Random, graph: Graph) -> None:
@@ -262,6 +256,13 @@ def _mean(name: str, random: _Random, graph: Graph) -> float | None:
 
 
 def _quantiles(name: str, random: _Random, graph: Graph) -> Array | None:
+    """Quantiles of a random value, each value's worked out once."""
+    if name not in random.quantiles:
+        random.quantiles[name] = _new_quantiles(name, random, graph)
+    return random.quantiles[name]
+
+
+def _new_quantiles(name: str, random: _Random, graph: Graph) -> Array | None:
     if name in graph.constants:
         value = graph.constants[name]
         return value.reshape(-1)[:1] if value.size and (value == value.reshape(-1)[0]).all() else None

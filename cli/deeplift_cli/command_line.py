@@ -1,0 +1,51 @@
+"""The command with its subcommands, as click knows them."""
+
+import importlib
+from typing import Any
+
+import click
+
+# One file per subcommand, imported when it is called: `deeplift --help` must be quick.
+COMMANDS = {
+    "score": "Score sequences: which bases made the model say this?",
+    "merge": "Put the shards of a job together, or average the folds of a cross-validation.",
+    "inspect": "Inspect a model: can it be scored, by which rules, and at what cost?",
+}
+
+
+class EndedEarlyError(Exception):
+    """A subcommand ended with its cause, of which click would otherwise make something else.
+
+    click takes EOFError for a user's, and leaves in silence where a pipe is closed. What comes of a model's
+    file must be told, and a model's own code may even ask to exit.
+    """
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (EOFError, KeyboardInterrupt, OSError, SystemExit) as error:
+            raise EndedEarlyError from error
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"deeplift_cli.commands.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an unexpected error."
+)
+@click.version_option(package_name="deeplift", prog_name="deeplift")
+def cli() -> None:
+    """DeepLIFT contribution scores for genomics sequence models."""

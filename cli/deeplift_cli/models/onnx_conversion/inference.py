@@ -1,0 +1,91 @@
+"""Inferring shapes with ONNX's own inference, in memory and time that the values' sizes do not decide.
+
+ONNX follows the small values that shapes are computed from ("data propagation"), and writes down an entry for
+each element of any tensor with one axis that goes through such an operator: a constant of a billion elements,
+or shapes that are concatenated with themselves again and again, would take all memory. Here an operator
+follows values only once the shapes of its inputs are known to be small.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import onnx
+from onnx import defs, helper, shape_inference
+
+Shape = tuple[int | None, ...]
+
+# Elements of a tensor with one axis up to which values are followed.
+_SMALL = 1 << 14
+# Each run tells more shapes, so that more operators may follow values.
+_MOST_RUNS = 30
+# Operators of the same shapes and types that follow no values.
+_LIKE = {"Add": "Div", "Mul": "Div", "Sub": "Div"}
+_HIDDEN = "operators that follow no values"
+_FOLLOWING = {
+    schema.name for schema in defs.get_all_schemas_with_history() if schema.has_data_propagation_function
+}
+
+
+def infer(
+    graph: Any,
+    opsets: Sequence[Any],
+    shape_of: Callable[[str], Shape | None],
+    learn: Callable[[Iterable[Any]], None],
+) -> None:
+    """Infer the shapes of a graph.
+
+    Parameters
+    ----------
+    graph : onnx.GraphProto
+        With declared inputs, outputs, and constants or their declarations.
+    opsets : sequence of onnx.OperatorSetIdProto
+    shape_of : callable
+        The shape of a value by its name, as far as known; None where not even the rank is.
+    learn : callable
+        Takes the `onnx.ValueInfoProto` of each run. `shape_of` has to know them from then on.
+    """
+    before: set[int] | None = None
+    for _ in range(_MOST_RUNS):
+        if _hidden(graph, shape_of):
+            found = _run(graph, opsets)
+            learn(value for value in found if shape_of(value.name) is None)
+        hidden = _hidden(graph, shape_of)
+        if hidden == before:
+            return
+        learn(_run(graph, opsets, hidden))
+        if not hidden:
+            return
+        before = hidden
+
+
+def _hidden(graph: Any, shape_of: Callable[[str], Shape | None]) -> set[int]:
+    """The places of operators that must not follow values yet."""
+    return {place for place, node in enumerate(graph.node) if _may_be_large(node, shape_of)}
+
+
+def _may_be_large(node: Any, shape_of: Callable[[str], Shape | None]) -> bool:
+    """Whether an operator that follows values could have to follow many."""
+    if node.op_type not in _FOLLOWING or node.domain or node.op_type in ("Shape", "Size"):
+        return False
+    total = 0
+    for name in node.input:
+        shape = shape_of(name) if name else ()
+        if shape is None:
+            return True
+        if len(shape) == 1:
+            total += _SMALL if shape[0] is None else shape[0]
+    return total > _SMALL
+
+
+def _run(graph: Any, opsets: Sequence[Any], hidden: set[int] | None = None) -> Iterable[Any]:
+    """Infer one time; values are followed, but not by the operators that are hidden, if these are given."""
+    shown = onnx.GraphProto()
+    shown.CopyFrom(graph)
+    for place in hidden or ():
+        node = shown.node[place]
+        node.op_type, node.domain = _LIKE.get(node.op_type, node.op_type), ""
+        if graph.node[place].op_type not in _LIKE:
+            node.domain = _HIDDEN
+    model = helper.make_model(shown, opset_imports=[*opsets, helper.make_opsetid(_HIDDEN, 1)])
+    inferred = shape_inference.infer_shapes(model, data_prop=hidden is not None)
+    return tuple(inferred.graph.value_info)

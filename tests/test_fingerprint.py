@@ -1,0 +1,86 @@
+"""What makes two runs the same job: every option counts unless its field says that it changes no score."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
+from deeplift_cli.fingerprint import fingerprint
+from deeplift_cli.options import ScoreOptions
+from deeplift_cli.shards import Shard
+from deeplift_cli.target_specs import TargetSpec
+
+# Another value for every option that `deeplift score` has; a new one needs a line here.
+OTHER: dict[str, Any] = {
+    "model": Path("other.pt"), "output": 1, "targets": (TargetSpec(1),), "layer_rules": (("a", "rescale"),),
+    "layout": "nlc", "alphabet": "TGCA", "logits": False, "centre": False, "batch_size": 8, "device": "cuda",
+    "threads": 7, "precision": "float64", "allow_pickle": True, "out": Path("other.h5"),
+    "fasta": Path("other.fa"), "genome": Path("g.fa"), "regions": Path("r.bed"), "bigwig": Path("a.bw"),
+    "chrom_sizes": Path("sizes"), "rule": "rescale", "reference": "zeros", "save_references": Path("r.h5"),
+    "frequencies": (0.1, 0.2, 0.3, 0.4), "n_references": 3, "seed": 9, "rc_average": True,
+    "strand_aware": True, "overlap": "mean", "max_completeness_error": 0.5, "compile": "on",
+    "dtype": "float16", "shard": Shard(1, 2), "resume": False, "overwrite": True,
+}  # fmt: skip
+CHANGES_NO_SCORE = {
+    "threads", "allow_pickle", "out", "bigwig", "chrom_sizes", "save_references", "overlap",
+    "max_completeness_error", "shard", "resume", "overwrite",
+}  # fmt: skip
+# The model counts by the digest and the device by the kind that are handed on.
+APART = {"model", "device"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("in.fa", "other.fa", "g.fa", "r.bed", "background.fa"):
+        Path(name).write_text(f"content of {name}")
+    return tmp_path
+
+
+def options(**changes: Any) -> ScoreOptions:
+    return replace(ScoreOptions(model=Path("m.pt"), out=Path("a.h5"), fasta=Path("in.fa")), **changes)
+
+
+def found(given: ScoreOptions, model: str = "abc", device: str = "cpu") -> dict[str, Any]:
+    return fingerprint(given, model, device)
+
+
+@pytest.mark.parametrize("name", [item.name for item in fields(ScoreOptions)])
+def test_every_option_that_changes_scores_counts(name: str) -> None:
+    changed = options(**{name: OTHER[name]})
+    assert getattr(changed, name) != getattr(options(), name)
+    same = found(changed) == found(options())
+    assert same == (name in CHANGES_NO_SCORE | APART), name
+
+
+def test_the_model_and_the_kind_of_device_count() -> None:
+    assert found(options(), model="abd") != found(options())
+    assert found(options(), device="cuda") != found(options())
+
+
+@pytest.mark.parametrize(
+    ("changes", "file"),
+    [
+        ({}, "in.fa"),
+        ({"fasta": None, "genome": Path("g.fa"), "regions": Path("r.bed")}, "r.bed"),
+        ({"fasta": None, "genome": Path("g.fa"), "regions": Path("r.bed")}, "g.fa"),
+        ({"reference": "background:background.fa"}, "background.fa"),
+        ({"reference": "file:background.fa"}, "background.fa"),
+    ],
+)
+def test_the_content_of_files_counts_and_their_names_do_not(changes: dict[str, Any], file: str) -> None:
+    before = found(options(**changes))
+    Path("moved").mkdir()
+    Path("moved", file).write_bytes(Path(file).read_bytes())
+
+    def moved(value: Any) -> Any:
+        if value == Path(file):
+            return Path("moved", file)
+        return value.replace(file, f"moved/{file}") if isinstance(value, str) else value
+
+    there = {name: moved(value) for name, value in {"fasta": Path("in.fa"), **changes}.items()}
+    assert found(options(**there)) == before
+    Path(file).write_text("another content, of another size")
+    assert found(options(**changes)) != before
