@@ -71,7 +71,7 @@ class SavedForEach(Reference):
             for i, sequence in enumerate(one_hot)
         ]
         with _told(self._path):
-            found = np.stack([self._dataset[place] for place in places]).astype(np.float32)
+            found = np.stack([self._dataset[place] for place in places])
         return blank_missing(_distributions(found, self._path), one_hot)
 
     def _place(self, sequence: npt.NDArray[Any], record: int | None) -> int:
@@ -117,7 +117,7 @@ def open_references(path: Path, length: int) -> Reference:
             )
         _check_size(dataset, dataset.shape[-3:], path)
         if dataset.ndim == 3:
-            return SavedForAll(_distributions(dataset[:].astype(np.float32), path))
+            return SavedForAll(_distributions(dataset[:], path))
         return SavedForEach(dataset, _rows(file, len(dataset), path), path)
 
 
@@ -177,8 +177,10 @@ def _is_set_of_references(dataset: Any) -> bool:
     return dataset.shape[-2] == 4 and 0 not in dataset.shape
 
 
-def _distributions(references: npt.NDArray[np.float32], path: Path) -> npt.NDArray[np.float32]:
-    """References [..., 4, L], checked."""
+def _distributions(found: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float32]:
+    """References [..., 4, L] of any kind of number, checked."""
+    with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite
+        references = found.astype(np.float32)
     if not np.isfinite(references).all():
         raise UserError(f"references {path} hold values that are not finite numbers")
     if not ((references >= 0).all() and (references.sum(axis=-2) <= 1 + SUM_TOLERANCE).all()):
