@@ -139,7 +139,7 @@ USER_ERRORS = {
     "background of another length": (
         [*NET, *FASTA, *OUT, "--reference", "background:longer.fa"], ["longer.fa", f"{LENGTH} bp"]),
     "background of N": ([*NET, *FASTA, *OUT, "--reference", "background:all_n.fa"], ["all_n.fa"]),
-    "references missing": ([*NET, *FASTA, *OUT, "--reference", "file:none.h5"], ["none.h5 do not exist"]),
+    "references missing": ([*NET, *FASTA, *OUT, "--reference", "file:none.h5"], ["none.h5 does not exist"]),
     "references not HDF5": ([*NET, *FASTA, *OUT, "--reference", "file:words.txt"], ["words.txt", "HDF5"]),
     "references too short": (
         [*NET, *FASTA, *OUT, "--reference", "file:refs_short.h5"], [f"{LENGTH - 1} bp", f"{LENGTH} bp"]),

@@ -36,6 +36,17 @@ def test_scoring_imports_neither_torchvision_nor_dynamo(
     assert python(SCORE, EXAMPLE if kind == "onnx" else torchscript("Net")) == "0\n"
 
 
+@pytest.mark.parametrize("command", [[], ["score"]], ids=["deeplift", "score"])
+def test_help_imports_nothing_large(command: list[str]) -> None:
+    script = """
+import sys
+from deeplift_cli.main import run
+code = run([*sys.argv[1:], "--help"])
+print(code, *(name for name in ("torch", "h5py", "onnx", "pyfaidx", "Bio") if name in sys.modules))
+"""
+    assert python(script, *command).endswith("\n0\n")
+
+
 # Neither operator can be scored by itself, so that they are converted here as onnx2torch does.
 DETECTION = """
 import sys

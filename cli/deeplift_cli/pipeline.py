@@ -238,7 +238,7 @@ def _check_outputs(paths: list[Path], options: ScoreOptions) -> None:
 
 def _open_source(options: ScoreOptions, screen: Screen) -> Source:
     if options.fasta is not None:
-        return FastaSource(options.fasta)
+        return FastaSource(options.fasta, screen.note)
     assert options.genome is not None
     assert options.regions is not None
     return GenomeSource(options.genome, options.regions, screen.note)

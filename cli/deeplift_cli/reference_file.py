@@ -5,8 +5,10 @@ each. With ``sequence_digest`` [N] beside it, each sequence finds its set by its
 order it comes; without, sets belong to the input's records in order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
+from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,11 +16,15 @@ from typing import Any, Self
 import h5py
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.memory import memory_of
 from deeplift_cli.outputs.columns import FILTERS, ArrayColumn, compressing_threads
 from deeplift_cli.outputs.guarded_file import GuardedFile
+from deeplift_cli.sequences.text import require_file
 from deeplift_references import Reference, SharedReference, blank_missing
+from deeplift_references.generators.frequency import SUM_TOLERANCE
 
 _DATASET, _DIGESTS = "references", "sequence_digest"
 
@@ -64,8 +70,9 @@ class SavedForEach(Reference):
             self._place(sequence, None if rows is None else int(rows[i]))
             for i, sequence in enumerate(one_hot)
         ]
-        found = np.stack([self._dataset[place] for place in places]).astype(np.float32)
-        return blank_missing(_finite(found, self._path), one_hot)
+        with _told(self._path):
+            found = np.stack([self._dataset[place] for place in places])
+        return blank_missing(_distributions(found, self._path), one_hot)
 
     def _place(self, sequence: npt.NDArray[Any], record: int | None) -> int:
         if self._rows is not None:
@@ -84,28 +91,80 @@ class SavedForEach(Reference):
 def open_references(path: Path, length: int) -> Reference:
     """Open a file of references for sequences of this length.
 
+    The values are bases or frequencies of them: from 0 to 1, with a sum of at most 1 at each position. All
+    must be in this file: links, and datasets that lie in other files, are refused.
+
     Raises
     ------
     UserError
-        If it is missing, not such a file, or made for another length.
+        If it is missing, not such a file, made for another length, or too large for the memory.
     """
-    if not path.is_file():
-        raise UserError(f"references {path} do not exist")
+    require_file(path, "references file")
     try:
         file = h5py.File(path, "r")
     except OSError as error:
         raise UserError(f"references {path} are not an HDF5 file ({error})") from error
-    dataset = file.get(_DATASET)
-    if not _is_set_of_references(dataset):
-        raise UserError(
-            f"references {path} have no dataset {_DATASET!r} of numbers with shape [R, 4, L] or [N, R, 4, L]"
-        )
-    if dataset.shape[-1] != length:
-        raise UserError(f"references {path} are {dataset.shape[-1]} bp long; the sequences are {length} bp")
-    if dataset.ndim == 3:
-        return SavedForAll(_finite(dataset[:].astype(np.float32), path))
-    rows = {key: place for place, key in enumerate(file[_DIGESTS][:])} if _DIGESTS in file else None
-    return SavedForEach(dataset, rows, path)
+    with _told(path):
+        dataset = _own_dataset(file, _DATASET, path)
+        if not _is_set_of_references(dataset):
+            raise UserError(
+                f"references {path} have no dataset {_DATASET!r} of numbers with shape [R, 4, L] or "
+                "[N, R, 4, L]"
+            )
+        if dataset.shape[-1] != length:
+            raise UserError(
+                f"references {path} are {dataset.shape[-1]} bp long; the sequences are {length} bp"
+            )
+        _check_size(dataset, dataset.shape[-3:], path)
+        if dataset.ndim == 3:
+            return SavedForAll(_distributions(dataset[:], path))
+        return SavedForEach(dataset, _rows(file, len(dataset), path), path)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Within, what h5py says of a damaged file is told in one line."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        # What a damaged file makes h5py raise is any of these.
+        raise UserError(f"references {path} cannot be read: {error}") from error
+
+
+def _own_dataset(file: h5py.File, name: str, path: Path) -> Any:
+    """What has this name, or None; without opening another file for it."""
+    link = file.get(name, getlink=True) if name in set(file) else None
+    if link is None:
+        return None
+    if not isinstance(link, h5py.HardLink):
+        raise UserError(f"references {path}: {name!r} is a link; copy what it leads to into the file itself")
+    found = file[name]
+    if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
+        raise UserError(f"references {path}: the values of {name!r} lie in other files; copy them into it")
+    return found
+
+
+def _check_size(dataset: h5py.Dataset, shape: Sequence[int], path: Path) -> None:
+    """Refuse what does not fit into the memory, which a small file can claim to hold."""
+    limit = memory_of(torch.device("cpu")) // 4
+    for part, what in ((shape, "one set of references has"), (dataset.chunks or (), "HDF5 chunks have")):
+        size = prod(part) * max(dataset.dtype.itemsize, 4)
+        if size > limit:
+            raise UserError(
+                f"references {path}: {what} the shape {list(part)}, {size / 2**30:,.1f} GiB; a quarter of "
+                f"the memory is {limit / 2**30:,.1f} GiB"
+            )
+
+
+def _rows(file: h5py.File, count: int, path: Path) -> dict[bytes, int] | None:
+    """Which set is whose, by the sequence's digest; None where the file does not say."""
+    digests = _own_dataset(file, _DIGESTS, path)
+    if digests is None:
+        return None
+    if not isinstance(digests, h5py.Dataset) or digests.shape != (count,) or digests.dtype != "S32":
+        raise UserError(f"references {path}: {_DIGESTS!r} is not a dataset of {count} texts of 32 characters")
+    _check_size(digests, digests.shape, path)
+    return {key: place for place, key in enumerate(digests[:])}
 
 
 def _is_set_of_references(dataset: Any) -> bool:
@@ -118,9 +177,17 @@ def _is_set_of_references(dataset: Any) -> bool:
     return dataset.shape[-2] == 4 and 0 not in dataset.shape
 
 
-def _finite(references: npt.NDArray[np.float32], path: Path) -> npt.NDArray[np.float32]:
+def _distributions(found: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float32]:
+    """References [..., 4, L] of any kind of number, checked."""
+    with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite
+        references = found.astype(np.float32)
     if not np.isfinite(references).all():
         raise UserError(f"references {path} hold values that are not finite numbers")
+    if not ((references >= 0).all() and (references.sum(axis=-2) <= 1 + SUM_TOLERANCE).all()):
+        raise UserError(
+            f"references {path} hold values that are no bases nor frequencies of bases: at each position the "
+            "four, in the order ACGT, are from 0 to 1 and have a sum of at most 1"
+        )
     return references
 
 

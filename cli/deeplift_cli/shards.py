@@ -4,6 +4,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from deeplift_cli.numbers import whole_number
+
+_MOST_SHARDS = 10**9  # a job has fewer batches, and its number of them is in the names of files
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -42,10 +46,16 @@ def parse_shard(text: str) -> Shard:
     """
     if text == "auto":
         return _from_slurm(os.environ)
-    number, slash, count = text.partition("/")
-    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise ValueError(f"{text!r} is neither auto nor I/N with I from 1 to N, such as 2/4")
-    return Shard(int(number), int(count))
+    try:
+        number, count = (whole_number(part) for part in text.split("/", 1))
+    except ValueError:
+        number = count = 0
+    if not 1 <= number <= count <= _MOST_SHARDS:
+        raise ValueError(
+            f"{text[:40]!r} is neither auto nor I/N with I from 1 to N, such as 2/4, and N at most "
+            f"{_MOST_SHARDS:,}"
+        )
+    return Shard(number, count)
 
 
 def _from_slurm(variables: Mapping[str, str]) -> Shard:
@@ -56,9 +66,13 @@ def _from_slurm(variables: Mapping[str, str]) -> Shard:
     """
     names = ("ID", "COUNT", "MIN", "MAX")
     try:
-        task, count, low, high = (int(variables[f"SLURM_ARRAY_TASK_{name}"]) for name in names)
+        task, count, low, high = (whole_number(variables[f"SLURM_ARRAY_TASK_{name}"]) for name in names)
     except KeyError as error:
         raise ValueError(f"auto is for tasks of a Slurm array, and {error.args[0]} is not set") from error
+    except ValueError as error:
+        raise ValueError(f"auto is for tasks of a Slurm array, and of its variables {error}") from error
+    if not low <= task <= high:
+        raise ValueError(f"auto: the place in the array, {task}, is not from {low} to {high}")
     if low not in (0, 1) or high - low + 1 != count:
         raise ValueError(
             f"auto needs an array 1-N or 0-(N-1) without gaps, not {count} tasks from {low} to {high}; "

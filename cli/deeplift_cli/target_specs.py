@@ -3,7 +3,9 @@
 import re
 from dataclasses import dataclass
 
-_ONE = re.compile(r"\s*(?:(\d+)|\(\s*(\d+(?:\s*,\s*\d+)*)\s*,?\s*\))\s*(?:,|$)")
+from deeplift_cli.numbers import whole_number
+
+_ONE = re.compile(r"\s*(?:(\d+)|\(\s*(\d+(?:\s*,\s*\d+)*)\s*,?\s*\))\s*(?:,|$)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def parse_targets(text: str) -> tuple[TargetSpec, ...]:
         if not found:
             raise ValueError(f"{text!r} is not an index (3), several (0,3,5) or an element ((50,1))")
         single, several = found.groups()
-        index = (int(single),) if single else tuple(int(part) for part in several.split(","))
+        index = tuple(whole_number(part.strip()) for part in (single or several).split(","))
         targets.append(TargetSpec(index if len(index) > 1 else index[0]))
         place = found.end()
     if not targets or text.rstrip().endswith(","):

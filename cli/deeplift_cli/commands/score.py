@@ -50,7 +50,10 @@ def _reference(text: str) -> str:
 def _frequencies(text: str) -> tuple[float, ...] | None:
     if text == "auto":
         return None
-    values = tuple(float(part) for part in text.split(","))
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"{text[:60]!r} is neither auto nor four numbers, A,C,G,T") from error
     deeplift_references.make("frequency", frequencies=values)
     return values
 

@@ -8,6 +8,7 @@ import click
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.layout import LAYOUTS, Layout
+from deeplift_cli.numbers import whole_number
 from deeplift_core import OptionError
 from deeplift_core.assignment.names import LAYER_RULES, check_layer_rule
 
@@ -47,9 +48,12 @@ def _layer_rule(text: str) -> tuple[str, str]:
 def _batch_size(text: str) -> int | None:
     if text == "auto":
         return None
-    if not text.isdecimal() or not 1 <= int(text) <= _LARGEST_BATCH:
-        raise ValueError(f"{text!r} is neither auto nor a number of sequences from 1 to {_LARGEST_BATCH:,}")
-    return int(text)
+    rows = whole_number(text) if text.isdecimal() else 0
+    if not 1 <= rows <= _LARGEST_BATCH:
+        raise ValueError(
+            f"{text[:40]!r} is neither auto nor a number of sequences from 1 to {_LARGEST_BATCH:,}"
+        )
+    return rows
 
 
 def _alphabet(text: str) -> str:
@@ -67,7 +71,7 @@ def _device(text: str) -> str:
 
 
 def _output(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
+    return whole_number(text) if text.isdecimal() else text
 
 
 MODEL = click.option(

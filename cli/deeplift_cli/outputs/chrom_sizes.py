@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.sequences.names import ChromosomeNames
+from deeplift_cli.sequences.names import ChromosomeNames, coordinate, name_fault
 from deeplift_cli.sequences.records import Region
-from deeplift_cli.sequences.text import open_text, shorten
+from deeplift_cli.sequences.text import columns_of, open_text, short_lines, shorten
 
 _WHAT = "chromosome sizes file"
 _LARGEST = 2**32 - 1  # bigWig's coordinates have 32 bits
@@ -20,25 +20,30 @@ def read_chrom_sizes(path: Path) -> dict[str, int]:
     Raises
     ------
     UserError
-        When the file cannot be read, is without a chromosome, or a line has no positive integer in its second
-        column or repeats a chromosome (with the line's number).
+        When the file cannot be read, is without a chromosome, or a line has no positive integer of 32 bits in
+        its second column, a name with control characters, a chromosome for the second time, or more than a
+        million characters (with the line's number).
     """
     sizes = dict[str, int]()
     with open_text(path, _WHAT) as file:
-        for number, raw in enumerate(file, start=1):
-            text = raw.strip("\r\n\ufeff")
-            columns = [column.strip() for column in text.split("\t")] if "\t" in text else text.split()
-            if not any(columns) or text.startswith("#"):
+        for number, line in short_lines(file, f"{_WHAT} {path}"):
+            columns = columns_of(line)
+            if not any(columns) or line.lstrip("\ufeff").startswith("#"):
                 continue
             where = f"{_WHAT} {path}, line {number}"
             if len(columns) < 2:
                 raise UserError(f"{where} has one column; it needs two: chromosome, length")
-            name, size = columns[:2]
-            if not _SIZE.fullmatch(size) or not 0 < int(size) <= _LARGEST:
-                raise UserError(f"{where} has {shorten(size)} where the length belongs, a positive integer")
+            name, text = columns[:2]
+            size = coordinate(text) if _SIZE.fullmatch(text) else None
+            if size is None or not 0 < size <= _LARGEST:
+                raise UserError(
+                    f"{where} has {shorten(text)} where the length belongs, a positive integer below 2^32"
+                )
+            if fault := name_fault(name):
+                raise UserError(f"{where} {fault}")
             if name in sizes:
-                raise UserError(f"{where} repeats {name!r}")
-            sizes[name] = int(size)
+                raise UserError(f"{where} repeats {shorten(name)}")
+            sizes[name] = size
     if not sizes:
         raise UserError(f"{_WHAT} {path} holds no chromosomes")
     return sizes

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.sequences.text import open_text, shorten
+from deeplift_cli.sequences.names import coordinate, name_fault, printed
+from deeplift_cli.sequences.text import columns_of, open_text, short_lines, shorten
 
 _WHAT = "regions file"
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
@@ -17,7 +18,12 @@ _BED12_COLUMNS = 12
 
 @dataclass(frozen=True, slots=True)
 class BedLine:
-    """One region: 0-based half-open; `summit` counts from `start`, None where the line has none."""
+    """One region: 0-based half-open; `summit` counts from `start`, None where the line has none.
+
+    `fault` is the reason to skip it for what stands in its line, as the end of a sentence that begins with
+    its name: a name that outputs cannot hold, or a coordinate of more than 64 bits, whose place is then 0 to
+    0.
+    """
 
     index: int
     line: int
@@ -27,6 +33,7 @@ class BedLine:
     name: str
     strand: str
     summit: int | None
+    fault: str | None
 
 
 def read_bed(path: Path) -> Iterator[BedLine]:
@@ -36,15 +43,16 @@ def read_bed(path: Path) -> Iterator[BedLine]:
     ------
     UserError
         When the file cannot be read, holds no region, or a line has fewer than 3 columns, coordinates that
-        are not integers or an end that is not after its start (with the line's number).
+        are not integers, an end that is not after its start, or more than a million characters (with the
+        line's number).
     """
     count = 0
     with open_text(path, _WHAT) as file:
-        for number, raw in enumerate(file, start=1):
-            text = raw.strip("\r\n\ufeff")
-            # Tabs where there are any, so that a name may hold spaces; BED allows spaces between columns too.
-            columns = [column.strip() for column in text.split("\t")] if "\t" in text else text.split()
-            if not any(columns) or text.startswith("#") or text.split()[0] in ("track", "browser"):
+        for number, line in short_lines(file, f"{_WHAT} {path}"):
+            columns = columns_of(line)
+            if not any(columns) or line.lstrip("\ufeff").startswith("#"):
+                continue
+            if line.split(maxsplit=1)[0].lstrip("\ufeff") in ("track", "browser"):
                 continue
             yield _parse(columns, count, number, f"{_WHAT} {path}, line {number}")
             count += 1
@@ -55,24 +63,31 @@ def read_bed(path: Path) -> Iterator[BedLine]:
 def _parse(columns: list[str], index: int, number: int, where: str) -> BedLine:
     if len(columns) < 3:
         raise UserError(f"{where} has {len(columns)} column(s); BED needs 3 or more: chromosome, start, end")
-    chrom = columns[0]
-    start = _coordinate(columns[1], "start", where)
-    end = _coordinate(columns[2], "end", where)
-    if end <= start:
-        raise UserError(f"{where}: the end {end} is not after the start {start}")
+    chrom, start_text, end_text = columns[:3]
+    start = _coordinate(start_text, "start", where)
+    end = _coordinate(end_text, "end", where)
     name = columns[3] if len(columns) > 3 else ""
+    fault = name_fault(chrom, name)
+    if start is None or end is None:
+        fault = f"is at {shorten(start_text)} to {shorten(end_text)}, beyond what 64 bits hold"
+        name = name if name not in ("", ".") else f"a region on {chrom}"
+        start = end = 0
+    elif end <= start:
+        raise UserError(f"{where}: the end {end} is not after the start {start}")
     strand = columns[5] if len(columns) > 5 and columns[5] in ("+", "-") else "."
     if name in ("", "."):
         name = f"{chrom}:{start}-{end}"
-    return BedLine(index, number, chrom, start, end, name, strand, _summit(columns))
+    if fault is not None:
+        chrom, name = printed(chrom), printed(name)
+    return BedLine(index, number, chrom, start, end, name, strand, _summit(columns), fault)
 
 
-def _coordinate(text: str, which: str, where: str) -> int:
+def _coordinate(text: str, which: str, where: str) -> int | None:
     if not _INTEGER.fullmatch(text):
         raise UserError(
             f"{where} has {shorten(text)} where the {which} belongs, an integer (begin a heading with '#')"
         )
-    return int(text)
+    return coordinate(text)
 
 
 def _summit(columns: list[str]) -> int | None:
@@ -80,7 +95,7 @@ def _summit(columns: list[str]) -> int | None:
     if len(columns) < _NARROWPEAK_COLUMNS or _is_bed12(columns):
         return None
     match = _WHOLE_NUMBER.fullmatch(columns[_NARROWPEAK_COLUMNS - 1])
-    return int(match[1]) if match else None
+    return coordinate(match[1]) if match else None
 
 
 def _is_bed12(columns: list[str]) -> bool:

@@ -1,42 +1,96 @@
-"""FASTA, streamed: one record in memory at a time."""
+"""FASTA, streamed: one record in memory at a time, and of a record that is too long a piece at a time."""
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.sequences.encode import count_bases
-from deeplift_cli.sequences.names import parse_coordinates
+from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, is_sequence, normalise
+from deeplift_cli.sequences.names import name_fault, parse_coordinates, printed
 from deeplift_cli.sequences.records import Record, Region, Skipped
-from deeplift_cli.sequences.text import open_text, shorten
+from deeplift_cli.sequences.text import open_text, pieces, shorten
 
-_RNA_TO_DNA = bytes.maketrans(b"U", b"T")
+Note = Callable[[str], None]
+
+_WHAT = "FASTA file"
 _BLANKS = " \t\r\n\v\f\ufeff"  # the last is the byte-order mark that some editors put first
-_SEQUENCE = re.compile(r"[A-Za-z*-]+")
+_DROPPED_FROM = 2**16  # letters of a record that is too long are looked at and dropped so many at a time
+
+
+def say_nothing(_: str) -> None:
+    """Drop a note."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """The line before a sequence.
+
+    Attributes
+    ----------
+    text : str
+        What follows ">", of a line of more than 131,072 characters what these hold.
+    line : int
+        Its number, from 1.
+    """
+
+    text: str
+    line: int
+
+    def first_word(self, number: int) -> str:
+        """The name by the convention of samtools, bedtools and pyfaidx; the nameless get their number."""
+        words = self.text.split(maxsplit=1)
+        return words[0] if words else f"record_{number}"
+
+    def name(self, number: int) -> str:
+        """The first word; the whole text where a blank follows ">", for then no word has the name's place."""
+        return " ".join(self.text.split()) if self.is_whole_name else self.first_word(number)
+
+    @property
+    def is_whole_name(self) -> bool:
+        """Whether the name is the whole text."""
+        return self.text[:1].isspace() and not self.text.isspace()
 
 
 @dataclass(frozen=True, slots=True)
 class FastaEntry:
-    """A record as it stands in the file, but for its line ends."""
+    """A record of a file.
+
+    Attributes
+    ----------
+    name : str
+    line : int
+        Of its heading.
+    length : int
+        Number of letters.
+    letters : bytes
+        Upper case, U as T; empty where there are more than were wanted.
+    foreign : str or None
+        The reason to skip it, if it has a letter that stands for no nucleotide.
+    """
 
     name: str
     line: int
-    letters: str
+    length: int
+    letters: bytes
+    foreign: str | None
 
 
 class FastaSource:
     """Sequences of a FASTA file: plain, gzip or bgzip.
 
-    A record's name is its heading's first word, as for samtools, bedtools and pyfaidx. Names such as
-    chr1:100-200 give coordinates (see `names.parse_coordinates`). Letters stay in the file's order, also
-    where the name says minus strand: then they run 5' to 3' on that strand.
+    A record's name is its heading's first word, as for samtools, bedtools and pyfaidx. Where a blank follows
+    the ">" there is no such word (samtools takes an empty name, others the word after the blank, which is
+    often the same in all records), and the whole heading is the name. Names such as chr1:100-200 give
+    coordinates (see `names.parse_coordinates`). Letters stay in the file's order, also where the name says
+    minus strand: then they run 5' to 3' on that strand.
 
     Parameters
     ----------
     path : str or Path
         The file. It is read once here, so that a file that does not parse is refused before any work.
+    note : callable, optional
+        Told in one line where names are not what one may expect.
 
     Attributes
     ----------
@@ -48,23 +102,43 @@ class FastaSource:
     Raises
     ------
     UserError
-        When the file is missing, empty, cut short, not FASTA or without a single letter.
+        When the file is missing, empty, cut short, not FASTA, without a single letter, or when every record
+        has letters that stand for no nucleotide, as protein has.
     """
 
     orientation = "strand"
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, note: Note = say_nothing) -> None:
         self.path = Path(path)
         self.n_records = 0
         self._first_length = 0
-        for entry in read_fasta(self.path):
+        foreign, with_letters, first_foreign = 0, 0, ""
+        last_name, noted = "", False
+        for entry in read_fasta(self.path, longest=0, note=note):
             self.n_records += 1
-            self._first_length = self._first_length or len(entry.letters)
-        if not self._first_length:
-            raise UserError(f"FASTA file {self.path} holds {self.n_records} headings but no letters")
+            if entry.name == last_name and not noted:
+                noted = True
+                note(
+                    f"{_WHAT} {self.path}: records {self.n_records - 1} and {self.n_records} are both named "
+                    f"{shorten(entry.name)}, the first word of their headings; regions/index tells rows apart"
+                )
+            last_name = entry.name
+            with_letters += entry.length > 0
+            if entry.foreign is None:
+                self._first_length = self._first_length or entry.length
+            else:
+                foreign += 1
+                first_foreign = first_foreign or f"{shorten(entry.name)} (line {entry.line}) {entry.foreign}"
+        if not with_letters:
+            raise UserError(f"{_WHAT} {self.path} holds {self.n_records} headings but no letters")
+        if foreign == with_letters:
+            raise UserError(
+                f"{_WHAT} {self.path} looks like protein, not DNA: each of its {with_letters:,} records has "
+                f"letters that stand for no nucleotide; the first, {first_foreign}"
+            )
 
     def first_length(self) -> int:
-        """Length of the first record that has letters."""
+        """Length of the first record that has letters, all of them codes of nucleotides."""
         return self._first_length
 
     def records(self, length: int | None) -> Iterator[Record | Skipped]:
@@ -78,43 +152,122 @@ class FastaSource:
         Yields
         ------
         Record or Skipped
-            In the file's order. Skipped are records without a base (A, C, G or T) and of another length.
+            In the file's order. Skipped are records of another length, without a base (A, C, G or T), with
+            letters that stand for no nucleotide, and with names that outputs cannot hold.
         """
         wanted = self._first_length if length is None else length
         owner = "the first record has" if length is None else "the model takes"
-        for index, entry in enumerate(read_fasta(self.path)):
-            letters = normalise(entry.letters)
-            if not letters:
+        for index, entry in enumerate(read_fasta(self.path, longest=wanted)):
+            reason = name_fault(entry.name) or entry.foreign
+            if not entry.length:
                 reason = "has no letters"
-            elif len(letters) != wanted:
-                reason = f"is {len(letters)} bp long; {owner} {wanted} bp"
-            elif not count_bases(letters):
-                reason = f"has no base (A, C, G, T or U) among its {len(letters)} letters"
+            elif reason is None and entry.length != wanted:
+                reason = f"is {entry.length} bp long; {owner} {wanted} bp"
+            elif reason is None and not count_bases(entry.letters):
+                reason = f"has no base (A, C, G, T or U) among its {entry.length} letters"
+            if reason is None:
+                yield _record(index, entry)
             else:
-                yield _record(index, entry, letters)
-                continue
-            yield Skipped(index, entry.name, entry.line, reason)
+                yield Skipped(index, printed(entry.name), entry.line, reason)
 
 
-def _record(index: int, entry: FastaEntry, letters: bytes) -> Record:
-    place = parse_coordinates(entry.name, len(letters))
-    chrom, start, end, strand = place or (entry.name, 0, len(letters), ".")
+def _record(index: int, entry: FastaEntry) -> Record:
+    place = parse_coordinates(entry.name, entry.length)
+    chrom, start, end, strand = place or (entry.name, 0, entry.length, ".")
     region = Region(chrom, start, end, entry.name, strand, index)
-    return Record(region, letters, place is not None, entry.line)
+    return Record(region, entry.letters, place is not None, entry.line)
 
 
-def normalise(letters: str) -> bytes:
-    """Upper case, RNA's U as T."""
-    return letters.encode("ascii").upper().translate(_RNA_TO_DNA)
+def read_fasta(path: Path, *, longest: int, note: Note = say_nothing) -> Iterator[FastaEntry]:
+    """Parse a FASTA file into records: see `read_pieces`.
+
+    Parameters
+    ----------
+    path : Path
+    longest : int
+        Records with more letters come without them, and are never in memory as a whole.
+    note : callable
+        Told in one line where a name is a whole heading.
+
+    Raises
+    ------
+    UserError
+        As `read_pieces`.
+    """
+    letters: _Letters | None = None
+    name, line, number, noted = "", 0, 0, False
+    for item in read_pieces(path, _WHAT):
+        if isinstance(item, str):
+            assert letters is not None
+            letters.add(item)
+            continue
+        if letters is not None:
+            yield letters.entry(name, line)
+        number += 1
+        name, line, letters = item.name(number), item.line, _Letters(longest)
+        if item.is_whole_name and not noted:
+            noted = True
+            note(
+                f"{_WHAT} {path}, line {line}: a blank follows '>', where the name belongs; the whole "
+                f"heading is taken for the name, {shorten(name)}"
+            )
+    if letters is not None:
+        yield letters.entry(name, line)
 
 
-def is_sequence(text: str) -> bool:
-    """Whether a text holds letters, * and -, at least one of them and nothing else."""
-    return (text.isascii() and text.isalpha()) or _SEQUENCE.fullmatch(text) is not None  # the first is faster
+class _Letters:
+    """Collects the letters of one record.
+
+    Parameters
+    ----------
+    longest : int
+        How many are wanted; what comes beyond is counted and dropped.
+    """
+
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
+        self._parts = list[str]()
+        self._length = 0  # of all
+        self._examined = 0
+        self._foreign: str | None = None
+
+    def add(self, text: str) -> None:
+        """Add what follows."""
+        self._parts.append(text)
+        self._length += len(text)
+        if self._length > self._longest and self._length - self._examined >= _DROPPED_FROM:
+            self._examine()
+
+    def _examine(self) -> bytes:
+        """Look for letters of no nucleotide in what has come; it is then forgotten."""
+        letters = "".join(self._parts).encode("ascii")
+        place = foreign_letter(letters) if self._foreign is None else None
+        if place is not None:
+            self._foreign = foreign_reason(letters[place : place + 1], self._examined + place)
+        self._examined = self._length
+        self._parts.clear()
+        return letters
+
+    def entry(self, name: str, line: int) -> FastaEntry:
+        """The record, which ends here."""
+        letters = self._examine()
+        wanted = normalise(letters) if self._length <= self._longest else b""
+        return FastaEntry(name, line, self._length, wanted, self._foreign)
 
 
-def read_fasta(path: Path, what: str = "FASTA file") -> Iterator[FastaEntry]:
+def read_pieces(path: Path, what: str) -> Iterator[Heading | str]:
     """Parse a FASTA file: gzip or not, any line ends, blank lines and blanks within lines ignored.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        What the user calls the file.
+
+    Yields
+    ------
+    Heading or str
+        Each heading, and after it the letters in pieces of at most 131,072.
 
     Raises
     ------
@@ -124,18 +277,19 @@ def read_fasta(path: Path, what: str = "FASTA file") -> Iterator[FastaEntry]:
     """
     require_heading(path, what)
     with open_text(path, what) as file:
-        name: str | None = None
-        first_line, count, parts = 0, 0, list[str]()
-        for number, text in _lines(file):
-            if text.startswith(">"):
-                if name is not None:
-                    yield FastaEntry(name, first_line, "".join(parts))
-                name, first_line, parts = _first_word(text, count), number, []
+        name, count, in_heading = "", 0, False
+        for number, piece, begins in pieces(file):
+            if not begins and in_heading:
+                continue
+            text = piece.strip(_BLANKS)
+            in_heading = begins and text.startswith(">")
+            if in_heading:
                 count += 1
+                heading = Heading(text[1:], number)
+                name = heading.name(count)
+                yield heading
             elif text:
-                parts.append(_checked(text, f"{what} {path}, record {count} ({name}), line {number}"))
-        if name is not None:
-            yield FastaEntry(name, first_line, "".join(parts))
+                yield _checked(text, what, path, count, name, number)
 
 
 def require_heading(path: Path, what: str) -> None:
@@ -147,8 +301,9 @@ def require_heading(path: Path, what: str) -> None:
         When the file cannot be read, is blank, or begins with something else.
     """
     with open_text(path, what) as file:
-        for number, text in _lines(file):
-            if text.startswith(">"):
+        for number, piece, begins in pieces(file):
+            text = piece.strip(_BLANKS)
+            if text.startswith(">") and begins:
                 return
             if text:
                 raise UserError(
@@ -157,21 +312,14 @@ def require_heading(path: Path, what: str) -> None:
     raise UserError(f"{what} {path} holds nothing but blank lines")
 
 
-def _lines(file: TextIO) -> Iterator[tuple[int, str]]:
-    for number, raw in enumerate(file, start=1):
-        yield number, raw.strip(_BLANKS)
-
-
-def _first_word(heading: str, count: int) -> str:
-    words = heading[1:].split(maxsplit=1)
-    return words[0] if words else f"record_{count + 1}"
-
-
-def _checked(text: str, where: str) -> str:
+def _checked(text: str, what: str, path: Path, count: int, name: str, number: int) -> str:
     if is_sequence(text):
         return text
     text = "".join(text.split())
     wrong = next((letter for letter in text if not is_sequence(letter)), None)
     if wrong is not None:
-        raise UserError(f"{where} holds {wrong!r}; a sequence is made of letters, '*' and '-' only")
+        raise UserError(
+            f"{what} {path}, record {count} ({printed(name[:100])}), line {number} holds {wrong!a}; "
+            "a sequence is made of letters, '*' and '-' only"
+        )
     return text

@@ -1,22 +1,19 @@
 """Windows of a genome, cut around the regions of a BED or narrowPeak file."""
 
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.sequences.bed import BedLine, read_bed
 from deeplift_cli.sequences.encode import count_bases
-from deeplift_cli.sequences.fasta import is_sequence, normalise
-from deeplift_cli.sequences.genome_files import GenomeFiles, Note, prepare_genome
+from deeplift_cli.sequences.fasta import Note, say_nothing
+from deeplift_cli.sequences.genome_files import READING_ERRORS, prepare_genome
+from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, is_sequence, normalise
 from deeplift_cli.sequences.names import ChromosomeNames
 from deeplift_cli.sequences.records import Record, Region, Skipped
+from deeplift_cli.sequences.text import shorten
 
-
-def _say_nothing(_: str) -> None:
-    """Drop a note."""
+_LONGEST_LINE_READ_WHOLE = 2**12
 
 
 class GenomeSource:
@@ -27,7 +24,7 @@ class GenomeSource:
     Parameters
     ----------
     genome : str or Path
-        FASTA: plain, bgzip, or gzip (unpacked to the cache).
+        FASTA: plain or bgzip, read in place; gzip, unpacked to the cache.
     regions : str or Path
         BED3 to narrowPeak. It is read once here, so that a file that does not parse is refused before any
         work.
@@ -49,10 +46,10 @@ class GenomeSource:
 
     orientation = "genome"
 
-    def __init__(self, genome: str | Path, regions: str | Path, note: Note = _say_nothing) -> None:
+    def __init__(self, genome: str | Path, regions: str | Path, note: Note = say_nothing) -> None:
         self.genome = Path(genome)
         self.regions = Path(regions)
-        first = next(read_bed(self.regions))  # a regions file that is none is told before a genome is indexed
+        first = self._first_region()  # a regions file that is none is told before a genome is indexed
         self._first_length = first.end - first.start
         self._fasta = Genome(self.genome, note)
         self._names = ChromosomeNames(self._fasta.sizes)
@@ -66,6 +63,19 @@ class GenomeSource:
                 f"genome {self.genome} has no chromosome of the regions file {self.regions}: "
                 f"{self._names.compare(first.chrom, 'regions say', 'the genome has')}; make the names agree"
             )
+
+    def _first_region(self) -> BedLine:
+        """The first region that can be one."""
+        first: BedLine | None = None
+        for region in read_bed(self.regions):
+            if region.fault is None:
+                return region
+            first = first or region
+        assert first is not None
+        raise UserError(
+            f"regions file {self.regions} has no region that can be scored; the first, "
+            f"{shorten(first.name)} (line {first.line}), {first.fault}"
+        )
 
     def chrom_sizes(self) -> dict[str, int]:
         """Length of each chromosome in bp, in the genome's order."""
@@ -88,9 +98,10 @@ class GenomeSource:
         Yields
         ------
         Record or Skipped
-            Skipped are windows that pass an end of their chromosome or have no base (A, C, G or T), regions
-            on unknown chromosomes, of another length than the first (length None), and with a summit outside
-            themselves.
+            Skipped are windows that pass an end of their chromosome, have no base (A, C, G or T) or a letter
+            that stands for no nucleotide, regions on unknown chromosomes, of another length than the first
+            (length None), with a summit outside themselves, and with names or coordinates that outputs cannot
+            hold.
         """
         for region in read_bed(self.regions):
             start = region.start if length is None else _centre(region) - length // 2
@@ -98,14 +109,16 @@ class GenomeSource:
             reason = self._reason_to_skip(region, start, end, any_length=length is None)
             if reason is None:
                 letters = self._fasta.fetch(region.chrom, start, end)
-                if count_bases(letters):
+                reason = _reason_in_letters(letters, f"its window {region.chrom}:{start}-{end}")
+                if reason is None:
                     place = Region(region.chrom, start, end, region.name, region.strand, region.index)
                     yield Record(place, letters, True, region.line)
                     continue
-                reason = f"has no base (A, C, G or T) in its window {region.chrom}:{start}-{end}"
             yield Skipped(region.index, region.name, region.line, reason)
 
     def _reason_to_skip(self, region: BedLine, start: int, end: int, *, any_length: bool) -> str | None:
+        if region.fault is not None:
+            return region.fault
         own_length = region.end - region.start
         size = self._fasta.sizes.get(region.chrom)
         if size is None:
@@ -121,6 +134,13 @@ class GenomeSource:
         if end > size:
             return f"{window}, which ends after the chromosome ({size} bp)"
         return None
+
+
+def _reason_in_letters(letters: bytes, window: str) -> str | None:
+    place = foreign_letter(letters)
+    if place is not None:
+        return foreign_reason(letters[place : place + 1], place, f" of {window}")
+    return None if count_bases(letters) else f"has no base (A, C, G or T) in {window}"
 
 
 def _centre(region: BedLine) -> int:
@@ -150,10 +170,9 @@ class Genome:
         When the file cannot be read.
     """
 
-    def __init__(self, path: Path, note: Note = _say_nothing) -> None:
+    def __init__(self, path: Path, note: Note = say_nothing) -> None:
         self._path = path
-        self._files = prepare_genome(path, note)
-        self._faidx = _open(self._files)
+        self._faidx = prepare_genome(path, note)
         self.sizes: dict[str, int] = {name: entry.rlen for name, entry in self._faidx.index.items()}
 
     def fetch(self, chrom: str, start: int, end: int) -> bytes:
@@ -162,40 +181,38 @@ class Genome:
         Raises
         ------
         UserError
-            When the index does not fit the file, or the file is damaged there.
+            When the file is damaged there, was changed since it was opened, or has lines that are not as in
+            its index.
         """
+        where = f"genome {self._path} cannot be read at {chrom}:{start}-{end}"
+        # Whole lines, unless they are very long: what pyfaidx reads begins with the end of the line before,
+        # and ends with that of the last one. Where a line before is too short or too long, one of the two is
+        # not there, so that there is one letter too many.
+        line = self._faidx.index[chrom].lenc
+        if line > _LONGEST_LINE_READ_WHOLE:
+            line = 1
+        first, last = start - start % line, min(end + -end % line, self.sizes[chrom])
         try:
-            text = self._read(chrom, start, end)
-        except (IndexError, ValueError, RuntimeError, OSError, struct.error, zlib.error) as error:
+            text = self._read(chrom, first, last, line)
+        except READING_ERRORS as error:
+            raise UserError(f"{where}: {error}; the file is damaged, or is being changed") from error
+        window = text[start - first : end - first]
+        if window and not is_sequence(window):
+            wrong = next(letter for letter in window if not is_sequence(letter))
+            raise UserError(f"{where}: there is {wrong!a}; a sequence is made of letters, '*' and '-' only")
+        if len(text) != last - first or len(window) != end - start:
             raise UserError(
-                f"genome {self._path} cannot be read at {chrom}:{start}-{end}: {error}"
-            ) from error
-        if len(text) != end - start or not is_sequence(text):
-            raise UserError(
-                f"genome {self._path} and its index {self._files.fai} disagree at {chrom}:{start}-{end}; "
-                "delete the index, and it is made anew"
+                f"{where}: its lines are not as in its index. If the genome has just been changed, run this "
+                f"again; otherwise delete {self._path.name}.fai, and an index is made anew"
             )
-        return normalise(text)
+        return normalise(window.encode("ascii"))
 
-    def _read(self, chrom: str, start: int, end: int) -> str:
+    def _read(self, chrom: str, first: int, last: int, line: int) -> str:
         try:
-            return str(self._faidx.fetch(chrom, start + 1, end))
+            return str(self._faidx.fetch(chrom, first + 1, last))
         except ValueError:
             # pyfaidx 0.9.2.2 cannot begin at a block's first byte where the block before is full (65,536
-            # bytes, as Biopython writes them), so begin one letter earlier.
-            if self._files.gzi is None or start == 0:
+            # bytes, as Biopython writes them), so begin one line earlier.
+            if first < line:
                 raise
-            return str(self._faidx.fetch(chrom, start, end))[1:]
-
-
-def _open(files: GenomeFiles) -> Any:
-    from pyfaidx import Faidx  # a fifth of the time that --help may take
-
-    return Faidx(
-        str(files.fasta),
-        indexname=str(files.fai),
-        gzi_indexname=None if files.gzi is None else str(files.gzi),
-        as_raw=True,
-        rebuild=False,
-        build_index=False,
-    )
+            return str(self._faidx.fetch(chrom, first + 1 - line, last))[line:]

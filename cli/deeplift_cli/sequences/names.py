@@ -1,15 +1,45 @@
-"""Coordinates in record names, and chromosome names that differ by a prefix only."""
+"""Names of records and chromosomes: what they may hold, and coordinates in them."""
 
 import re
 from collections.abc import Iterable
 from itertools import islice
 
-_COORDINATES = re.compile(
-    r"(?:.*::)?"  # bedtools getfasta -name writes NAME::chr1:100-200
-    r"(?P<chrom>.+):(?P<start>\d[\d,]*)-(?P<end>\d[\d,]*)"
+LONGEST_NAME = 2**16
+
+_SPAN = re.compile(
+    r"(?P<start>\d[\d,]*)-(?P<end>\d[\d,]*)"
     r"(?:\((?P<strand>[-+.]?)\))?",  # bedtools getfasta -s writes chr1:100-200(-)
     re.ASCII,
 )
+_MOST_DIGITS = 18  # of a coordinate: what 64 bits hold
+# Controls of ASCII and of Latin-1, Unicode's ends of lines, halves of surrogate pairs. HDF5's texts end at a
+# NUL, a line of BED ends at its end, and a terminal obeys the others.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def name_fault(*names: str) -> str | None:
+    """Why the outputs cannot hold one of these names, as the end of a sentence; None where they can."""
+    for name in names:
+        control = _CONTROLS.search(name)
+        if control is not None:
+            return f"has the control character {control[0]!a} in a name, which outputs cannot hold"
+        if len(name) > LONGEST_NAME:
+            return f"has a name of more than {LONGEST_NAME:,} characters"
+    return None
+
+
+def printed(name: str) -> str:
+    """A name for tables and messages: control characters as their escapes, cut where it is too long."""
+    shown = name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "..."
+    return _CONTROLS.sub(lambda control: ascii(control[0])[1:-1], shown)
+
+
+def coordinate(digits: str) -> int | None:
+    """A coordinate from its digits, with a minus sign or without; None where 64 bits do not hold it."""
+    size = digits.lstrip("-").lstrip("0") or "0"  # Python refuses even zeros where they are thousands
+    if len(size) > _MOST_DIGITS:
+        return None
+    return -int(size) if digits.startswith("-") else int(size)
 
 
 def parse_coordinates(name: str, length: int) -> tuple[str, int, int, str] | None:
@@ -22,25 +52,32 @@ def parse_coordinates(name: str, length: int) -> tuple[str, int, int, str] | Non
     Parameters
     ----------
     name : str
-        Such as "chr1:100-200", "chr1:100-200(-)" or "peak7::chr1:100-200(+)".
+        Such as "chr1:100-200", "chr1:100-200(-)" or "peak7::chr1:100-200(+)", as bedtools getfasta -name
+        writes it.
     length : int
         The record's number of letters.
 
     Returns
     -------
     tuple of (chrom, start, end, strand), or None
-        0-based half-open; strand "." where none is given. None where the name has no coordinates or they do
-        not fit the length.
+        0-based half-open; strand "." where none is given. None where the name has no coordinates, or they do
+        not fit the length or 64 bits.
     """
-    match = _COORDINATES.fullmatch(name)
-    if match is None:
+    # By parting, not by one regular expression: those that fit here take quadratic time for 50,000 colons.
+    front, _, span = name.rpartition(":")
+    match = _SPAN.fullmatch(span)
+    if not front or match is None:
         return None
-    start, end = (int(match[key].replace(",", "")) for key in ("start", "end"))
+    start, end = (coordinate(match[key].replace(",", "")) for key in ("start", "end"))
+    if start is None or end is None:
+        return None
     if end - start + 1 == length:
         start -= 1
     elif end - start != length:
         return None
-    return (match["chrom"], start, end, match["strand"] or ".") if start >= 0 else None
+    marker = front.rfind("::", 0, len(front) - 1)  # what follows it is the chromosome, and is not empty
+    chrom = front if marker < 0 else front[marker + 2 :]
+    return (chrom, start, end, match["strand"] or ".") if start >= 0 else None
 
 
 class ChromosomeNames:

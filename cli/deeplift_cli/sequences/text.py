@@ -11,6 +11,8 @@ from typing import TextIO
 from deeplift_cli.errors import UserError
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_PIECE = 2**17  # of a line, so that memory stays bounded where a file is one line of 3 GB
+_LONGEST_LINE = 2**20
 
 
 def require_file(path: Path, what: str) -> None:
@@ -79,6 +81,43 @@ def open_text(path: Path, what: str) -> Iterator[TextIO]:
         raise UserError(f"{what} {path} is damaged: {error}; copy or compress it again") from error
     except OSError as error:
         raise UserError(f"{what} {path} cannot be read: {error.strerror or error}") from error
+
+
+def pieces(file: TextIO) -> Iterator[tuple[int, str, bool]]:
+    """Lines in pieces of at most 131,072 characters.
+
+    Yields the line's number, the piece, and whether it begins the line. A piece ends with a newline where it
+    ends its line, but for that of the last line.
+    """
+    number, begins = 1, True
+    while text := file.readline(_PIECE):
+        yield number, text, begins
+        begins = text.endswith("\n")
+        number += begins
+
+
+def short_lines(file: TextIO, what: str) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers, for tables, whose lines are short.
+
+    Raises
+    ------
+    UserError
+        When a line is longer than 1,048,576 characters, as it may be in a file that is no table.
+    """
+    number = 0
+    while text := file.readline(_LONGEST_LINE):
+        number += 1
+        if len(text) == _LONGEST_LINE:
+            raise UserError(
+                f"{what}, line {number} is longer than {_LONGEST_LINE:,} characters; is this another file?"
+            )
+        yield number, text
+
+
+def columns_of(line: str) -> list[str]:
+    """The columns of a table's line: tabs part them where there are any, so that a name may hold spaces."""
+    text = line.strip("\r\n\ufeff")
+    return [column.strip() for column in text.split("\t")] if "\t" in text else text.split()
 
 
 def shorten(text: str, limit: int = 24) -> str:
