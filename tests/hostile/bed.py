@@ -33,7 +33,6 @@ bad("a heading without #", QUIET, FILE, "line 1", "#|heading", files={"in.bed": 
 for _name, _line in {
     "one column": "chr1",
     "two columns": "chr1\t100",
-    "no chromosome": "\t100\t140",
     "words": "chr1\tten\ttwenty",
     "fractions": "chr1\t100.5\t140.5",
     "powers of ten": "chr1\t1e2\t2e2",
@@ -145,10 +144,12 @@ bad(
     FILE,
     "--length",
     files={"in.bed": "chr1\t100\t140\nchr1\t200\t260\nchr2\t10\t20\n"},
+    needs="score --length",
 )
 for _name, _line in {
     "a region past the end": "chr1\t390\t410",
     "a region before the start": "chr1\t0\t10",
+    "no chromosome": "\t100\t140",
     "an unknown chromosome": "chrX\t100\t140",
     "a region of 1e20": "chr1\t100000000000000000000\t100000000000000000040",
     "a negative start": "chr1\t-100\t-60",

@@ -47,7 +47,8 @@ class Case:
     files : mapping of str to str or bytes
         Written into the folder, beside or over those of `tidy.FILES`.
     make : callable, optional
-        Writes further files into the folder. A list of str that it returns is the command's arguments instead.
+        Writes further files into the folder. A list of str that it returns are the
+        command's arguments instead.
     first : tuple of sequences of str
         Commands that are run before, and have to succeed.
     change : callable, optional
@@ -74,7 +75,7 @@ class Case:
     setting : mapping
         See `server.apply`.
     needs : str
-        The subcommand without which there is no such case yet.
+        The subcommand, or the subcommand and its option, without which there is no such case yet.
     long : bool
         Whether the case takes too long for every day.
     """

@@ -131,6 +131,7 @@ bad(
     FILE,
     "--length",
     files={"in.fa": fasta(A, A[:20], B + C)},
+    needs="score --length",
 )
 odd(
     "a short record among good ones",

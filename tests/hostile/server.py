@@ -11,7 +11,6 @@ and `apply` says what a setting may hold. Its outcome is {"code", "cpu", "peak",
 (below 0 the signal that ended it), seconds of CPU time, bytes of memory, and why the watch ended it.
 """
 
-import atexit
 import contextlib
 import errno
 import gc
@@ -129,7 +128,7 @@ def apply(setting: dict[str, Any], out: str, err: str) -> None:
 
 
 def child(run: dict[str, Any]) -> int:
-    """What the console script does, and then what Python does at its end."""
+    """What the console script does, and then what Python does at its end: it waits for threads, and flushes."""
     os.setsid()
     os.chdir(run["folder"])
     for name, value in run["environment"].items():
@@ -152,7 +151,6 @@ def child(run: dict[str, Any]) -> int:
         traceback.print_exc()
         code = 1
     threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

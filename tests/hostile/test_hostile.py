@@ -1,5 +1,6 @@
 """Every case of the corpus, run by the real command in a process that is watched."""
 
+import importlib
 import importlib.util
 import os
 import re
@@ -47,10 +48,18 @@ def _parameters() -> list[object]:
 
 
 def _require(case: Case) -> None:
-    if case.needs and importlib.util.find_spec(f"deeplift_cli.commands.{case.needs}") is None:
+    if case.needs and not _is_there(case.needs):
         pytest.skip(f"there is no deeplift {case.needs} yet")
     if "user" in case.setting and os.getuid() != 0:
         pytest.skip("only root can become another user")
+
+
+def _is_there(what: str) -> bool:
+    name, _, option = what.partition(" ")
+    if importlib.util.find_spec(f"deeplift_cli.commands.{name}") is None:
+        return False
+    command = importlib.import_module(f"deeplift_cli.commands.{name}").command
+    return not option or any(option in parameter.opts for parameter in command.params)
 
 
 @pytest.mark.parametrize("case", _parameters())
@@ -75,9 +84,10 @@ def _check_run(case: Case, place: Place, outcome: Outcome) -> None:
     said = outcome.out + outcome.err
     assert not payload_of(place.work).exists(), f"code of a file was run\n{said}"
     assert outcome.killed is None, f"ended by the watch: too much {outcome.killed}\n{said[-2000:]}"
-    assert outcome.code in case.codes, f"exit code {outcome.code}, not {case.code}\n{said[-2000:]}"
     assert outcome.cpu < MOST_SECONDS, f"{outcome.cpu:.0f} s of CPU time"
     assert outcome.peak < MOST_BYTES, f"{outcome.peak / 2**30:.1f} GiB"
+    assert "Traceback" not in said, f"a traceback that ends in {said.splitlines()[-1][:300]!r}"
+    assert outcome.code in case.codes, f"exit code {outcome.code}, not {case.code}\n{said[-2000:]}"
     for pattern in (*_NEVER, *case.never):
         assert not re.search(pattern, said, re.IGNORECASE), said[-2000:]
     assert not [path for path in place.cache.rglob("*") if ".part" in path.name], "unfinished in the cache"
