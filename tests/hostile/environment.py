@@ -255,7 +255,7 @@ bad(
 
 
 MB = 1 << 20
-for _more in (0, 8, 32, 96):
+for _more in (16, 64, 200):
     bad(
         f"ulimit -v, {_more} MB more",
         QUIET_SCORE,
@@ -361,7 +361,7 @@ bad(
 
 
 def _full_paths(folder: Path) -> list[str]:
-    (folder / "gone").mkdir()
+    (folder.parent / "gone").mkdir()
     words = ["score", "-q", "-m", "net.pt", "-f", "in.fa", "-o", "out.h5"]
     return [str(folder / word) if "." in word else word for word in words]
 
@@ -370,15 +370,15 @@ bad(
     "a working folder that is gone",
     QUIET_SCORE,
     r"net\.pt|folder|directory",
-    setting={"folder": "gone", "remove": "../gone"},
-    make=lambda folder: (folder / "gone").mkdir(),
+    setting={"folder": "../gone", "remove": "../gone"},
+    make=lambda folder: (folder.parent / "gone").mkdir(),
 )
 bad(
     "a working folder that is gone, and full paths",
     QUIET_SCORE,
     "folder|directory|exist",
     code=(0, 1),
-    setting={"folder": "gone", "remove": "../gone"},
+    setting={"folder": "../gone", "remove": "../gone"},
     make=lambda folder: _full_paths(folder),
 )
 odd("a file mode of 077", SCORE, *LETTERS, setting={"umask": 0o077})
@@ -399,7 +399,7 @@ bad(
 )
 odd(
     "a read-only folder, and an output elsewhere",
-    f"{SCORE} -o ../scratch/out.h5",
+    f"{SCORE} -o ../home/out.h5",
     setting={"user": NAMELESS},
     make=lambda folder: folder.chmod(0o555),
 )

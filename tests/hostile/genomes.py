@@ -283,7 +283,7 @@ for _name, _text in {
     "CR": GENOME.replace("\n", "\r"),
     "one line each": f">chr1\n{CHR1}\n>chr2\n{CHR2}\n",
     "one letter a line": f">chr1\n{folded(CHR1, 1)}\n>chr2\n{folded(CHR2, 1)}\n",
-    "lines of several widths": f">chr1\n{CHR1[:7]}\n{CHR1[7:99]}\n{CHR1[99:]}\n>chr2\n{CHR2[:50]}\n{CHR2[50:]}\n",
+    "lines of several widths": f">chr1\n{CHR1[:7]}\n{CHR1[7:99]}\n{CHR1[99:]}\n>chr2\n{folded(CHR2, 50)}\n",
     "descriptions": GENOME.replace(">chr1", ">chr1 dna:chromosome REF"),
     "blank lines at the end": GENOME + "\n\n\n",
     "blank lines between": GENOME.replace("\n>chr2", "\n\n>chr2"),

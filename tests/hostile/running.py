@@ -136,24 +136,14 @@ def run_together(
         {
             "words": list(words),
             "folder": str(place.work),
-            "out": str(place.root / f"out{number}.txt"),
-            "err": str(place.root / f"err{number}.txt"),
             "setting": dict(setting or {}),
             "environment": {**place.environment, **(environment or {})},
             "seconds": _PATIENCE,
             "bytes": MOST_BYTES,
         }
-        for number, words in enumerate(commands)
+        for words in commands
     ]
-    found = server().run(runs)
-    return [
-        Outcome(out=_text(run["out"]), err=_text(run["err"]), **outcome)
-        for run, outcome in zip(runs, found, strict=True)
-    ]
-
-
-def _text(path: Any) -> str:
-    return Path(path).read_bytes().decode(errors="backslashreplace")
+    return [Outcome(**outcome) for outcome in server().run(runs)]
 
 
 def run(place: Place, words: Sequence[str], case: Case | None = None) -> Outcome:

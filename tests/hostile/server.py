@@ -4,11 +4,12 @@ It reads lines of JSON, each a list of runs that go on together, and answers eac
 of them. What is slow to import is imported here, once; the folder of
 the tidy inputs is this program's argument. A run is
 
-    {"words": [...], "folder": PATH, "out": PATH, "err": PATH, "environment": {NAME: VALUE or null},
-     "setting": {...}, "seconds": n, "bytes": n}
+    {"words": [...], "folder": PATH, "environment": {NAME: VALUE or null}, "setting": {...}, "seconds": n,
+     "bytes": n}
 
-and `apply` says what a setting may hold. Its outcome is {"code", "cpu", "peak", "killed"}: the exit status
-(below 0 the signal that ended it), seconds of CPU time, bytes of memory, and why the watch ended it.
+and `apply` says what a setting may hold. Its outcome is {"code", "out", "err", "cpu", "peak", "killed"}: the
+exit status (below 0 the signal that ended it), the streams, seconds of CPU time, bytes of memory, and why the
+watch ended it.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"  # threads would not live through a fork
@@ -81,8 +82,22 @@ def warm_up(folder: Path) -> None:
     gc.freeze()  # so that a child's collection does not copy what they share
 
 
-def apply(setting: dict[str, Any], out: str, err: str) -> None:
-    """Make this process as the setting says, with stdout and stderr in files.
+def _opened(descriptor: int, encoding: str) -> TextIO:
+    mode, errors = (
+        ("r", "strict") if descriptor == 0 else ("w", "backslashreplace" if descriptor == 2 else "strict")
+    )
+    return open(
+        descriptor,
+        mode,
+        encoding=encoding,
+        errors=errors,
+        closefd=False,
+        buffering=1 if descriptor == 2 else -1,
+    )
+
+
+def apply(setting: dict[str, Any]) -> None:
+    """Make this process as the setting says.
 
     Parameters
     ----------
@@ -91,26 +106,20 @@ def apply(setting: dict[str, Any], out: str, err: str) -> None:
         process has), "stdout" or "stderr" ("closed", "full", "broken"), "stdin" ("closed"), "encoding" (of
         the streams), "folder" (where to run instead), "remove" (a folder: this one, perhaps).
     """
-    for descriptor, path in ((1, out), (2, err)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), descriptor)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
     for descriptor, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
         kind = setting.get(name)
         if kind == "closed":
             os.close(descriptor)
-            setattr(sys, name, None)  # as Python finds it
-            setattr(sys, f"__{name}__", None)
         elif kind == "full":
             os.dup2(os.open("/dev/full", os.O_WRONLY), descriptor)
         elif kind == "broken":
             reader, writer = os.pipe()
             os.close(reader)
             os.dup2(writer, descriptor)
-    if "encoding" in setting:
-        sys.stdout.reconfigure(encoding=setting["encoding"])  # type: ignore[union-attr]
-        sys.stderr.reconfigure(encoding=setting["encoding"])  # type: ignore[union-attr]
+        # As Python makes them when it starts; None is what it has for a closed one.
+        stream = None if kind == "closed" else _opened(descriptor, setting.get("encoding", "utf-8"))
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
     if "umask" in setting:
         os.umask(setting["umask"])
     for name, amount in setting.get("limits", {}).items():
@@ -128,7 +137,7 @@ def apply(setting: dict[str, Any], out: str, err: str) -> None:
 
 
 def child(run: dict[str, Any]) -> int:
-    """What the console script does, and then what Python does at its end: it waits for threads, and flushes."""
+    """What the console script does, and then what Python does at its end: wait for threads, and flush."""
     os.setsid()
     os.chdir(run["folder"])
     for name, value in run["environment"].items():
@@ -136,7 +145,7 @@ def child(run: dict[str, Any]) -> int:
         if value is not None:
             os.environ[name] = value
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    apply(run["setting"], run["out"], run["err"])
+    apply(run["setting"])
     if run["setting"].get("process") == "new":
         os.execv(sys.executable, [sys.executable, "-c", _NEW_PROCESS, *run["words"]])
     sys.argv = ["deeplift", *run["words"]]
@@ -148,8 +157,9 @@ def child(run: dict[str, Any]) -> int:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except BaseException:  # noqa: BLE001 - this is where Python itself would print it
-        traceback.print_exc()
         code = 1
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
     threading._shutdown()  # type: ignore[attr-defined]
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -160,17 +170,61 @@ def child(run: dict[str, Any]) -> int:
     return code
 
 
-def start(run: dict[str, Any]) -> int:
+class Streams:
+    """Stdout and stderr of a run, by pipes: a limit of files' sizes must not cut them short."""
+
+    def __init__(self) -> None:
+        self._pipes = [os.pipe() for _ in range(2)]
+        self._parts: list[list[bytes]] = [[], []]
+
+    def connect(self) -> None:
+        """In the child: they are its streams from now on, and it has no stdin."""
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        for descriptor, (_, writer) in enumerate(self._pipes, start=1):
+            os.dup2(writer, descriptor)
+        for descriptor in (nothing, *(end for pipe in self._pipes for end in pipe)):
+            os.close(descriptor)
+
+    def begin(self) -> None:
+        """In the parent, which only reads."""
+        for reader, writer in self._pipes:
+            os.close(writer)
+            os.set_blocking(reader, False)
+
+    def take(self) -> None:
+        """Read what is there."""
+        for (reader, _), parts in zip(self._pipes, self._parts, strict=True):
+            with contextlib.suppress(BlockingIOError):
+                while part := os.read(reader, 1 << 16):
+                    parts.append(part)
+
+    def finish(self) -> dict[str, str]:
+        """All that was written."""
+        self.take()
+        for reader, _ in self._pipes:
+            os.close(reader)
+        texts = (b"".join(parts).decode(errors="backslashreplace") for parts in self._parts)
+        return dict(zip(("out", "err"), texts, strict=True))
+
+
+def start(run: dict[str, Any]) -> tuple[int, Streams]:
+    """Fork; return the process's number and its streams."""
+    streams = Streams()
     pid = os.fork()
     if pid:
-        return pid
+        streams.begin()
+        return pid, streams
     code = 99
     try:
+        streams.connect()
         code = child(run)
     except BaseException:  # noqa: BLE001 - a fault of the test itself
-        traceback.print_exc()
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
     finally:
         _leave(code)
+    raise AssertionError("a child does not get here")
 
 
 def _leave(code: int) -> NoReturn:
@@ -188,7 +242,8 @@ def memory_of(pid: int) -> int:
 def watch(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Start the runs together, and wait until the last has ended."""
     began = time.monotonic()
-    going = {start(run): place for place, run in enumerate(runs)}
+    started = [start(run) for run in runs]
+    going = {pid: place for place, (pid, _) in enumerate(started)}
     outcomes: list[dict[str, Any]] = [{"peak": 0, "killed": None} for _ in runs]
     signals = {pid: run["setting"].get("signal") for pid, run in zip(going, runs, strict=True)}
     while going:
@@ -196,6 +251,7 @@ def watch(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             run, outcome = runs[place], outcomes[place]
             memory, elapsed = memory_of(pid), time.monotonic() - began
             outcome["peak"] = max(outcome["peak"], memory)
+            started[place][1].take()
             ended, status, usage = os.wait4(pid, os.WNOHANG)
             if ended:
                 peak = max(outcome["peak"], usage.ru_maxrss * 1024)
@@ -204,6 +260,7 @@ def watch(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 del going[pid]
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)  # processes that it left
+                outcome |= started[place][1].finish()
             elif signals[pid] and elapsed > signals[pid][1]:
                 os.kill(pid, signals[pid][0])
                 signals[pid] = None
