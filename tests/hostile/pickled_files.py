@@ -224,10 +224,6 @@ class Exits(Raises):
     error = SystemExit
 
 
-class Interrupts(Raises):
-    error = KeyboardInterrupt
-
-
 class NeverReturns(Net):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.forward(x)
@@ -346,7 +342,6 @@ for _name, _says, _kind in (
     bad(f"allowed: {_name}", ALLOWED, FILE, *([_says] if _says else []), make=module(_kind), never=(r"\x1b",))
     if _says or "raises" in _name:
         bad(f"inspect: {_name}", f"{INSPECT} --allow-pickle", FILE, make=module(_kind), long=True)
-bad("allowed: raises KeyboardInterrupt", ALLOWED, code=(1, 130), make=module(Interrupts))
 
 
 def _of_a_missing_module(folder: Path) -> None:
