@@ -71,6 +71,8 @@ class Case:
         Regular expressions: each line on stderr of a run with exit code 0 has to match one.
     check : callable, optional
         Gets the folder of a run with exit code 0.
+    safe : callable, optional
+        Gets the folder of a run, whatever its exit code.
     environment : mapping of str to str or None
     setting : mapping
         See `server.apply`.
@@ -96,6 +98,7 @@ class Case:
     names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     check: Check | None = None
+    safe: Check | None = None
     environment: Mapping[str, str | None] = field(default_factory=dict)
     setting: Mapping[str, Any] = field(default_factory=dict)
     needs: str = ""

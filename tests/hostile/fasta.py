@@ -500,8 +500,13 @@ def _wide() -> bytes:
     return buffer.getvalue()
 
 
-def _long_record(folder: Path, length: int) -> None:
+def wide(folder: Path) -> None:
+    """Write a model that takes any length and needs much memory."""
     (folder / "wide.pt").write_bytes(_wide())
+
+
+def _long_record(folder: Path, length: int) -> None:
+    wide(folder)
     (folder / "in.fa").write_text(f">s0\n{'ACGTTGCA' * (length // 8)}\n")
 
 

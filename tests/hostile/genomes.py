@@ -218,7 +218,7 @@ bad(
 
 bad("empty", QUIET, FILE, "empty", files={"genome.fa": ""})
 bad("a BED file", QUIET, FILE, "not a FASTA", files={"genome.fa": "chr1\t1\t40\n"})
-bad("headings only", QUIET, FILE, files={"genome.fa": ">chr1\n>chr2\n"})
+bad("headings only", QUIET, r"genome\.fa|in\.bed", files={"genome.fa": ">chr1\n>chr2\n"})
 bad(
     "two chromosomes of one name",
     QUIET,
@@ -407,7 +407,7 @@ def _wild(folder: Path) -> list[str]:
     return [
         "score",
         "-m",
-        "net.pt",
+        "net.onnx",
         "-g",
         os.fsdecode(name),
         "-r",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hostile import merging
-from hostile.cases import QUIET_SCORE, SCORE, Kind
+from hostile.cases import QUIET_SCORE, SCORE, Kind, Plain
 from hostile.payloads import touch
 from hostile.tidy import LETTERS
 
@@ -34,23 +34,23 @@ def _linked(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).symlink_to(_treasure(folder).name)
 
 
-for _name in (FOLDER, ".out.h5.gone"):
+for _words, _how in ((QUIET_SCORE, ""), (f"{QUIET_SCORE} --no-resume", ", --no-resume")):
     bad(
-        f"{_name} links to a folder",
-        QUIET_SCORE,
+        f"links to a folder{_how}",
+        _words,
         NAME,
         "link",
-        make=_linked(_name),
-        code=1 if _name == FOLDER else (0, 1),
-        check=lambda folder: _safe(folder),
+        make=_linked(FOLDER),
+        safe=lambda folder: _untouched(folder),
     )
+    # What is thrown away: the link is not followed.
     bad(
-        f"{_name} links to a folder, --no-resume",
-        f"{QUIET_SCORE} --no-resume",
+        f"the folder thrown away links to a folder{_how}",
+        _words,
         NAME,
-        make=_linked(_name),
-        code=1 if _name == FOLDER else (0, 1),
-        check=lambda folder: _safe(folder),
+        code=(0, 1),
+        make=_linked(".out.h5.gone"),
+        safe=lambda folder: _untouched(folder),
     )
 bad("links to nothing", QUIET_SCORE, NAME, make=lambda folder: (folder / FOLDER).symlink_to("gone"))
 bad("links to itself", QUIET_SCORE, NAME, make=lambda folder: (folder / FOLDER).symlink_to(FOLDER))
@@ -71,7 +71,7 @@ bad(
 )
 
 
-def _safe(folder: Path) -> None:
+def _untouched(folder: Path) -> None:
     """What is somebody else's is still there."""
     assert (folder / "treasure" / "thesis.txt").read_text() == "years of work"
     assert (folder / "treasure" / "00000000.npz").exists()
@@ -105,7 +105,7 @@ for _words, _how in ((QUIET_SCORE, ""), (f"{QUIET_SCORE} --no-resume", ", --no-r
         code=(0, 1),
         make=_foreign(FOLDER),
         keeps=(FOLDER,),
-        check=_foreign_is_there(FOLDER),
+        safe=_foreign_is_there(FOLDER),
     )
     bad(
         f"holds a foreign folder{_how}",
@@ -114,7 +114,7 @@ for _words, _how in ((QUIET_SCORE, ""), (f"{QUIET_SCORE} --no-resume", ", --no-r
         code=(0, 1),
         make=_foreign(FOLDER, "thesis", True),
         keeps=(FOLDER,),
-        check=_foreign_is_there(FOLDER, "thesis"),
+        safe=_foreign_is_there(FOLDER, "thesis"),
     )
     bad(
         f"holds a foreign .npz{_how}",
@@ -123,7 +123,7 @@ for _words, _how in ((QUIET_SCORE, ""), (f"{QUIET_SCORE} --no-resume", ", --no-r
         code=(0, 1),
         make=_foreign(FOLDER, "results.npz"),
         keeps=(FOLDER,),
-        check=_foreign_is_there(FOLDER, "results.npz"),
+        safe=_foreign_is_there(FOLDER, "results.npz"),
     )
 bad(
     "a foreign folder called as what is thrown away",
@@ -132,7 +132,7 @@ bad(
     code=(0, 1),
     make=_foreign(".out.h5.gone"),
     keeps=(".out.h5.gone",),
-    check=_foreign_is_there(".out.h5.gone"),
+    safe=_foreign_is_there(".out.h5.gone"),
 )
 bad(
     "merge's holds a foreign file",
@@ -141,7 +141,7 @@ bad(
     code=(0, 1),
     make=lambda folder: (merging.shards()(folder), _foreign(".out.h5.merge")(folder)),
     keeps=(".out.h5.merge",),
-    check=_foreign_is_there(".out.h5.merge"),
+    safe=_foreign_is_there(".out.h5.merge"),
 )
 bad(
     "holds a link to a foreign file",
@@ -149,7 +149,7 @@ bad(
     NAME,
     code=(0, 1),
     keeps=(FOLDER,),
-    check=lambda folder: _safe(folder),
+    safe=lambda folder: _untouched(folder),
     make=lambda folder: (
         (
             (folder / FOLDER).mkdir(),
@@ -163,7 +163,7 @@ bad(
     NAME,
     code=(0, 1),
     keeps=(FOLDER,),
-    check=lambda folder: _safe(folder),
+    safe=lambda folder: _untouched(folder),
     make=lambda folder: (
         (
             (folder / FOLDER).mkdir(),
@@ -182,6 +182,20 @@ def _state(name: str, text: str | bytes) -> Callable[[Path], None]:
         (folder / FOLDER / name).write_bytes(text if isinstance(text, bytes) else text.encode())
 
     return make
+
+
+def bad_job(name: str, content: str | bytes) -> None:
+    """A job.json of another shape: the run starts over, or says how to."""
+    bad(
+        f"job.json holds {name}",
+        QUIET_SCORE,
+        NAME,
+        "--no-resume",
+        code=(0, 1),
+        keeps=(FOLDER,),
+        make=_state("job.json", content),
+        plain=Plain(letters=LETTERS),
+    )
 
 
 OVER = ("over|again|damaged|ignored|not used|start",)
@@ -205,23 +219,11 @@ for _text in (
     "not JSON",
     '{"job": {}, "job": []}',
 ):
-    odd(f"job.json holds {_text or 'nothing'}", SCORE, *LETTERS, make=_state("job.json", _text), notes=OVER)
-odd(
-    "job.json holds an integer of 5,000 digits",
-    SCORE,
-    *LETTERS,
-    make=_state("job.json", "9" * 5000),
-    notes=OVER,
-)
-odd(
-    "job.json holds brackets 100,000 deep",
-    SCORE,
-    *LETTERS,
-    make=_state("job.json", "[" * 100_000),
-    notes=OVER,
-)
-odd("job.json holds random bytes", SCORE, *LETTERS, make=_state("job.json", bytes(range(256))), notes=OVER)
-odd("job.json holds NUL bytes", SCORE, *LETTERS, make=_state("job.json", bytes(100)), notes=OVER)
+    bad_job(_text or "nothing", _text)
+bad_job("an integer of 5,000 digits", "9" * 5000)
+bad_job("brackets 100,000 deep", "[" * 100_000)
+bad_job("random bytes", bytes(range(256)))
+bad_job("NUL bytes", bytes(100))
 for _text in (
     "5",
     "null",
