@@ -195,6 +195,7 @@ odd(
     "a locale that does not exist",
     SCORE,
     *LETTERS,
+    long=True,
     setting=NEW,
     environment={"LC_ALL": "xx_YY.UTF-16", "LANG": "xx"},
 )
@@ -202,6 +203,7 @@ odd(
     "PYTHONIOENCODING=ascii and closed streams",
     SCORE,
     *LETTERS,
+    long=True,
     setting={**NEW, "stdout": "closed", "stdin": "closed"},
     environment={"PYTHONIOENCODING": "ascii"},
 )
@@ -214,7 +216,7 @@ odd(
     notes=("OMP", "thread"),
     long=True,
 )
-odd("PYTHONOPTIMIZE=2", SCORE, *LETTERS, setting=NEW, environment={"PYTHONOPTIMIZE": "2"})
+odd("PYTHONOPTIMIZE=2", SCORE, *LETTERS, long=True, setting=NEW, environment={"PYTHONOPTIMIZE": "2"})
 for _after in (0.25, 0.7, 1.2):
     bad(
         f"Ctrl-C after {_after} s",

@@ -12,6 +12,31 @@ from typing import Any
 
 import numpy as np
 import torch
+from failing_models import (
+    BadState,
+    Bfloat16Inside,
+    DoubleInside,
+    Exits,
+    Half,
+    HalfInside,
+    NeverReturns,
+    Numpy,
+    PythonCounts,
+    PythonRandom,
+    Raises,
+    RaisesKeyError,
+    RaisesMemoryError,
+    RaisesNothing,
+    RaisesOSError,
+    RaisesOwn,
+    RaisesStopIteration,
+    RaisesTwoLines,
+    ReturnsList,
+    ReturnsObject,
+    ReturnsWhatever,
+    TakesKeywords,
+    WarnsAndPrints,
+)
 from small_models import Net, pickled
 
 from hostile.cases import Kind
@@ -174,145 +199,6 @@ bad("a pickle of an integer of 5,000 digits", QUIET, FILE, make=_bare(b"\x80\x02
 
 
 # ---- with it
-
-
-class Shell(Net):
-    """Something goes wrong at a moment of one's choice; its classes are found on PYTHONPATH."""
-
-
-class Raises(Net):
-    error: type[BaseException] = RuntimeError
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        raise self.error("of its own")
-
-
-class RaisesKeyError(Raises):
-    error = KeyError
-
-
-class RaisesStopIteration(Raises):
-    error = StopIteration
-
-
-class RaisesOwn(Raises):
-    class OwnError(Exception):
-        pass
-
-    error = OwnError
-
-
-class RaisesTwoLines(Raises):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        raise ValueError("one\ntwo\x1b[31m\n\nthree")
-
-
-class RaisesNothing(Raises):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        raise ValueError
-
-
-class RaisesMemoryError(Raises):
-    error = MemoryError
-
-
-class RaisesOSError(Raises):
-    error = OSError
-
-
-class Exits(Raises):
-    error = SystemExit
-
-
-class NeverReturns(Net):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.forward(x)
-
-
-class WarnsAndPrints(Net):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        import warnings
-
-        warnings.warn("of its own", stacklevel=1)
-        return self.logits(x)
-
-
-class BadState(Net):
-    def __setstate__(self, state: Any) -> None:
-        raise RuntimeError("does not come back")
-
-
-class Gone(Net):
-    """Its module is not there where it is loaded."""
-
-
-class PythonRandom(Net):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        import random
-
-        return self.logits(x) * random.random()
-
-
-class PythonCounts(Net):
-    calls = 0
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.calls += 1
-        return self.logits(x) + float(self.calls)
-
-
-class Numpy(Net):
-    """Leaves torch: contributions cannot be followed."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(np.tanh(self.logits(x).detach().numpy()))
-
-
-class ReturnsWhatever(Net):
-    value: Any = None
-
-    def forward(self, x: torch.Tensor) -> Any:
-        return self.value
-
-
-class ReturnsObject(ReturnsWhatever):
-    value = object
-
-
-class ReturnsList(ReturnsWhatever):
-    value = ("a", 1)
-
-
-class TakesKeywords(Net):
-    def forward(self, *, sequence: torch.Tensor) -> torch.Tensor:
-        return self.logits(sequence)
-
-
-class Half(Net):
-    """Computes in half precision, whatever its weights are."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.logits(x.half().float()).half()
-
-
-class HalfInside(Net):
-    """Its last layer is cast to half precision and back."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        hidden = self.second(self.hidden(self.first(self.conv(x)).flatten(1)))
-        return torch.nn.functional.linear(
-            hidden.half(), self.last.weight.half(), self.last.bias.half()
-        ).float()
-
-
-class Bfloat16Inside(Net):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.logits(x.bfloat16().float()).bfloat16().float()
-
-
-class DoubleInside(Net):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.logits(x).double().float()
 
 
 def module(build: Callable[[], object]) -> Callable[[Path], None]:
