@@ -4,7 +4,9 @@ import importlib
 import importlib.util
 import os
 import re
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -112,10 +114,18 @@ def _is_there(what: str) -> bool:
     return not option or any(option in parameter.opts for parameter in command.params)
 
 
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A folder that other users can reach, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="deeplift-case-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("case", _parameters())
-def test_case(case: Case, tmp_path: Path) -> None:
+def test_case(case: Case, root: Path) -> None:
     _require(case)
-    place = Place(tmp_path)
+    place = Place(root)
     words = prepare(case, place)
     before = contents(place.work)
     outcome = run(place, words, case)
@@ -211,7 +221,7 @@ def _make_removable(place: Place) -> None:
                 path.chmod(0o755)
 
 
-def test_the_program_that_forks_has_one_thread() -> None:
+def test_the_program_that_forks_has_one_thread_of_python() -> None:
     """Another thread's locks would stay locked in its children."""
     assert server().threads == 1
 
