@@ -10,7 +10,7 @@ LOWEST_TESTS := tests/test_core_golden.py tests/test_core_rules.py tests/test_co
 # A process for each core, of one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo quick test zoo fuzz lowest audit constraints workflow clean
+.PHONY: demo quick test zoo fuzz hostile lowest audit constraints workflow clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(RESULTS)
@@ -34,6 +34,10 @@ quick: $(VENV)/.installed-dev
 # The whole zoo through ONNX and compiled, and all golden vectors compiled: an hour or two.
 zoo: $(VENV)/.installed-dev
 	$(PYTEST) -m "zoo or not zoo" tests/test_zoo.py tests/test_onnx_zoo.py tests/test_core_compiled.py tests/test_core_golden.py
+
+# The whole corpus of hostile and odd inputs, with the cases that take many seconds.
+hostile: $(VENV)/.installed-dev
+	$(PYTEST) -m "hostile_long or not hostile_long" tests/hostile
 
 # A stamp for each set of packages: a second run installs nothing.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
