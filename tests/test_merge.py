@@ -626,14 +626,14 @@ def test_a_merge_that_is_stopped_leaves_nothing_or_all() -> None:
     assert deeplift(*merge_words("whole.h5")).code == 0
     expected = datasets("whole.h5")
     # Renames: of what says that outputs begin to appear, of four outputs, of what says that they are there.
-    calls = {"assembly": (2,), "fsync": (3,), "rename": (1, 2, 4, 5, 6), "bigwig": (1,)}
     moments: list[dict[str, Any]] = [
-        {"at": at, "call": call, "before": before}
-        for at, several in calls.items() for call in several for before in (True, False)
-    ]  # fmt: skip
-    moments += [{"at": at, "call": 1, "before": True, "signal": "SIGTERM"} for at in ("assembly", "bigwig")]
-    moments += [
-        {"after": after, "signal": signal} for after in (0.02, 0.05) for signal in ("SIGKILL", "SIGTERM")
+        *(
+            {"at": at, "call": call, "before": True}
+            for at, call in (("assembly", 2), ("fsync", 3), ("bigwig", 1))
+        ),
+        *({"at": "rename", "call": call, "before": False} for call in (1, 2, 5, 6)),
+        *({"at": at, "call": 1, "before": True, "signal": "SIGTERM"} for at in ("assembly", "bigwig")),
+        *({"after": 0.05, "signal": signal} for signal in ("SIGKILL", "SIGTERM")),
     ]
     names = [f"{number}.h5" for number in range(len(moments))]
     killed = runs(*((merge_words(name), moment) for name, moment in zip(names, moments, strict=True)))

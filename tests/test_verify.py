@@ -23,7 +23,7 @@ from deeplift_cli.sequences import Skipped
 from deeplift_cli.verifying import verify
 
 RECORDS = 11
-FLIPPED_EVERY = 1009  # bytes, of some 100,000
+FLIPPED_EVERY = 2503  # bytes, of some 100,000
 
 
 @pytest.fixture(autouse=True)
