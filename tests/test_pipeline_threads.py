@@ -224,10 +224,10 @@ def test_chunks_wait_in_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
 
     submit = columns.ArrayColumn._submit
 
-    def counted(column: columns.ArrayColumn) -> None:
+    def counted(column: columns.ArrayColumn, *given: Any) -> None:
         waiting[0] += 1
         most[0] = max(most[0], waiting[0])
-        submit(column)
+        submit(column, *given)
 
     monkeypatch.setattr(columns, "deflated", slow)
     monkeypatch.setattr(columns.ArrayColumn, "_submit", counted)

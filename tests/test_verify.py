@@ -17,6 +17,7 @@ from test_resume import runs
 
 from deeplift_cli import watched
 from deeplift_cli.errors import UserError
+from deeplift_cli.explaining import Explained
 from deeplift_cli.outputs import ScoredBatch, ScoreLayout
 from deeplift_cli.outputs.checksums import attributes_digest
 from deeplift_cli.sequences import Skipped
@@ -153,6 +154,31 @@ def test_several_files_merged_averaged_and_old_ones() -> None:
     assert (
         "verify the files that it is made of" in deeplift("verify", "mean.h5", "-m", torchscript("Net")).err
     )
+
+
+def test_the_checksums_of_a_run_that_went_on_are_those_of_one_that_did_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first are found by inflating what was kept, the others while values are compressed."""
+    scored("whole.h5", "--batch-size", 3)
+    calls = [0]
+    original = Explained.score
+
+    def stop(self: Explained, *given: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 3:
+            raise MemoryError("none left")
+        return original(self, *given)
+
+    given = ["-m", torchscript("Net"), "-f", "in.fa", "-o", "a.h5", "--n-references", 3, "--batch-size", 3]
+    with monkeypatch.context() as patched:
+        patched.setattr(Explained, "score", stop)
+        assert deeplift("score", *given).code == 1
+    assert "gone on" in score(*given).out
+    assert deeplift("verify", "a.h5", "whole.h5").code == 0
+    with h5py.File("a.h5") as ours, h5py.File("whole.h5") as theirs:
+        for name in datasets("whole.h5"):
+            assert ours[name].attrs["sha256"] == theirs[name].attrs["sha256"]
 
 
 # ---- what is wrong

@@ -20,6 +20,7 @@ from deeplift_cli.outputs import (
     pack,
 )
 from deeplift_cli.outputs.columns import compressing_threads
+from deeplift_cli.outputs.packed import wide_digests
 from deeplift_cli.outputs.pieces import DamagedPieceError
 from deeplift_cli.outputs.state_files import PieceHead
 from deeplift_cli.sequences import Skipped
@@ -44,6 +45,8 @@ class Finished:
         self._workspace = workspace
         self._pieces = workspace.pieces
         self._layout = layout
+        # Of the batches that this run has added, one after the other; of no use where it went on from others.
+        self._digests, self._added = wide_digests(), list[int]()
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -109,8 +112,9 @@ class Finished:
         UserError
             If it cannot be written.
         """
+        self._added.append(number)
         try:
-            packed = pack(scores, self._layout, self._pool)
+            packed = pack(scores, self._layout, self._pool, self._digests)
             self._pieces.save(number, packed, digest, self._workspace.job_digest, skipped)
         except OSError as error:
             raise not_written(self._out, error) from error
@@ -148,6 +152,7 @@ class Finished:
             attrs=attrs,
             overwrite=overwrite,
             scratch=self._workspace.folder,
+            digests=self._digests if self._added == list(numbers) else None,
         ) as file:
             for number in numbers:
                 piece = self._piece(number)

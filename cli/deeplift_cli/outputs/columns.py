@@ -101,13 +101,17 @@ class ArrayColumn:
         Made with these filters, chunked along its first axis only, and empty.
     pool : Executor
         Where chunks are compressed, inflated and summed up. At most a few of them are in memory.
+    digest : OrderedDigest, optional
+        Of all values that are going to be added, where that is known: to inflate chunks only to sum them up
+        takes several times as long as to store them.
     """
 
-    def __init__(self, dataset: h5py.Dataset, pool: Executor) -> None:
+    def __init__(self, dataset: h5py.Dataset, pool: Executor, digest: OrderedDigest | None = None) -> None:
         self._dataset = dataset
         self._kind: tuple[tuple[int, ...], np.dtype[Any]] = (dataset.chunks, dataset.dtype)
         self._pool = pool
-        self._digest = OrderedDigest()
+        self._is_known = digest is not None
+        self._digest = digest or OrderedDigest()
         self._chunk = self._empty_chunk()
         self._filled = 0
         self._first_row = 0
@@ -162,15 +166,18 @@ class ArrayColumn:
     def _submit(self, rows: int, work: Callable[..., bytes], *given: Any) -> None:
         """Have the next chunk made ready, and its rows summed up in their turn."""
         first, self._first_row = self._first_row, self._first_row + rows
-        self._pending.append((first, first + rows, self._pool.submit(work, self._digest.turn(), *given)))
+        turn = None if self._is_known else self._digest.turn()
+        self._pending.append((first, first + rows, self._pool.submit(work, turn, *given)))
         self._write(until=_CHUNKS_AHEAD)
 
-    def _deflated(self, turn: int, chunk: npt.NDArray[Any], rows: int) -> bytes:
-        self._digest.put(turn, chunk[:rows])
+    def _deflated(self, turn: int | None, chunk: npt.NDArray[Any], rows: int) -> bytes:
+        if turn is not None:
+            self._digest.put(turn, chunk[:rows])
         return deflated(chunk)
 
-    def _summed_up(self, turn: int, content: bytes) -> bytes:
-        self._digest.put(turn, inflated(content, *self._kind))
+    def _summed_up(self, turn: int | None, content: bytes) -> bytes:
+        if turn is not None:
+            self._digest.put(turn, inflated(content, *self._kind))
         return content
 
     def _write(self, until: int) -> None:

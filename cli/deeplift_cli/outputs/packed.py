@@ -1,15 +1,16 @@
 """Batches of scores as the score file stores them: wide arrays already compressed, chunk by chunk."""
 
 from collections.abc import Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from deeplift_cli.outputs.checksums import OrderedDigest
 from deeplift_cli.outputs.columns import deflated
-from deeplift_cli.outputs.layout import ScoreLayout
+from deeplift_cli.outputs.layout import WIDE, ScoreLayout
 from deeplift_cli.sequences.records import Region
 
 
@@ -61,8 +62,26 @@ class PackedBatch:
     numbers: Mapping[str, npt.NDArray[Any]]
 
 
-def pack(batch: ScoredBatch, layout: ScoreLayout, pool: Executor) -> PackedBatch:
+def wide_digests() -> dict[str, OrderedDigest]:
+    """For each wide dataset the checksum of no values yet."""
+    return {name: OrderedDigest() for name in WIDE}
+
+
+def pack(
+    batch: ScoredBatch,
+    layout: ScoreLayout,
+    pool: Executor,
+    digests: Mapping[str, OrderedDigest] | None = None,
+) -> PackedBatch:
     """Compress a batch of at most K rows, on the threads of the pool.
+
+    Parameters
+    ----------
+    batch : ScoredBatch
+    layout : ScoreLayout
+    pool : Executor
+    digests : mapping of str to OrderedDigest, optional
+        Get the values of the wide datasets, which are at hand here.
 
     Raises
     ------
@@ -72,16 +91,27 @@ def pack(batch: ScoredBatch, layout: ScoreLayout, pool: Executor) -> PackedBatch
     _check_shapes(batch, layout)
     observed = np.where(batch.sequences != 0, batch.hypothetical, 0)
     wide = zip(layout.wide.items(), (batch.sequences, batch.hypothetical, observed), strict=True)
-    pending = {
-        name: [pool.submit(deflated, chunk) for chunk in _chunks(values, layout.rows_per_chunk, dtype)]
-        for (name, dtype), values in wide
-    }
+    pending: dict[str, list[Future[bytes]]] = {}
+    for (name, dtype), values in wide:
+        digest = digests[name] if digests else None
+        chunks = _chunks(values, layout.rows_per_chunk, dtype)
+        firsts = range(0, len(values), layout.rows_per_chunk)
+        pending[name] = [
+            pool.submit(_deflated, chunk, len(values) - first, digest, digest.turn() if digest else 0)
+            for chunk, first in zip(chunks, firsts, strict=True)
+        ]
     numbers = {
         name: np.asarray(getattr(batch, name.partition("/")[2]), dtype)
         for name, (_, dtype) in layout.numbers.items()
     }
-    chunks = {name: [future.result() for future in futures] for name, futures in pending.items()}
-    return PackedBatch(batch.regions, chunks, numbers)
+    packed = {name: [future.result() for future in futures] for name, futures in pending.items()}
+    return PackedBatch(batch.regions, packed, numbers)
+
+
+def _deflated(chunk: npt.NDArray[Any], rows: int, digest: OrderedDigest | None, turn: int) -> bytes:
+    if digest is not None:
+        digest.put(turn, chunk[:rows])
+    return deflated(chunk)
 
 
 def _chunks(values: npt.NDArray[Any], rows: int, dtype: np.dtype[Any]) -> list[npt.NDArray[Any]]:

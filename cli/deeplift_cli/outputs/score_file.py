@@ -12,6 +12,7 @@ import h5py
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.attributes import write_attributes
+from deeplift_cli.outputs.checksums import OrderedDigest
 from deeplift_cli.outputs.columns import ArrayColumn, TextColumn, compressing_threads
 from deeplift_cli.outputs.guarded_file import GuardedFile
 from deeplift_cli.outputs.layout import REGION_KEYS, ScoreLayout
@@ -48,6 +49,8 @@ class ScoreFile:
         A folder on the same disc for what is unfinished; beside the file by default.
     publication : Publication, optional
         What the files appear with, some time after a clean exit; with each other by default.
+    digests : mapping of str to OrderedDigest, optional
+        Of all values of the wide datasets that are going to be appended, where they are known.
 
     Attributes
     ----------
@@ -70,6 +73,7 @@ class ScoreFile:
         overwrite: bool,
         scratch: Path | None = None,
         publication: Publication | None = None,
+        digests: Mapping[str, OrderedDigest] | None = None,
     ) -> None:
         self.path = Path(path)
         self.n_rows = 0
@@ -79,6 +83,7 @@ class ScoreFile:
         self._overwrite = overwrite
         self._scratch = scratch
         self._publication = publication
+        self._digests = digests or {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -136,7 +141,7 @@ class ScoreFile:
     def _open_columns(self, pool: Executor) -> None:
         datasets = self._layout.create(self._file)
         self._arrays = {
-            name: ArrayColumn(dataset, pool)
+            name: ArrayColumn(dataset, pool, self._digests.get(name))
             for name, dataset in datasets.items()
             if not name.startswith("regions/")
         }
