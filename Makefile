@@ -10,7 +10,7 @@ LOWEST_TESTS := tests/test_core_golden.py tests/test_core_rules.py tests/test_co
 # A process for each core, of one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo quick test zoo fuzz hostile lowest audit constraints workflow clean
+.PHONY: demo quick test zoo fuzz hostile coverage lowest audit constraints workflow clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(RESULTS)
@@ -55,6 +55,10 @@ $(BIN)/python:
 	@echo "Setting up $(VENV) (PyTorch is a large download: some minutes)"
 	$(PYTHON) -m venv $(VENV)
 
+# Which lines and branches the tests run: a table, and pages in .coverage-pages/.
+coverage: $(VENV)/.installed-dev
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html:.coverage-pages
+
 # The oldest packages that pyproject.toml allows, in an environment of their own: do files, models and scores work?
 lowest:
 	$(PYTHON) -m venv .venv-lowest
@@ -83,4 +87,4 @@ workflow: $(VENV)/.installed-dev
 	$(BIN)/snakemake --profile profiles/local --directory .test
 
 clean:
-	rm -rf $(VENV) .venv-lowest $(RESULTS) results .snakemake .test/results .test/.snakemake
+	rm -rf $(VENV) .venv-lowest .coverage-pages $(RESULTS) results .snakemake .test/results .test/.snakemake
