@@ -281,8 +281,6 @@ odd(
 )
 odd("blanks before the name", SCORE, A, B, notes=("seq",), files={"in.fa": f"> seq 0\n{A}\n> seq 1\n{B}\n"})
 for _name, _heading in {
-    "an escape code": "\x1b[31mred",
-    "a bell": "a\x07b",
     "rich's markup": "[red]x[/red]",
     "a formula": "=1+1",
     "a format": "%s{0}{x}",
@@ -290,8 +288,6 @@ for _name, _heading in {
     "a path": "../../etc/passwd",
     "Chinese": "染色体",
     "an emoji": "🧬",
-    "a line separator": "a\u2028b",
-    "a next line": "a\u0085b",
     "a vertical tab": "a\x0bb",
     "a file separator": "a\x1cb",
     "a right-to-left mark": "a\u202eb",
@@ -307,6 +303,23 @@ for _name, _heading in {
         C,
         files={"in.fa": f">{_heading}\n{A}\n>s2\n{C}\n"},
         check=lambda folder: _one_line_each(folder, 2),
+    )
+for _name, _heading, _shown in (
+    ("an escape code", "\x1b[31mred", r"\\x1b"),
+    ("a bell", "a\x07b", r"\\x07"),
+    ("a line separator", "a\u2028b c", r"\\u2028"),
+    ("a next line", "a\u0085b", r"\\x85"),
+):
+    _text = f">{_heading}\n{A}\n"
+    odd(f"a record with {_name} in its heading", SCORE, C, skipped=1, files={"in.fa": f"{_text}>s2\n{C}\n"})
+    bad(
+        f"only a record with {_name} in its heading",
+        QUIET_SCORE,
+        FILE,
+        "control character",
+        _shown,
+        never=(_heading,),
+        files={"in.fa": _text},
     )
 odd(
     "bytes of no UTF-8 in a heading",

@@ -37,7 +37,7 @@ def scored() -> Path:
         "p1": f"{given} -m net.pt --shard 1/2",
         "p2": f"{given} -m net.pt --shard 2/2",
         "a": f"{given} -m net.pt",
-        "b": f"{given} -m net.onnx --output logit",
+        "b": f"{given} -m net.onnx",
         "seed": f"{given} -m net.pt --seed 1",
         "rule": f"{given} -m net.pt --rule rescale",
         "target": f"{given} -m net.pt --target 1",
@@ -489,11 +489,11 @@ odd(
     skipped=1,
     make=lambda folder: (shards()(folder), (folder / "out.h5").write_text("mine")),
 )
-odd(
-    "an attribute of one's own",
+bad(
+    "an attribute of one's own",  # the checksum says that the attributes are not those that were written
     SHARDS,
-    check=_as_without_the_flip,
-    skipped=1,
+    P2,
+    "attributes",
     make=shards(edit=lambda file: file.attrs.__setitem__("note", "mine")),
 )
 odd(

@@ -32,7 +32,6 @@ from hostile.running import (
 
 # What no message may hold: what Python prints of its own accord, and advice to report what a file caused.
 _NEVER = (
-    "Traceback",
     "Exception ignored",
     "please report",
     "terminate called",
@@ -163,13 +162,15 @@ def _check_refusal(
     if outcome.code == 2:
         assert lines[-1].startswith("Error: "), outcome.err
     elif case.setting.get("stderr") is None:
-        assert len(lines) == 1, outcome.err[-2000:]
-        assert lines[0].startswith("deeplift: "), outcome.err[-2000:]
+        # `verify` is asked for everything that is wrong, and begins with the checksum.
+        assert len(lines) == 1 or (words[0] == "verify" and lines), outcome.err[-2000:]
+        assert all(line.startswith("deeplift: ") for line in lines), outcome.err[-2000:]
         longest = 2000 + 2 * sum(map(len, words))  # it may say what it was told
-        assert len(lines[0]) < longest, f"a message of {len(lines[0]):,} letters"
+        assert len(max(lines, key=len)) < longest, f"a message of {len(max(lines, key=len)):,} letters"
     if outcome.code != 3 and case.setting.get("stderr") is None:
+        line = lines[0] if words[0] == "verify" else lines[-1]
         for pattern in case.says:
-            assert re.search(pattern, lines[-1], re.IGNORECASE), f"{pattern!r} is not in {lines[-1][:2000]!r}"
+            assert re.search(pattern, line, re.IGNORECASE), f"{pattern!r} is not in {line[:2000]!r}"
     before = {name: content for name, content in before.items() if not _is_kept(case, name)}
     after = {name: content for name, content in contents(place.work).items() if not _is_kept(case, name)}
     left = sorted(set(after) - set(before))
