@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 from pathlib import Path
 
 from hostile.cases import Kind
@@ -259,7 +260,7 @@ for _name, _word, _shown in (
         FILE,
         "control character",
         _shown,
-        never=(_word,),
+        never=(re.escape(_word),),
         files={"in.bed": f"chr1\t100\t140\t{_word}\n"},
     )
 odd("a name of no UTF-8", SCORE, WINDOWS[0], notes=NOTES, files={"in.bed": b"chr1\t100\t140\tcaf\xe9\n"})

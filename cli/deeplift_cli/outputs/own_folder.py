@@ -18,9 +18,11 @@ JOB, COMPLETE, PUBLISHED = "job.json", "complete", "published"
 SKIPPED, UNUSABLE, UNSCORED = "skipped.tsv", "unusable.tsv", "unscored.tsv"
 # Files that stay until the folder goes, what is being written under another name first, finished batches, and
 # the temporary files of a `Publication`.
+_STATE = (
+    rf"{LOCK}|{PUBLISHED}(\.part)?|{COMPLETE}(\.part)?|job\.json(\.part)?|(skipped|unusable|unscored)\.tsv"
+)
 _OWN = re.compile(
-    rf"{LOCK}|{PUBLISHED}(\.part)?|{COMPLETE}(\.part)?|job\.json(\.part)?|(skipped|unusable|unscored)\.tsv|"
-    r"\d{8,}\.(npz|part)|\..+\.[0-9a-f]{8}\.part(\.bw)?",
+    rf"{_STATE}|\d{{8,}}\.(npz|part)|\..+\.[0-9a-f]{{8}}\.part(\.bw)?",
     re.DOTALL,
 )
 
@@ -38,7 +40,7 @@ def holds_others(folder: Path) -> bool:
 
 
 def require_files(folder: Path) -> None:
-    """Refuse a folder in which a folder stands in the place of a file of the program's own.
+    """Refuse a folder in which a folder stands in the place of a file that every run writes.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def require_files(folder: Path) -> None:
     """
     with os.scandir(folder) as entries:
         for entry in entries:
-            if _OWN.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+            if re.fullmatch(_STATE, entry.name) and entry.is_dir(follow_symlinks=False):
                 raise UserError(
                     f"{entry.path} is a folder, but its name is that of a file that deeplift keeps there; "
                     "remove it, or give the output another name"
