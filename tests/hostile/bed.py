@@ -225,7 +225,7 @@ for _name, _word in {
     "quotes": '"a\'b"',
     "a formula": "=1+1",
     "rich's markup": "[/red]",
-    "1 MB": "x" * 1_000_000,
+    "60,000 letters": "x" * 60_000,
     "a semicolon": "a;b=c",
     "a #": "a#b",
     "a comma": "a,b",
@@ -263,6 +263,7 @@ for _name, _word, _shown in (
         never=(re.escape(_word),),
         files={"in.bed": f"chr1\t100\t140\t{_word}\n"},
     )
+bad("only a name of 1 MB", QUIET, FILE, "more than", files={"in.bed": f"chr1\t100\t140\t{'x' * 1_000_000}\n"})
 odd("a name of no UTF-8", SCORE, WINDOWS[0], notes=NOTES, files={"in.bed": b"chr1\t100\t140\tcaf\xe9\n"})
 odd(
     "names of all regions the same",

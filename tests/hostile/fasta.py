@@ -9,7 +9,10 @@ import re
 import zlib
 from pathlib import Path
 
+import h5py
+import numpy as np
 import torch
+from small_models import encode
 from torch import Tensor, nn
 
 from hostile.cases import QUIET_SCORE, SCORE, Kind
@@ -264,7 +267,7 @@ odd("coordinates below 0", SCORE, A, names=("chr1:-5-19",), files={"in.fa": f">c
 odd(
     "coordinates on the minus strand",
     SCORE,
-    A,
+    check=lambda folder: _in_genome_orientation(folder),
     names=("peak::chr1:1,000-1,024(-)",),
     files={"in.fa": f">peak::chr1:1,000-1,024(-)\n{A}\n"},
 )
@@ -330,6 +333,13 @@ odd(
     check=lambda folder: _one_line_each(folder, 1),
 )
 odd("a heading of 10,000 words", SCORE, A, names=("s0",), files={"in.fa": f">s0{' x' * 10_000}\n{A}\n"})
+
+
+def _in_genome_orientation(folder: Path) -> None:
+    """The letters run along the minus strand; rows of the file run along the genome."""
+    with h5py.File(folder / "out.h5") as file:
+        np.testing.assert_array_equal(file["raw/seq"][0], encode(A)[::-1, ::-1])
+        assert file["regions/strand"][0] == b"-"
 
 
 def _one_line_each(folder: Path, rows: int) -> None:
