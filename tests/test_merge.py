@@ -206,7 +206,7 @@ def test_a_merge_takes_no_folder_that_is_not_its_own() -> None:
     Path("precious/skipped.tsv").write_text("mine")
     Path(".m.h5.merge").symlink_to("precious")
     outcome = deeplift("merge", *parts, "-o", "m.h5")
-    assert (outcome.code, outcome.err.count(".m.h5.merge, where unfinished outputs go, is not a folder")) == (
+    assert (outcome.code, outcome.err.count(".m.h5.merge is a symbolic link or a file")) == (
         1,
         1,
     )

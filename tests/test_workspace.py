@@ -265,7 +265,8 @@ def test_a_folder_that_is_gone_is_not_said_to_be_kept() -> None:
         patched.setattr(Pieces, "save", gone)
         outcome = scored()
     assert (outcome.code, outcome.err) == (
-        1, "deeplift: output a.h5 cannot be written: No such file or directory\n",
+        1,
+        "deeplift: output a.h5 cannot be written: No such file or directory (.a.h5.pieces/00000002.part)\n",
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import traceback
 from importlib.metadata import version
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.printable import printable
 from deeplift_cli.steps import step_of
 
 # What libraries say where they are refused memory, each by an exception of its own choice.
@@ -20,6 +21,10 @@ _LONGEST = 500  # characters of another's message
 
 def line_of(error: BaseException) -> str:
     """The one line that says what went wrong, where, and what to do."""
+    return printable(_line_of(error))
+
+
+def _line_of(error: BaseException) -> str:
     if isinstance(error, UserError):
         return _joined(str(error))
     where = step_of(error)

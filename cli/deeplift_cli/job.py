@@ -23,6 +23,7 @@ from deeplift_cli.preparing import Earlier, Preparation, Prepared
 from deeplift_cli.reference_file import ReferenceFile
 from deeplift_cli.scoring import Scores, reverse_complement
 from deeplift_cli.sequences import Skipped
+from deeplift_cli.sequences.names import printed
 from deeplift_cli.skipping import SkippedRecords
 from deeplift_cli.steps import step
 from deeplift_cli.stopping import check_stopped
@@ -212,7 +213,7 @@ class Job:
             return _Scored(item.number, whole, whole, found, identical, [], references)
         kept = [row for row in range(len(whole.regions)) if row not in reasons]
         skipped = [
-            Skipped(whole.regions[row].index, whole.regions[row].name, whole.lines[row], reason)
+            Skipped(whole.regions[row].index, printed(whole.regions[row].name), whole.lines[row], reason)
             for row, reason in reasons.items()
         ]
         return _Scored(
@@ -273,8 +274,9 @@ class Job:
     def _nothing_left(self) -> str:
         first = next(iter(self._skipped.first), None)
         example = f"; the first, {first.name} (line {first.line}), {first.reason}" if first else ""
+        genome = f" in genome {self._options.genome}" if self._options.genome is not None else ""
         skipped = f"{self._skipped.count:,} skipped{example}"
-        return f"no sequence is left to score of {self._options.records}: {skipped}"
+        return f"no sequence is left to score of {self._options.records}{genome}: {skipped}"
 
     def _attributes(self, spec: TargetSpec) -> dict[str, Any]:
         return self._options.as_attributes() | {

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from deeplift_cli.failures import silence_stdout
+from deeplift_cli.printable import printable
 
 
 class _Errors(Console):
@@ -35,7 +36,7 @@ class Screen:
 
     def problem(self, line: str) -> None:
         """One line that says why the exit code is not 0."""
-        self._errors.print(f"deeplift: {line}", markup=False)
+        self._errors.print(f"deeplift: {printable(line)}", markup=False)
 
     def note(self, line: str) -> None:
         """One line that the user should read."""
@@ -76,9 +77,3 @@ class Screen:
                 bar.update(task, completed=done, total=total, records=f"{total:,}")
 
             yield update
-
-
-def printable(text: str) -> str:
-    """Names from files can hold anything; a terminal must not obey what they hold."""
-    shown = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return text if text.isprintable() else "".join(shown)

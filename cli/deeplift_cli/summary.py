@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deeplift_cli.screen import printable
+from deeplift_cli.printable import printable
 from deeplift_cli.sequences import Skipped
 from deeplift_core.accuracy.completeness import relative_error
 

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 from pathlib import Path
 
 from hostile.cases import Kind
@@ -129,7 +130,7 @@ bad(
     "at the last of 64 bits",
     QUIET,
     FILE,
-    "chromosome|outside",
+    "chromosome|outside|beyond",
     files={"in.bed": "chr1\t9223372036854775800\t9223372036854775807\n"},
 )
 bad(
@@ -220,14 +221,11 @@ odd(
 odd("odd widths", SCORE, CHR1[108:132], notes=NOTES, files={"in.bed": "chr1\t100\t141\n"})
 for _name, _word in {
     "blanks": "my peak",
-    "an escape code": "\x1b[31mred",
     "Chinese": "峰",
     "quotes": '"a\'b"',
     "a formula": "=1+1",
-    "a line separator": "a\u2028b",
-    "a next line": "a\u0085b",
     "rich's markup": "[/red]",
-    "1 MB": "x" * 1_000_000,
+    "60,000 letters": "x" * 60_000,
     "a semicolon": "a;b=c",
     "a #": "a#b",
     "a comma": "a,b",
@@ -242,6 +240,30 @@ for _name, _word in {
         names=(_word,),
         files={"in.bed": f"chr1\t100\t140\t{_word}\n"},
     )
+for _name, _word, _shown in (
+    ("an escape code", "\x1b[31mred", r"\\x1b"),
+    ("a line separator", "a\u2028b", r"\\u2028"),
+    ("a next line", "a\u0085b", r"\\x85"),
+):
+    odd(
+        f"a name of {_name}",  # skipped and listed: a terminal or a reader of lines would obey it
+        SCORE,
+        WINDOWS[1],
+        notes=(*NOTES, "skipped"),
+        names=("two",),
+        skipped=1,
+        files={"in.bed": f"chr1\t100\t140\t{_word}\nchr1\t200\t240\ttwo\n"},
+    )
+    bad(
+        f"only a name of {_name}",
+        QUIET,
+        FILE,
+        "control character",
+        _shown,
+        never=(re.escape(_word),),
+        files={"in.bed": f"chr1\t100\t140\t{_word}\n"},
+    )
+bad("only a name of 1 MB", QUIET, FILE, "more than", files={"in.bed": f"chr1\t100\t140\t{'x' * 1_000_000}\n"})
 odd("a name of no UTF-8", SCORE, WINDOWS[0], notes=NOTES, files={"in.bed": b"chr1\t100\t140\tcaf\xe9\n"})
 odd(
     "names of all regions the same",

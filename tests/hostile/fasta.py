@@ -5,10 +5,14 @@ import functools
 import gzip
 import lzma
 import os
+import re
 import zlib
 from pathlib import Path
 
+import h5py
+import numpy as np
 import torch
+from small_models import encode
 from torch import Tensor, nn
 
 from hostile.cases import QUIET_SCORE, SCORE, Kind
@@ -263,7 +267,7 @@ odd("coordinates below 0", SCORE, A, names=("chr1:-5-19",), files={"in.fa": f">c
 odd(
     "coordinates on the minus strand",
     SCORE,
-    A,
+    check=lambda folder: _in_genome_orientation(folder),
     names=("peak::chr1:1,000-1,024(-)",),
     files={"in.fa": f">peak::chr1:1,000-1,024(-)\n{A}\n"},
 )
@@ -281,8 +285,6 @@ odd(
 )
 odd("blanks before the name", SCORE, A, B, notes=("seq",), files={"in.fa": f"> seq 0\n{A}\n> seq 1\n{B}\n"})
 for _name, _heading in {
-    "an escape code": "\x1b[31mred",
-    "a bell": "a\x07b",
     "rich's markup": "[red]x[/red]",
     "a formula": "=1+1",
     "a format": "%s{0}{x}",
@@ -308,6 +310,21 @@ for _name, _heading in {
         files={"in.fa": f">{_heading}\n{A}\n>s2\n{C}\n"},
         check=lambda folder: _one_line_each(folder, 2),
     )
+for _name, _heading, _shown in (
+    ("an escape code", "\x1b[31mred", r"\\x1b"),
+    ("a bell", "a\x07b", r"\\x07"),
+):
+    _text = f">{_heading}\n{A}\n"
+    odd(f"a record with {_name} in its heading", SCORE, C, skipped=1, files={"in.fa": f"{_text}>s2\n{C}\n"})
+    bad(
+        f"only a record with {_name} in its heading",
+        QUIET_SCORE,
+        FILE,
+        "control character",
+        _shown,
+        never=(re.escape(_heading),),
+        files={"in.fa": _text},
+    )
 odd(
     "bytes of no UTF-8 in a heading",
     SCORE,
@@ -316,6 +333,13 @@ odd(
     check=lambda folder: _one_line_each(folder, 1),
 )
 odd("a heading of 10,000 words", SCORE, A, names=("s0",), files={"in.fa": f">s0{' x' * 10_000}\n{A}\n"})
+
+
+def _in_genome_orientation(folder: Path) -> None:
+    """The letters run along the minus strand; rows of the file run along the genome."""
+    with h5py.File(folder / "out.h5") as file:
+        np.testing.assert_array_equal(file["raw/seq"][0], encode(A)[::-1, ::-1])
+        assert file["regions/strand"][0] == b"-"
 
 
 def _one_line_each(folder: Path, rows: int) -> None:

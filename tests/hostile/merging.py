@@ -13,7 +13,7 @@ from small_models import random_letters
 
 from hostile import tidy
 from hostile.cases import Kind
-from hostile.running import run, session_place
+from hostile.running import Place, run, session_place
 
 kind = Kind(__name__)
 bad, odd = kind.bad, kind.odd
@@ -22,9 +22,32 @@ AVERAGE = "merge -q --average a.h5 b.h5 -o out.h5"
 RECORDS = 9
 
 
+_GIVEN = "score -q -f in.fa --batch-size 2 --n-references 2"
+# Two shards of a job, the whole job, and folds and what only looks like one.
+_PARTS = {
+    "p1": f"{_GIVEN} -m net.pt --shard 1/2",
+    "p2": f"{_GIVEN} -m net.pt --shard 2/2",
+    "a": f"{_GIVEN} -m net.pt",
+    "b": f"{_GIVEN} -m net.onnx",
+    "seed": f"{_GIVEN} -m net.pt --seed 1",
+    "rule": f"{_GIVEN} -m net.pt --rule rescale",
+    "target": f"{_GIVEN} -m net.pt --target 1",
+    "mono": f"{_GIVEN} -m net.pt --reference mononucleotide",
+    "three": f"{_GIVEN} -m net.pt --n-references 3",
+    "gradient": f"{_GIVEN} -m net.pt --rule gradient",
+    "probability": f"{_GIVEN} -m net.onnx --output probability --no-logits",
+    "half": f"{_GIVEN} -m net.pt --dtype float16",
+    "both": f"{_GIVEN} -m net.pt --rc-average",
+    "sequences": f"{_GIVEN} -m net.pt -f other.fa",
+    "q2": f"{_GIVEN} -m net.pt --seed 1 --shard 2/2",
+    "t2": f"{_GIVEN} -m net.pt --shard 2/3",
+    "bfloat16": f"{_GIVEN} -m net.pt --precision bfloat16",
+}
+
+
 @functools.cache
-def scored() -> Path:
-    """A folder with two shards of a job, the whole job, and folds and what only looks like one."""
+def _inputs() -> Place:
+    """A folder with what all parts are scored from."""
     place = session_place("merging")
     tidy.fill(place.work)
     letters = [random_letters(seed, 24 if seed != 104 else 20) for seed in range(100, 100 + RECORDS)]
@@ -32,30 +55,16 @@ def scored() -> Path:
         tidy.fasta(*letters, names=tuple(f"chr1:{30 * i}-{30 * i + len(t)}" for i, t in enumerate(letters)))
     )
     (place.work / "other.fa").write_text(tidy.fasta(*letters[::-1]))
-    given = "score -q -f in.fa --batch-size 2 --n-references 2"
-    commands = {
-        "p1": f"{given} -m net.pt --shard 1/2",
-        "p2": f"{given} -m net.pt --shard 2/2",
-        "a": f"{given} -m net.pt",
-        "b": f"{given} -m net.onnx --output logit",
-        "seed": f"{given} -m net.pt --seed 1",
-        "rule": f"{given} -m net.pt --rule rescale",
-        "target": f"{given} -m net.pt --target 1",
-        "mono": f"{given} -m net.pt --reference mononucleotide",
-        "three": f"{given} -m net.pt --n-references 3",
-        "gradient": f"{given} -m net.pt --rule gradient",
-        "probability": f"{given} -m net.onnx --output probability --no-logits",
-        "half": f"{given} -m net.pt --dtype float16",
-        "both": f"{given} -m net.pt --rc-average",
-        "sequences": f"{given} -m net.pt -f other.fa",
-        "q2": f"{given} -m net.pt --seed 1 --shard 2/2",
-        "t2": f"{given} -m net.pt --shard 2/3",
-        "bfloat16": f"{given} -m net.pt --precision bfloat16",
-    }
-    for name, command in commands.items():
-        outcome = run(place, f"{command} -o {name}.h5".split())
-        assert outcome.code == 0, outcome.err
-    return place.work
+    return place
+
+
+@functools.cache
+def scored(name: str) -> Path:
+    """The score file of a part, made when a case first asks for one."""
+    place = _inputs()
+    outcome = run(place, f"{_PARTS[name]} -o {name}.h5".split())
+    assert outcome.code == 0, outcome.err
+    return place.work / f"{name}.h5"
 
 
 Edit = Callable[[h5py.File], object]
@@ -69,7 +78,7 @@ def with_parts(
     def make(folder: Path) -> None:
         for name in names:
             for end in ("h5", "bed", "skipped.tsv"):
-                shutil.copyfile(scored() / f"{name}.{end}", folder / f"{name}.{end}")
+                shutil.copyfile(scored(name).with_suffix(f".{end}"), folder / f"{name}.{end}")
         last = folder / f"{names[-1]}.h5"
         if edit is not None:
             with h5py.File(last, "r+") as file:
@@ -130,7 +139,7 @@ def _flip(part: float) -> Callable[[Path], None]:
 
 def _as_without_the_flip(folder: Path) -> None:
     """Merged is what one run would have written, and can be read."""
-    with h5py.File(folder / "out.h5") as file, h5py.File(scored() / "a.h5") as whole:
+    with h5py.File(folder / "out.h5") as file, h5py.File(scored("a")) as whole:
         for name in ("raw/seq", "shap/seq", "projected_shap/seq", "regions/name", "qc/output"):
             np.testing.assert_array_equal(file[name][:], whole[name][:])
 
@@ -489,11 +498,11 @@ odd(
     skipped=1,
     make=lambda folder: (shards()(folder), (folder / "out.h5").write_text("mine")),
 )
-odd(
-    "an attribute of one's own",
+bad(
+    "an attribute of one's own",  # the checksum says that the attributes are not those that were written
     SHARDS,
-    check=_as_without_the_flip,
-    skipped=1,
+    P2,
+    "attributes",
     make=shards(edit=lambda file: file.attrs.__setitem__("note", "mine")),
 )
 odd(

@@ -198,7 +198,7 @@ def bad_job(name: str, content: str | bytes) -> None:
     )
 
 
-OVER = ("over|again|damaged|ignored|not used|start",)
+OVER = ("over|again|damaged|ignored|not used|start|is dropped",)
 for _text in (
     "[]",
     "{}",

@@ -74,7 +74,7 @@ def command(full: bool, as_json: bool, **given: Any) -> int:
     found = inspect(options)
     for line in found.model.notes:
         screen.note(line)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH
+    width = shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else _WIDTH
     screen.show(
         [json_form.as_json(found, options)] if as_json else as_lines(found, options, full=full, width=width)
     )

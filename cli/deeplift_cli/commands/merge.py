@@ -39,7 +39,8 @@ def command(quiet: bool, **given: Any) -> int:
     if bool(given["bigwig"]) != bool(given["chrom_sizes"] or given["genome"]):
         raise click.UsageError("--bigwig goes with --chrom-sizes or --genome")
     from deeplift_cli.merging import MergeOptions, merge
-    from deeplift_cli.screen import Screen, printable
+    from deeplift_cli.printable import printable
+    from deeplift_cli.screen import Screen
 
     screen = Screen(quiet=quiet)
     rows, written = merge(MergeOptions(**given), screen.note)

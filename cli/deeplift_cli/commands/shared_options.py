@@ -12,7 +12,8 @@ from deeplift_cli.numbers import whole_number
 from deeplift_core import OptionError
 from deeplift_core.assignment.names import LAYER_RULES, check_layer_rule
 
-FILE = click.Path(path_type=Path)
+# Whether a file can be read is found, and told, where it is read.
+FILE = click.Path(path_type=Path, readable=False)
 _LARGEST_BATCH = 2**24
 _MOST_THREADS = 1024  # beyond some thousands OpenMP ends the process
 

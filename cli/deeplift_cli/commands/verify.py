@@ -33,8 +33,9 @@ def command(files: tuple[Path, ...], model: Path | None, rows: int, allow_pickle
     # These import torch, which takes seconds that --help should not.
     with undisturbed():
         from deeplift_cli.outputs.score_reader import ScoreReader
+        from deeplift_cli.printable import printable
         from deeplift_cli.recomputing import recompute
-        from deeplift_cli.screen import Screen, printable
+        from deeplift_cli.screen import Screen
         from deeplift_cli.verifying import verify
 
     screen = Screen(quiet=quiet)
@@ -47,6 +48,6 @@ def command(files: tuple[Path, ...], model: Path | None, rows: int, allow_pickle
             found.add("model", well, again.problems)
         screen.show([printable(str(path)), *(f"  {label:<16}  {text}" for label, text in found.lines)])
         for problem in found.problems:
-            screen.problem(printable(problem if str(path) in problem else f"{path}: {problem}"))
+            screen.problem(problem if str(path) in problem else f"{path}: {problem}")
         wrong += bool(found.problems)
     return 1 if wrong else 0

@@ -4,11 +4,15 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
 
+# What the system answers where a folder, a symbolic link or a socket stands in a file's place.
+_NO_FILE = (errno.EISDIR, errno.ELOOP, errno.EMLINK, errno.ENXIO)
 # What file systems without locks answer.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
@@ -36,7 +40,8 @@ class FolderLock:
         If another process holds it.
     UserError
         If a symbolic link or a file stands in the folder's place: the folder is the program's own, and files
-        in it are written and removed, which a link would lead elsewhere.
+        in it are written and removed, which a link would lead elsewhere. Or if something else than a file
+        stands in the lock's place.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,13 +51,12 @@ class FolderLock:
             pass  # whoever held it has removed the folder in the meantime
 
     def _take(self, folder: Path) -> bool:
+        with suppress(FileExistsError):
+            os.mkdir(folder)  # where it fails with "no such file", no repetition helps
         try:
-            folder.mkdir(exist_ok=True)
             opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except FileNotFoundError:
-            if folder.parent.is_dir():
-                return False
-            raise
+            return False
         except OSError as error:
             if folder.is_symlink() or not folder.is_dir():
                 raise UserError(
@@ -61,13 +65,19 @@ class FolderLock:
                 ) from error
             raise
         try:
-            how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+            how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe may not keep it waiting
             self._file = os.open(self._path.name, how, 0o666, dir_fd=opened)
         except FileNotFoundError:
             return False
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                raise self._in_the_way() from error
+            raise
         finally:
             os.close(opened)
         try:
+            if not stat.S_ISREG(os.fstat(self._file).st_mode):
+                raise self._in_the_way()
             self._lock()
             held = os.path.samestat(os.fstat(self._file), os.stat(self._path))
         except FileNotFoundError:
@@ -78,8 +88,26 @@ class FolderLock:
         if not held:
             os.close(self._file)
             return False
-        self._sign()
+        try:
+            self._sign()
+        except BaseException:
+            self._withdraw(folder)
+            raise
         return True
+
+    def _in_the_way(self) -> UserError:
+        return UserError(
+            f"{self._path} is no regular file, and not the lock that deeplift makes; remove it, or give the "
+            "output another name"
+        )
+
+    def _withdraw(self, folder: Path) -> None:
+        """Leave nothing behind where the disc is full, unless an earlier run left something to resume."""
+        with suppress(OSError):
+            if os.listdir(folder) == [self._path.name]:
+                self._path.unlink()
+                folder.rmdir()
+        os.close(self._file)
 
     def _lock(self) -> None:
         try:

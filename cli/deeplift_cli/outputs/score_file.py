@@ -167,9 +167,11 @@ class ScoreFile:
 
 
 def not_written(path: Path, error: OSError) -> UserError:
-    """What to tell the user when a file could not be written."""
+    """What to tell the user when a file could not be written; the file that failed may be another one."""
     reason = os.strerror(error.errno) if error.errno else error  # h5py's own text runs over several lines
-    return UserError(f"output {path} cannot be written: {reason}")
+    failed = error.filename if error.filename2 is None else error.filename2
+    place = "" if failed in (None, str(path), os.fspath(path.absolute())) else f" ({os.fsdecode(failed)})"
+    return UserError(f"output {path} cannot be written: {reason}{place}")
 
 
 def _region_column(dataset: h5py.Dataset, pool: Executor) -> ArrayColumn | TextColumn:

@@ -2,21 +2,18 @@
 
 import json
 import os
-import re
-from collections.abc import Container, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.outputs import own_folder
 from deeplift_cli.outputs.lock import FolderLock, LockedError
-from deeplift_cli.outputs.publish import short_name, to_disc
+from deeplift_cli.outputs.own_folder import COMPLETE, LOCK, PUBLISHED
+from deeplift_cli.outputs.publish import short_name
 from deeplift_cli.outputs.score_file import not_written
-
-_BEGUN, _PUBLISHED = "complete", "published"
-# Only these are removed: names that `Publication` makes, and those of this module and its users.
-_OWN = re.compile(r"lock|(complete|published)(\.part)?|skipped\.tsv|\..*\.[0-9a-f]{8}\.part(\.bw)?")
+from deeplift_cli.outputs.state_files import parse_complete, read_state, write_state
 
 
 class Scratch:
@@ -51,10 +48,6 @@ class Scratch:
         self.begun = set[Path]()
 
     def __enter__(self) -> Self:
-        if self.folder.is_symlink() or (self.folder.exists() and not self.folder.is_dir()):
-            raise UserError(
-                f"{self.folder}, where unfinished outputs go, is not a folder; remove it or give another name"
-            )
         try:
             self._lock = FolderLock(self.folder)
         except LockedError as error:
@@ -64,22 +57,21 @@ class Scratch:
         except OSError as error:
             raise not_written(self._out, error) from error
         try:
+            own_folder.require_files(self.folder)
             self.begun = self._begun()
-            self._clear()
+            own_folder.remove_files(self.folder, lambda name: name != LOCK)
         except BaseException:
             self._lock.release()
             raise
         return self
 
     def _begun(self) -> set[Path]:
-        if (self.folder / _PUBLISHED).exists():
+        if (self.folder / PUBLISHED).exists():
             return set()
         try:
-            found = json.loads((self.folder / _BEGUN).read_text())
+            return parse_complete(read_state(self.folder / COMPLETE))
         except (OSError, ValueError):
             return set()
-        names = found if isinstance(found, list) else []
-        return {Path(name) for name in names if isinstance(name, str)}
 
     def mark_complete(self, outputs: Iterable[Path]) -> None:
         """From now on these outputs appear.
@@ -89,34 +81,20 @@ class Scratch:
         UserError
             If the disc is full.
         """
-        self._write(_BEGUN, json.dumps([os.fsdecode(path.absolute()) for path in outputs]))
+        self._write(COMPLETE, json.dumps([os.fsdecode(path.absolute()) for path in outputs]))
 
     def mark_published(self) -> None:
         """All outputs are where they belong."""
-        self._write(_PUBLISHED, "")
+        self._write(PUBLISHED, "")
 
     def _write(self, name: str, text: str) -> None:
-        temporary = self.folder / f"{name}.part"
         try:
-            temporary.write_text(text)
-            to_disc(temporary)
-            os.replace(temporary, self.folder / name)
+            write_state(self.folder / name, text)
         except OSError as error:
             raise not_written(self._out, error) from error
-
-    def _clear(self, keep: Container[str] = ("lock",)) -> None:
-        for entry in os.scandir(self.folder):
-            is_own = _OWN.fullmatch(entry.name) and not entry.is_dir(follow_symlinks=False)
-            if is_own and entry.name not in keep:
-                os.unlink(entry.path)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(OSError):
-            # What says that outputs have begun or are there goes last, the lock after it.
-            self._clear(keep=("lock", _BEGUN, _PUBLISHED))
-            self._clear()
-            (self.folder / "lock").unlink()
-            self.folder.rmdir()
+        own_folder.remove(self.folder)
         self._lock.release()

@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from deeplift_cli.outputs.publish import to_disc
 from deeplift_cli.sequences.records import Skipped
 
 _LARGEST_BATCH = 2**24
@@ -85,6 +86,22 @@ def read_state(path: Path) -> str:
     if not stat.S_ISREG(os.lstat(path).st_mode):
         raise ValueError("it is not a regular file")
     return path.read_text("utf-8")
+
+
+def write_state(path: Path, text: str) -> None:
+    """Write a state file, whole or not at all, and never through a link that stands in its place.
+
+    Raises
+    ------
+    OSError
+        If the disc is full, or the like.
+    """
+    temporary = path.with_name(f"{path.name}.part")
+    temporary.unlink(missing_ok=True)
+    with temporary.open("x", encoding="utf-8") as file:
+        file.write(text)
+    to_disc(temporary)
+    os.replace(temporary, path)
 
 
 def parse_job(text: str) -> JobState:

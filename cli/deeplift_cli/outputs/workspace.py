@@ -14,9 +14,9 @@ from deeplift_cli.outputs import own_folder
 from deeplift_cli.outputs.lock import FolderLock, LockedError
 from deeplift_cli.outputs.own_folder import COMPLETE, JOB, LOCK, PUBLISHED, SKIPPED, UNSCORED, UNUSABLE
 from deeplift_cli.outputs.pieces import Pieces
-from deeplift_cli.outputs.publish import short_name, to_disc
+from deeplift_cli.outputs.publish import short_name
 from deeplift_cli.outputs.score_file import not_written
-from deeplift_cli.outputs.state_files import JobState, parse_complete, parse_job, read_state
+from deeplift_cli.outputs.state_files import JobState, parse_complete, parse_job, read_state, write_state
 
 _ANOTHER = "holds finished batches of another job"
 _WAY_OUT = "Give what was given then to resume, --no-resume to start over, or another output"
@@ -84,6 +84,7 @@ class Workspace:
         return self
 
     def _open(self) -> None:
+        own_folder.require_files(self.folder)
         earlier = self._earlier() if self._resume else None
         if earlier is not None and (differences := _differences(earlier.job, self._job)):
             raise UserError(f"{self.folder} {_ANOTHER}: {'; '.join(differences)}. {_WAY_OUT}")
@@ -198,13 +199,8 @@ class Workspace:
             return len(self.pieces.numbers)
 
     def _write(self, name: str, text: str) -> None:
-        temporary = self.folder / f"{name}.part"
         try:
-            temporary.unlink(missing_ok=True)
-            with temporary.open("x", encoding="utf-8") as file:  # never through a link that stands there
-                file.write(text)
-            to_disc(temporary)
-            os.replace(temporary, self.folder / name)
+            write_state(self.folder / name, text)
         except OSError as error:
             raise not_written(self._out, error) from error
 

@@ -9,7 +9,7 @@ from deeplift_cli.sequences.encode import count_bases
 from deeplift_cli.sequences.fasta import Note, say_nothing
 from deeplift_cli.sequences.genome_files import READING_ERRORS, prepare_genome
 from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, is_sequence, normalise
-from deeplift_cli.sequences.names import ChromosomeNames
+from deeplift_cli.sequences.names import ChromosomeNames, printed
 from deeplift_cli.sequences.records import Record, Region, Skipped
 from deeplift_cli.sequences.text import shorten
 
@@ -114,7 +114,7 @@ class GenomeSource:
                     place = Region(region.chrom, start, end, region.name, region.strand, region.index)
                     yield Record(place, letters, True, region.line)
                     continue
-            yield Skipped(region.index, region.name, region.line, reason)
+            yield Skipped(region.index, printed(region.name), region.line, reason)
 
     def _reason_to_skip(self, region: BedLine, start: int, end: int, *, any_length: bool) -> str | None:
         if region.fault is not None:

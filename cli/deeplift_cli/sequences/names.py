@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 LONGEST_NAME = 2**16
+_LONGEST_SHOWN = 200  # characters of a name in tables and messages, which a line must hold
 
 _SPAN = re.compile(
     r"(?P<start>\d[\d,]*)-(?P<end>\d[\d,]*)"
@@ -30,8 +31,11 @@ def name_fault(*names: str) -> str | None:
 
 def printed(name: str) -> str:
     """A name for tables and messages: control characters as their escapes, cut where it is too long."""
-    shown = name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "..."
-    return _CONTROLS.sub(lambda control: ascii(control[0])[1:-1], shown)
+    return _CONTROLS.sub(lambda control: ascii(control[0])[1:-1], _cut(name))
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _LONGEST_SHOWN else name[:_LONGEST_SHOWN] + "..."
 
 
 def coordinate(digits: str) -> int | None:
@@ -104,9 +108,9 @@ class ChromosomeNames:
         """
         similar = self._spelling.get(_bare(name))
         if similar is not None:
-            return f"{theirs} {name!r}, {ours} {similar!r}"
-        some = ", ".join(repr(known) for known in islice(self._spelling.values(), 3))
-        return f"{theirs} {name!r}, {ours} {some or 'none'}{', ...' if len(self._spelling) > 3 else ''}"
+            return f"{theirs} {_cut(name)!r}, {ours} {_cut(similar)!r}"
+        some = ", ".join(repr(_cut(known)) for known in islice(self._spelling.values(), 3))
+        return f"{theirs} {_cut(name)!r}, {ours} {some or 'none'}{', ...' if len(self._spelling) > 3 else ''}"
 
 
 def _bare(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.probing import is_out_of_memory, message_of
-from deeplift_cli.screen import printable
+from deeplift_cli.printable import printable
 
 _LONGEST = 300  # characters of a message that a library raised
 
