@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from deeplift_core.capture import one_precision
+from deeplift_core.capture.places import run_user_code
 
 TOLERANCE = 1e-4  # relative to the largest output
 # Lengths to try where the model takes any (its pooling may still ask for a multiple, or for a minimum).
@@ -44,13 +45,13 @@ def called(module: nn.Module, *inputs: Tensor) -> Any:
     """
     with torch.no_grad():
         try:
-            return module(*inputs)
+            return run_user_code(module, *inputs)
         except Exception as error:
             if is_out_of_memory(error) or not inputs[0].is_floating_point():
                 raise
             try:
                 with one_precision(module, inputs[0].dtype):
-                    return module(*inputs)
+                    return run_user_code(module, *inputs)
             except Exception as again:
                 if is_out_of_memory(again):
                     raise
