@@ -13,7 +13,7 @@ from deeplift_cli.models.model_file import ModelFile, TensorSpec, file_sha256
 from deeplift_cli.models.registry import Candidate, Format
 
 # Classes that hold options in checkpoints, and run no code when they are loaded.
-_HARMLESS = [Namespace, SimpleNamespace, PosixPath, PurePosixPath]
+_HARMLESS: list[Any] = [Namespace, SimpleNamespace, PosixPath, PurePosixPath]
 _ADVICE = "export the model to ONNX (torch.onnx.export), TorchScript (torch.jit.script) or torch.export"
 
 
