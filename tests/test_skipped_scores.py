@@ -185,8 +185,8 @@ def test_nothing_is_left(starts: str) -> None:
     outcome = scored("a.h5")
     assert outcome.code == 1
     assert outcome.err == (
-        f"deeplift: no sequence is left to score of in.fa: {len(starts)} skipped; the first, s0 (line 1), "
-        "has no scores: the model's output is nan for it\n"
+        f"deeplift: no sequence is left to score of in.fa with Odd.pt: {len(starts)} skipped; the "
+        "first, s0 (line 1), has no scores: the model's output is nan for it\n"
     )
     assert sorted(path.name for path in Path().iterdir()) == ["Huge.pt", "Odd.pt", "in.fa"]
 

@@ -80,6 +80,12 @@ class BatchMemory:
         references = options.n_references if takes_count else 1
         return cls(rows, length, references, 2 * one_hot, (_COPIES + scores) * one_hot, device, takes_count)
 
+    @classmethod
+    def of_inspection(cls, length: int, rows: int, precision: str, device: torch.device) -> "BatchMemory":
+        """Of a batch of random sequences that a model is tried with, without the model."""
+        one_hot = 4 * length * getattr(torch, precision).itemsize
+        return cls(rows, length, 1, 2 * one_hot, (_COPIES + _SCORES_OF_A_PAIR) * one_hot, device, False)
+
     def with_values(self, values: int) -> "BatchMemory":
         """The same, of a model whose forward values of one row take so many bytes."""
         return replace(self, values=values)

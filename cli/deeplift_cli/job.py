@@ -276,7 +276,9 @@ class Job:
         example = f"; the first, {first.name} (line {first.line}), {first.reason}" if first else ""
         genome = f" in genome {self._options.genome}" if self._options.genome is not None else ""
         skipped = f"{self._skipped.count:,} skipped{example}"
-        return f"no sequence is left to score of {self._options.records}{genome}: {skipped}"
+        # A record without finite scores says as much of the model as of itself.
+        model = f" with {self._options.model}" if self._skipped.unscored else ""
+        return f"no sequence is left to score of {self._options.records}{genome}{model}: {skipped}"
 
     def _attributes(self, spec: TargetSpec) -> dict[str, Any]:
         return self._options.as_attributes() | {

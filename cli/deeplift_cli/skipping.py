@@ -70,6 +70,11 @@ class SkippedRecords:
         return self._unusable.count + self._unscored.count
 
     @property
+    def unscored(self) -> int:
+        """How many of these have no finite scores."""
+        return self._unscored.count
+
+    @property
     def first(self) -> list[Skipped]:
         """The first ones, in the order of the records."""
         both = [*self._unusable.first, *self._unscored.first]

@@ -12,8 +12,19 @@ _OWN_FOLDERS = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1])
 
 
 def run_user_code(function: Callable[..., Any], *args: Any) -> Any:
-    """Call ``function``. This frame marks where the model's own frames begin."""
-    return function(*args)
+    """Call ``function``. This frame marks where the model's own frames begin.
+
+    Raises
+    ------
+    RuntimeError
+        Where the code ends the process (``sys.exit``), which a model must not do.
+    Exception
+        Whatever else the code raises.
+    """
+    try:
+        return function(*args)
+    except SystemExit as error:
+        raise RuntimeError(f"the model's code ends the process: SystemExit: {error}") from error
 
 
 def source_line() -> str:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from deeplift_core.capture.places import run_user_code
 from deeplift_core.errors import CaptureError
 
 # Two runs of one function differ by less than this on every device, relative to the largest value.
@@ -49,5 +50,5 @@ def _output(model: nn.Module, example: Sequence[Tensor], place: int, seed: int) 
     device = example[0].device
     with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
         torch.manual_seed(seed)
-        value: Tensor = tree_leaves(model(*(tensor.clone() for tensor in example)))[place]
+        value: Tensor = tree_leaves(run_user_code(model, *(tensor.clone() for tensor in example)))[place]
     return value

@@ -15,6 +15,7 @@ from deeplift_core.capture.blame import first_lost, lost
 from deeplift_core.capture.borrowing import borrowed
 from deeplift_core.capture.few_rows import FEW_ROWS, with_constants_of
 from deeplift_core.capture.other_rows import other_rows
+from deeplift_core.capture.places import run_user_code
 from deeplift_core.capture.precision import in_precision
 from deeplift_core.capture.randomness import check_repeatable
 from deeplift_core.capture.recorded_run import record_model
@@ -155,7 +156,7 @@ def _record_as_given(model: nn.Module, choose: Choose, example: tuple[Tensor, ..
 def _outputs(model: nn.Module, places: Sequence[int], batch: Sequence[Tensor]) -> list[Tensor]:
     """Run the model and return the tensors at these places among the leaves of its return value."""
     try:
-        leaves = tree_leaves(model(*(tensor.clone() for tensor in batch)))
+        leaves = tree_leaves(run_user_code(model, *(tensor.clone() for tensor in batch)))
         values = [leaves[place] for place in places]
     except (MemoryError, torch.OutOfMemoryError):
         raise

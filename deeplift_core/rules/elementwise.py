@@ -6,6 +6,7 @@ belong to an activation (:mod:`deeplift_core.rules.activation`) or combine sever
 (:mod:`deeplift_core.rules.products`, :mod:`deeplift_core.rules.interaction`).
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
@@ -82,7 +83,8 @@ def _quotient(node: Node) -> list[Term] | None:
     above, below = node.args[:2]
     if isinstance(below, Ref) or node.kwargs.get("rounding_mode") is not None:
         return None
-    return _terms((above, 1 / below))
+    # As torch divides: a model that divides by 0 has an output of NaN or infinity, and is no error here.
+    return _terms((above, 1 / below if isinstance(below, Tensor) or below else math.inf))
 
 
 def _addcmul(node: Node) -> list[Term] | None:

@@ -10,6 +10,8 @@ Make = Callable[[Path], object]
 Check = Callable[[Path], None]
 
 SCORE = "score -m net.pt -f in.fa -o out.h5 --n-references 2"
+# A job that may take one gigabyte more than what the imports take, wherever it runs.
+LITTLE_MEMORY = {"limits": {"RLIMIT_AS": 1 << 30}}
 QUIET_SCORE = f"{SCORE} -q"
 
 

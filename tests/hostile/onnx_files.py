@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from small_models import Net
 
-from hostile.cases import Kind
+from hostile.cases import LITTLE_MEMORY, Kind
 from hostile.tidy import LENGTH, LETTERS, models
 
 kind = Kind(__name__)
@@ -458,7 +458,7 @@ bad(
     QUIET,
     FILE,
     ESTIMATE,
-    "ConstantOfShape|big",
+    "ConstantOfShape|Cast",  # both values are alive at the second
     make=file_of(_bomb("ConstantOfShape", "s", constants=_SIZE)),
 )
 
@@ -483,10 +483,30 @@ def _baked_batch(rows: int) -> Maker:
     return make
 
 
-bad("a declared batch of a million", QUIET, code=(0, 1), make=file_of(_declared_batch(1_000_000)))
-bad("a baked-in batch of a million", QUIET, code=(0, 1), make=file_of(_baked_batch(1_000_000)))
+bad(
+    "a declared batch of a million",
+    QUIET,
+    FILE,
+    "memory",
+    make=file_of(_declared_batch(1_000_000)),
+    setting=LITTLE_MEMORY,
+)
+bad(
+    "a baked-in batch of a million",
+    QUIET,
+    FILE,
+    "memory",
+    make=file_of(_baked_batch(1_000_000)),
+    setting=LITTLE_MEMORY,
+)
 bad("a declared batch of 2**40", QUIET, FILE, code=(0, 1), make=file_of(_declared_batch(1 << 40)))
-bad("inspect: a declared batch of a million", INSPECT, code=(0, 1), make=file_of(_declared_batch(1_000_000)))
+bad(
+    "inspect: a declared batch of a million",
+    INSPECT,
+    code=(0, 1),
+    make=file_of(_declared_batch(1_000_000)),
+    setting=LITTLE_MEMORY,
+)
 bad(
     "a declared length of 2**40",
     QUIET,
@@ -507,9 +527,9 @@ def _relus(count: int, op: str = "Relu") -> Maker:
     return make
 
 
-odd("a chain of 500 Relu", SCORE, *LETTERS, make=file_of(_relus(500)))
-bad("a chain of 6,000 Relu", QUIET, FILE, code=(0, 1), make=file_of(_relus(6000)))
-bad("inspect: a chain of 6,000 Relu", INSPECT, FILE, code=(0, 1), make=file_of(_relus(6000)))
+odd("a chain of 1,000 Relu", SCORE, *LETTERS, make=file_of(_relus(1000)))
+bad("a chain of 6,000 Relu", QUIET, FILE, code=(0, 1), make=file_of(_relus(6000)), long=True)
+bad("inspect: a chain of 6,000 Relu", INSPECT, FILE, code=(0, 1), make=file_of(_relus(6000)), long=True)
 odd("a chain of 3,000 Identity", SCORE, *LETTERS, make=file_of(_relus(3000, "Identity")), long=True)
 
 
@@ -554,17 +574,51 @@ bad(
         )
     ),
 )
-bad(
-    "random numbers",
-    QUIET,
-    FILE,
+# Noise of mean 0 is what training adds; whatever else is random is a part of the function.
+odd(
+    "noise left over from training",
+    SCORE,
+    *LETTERS,
+    notes=("random",),
     make=file_of(behind_net(node("RandomNormalLike", ["r"], ["n"]), node("Add", ["r", "n"], ["y"]))),
 )
+odd(
+    "noise of a shape of its own left over from training",
+    SCORE,
+    *LETTERS,
+    notes=("random",),
+    make=file_of(behind_net(node("RandomNormal", [], ["n"], shape=[1, 2]), node("Add", ["r", "n"], ["y"]))),
+)
 bad(
-    "random numbers that do not depend on the input",
+    "random numbers as a factor",
     QUIET,
     FILE,
-    make=file_of(behind_net(node("RandomNormal", [], ["n"], shape=[1, 2]), node("Add", ["r", "n"], ["y"]))),
+    "RandomNormalLike",
+    make=file_of(behind_net(node("RandomNormalLike", ["r"], ["n"]), node("Mul", ["r", "n"], ["y"]))),
+)
+bad(
+    "random numbers of a mean that is not 0",
+    QUIET,
+    FILE,
+    "RandomUniform",
+    make=file_of(behind_net(node("RandomUniform", [], ["n"], shape=[1, 2]), node("Add", ["r", "n"], ["y"]))),
+)
+bad(
+    "a shape of 20 million numbers that is worked out",
+    QUIET,
+    FILE,
+    "20,000,000 axes",
+    make=file_of(
+        behind_net(
+            node(
+                "ConstantOfShape", ["s"], ["ones"], value=helper.make_tensor("v", TensorProto.INT64, [1], [1])
+            ),
+            node("ConstantOfShape", ["ones"], ["big"]),
+            node("ReduceMean", ["big"], ["m"], keepdims=0),
+            node("Add", ["r", "m"], ["y"]),
+            constants={"s": integers(20_000_000)},
+        )
+    ),
 )
 bad(
     "an output of integers",

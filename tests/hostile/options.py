@@ -2,7 +2,7 @@
 
 import shlex
 
-from hostile.cases import SCORE, Kind
+from hostile.cases import LITTLE_MEMORY, SCORE, Kind
 from hostile.fasta import wide
 from hostile.tidy import LETTERS
 
@@ -142,6 +142,7 @@ bad(
     "memory",
     "--batch-size",
     code=(1, 2),
+    setting=LITTLE_MEMORY,
 )
 bad(
     "1e11 steps of integrated gradients",
@@ -155,7 +156,14 @@ bad(
     "steps|integrated|memory",
     code=(1, 2),
 )
-bad("inspect: a length of 2**28", "inspect -m wide.pt --length 268435456", "memory", code=(1, 2), make=wide)
+bad(
+    "inspect: a length of 2**28",
+    "inspect -m wide.pt --length 268435456",
+    "memory",
+    code=(1, 2),
+    make=wide,
+    setting=LITTLE_MEMORY,
+)
 bad("a million targets", _with("--target", ",".join(map(str, range(100_000))), "-q"), code=(1, 2))
 bad("a target with 10,000 axes", _with("--target", f"({','.join('0' * 10_000)})", "-q"), code=(1, 2))
 bad("a target out of range", _with("--target", "2", "-q"), "target 2|'2'", "0 to 1|0 and 1")

@@ -11,7 +11,7 @@ from small_models import Net, torchscript
 from torch import Tensor, nn
 
 from hostile import archives
-from hostile.cases import Kind
+from hostile.cases import LITTLE_MEMORY, Kind
 from hostile.payloads import hostile_pickle, touch
 from hostile.running import payload_of
 from hostile.tidy import LENGTH, LETTERS
@@ -408,9 +408,12 @@ for _name, _says, _kind in (
     ("needs 10 GB", r"memory", MakesTenGigabytes),
     ("needs 1.6 GB for each row", "memory", MakesMuchOfEachRow),
 ):
-    bad(_name, QUIET, FILE, *([_says] if _says else []), make=module_case(_kind))
+    # What a model's own code takes is known once it runs: the job's limit is what stops it.
+    _setting = LITTLE_MEMORY if _name.startswith("needs") else {}
+    bad(_name, QUIET, FILE, *([_says] if _says else []), make=module_case(_kind), setting=_setting)
     if _name != "takes nothing":
-        bad(f"inspect: {_name}", INSPECT, FILE, make=module_case(_kind), long=_name.startswith("needs"))
+        _long = _name.startswith("needs")
+        bad(f"inspect: {_name}", INSPECT, FILE, make=module_case(_kind), long=_long, setting=_setting)
 # Scored one row at a time, or refused.
 bad("mixes rows", QUIET, FILE, code=(0, 1), make=module_case(Mixes))
 bad("never ends", QUIET, FILE, make=module_case(NeverEnds), long=True)

@@ -67,7 +67,9 @@ def _alphabet(text: str) -> str:
 def _device(text: str) -> str:
     kind, _, place = text.partition(":")
     if text not in ("auto", "cpu", "cuda") and not (kind == "cuda" and place.isdecimal()):
-        raise ValueError(f"{text!r} is not auto, cpu, cuda or cuda:N")
+        raise ValueError(f"{text[:40]!r} is not auto, cpu, cuda or cuda:N")
+    if place:
+        whole_number(place)
     return text
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import torch
 
+from deeplift_cli.batch_memory import BatchMemory
 from deeplift_cli.errors import UserError
 from deeplift_cli.explaining import (
     auto_batch_size,
@@ -64,8 +65,11 @@ def inspect(options: InspectOptions) -> Inspection:
 
 
 def _one_input(found: Inspection, options: InspectOptions) -> None:
+    if options.length is not None:
+        _check_memory(options, options.length, options.batch_size or _FEW_ROWS)
     form = found.form = find_form(options, found.model)
     rows = chosen_batch_size(options, found.model, form.layout, form.length)
+    _check_memory(options, form.length, rows or _FEW_ROWS)
     batch = (form.layout.to_model(one_hot(rows or _FEW_ROWS, form.length)),)
     found.inputs = input_specs(found.model, form, batch[0])
     recorded = _record(found, options, batch, form)
@@ -87,6 +91,12 @@ def _one_input(found: Inspection, options: InspectOptions) -> None:
     references = form.layout.to_model(torch.from_numpy(sample.references[:rows]))
     fixed, each = scoring_seconds(explainer, batch[0], references, targets[0])
     found.cost = _cost(found, options, batch, fixed, each, row_bytes)
+
+
+def _check_memory(options: InspectOptions, length: int, rows: int) -> None:
+    """Refuse a batch that would not fit, before it is made."""
+    device = chosen_device(options.device)
+    BatchMemory.of_inspection(length, rows, options.precision, device).check(options.model)
 
 
 def _several_inputs(found: Inspection, options: InspectOptions) -> None:

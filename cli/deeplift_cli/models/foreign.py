@@ -26,7 +26,7 @@ def told_in_one_line(what: str) -> Iterator[None]:
         yield
     except (UserError, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # a model's code can raise anything
+    except (Exception, SystemExit) as error:  # a model's code can raise anything
         raise UserError(f"{what}: {reason(error)}") from error
 
 

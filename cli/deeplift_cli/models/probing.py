@@ -7,10 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from deeplift_core.capture import one_precision
+from deeplift_core.capture.places import run_user_code
 
 TOLERANCE = 1e-4  # relative to the largest output
 # Lengths to try where the model takes any (its pooling may still ask for a multiple, or for a minimum).
 LENGTHS = (512, 2048, 16384)
+# What torch and C++ say of it.
+_NO_MEMORY = ("can't allocate memory", "bad_alloc")
 
 
 def one_hot(rows: int, length: int, seed: int = 0) -> Tensor:
@@ -22,7 +25,8 @@ def one_hot(rows: int, length: int, seed: int = 0) -> Tensor:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that there is not enough memory, on the CPU or on another device."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    said = str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in said for sign in _NO_MEMORY)
 
 
 def message_of(error: BaseException) -> str:
@@ -44,13 +48,13 @@ def called(module: nn.Module, *inputs: Tensor) -> Any:
     """
     with torch.no_grad():
         try:
-            return module(*inputs)
+            return run_user_code(module, *inputs)
         except Exception as error:
             if is_out_of_memory(error) or not inputs[0].is_floating_point():
                 raise
             try:
                 with one_precision(module, inputs[0].dtype):
-                    return module(*inputs)
+                    return run_user_code(module, *inputs)
             except Exception as again:
                 if is_out_of_memory(again):
                     raise

@@ -57,13 +57,13 @@ def _read(path: Path) -> ModelFile:
     inputs, outputs = _specs(plain.inputs), _specs(plain.outputs)
     prepared, notes = prepare(model)
     needed = _require_memory(path, prepared)
-    graph, newer = normalise(model)
-    module = _converted(path, graph, newer)
+    treated = prepared.to_model().SerializeToString() if notes else None
+    module = _converted(path, *normalise(model, prepared=prepared))
     file = _File(
         path,
         size=sum(part.stat().st_size for part in (path, *external)),
         model=model,
-        treated=prepared.to_model().SerializeToString() if notes else None,
+        treated=treated,
         half=half_precision(model),
     )
     if needed > _LARGEST_TRIAL:

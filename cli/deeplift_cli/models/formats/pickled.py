@@ -2,7 +2,9 @@
 
 import inspect
 import pickle
-from pathlib import Path
+from argparse import Namespace
+from pathlib import Path, PosixPath, PurePosixPath
+from types import SimpleNamespace
 from typing import Any
 
 from deeplift_cli.errors import UserError
@@ -10,6 +12,8 @@ from deeplift_cli.models.foreign import reason, told_in_one_line
 from deeplift_cli.models.model_file import ModelFile, TensorSpec, file_sha256
 from deeplift_cli.models.registry import Candidate, Format
 
+# Classes that hold options in checkpoints, and run no code when they are loaded.
+_HARMLESS: list[Any] = [Namespace, SimpleNamespace, PosixPath, PurePosixPath]
 _ADVICE = "export the model to ONNX (torch.onnx.export), TorchScript (torch.jit.script) or torch.export"
 
 
@@ -54,7 +58,8 @@ def _load(path: Path, allow_pickle: bool) -> Any:
 
     with told_in_one_line(f"{path} is damaged or truncated"):
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_HARMLESS):
+                return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             if not allow_pickle:
                 raise UserError(

@@ -60,7 +60,7 @@ def compare_with_onnxruntime(
         return ()
     if sum(x[0].numel() for x in inputs) > LARGEST_INPUT:
         return ()
-    expected = _run_onnxruntime(str(path) if instead is None else instead, inputs)
+    expected = _run_onnxruntime(_readable(path) if instead is None else instead, inputs)
     if isinstance(expected, str):
         return (f"not checked against onnxruntime, which cannot run it: {expected}",)
     found = _outputs(module, inputs)
@@ -76,6 +76,15 @@ def compare_with_onnxruntime(
             "largest; please report it, and export the model to TorchScript or torch.export meanwhile"
         )
     return ()
+
+
+def _readable(path: Path) -> str | bytes:
+    """Return what onnxruntime opens: the file's name, or its content where the name is no Unicode text."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return path.read_bytes()
+    return str(path)
 
 
 def half_precision(model: Any) -> int | None:

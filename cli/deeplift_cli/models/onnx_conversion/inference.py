@@ -14,6 +14,11 @@ from onnx import defs, helper, shape_inference
 
 Shape = tuple[int | None, ...]
 
+# Operators that make a tensor with a shape, and which of their inputs that shape is; the most axes that numpy
+# and torch take.
+AXES = {"ConstantOfShape": 0, "Expand": 1, "Reshape": 1, "Tile": 1}
+MOST_AXES = 64
+
 # Elements of a tensor with one axis up to which values are followed.
 _SMALL = 1 << 14
 # Each run tells more shapes, so that more operators may follow values.
@@ -47,12 +52,12 @@ def infer(
     before: set[int] | None = None
     for _ in range(_MOST_RUNS):
         if _hidden(graph, shape_of):
-            found = _run(graph, opsets)
+            found = _run(graph, opsets, _of_many_axes(graph, shape_of), follow=False)
             learn(value for value in found if shape_of(value.name) is None)
-        hidden = _hidden(graph, shape_of)
+        hidden = _hidden(graph, shape_of) | _of_many_axes(graph, shape_of)
         if hidden == before:
             return
-        learn(_run(graph, opsets, hidden))
+        learn(_run(graph, opsets, hidden, follow=True))
         if not hidden:
             return
         before = hidden
@@ -61,6 +66,18 @@ def infer(
 def _hidden(graph: Any, shape_of: Callable[[str], Shape | None]) -> set[int]:
     """The places of operators that must not follow values yet."""
     return {place for place, node in enumerate(graph.node) if _may_be_large(node, shape_of)}
+
+
+def _of_many_axes(graph: Any, shape_of: Callable[[str], Shape | None]) -> set[int]:
+    """The places of operators whose result may have too many axes: as many as a shape has elements."""
+    found = set()
+    for place, node in enumerate(graph.node):
+        if node.op_type == "ConstantOfShape" and not node.domain and node.input:
+            shape = shape_of(node.input[0])
+            length = shape[0] if shape is not None and len(shape) == 1 else None
+            if length is None or length > MOST_AXES:
+                found.add(place)
+    return found
 
 
 def _may_be_large(node: Any, shape_of: Callable[[str], Shape | None]) -> bool:
@@ -77,15 +94,15 @@ def _may_be_large(node: Any, shape_of: Callable[[str], Shape | None]) -> bool:
     return total > _SMALL
 
 
-def _run(graph: Any, opsets: Sequence[Any], hidden: set[int] | None = None) -> Iterable[Any]:
-    """Infer one time; values are followed, but not by the operators that are hidden, if these are given."""
+def _run(graph: Any, opsets: Sequence[Any], hidden: set[int], *, follow: bool) -> Iterable[Any]:
+    """Infer one time, the hidden operators left out; values are followed where `follow` says so."""
     shown = onnx.GraphProto()
     shown.CopyFrom(graph)
-    for place in hidden or ():
+    for place in hidden:
         node = shown.node[place]
         node.op_type, node.domain = _LIKE.get(node.op_type, node.op_type), ""
         if graph.node[place].op_type not in _LIKE:
             node.domain = _HIDDEN
     model = helper.make_model(shown, opset_imports=[*opsets, helper.make_opsetid(_HIDDEN, 1)])
-    inferred = shape_inference.infer_shapes(model, data_prop=hidden is not None)
+    inferred = shape_inference.infer_shapes(model, data_prop=follow)
     return tuple(inferred.graph.value_info)

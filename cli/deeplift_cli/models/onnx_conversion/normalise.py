@@ -64,7 +64,9 @@ def prepare(model: Any) -> tuple[Graph, tuple[str, ...]]:
     return graph, notes
 
 
-def normalise(model: Any, *, free_batch: bool = False) -> tuple[Graph, list[Unsupported]]:
+def normalise(
+    model: Any, *, free_batch: bool = False, prepared: Graph | None = None
+) -> tuple[Graph, list[Unsupported]]:
     """Normalise a model's graph.
 
     Parameters
@@ -73,6 +75,8 @@ def normalise(model: Any, *, free_batch: bool = False) -> tuple[Graph, list[Unsu
     free_batch : bool
         Make the graph take any number of rows where it was made for one. The caller checks the result: a
         constant in the graph does not say whether it stands for the batch.
+    prepared : Graph, optional
+        What `prepare` made of the model, where that is at hand; it is changed. Not with `free_batch`.
 
     Returns
     -------
@@ -80,7 +84,7 @@ def normalise(model: Any, *, free_batch: bool = False) -> tuple[Graph, list[Unsu
     unsupported : list of Unsupported
         Ops that were introduced after `TARGET_OPSET`, or have gained a meaning since, and were not rewritten.
     """
-    graph, _ = prepare(with_open_batch(model) if free_batch else model)
+    graph = prepared or prepare(with_open_batch(model) if free_batch else model)[0]
     _remove_identities(graph)
     graph = expand_by_definition(graph)
     rewrite_nodes(graph)

@@ -9,6 +9,7 @@ import onnx
 from onnx import checker
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.models.onnx_conversion.axes import require_few_axes
 from deeplift_cli.models.onnx_conversion.errors import brief
 from deeplift_cli.models.onnx_conversion.graph import opset_of
 
@@ -19,6 +20,8 @@ _OWN_DOMAINS = ("", "ai.onnx")
 # The domain under which the checker lets pass operators that ONNX does not have.
 _UNKNOWN = "operators that ONNX does not have"
 _LARGEST_AXIS = 2**31 - 1
+# Versions of the file format beyond the installed onnx's that are still read: each has only added to it.
+_NEWER_FORMATS = 8
 # Attributes that count positions. Libraries divide by them.
 _POSITIVE = {
     "dilations",
@@ -50,7 +53,9 @@ def require_valid(path: Path, model: Any) -> None:
     ------
     UserError
     """
+    _require_known_versions(path, model)
     _require_finite(path, model)
+    has_few_axes = require_few_axes(path, model)
     for node in _all_nodes(model):
         _require_sound(path, node)
     for node in _nodes(model.graph.node):
@@ -62,9 +67,24 @@ def require_valid(path: Path, model: Any) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            checker.check_model(_as_checked(model), full_check=_has_types(model))
+            checker.check_model(_as_checked(model), full_check=has_few_axes and _has_types(model))
     except (checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise UserError(f"{path} is not a valid ONNX model: {_said(error)}") from error
+
+
+def _require_known_versions(path: Path, model: Any) -> None:
+    """Refuse operator sets whose meaning is not known, and formats that nobody can have written."""
+    newest, opset = onnx.defs.onnx_opset_version(), opset_of(model)
+    if opset > newest:
+        raise UserError(
+            f"{path} is of operator set {opset}, and onnx {onnx.__version__} knows those up to {newest}: "
+            "install a newer onnx, or export the model with an older operator set"
+        )
+    if model.ir_version > onnx.IR_VERSION + _NEWER_FORMATS:
+        raise UserError(
+            f"{path} is not a valid ONNX model, or is damaged: it is of IR version {model.ir_version}, and "
+            f"onnx {onnx.__version__} knows those up to {onnx.IR_VERSION}"
+        )
 
 
 def _has_types(model: Any) -> bool:
