@@ -3,12 +3,16 @@
 Every nonlinearity is a module of its own, called once: that is what tools with hooks need to be right.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from tangermeme.deep_lift_shap import BilinearOp
 from torch import Tensor, nn
+
+# As the command does; read when torch first computes.
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 
 
 class Sum(nn.Module):

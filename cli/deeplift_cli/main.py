@@ -83,6 +83,9 @@ def main() -> NoReturn:
     # core busy, also where the one that they wait for has no core because another thread has it. On a machine
     # with other work that made jobs several times as slow (docs/pipeline.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Read when torch first computes. On processors with AMX its convolutions in bfloat16 can be wrong
+    # (deeplift_core/capture/kernels.py).
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files can be any bytes

@@ -14,6 +14,7 @@ from deeplift_core.capture.agreement import agree
 from deeplift_core.capture.blame import first_lost, lost
 from deeplift_core.capture.borrowing import borrowed
 from deeplift_core.capture.few_rows import FEW_ROWS, with_constants_of
+from deeplift_core.capture.kernels import check_kernels
 from deeplift_core.capture.other_rows import other_rows
 from deeplift_core.capture.places import run_user_code
 from deeplift_core.capture.precision import in_precision
@@ -122,7 +123,10 @@ def record(model: nn.Module, example: tuple[Tensor, ...], choose: Choose) -> Rec
         of a batch or random numbers change the explained output, or if the model counts its calls.
     ForwardError
         If the model's own forward fails.
+    OptionError
+        If this processor computes wrong results in the example's precision.
     """
+    check_kernels(example[0].dtype, example[0].device)
     tensors = chain(model.parameters(), model.buffers())
     own = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), None)
     return in_precision(model, partial(_record_as_given, model, choose), example, own)
