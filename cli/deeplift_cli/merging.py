@@ -23,6 +23,7 @@ from deeplift_cli.outputs import (
 )
 from deeplift_cli.outputs.bigwig import add_bigwig
 from deeplift_cli.outputs.columns import compressing_threads
+from deeplift_cli.outputs.own_folder import SKIPPED
 from deeplift_cli.outputs.score_reader import ScoreReader
 from deeplift_cli.outputs.scratch import Scratch
 from deeplift_cli.outputs.skipped import HEADING
@@ -304,7 +305,7 @@ def _skipped_of(path: Path) -> Path:
 
 def _skipped(parts: Sequence[ScoreReader], scratch: Path) -> Path:
     """One table of those beside the parts."""
-    table = scratch / "skipped.tsv"
+    table = scratch / SKIPPED
     with table.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         file.write(HEADING)
         for part in parts:

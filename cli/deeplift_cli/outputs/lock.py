@@ -1,20 +1,16 @@
 """A lock on a folder, which ends with the process that holds it, however that ends."""
 
 import errno
-import fcntl
 import os
-import socket
 import stat
-import time
 from contextlib import suppress
 from pathlib import Path
 
+from deeplift_cli import file_lock
 from deeplift_cli.errors import UserError
 
 # What the system answers where a folder, a symbolic link or a socket stands in a file's place.
 _NO_FILE = (errno.EISDIR, errno.ELOOP, errno.EMLINK, errno.ENXIO)
-# What file systems without locks answer.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 
 class LockedError(Exception):
@@ -54,9 +50,33 @@ class FolderLock:
         with suppress(FileExistsError):
             os.mkdir(folder)  # where it fails with "no such file", no repetition helps
         try:
-            opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            self._file = self._open_in(folder)
         except FileNotFoundError:
             return False
+        try:
+            if not stat.S_ISREG(os.fstat(self._file).st_mode):
+                raise self._in_the_way()
+            self._lock()
+            held = file_lock.is_at(self._file, self._path)
+        except BaseException:
+            os.close(self._file)
+            raise
+        if not held:
+            os.close(self._file)
+            return False
+        try:
+            file_lock.sign(self._file)
+        except BaseException:
+            self._withdraw(folder)
+            raise
+        return True
+
+    def _open_in(self, folder: Path) -> int:
+        """Open the lock's file in its folder, without following a link in the place of either."""
+        try:
+            opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            raise
         except OSError as error:
             if folder.is_symlink() or not folder.is_dir():
                 raise UserError(
@@ -66,34 +86,13 @@ class FolderLock:
             raise
         try:
             how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe may not keep it waiting
-            self._file = os.open(self._path.name, how, 0o666, dir_fd=opened)
-        except FileNotFoundError:
-            return False
+            return os.open(self._path.name, how, 0o666, dir_fd=opened)
         except OSError as error:
             if error.errno in _NO_FILE:
                 raise self._in_the_way() from error
             raise
         finally:
             os.close(opened)
-        try:
-            if not stat.S_ISREG(os.fstat(self._file).st_mode):
-                raise self._in_the_way()
-            self._lock()
-            held = os.path.samestat(os.fstat(self._file), os.stat(self._path))
-        except FileNotFoundError:
-            held = False
-        except BaseException:
-            os.close(self._file)
-            raise
-        if not held:
-            os.close(self._file)
-            return False
-        try:
-            self._sign()
-        except BaseException:
-            self._withdraw(folder)
-            raise
-        return True
 
     def _in_the_way(self) -> UserError:
         return UserError(
@@ -111,18 +110,9 @@ class FolderLock:
 
     def _lock(self) -> None:
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.works = file_lock.lock(self._file)
         except BlockingIOError as error:
-            raise LockedError(os.pread(self._file, 1000, 0).decode("utf-8", "replace")) from error
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            self.works = False
-
-    def _sign(self) -> None:
-        text = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, text.encode(), 0)
+            raise LockedError(file_lock.holder(self._file)) from error
 
     def release(self) -> None:
         """Let others have it."""

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +11,17 @@ from typing import Any, Self
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs import own_folder
-from deeplift_cli.outputs.lock import FolderLock, LockedError
+from deeplift_cli.outputs.locked_folder import LockedFolder, begun_in
 from deeplift_cli.outputs.own_folder import COMPLETE, JOB, LOCK, PUBLISHED, SKIPPED, UNSCORED, UNUSABLE
 from deeplift_cli.outputs.pieces import Pieces
 from deeplift_cli.outputs.publish import short_name
-from deeplift_cli.outputs.score_file import not_written
-from deeplift_cli.outputs.state_files import JobState, parse_complete, parse_job, read_state, write_state
+from deeplift_cli.outputs.state_files import JobState, parse_complete, parse_job, read_state
 
 _ANOTHER = "holds finished batches of another job"
 _WAY_OUT = "Give what was given then to resume, --no-resume to start over, or another output"
 
 
-class Workspace:
+class Workspace(LockedFolder):
     """A run's folder ``.NAME.pieces`` beside the output NAME; a context manager.
 
     It is locked while it is used. On an exception it stays if it holds a finished batch, whatever the
@@ -58,22 +57,13 @@ class Workspace:
     def __init__(
         self, out: Path, job: Mapping[str, Any], *, resume: bool, note: Callable[[str], None]
     ) -> None:
-        self.folder = workspace_folder(out)
-        self._out = out
+        super().__init__(out, workspace_folder(out))
         self._job = json.loads(json.dumps(job))  # as it is read again
         self._resume = resume
         self._note = note
 
     def __enter__(self) -> Self:
-        try:
-            self._lock = FolderLock(self.folder)
-        except LockedError as error:
-            raise UserError(
-                f"output {self._out} is being written by another run ({error}); "
-                "wait for it, or give another name"
-            ) from error
-        except OSError as error:
-            raise not_written(self._out, error) from error
+        self._lock = self._lock_it("wait for it, or give another name")
         try:
             self._open()
         except BaseException:
@@ -166,14 +156,6 @@ class Workspace:
     def _save_state(self) -> None:
         self._write(JOB, self._state.to_json())
 
-    def mark_complete(self, outputs: Iterable[Path]) -> None:
-        """From now on these outputs appear, which a run that resumes may replace: they are its own."""
-        self._write(COMPLETE, json.dumps([os.fsdecode(path.absolute()) for path in outputs]))
-
-    def mark_published(self) -> None:
-        """Everything is where it belongs, for other targets, too: the workspaces can go."""
-        self._write(PUBLISHED, "")
-
     @property
     def skipped(self) -> Path:
         """Where the table of what was skipped is made."""
@@ -198,12 +180,6 @@ class Workspace:
         except OSError:
             return len(self.pieces.numbers)
 
-    def _write(self, name: str, text: str) -> None:
-        try:
-            write_state(self.folder / name, text)
-        except OSError as error:
-            raise not_written(self._out, error) from error
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -220,10 +196,7 @@ def workspace_folder(out: Path) -> Path:
 
 def begun_outputs(out: Path) -> set[Path]:
     """What a run that was killed while it published this output had begun, and may be replaced."""
-    try:
-        return parse_complete(read_state(workspace_folder(out) / COMPLETE))
-    except (OSError, ValueError):
-        return set()
+    return begun_in(workspace_folder(out))
 
 
 def clean_up(outs: Sequence[Path]) -> None:

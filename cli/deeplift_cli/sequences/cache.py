@@ -1,10 +1,7 @@
 """The cache folder: files that appear in it whole or not at all, made by one process while others wait."""
 
-import errno
-import fcntl
 import os
 import re
-import socket
 import stat
 import time
 from collections.abc import Iterator
@@ -13,12 +10,11 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
+from deeplift_cli import file_lock
 from deeplift_cli.errors import UserError
 from deeplift_cli.sequences.fasta import Note
 from deeplift_cli.stopping import check_stopped
 
-# What file systems without locks answer.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 _ASKED_EVERY = 0.2  # seconds
 
 
@@ -209,10 +205,8 @@ class _Lock:
             signs = False
         try:
             self._wait()
-            # Whoever held it may have removed it, and a third process have made and locked another one.
-            held = os.path.samestat(os.fstat(self._file), self._path.lstat())
-        except FileNotFoundError:
-            held = False
+            # The process that held it may have removed it, and a third one have made and locked another file.
+            held = file_lock.is_at(self._file, self._path)
         except BaseException:
             os.close(self._file)
             raise
@@ -220,29 +214,23 @@ class _Lock:
             os.close(self._file)
             return False
         if signs:
-            os.ftruncate(self._file, 0)
-            os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+            file_lock.sign(self._file)
         return True
 
     def _wait(self) -> None:
         # Asking again and again, not waiting in the system: so a signal ends it wherever it is handled.
         while True:
             try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.works = file_lock.lock(self._file)
                 return
             except BlockingIOError:
                 self._say_waiting()
-            except OSError as error:
-                if error.errno not in _NO_LOCKS:
-                    raise
-                self.works = False
-                return
             check_stopped()
             time.sleep(_ASKED_EVERY)
 
     def _say_waiting(self) -> None:
         if self._note is not None:
-            holder = os.pread(self._file, 200, 0).decode("utf-8", "replace") or "another process"
+            holder = file_lock.holder(self._file) or "another process"
             self._note(f"{holder} is at {self._path.name.removesuffix('lock')}* in the cache: waiting for it")
             self._note = None
 
