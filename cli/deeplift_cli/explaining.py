@@ -31,8 +31,8 @@ _AUTO_BYTES = 128 << 20
 _AUTO_LARGEST = 256
 # Of all memory, since a walk holds further values, and pairs that are scored again in float64 twice as much.
 _AUTO_SHARE = 8
-# As few as tell a row from a batch.
-_FEW_ROWS = 2
+# Rows to record with where the batch size is free: as few as tell a row from a batch.
+FEW_ROWS = 2
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def _on(options: ScoreOptions, model: ModelFile, layout: Layout, length: int, ro
 
 def _on_few(options: ScoreOptions, model: ModelFile, layout: Layout, length: int) -> DeepLift:
     """Record on as few rows as the model takes, to see what a row takes."""
-    return _on(options, model, layout, length, chosen_batch_size(options, model, layout, length) or _FEW_ROWS)
+    return _on(options, model, layout, length, chosen_batch_size(options, model, layout, length) or FEW_ROWS)
 
 
 def _found_layout(options: ScoreOptions, model: ModelFile, length: int) -> tuple[Layout, int | None]:
@@ -234,10 +234,10 @@ def _chosen_rows(
     device = chosen_device(options.device)
     memory = BatchMemory.of(options, length, given or 1, device)
     memory.check(options.model)
-    if given is not None and (given <= _FEW_ROWS or not memory.may_be_too_large):
+    if given is not None and (given <= FEW_ROWS or not memory.may_be_too_large):
         return given, memory
     try:
-        explainer = _on(options, model, layout, length, _FEW_ROWS)
+        explainer = _on(options, model, layout, length, FEW_ROWS)
     except CaptureError:
         if given is None:
             raise

@@ -1,4 +1,6 @@
-"""Whole numbers that the user types."""
+"""Whole numbers that the user types, and their bounds."""
+
+LARGEST_BATCH = 2**24  # rows
 
 _MOST_DIGITS = 4000  # Python converts no more than 4,300, and says so in its own words
 

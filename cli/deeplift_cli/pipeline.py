@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-import deeplift_references
 from deeplift_cli.ahead import Ahead
 from deeplift_cli.batches import Records, Source
 from deeplift_cli.errors import OutOfMemoryError, UserError
@@ -34,6 +33,7 @@ from deeplift_cli.outputs import (
     write_bigwig,
 )
 from deeplift_cli.outputs.pieces import DamagedPieceError
+from deeplift_cli.preparing import OBSERVED_ROWS, about_references, make_reference
 from deeplift_cli.screen import Screen
 from deeplift_cli.sequences import FastaSource, GenomeSource
 from deeplift_cli.steps import step
@@ -47,8 +47,6 @@ Progress = Callable[[int, int], None]
 
 _EXEMPT = ("gradient", "integrated-gradients")
 _SEQUENCES = "the content of the genome at these regions"
-# Rows of a first pass over the input, which runs no model.
-_OBSERVED_ROWS = 256
 # One is ready, one in the making: with 20 references a batch of 64 sequences of 2,114 bp takes 43 MB.
 _BATCHES_AHEAD = 2
 
@@ -101,7 +99,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
             records = Records(options, source, explained)
             if sizes is not None:
                 records.check_places(sizes)
-            reference = _make_reference(options, records, explained.length)
+            reference = _observed_reference(options, records, explained.length)
             usable = _survey(options, records, reference, workspaces, job_is)
         with ExitStack() as stack:
             job = Job(options, explained, reference, records, usable, workspaces, job_is, summary, stack)
@@ -257,22 +255,13 @@ def _chrom_sizes(options: ScoreOptions, source: Source) -> dict[str, int] | None
     return source.chrom_sizes()
 
 
-def _make_reference(options: ScoreOptions, records: Records, length: int) -> Reference:
+def _observed_reference(options: ScoreOptions, records: Records, length: int) -> Reference:
     """The chosen references; where they depend on the whole input, after a first pass over it."""
-    try:
-        reference = deeplift_references.make(
-            options.reference,
-            n_references=options.n_references,
-            seed=options.seed,
-            frequencies=options.frequencies,
-            length=length,
-        )
-        if reference.needs_observation:
-            with step("reading sequences", options.records):
-                for batch in records.batches(_OBSERVED_ROWS):
-                    reference.observe(batch.sequences)
-    except ValueError as error:
-        raise UserError(f"references: {error}") from error
+    reference = make_reference(options, length)
+    if reference.needs_observation:
+        with about_references(), step("reading sequences", options.records):
+            for batch in records.batches(OBSERVED_ROWS):
+                reference.observe(batch.sequences)
     return reference
 
 

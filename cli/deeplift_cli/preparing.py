@@ -1,6 +1,7 @@
 """Batches with their references: everything about a batch that comes before the model."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+import deeplift_references
 from deeplift_cli.batches import Batch, Records
 from deeplift_cli.errors import UserError
+from deeplift_cli.options import ScoreOptions
 from deeplift_cli.sequences import Skipped
 from deeplift_cli.steps import step
 from deeplift_references import Reference
 
+# Rows of a first pass over the input, which runs no model.
+OBSERVED_ROWS = 256
 # Columns that are compared first: a shuffle that is equal to its sequence here is likely to be equal.
 _COMPARED_FIRST = 64
 
@@ -52,7 +57,7 @@ class Earlier:
     skipped : list of Skipped, [M]
         Records whose scores were not finite, and which have no row.
     references : float32 array [N, R, 4, L], or None
-        None where they are not to be saved.
+        None if the references are not saved.
     """
 
     batch: Batch
@@ -128,10 +133,40 @@ class Preparation:
 
     def _references(self, batch: Batch) -> npt.NDArray[np.float32]:
         rows = np.array([region.index for region in batch.regions])
-        try:
+        with about_references():
             return self._reference(batch.sequences, rows)
-        except ValueError as error:
-            raise UserError(f"references: {error}") from error
+
+
+@contextmanager
+def about_references() -> Iterator[None]:
+    """Within, what references refuse is told in one line.
+
+    Raises
+    ------
+    UserError
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"references: {error}") from error
+
+
+def make_reference(options: ScoreOptions, length: int) -> Reference:
+    """Return the references that the options choose, for sequences of L bases; none has been observed.
+
+    Raises
+    ------
+    UserError
+        If there are no such references, or their file cannot be used.
+    """
+    with about_references():
+        return deeplift_references.make(
+            options.reference,
+            n_references=options.n_references,
+            seed=options.seed,
+            frequencies=options.frequencies,
+            length=length,
+        )
 
 
 def count_identical(

@@ -16,6 +16,7 @@ from deeplift_cli.explaining import explain, read_model
 from deeplift_cli.models.model_file import file_sha256
 from deeplift_cli.options import ScoreOptions
 from deeplift_cli.outputs.score_reader import ScoreReader, read_regions
+from deeplift_cli.preparing import OBSERVED_ROWS, about_references, make_reference
 from deeplift_cli.scoring import reverse_complement
 from deeplift_cli.screen import Screen
 from deeplift_references import Reference
@@ -23,7 +24,6 @@ from deeplift_references import Reference
 # The largest difference, in parts of a row's largest value: what other processors, numbers of threads and
 # batches round differently, and what the stored type rounds.
 _TOLERANCE = {"float64": 1e-6, "float32": 1e-3, "float16": 2e-3, "bfloat16": 1e-1}
-_OBSERVED_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ def recompute(
             rows = chosen[first : first + explained.batch_size]
             sequences, turned = _scored_sequences(file, rows, options)
             index = np.array([file["regions/index"][row] for row in rows])
-            references = _checked(lambda s=sequences, i=index: reference(s, i))
+            with about_references():
+                references = reference(sequences, index)
             (scores,) = explained.score(sequences, references)
             found.add(file, rows, scores, turned)
     return Recomputed(len(chosen), found.largest, found.problems)
@@ -123,32 +124,18 @@ def _reference(options: ScoreOptions, reader: ScoreReader, file: h5py.File) -> R
             raise UserError(
                 f"{argument}, the file of references, has changed since {reader.path} was written"
             )
-    reference: Reference = _checked(
-        lambda: deeplift_references.make(
-            options.reference,
-            n_references=options.n_references,
-            seed=options.seed,
-            frequencies=options.frequencies,
-            length=reader.layout.length,
-        )
-    )
+    reference = make_reference(options, reader.layout.length)
     if reference.needs_observation:
         if reader.shard is not None:
             raise UserError(
                 f"references of the shard {reader.path} depend on the whole input; merge the shards first"
             )
-        for first in range(0, reader.n_rows, _OBSERVED_ROWS):
-            rows = list(range(first, min(first + _OBSERVED_ROWS, reader.n_rows)))
+        for first in range(0, reader.n_rows, OBSERVED_ROWS):
+            rows = list(range(first, min(first + OBSERVED_ROWS, reader.n_rows)))
             sequences, _ = _scored_sequences(file, rows, options)
-            _checked(lambda s=sequences: reference.observe(s))
+            with about_references():
+                reference.observe(sequences)
     return reference
-
-
-def _checked(work: Any) -> Any:
-    try:
-        return work()
-    except ValueError as error:
-        raise UserError(f"references: {error}") from error
 
 
 class _Comparison:

@@ -8,13 +8,12 @@ import click
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.layout import LAYOUTS, Layout
-from deeplift_cli.numbers import whole_number
+from deeplift_cli.numbers import LARGEST_BATCH, whole_number
 from deeplift_core import OptionError
 from deeplift_core.assignment.names import LAYER_RULES, check_layer_rule
 
 # Whether a file can be read is found, and told, where it is read.
 FILE = click.Path(path_type=Path, readable=False)
-_LARGEST_BATCH = 2**24
 _MOST_THREADS = 1024  # beyond some thousands OpenMP ends the process
 
 
@@ -50,9 +49,9 @@ def _batch_size(text: str) -> int | None:
     if text == "auto":
         return None
     rows = whole_number(text) if text.isdecimal() else 0
-    if not 1 <= rows <= _LARGEST_BATCH:
+    if not 1 <= rows <= LARGEST_BATCH:
         raise ValueError(
-            f"{text[:40]!r} is neither auto nor a number of sequences from 1 to {_LARGEST_BATCH:,}"
+            f"{text[:40]!r} is neither auto nor a number of sequences from 1 to {LARGEST_BATCH:,}"
         )
     return rows
 

@@ -8,6 +8,7 @@ import torch
 from deeplift_cli.batch_memory import BatchMemory
 from deeplift_cli.errors import UserError
 from deeplift_cli.explaining import (
+    FEW_ROWS,
     auto_batch_size,
     chosen_batch_size,
     chosen_device,
@@ -26,8 +27,6 @@ from deeplift_core import DeepLift
 from deeplift_core.assignment.presets import preset_names
 
 _CHECKED = ("genomics-default", "rescale")
-# Rows to record with where the batch size is free: as few as tell a row from a batch.
-_FEW_ROWS = 2
 
 Batch = tuple[torch.Tensor, ...]
 
@@ -66,11 +65,11 @@ def inspect(options: InspectOptions) -> Inspection:
 
 def _one_input(found: Inspection, options: InspectOptions) -> None:
     if options.length is not None:
-        _check_memory(options, options.length, options.batch_size or _FEW_ROWS)
+        _check_memory(options, options.length, options.batch_size or FEW_ROWS)
     form = found.form = find_form(options, found.model)
     rows = chosen_batch_size(options, found.model, form.layout, form.length)
-    _check_memory(options, form.length, rows or _FEW_ROWS)
-    batch = (form.layout.to_model(one_hot(rows or _FEW_ROWS, form.length)),)
+    _check_memory(options, form.length, rows or FEW_ROWS)
+    batch = (form.layout.to_model(one_hot(rows or FEW_ROWS, form.length)),)
     found.inputs = input_specs(found.model, form, batch[0])
     recorded = _record(found, options, batch, form)
     if found.problems:
@@ -106,7 +105,7 @@ def _several_inputs(found: Inspection, options: InspectOptions) -> None:
         f"{options.model} has {len(found.inputs)} inputs ({names}), and deeplift score takes models with "
         "one: score it from Python, where deeplift_core.DeepLift takes a tuple of inputs"
     )
-    batch = random_inputs(found.model, options.batch_size or _FEW_ROWS, options.length)
+    batch = random_inputs(found.model, options.batch_size or FEW_ROWS, options.length)
     _record(found, options, batch, None)
     found.cost = _cost(found, options, batch)
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.numbers import LARGEST_BATCH
 from deeplift_cli.outputs import structure
 from deeplift_cli.outputs.attributes import AttributeTypeError, read_attributes
 from deeplift_cli.outputs.checksums import (
@@ -25,7 +26,14 @@ from deeplift_cli.outputs.checksums import (
     attributes_digest,
 )
 from deeplift_cli.outputs.columns import DamagedChunkError, inflated
-from deeplift_cli.outputs.layout import FORMAT, FORMAT_VERSION, REGION_KEYS, TEXTS, WIDE, ScoreLayout
+from deeplift_cli.outputs.layout import (
+    FORMAT,
+    FORMAT_VERSION,
+    REGION_KEYS,
+    TEXTS,
+    WIDE,
+    ScoreLayout,
+)
 from deeplift_cli.outputs.packed import PackedBatch, ScoredBatch
 from deeplift_cli.outputs.structure import LayoutError
 from deeplift_cli.sequences.records import Region
@@ -33,7 +41,6 @@ from deeplift_cli.shards import parse_shard
 
 T = TypeVar("T")
 
-_LARGEST_BATCH = 2**24  # as `--batch-size` takes it
 _BYTES_AT_ONCE = 64 * 1024 * 1024  # of hypothetical contributions in a batch that is read
 _PROBED_ROWS = 4096
 _BATCHES_AHEAD = 1  # being inflated while the batch before is used
@@ -94,7 +101,7 @@ class ScoreReader:
         self.worst = self._attribute("worst_relative_completeness_error", _real)
         self.target = self._attribute("target", _anything)
         self._batch_size = self._attribute("batch_size", _count)
-        if not 1 <= self._batch_size <= _LARGEST_BATCH:
+        if not 1 <= self._batch_size <= LARGEST_BATCH:
             raise self._damaged(f"attribute batch_size is {self._batch_size}")
 
     def _attribute(self, name: str, parse: Callable[[Any], T]) -> T:

@@ -13,10 +13,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from deeplift_cli.numbers import LARGEST_BATCH
 from deeplift_cli.outputs.publish import to_disc
 from deeplift_cli.sequences.records import Skipped
-
-_LARGEST_BATCH = 2**24
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class JobState:
 
 @dataclass(frozen=True)
 class PieceHead:
-    """What a finished batch says of itself.
+    """The description that is kept with a finished batch.
 
     Attributes
     ----------
@@ -122,9 +121,7 @@ def _decisions(value: Any) -> dict[str, Any]:
     found = _object(value)
     if found:
         _object(found, {"batch_size", "compile"})
-        _check(
-            _is_count(found["batch_size"]) and 1 <= found["batch_size"] <= _LARGEST_BATCH, "the batch size"
-        )
+        _check(_is_count(found["batch_size"]) and 1 <= found["batch_size"] <= LARGEST_BATCH, "the batch size")
         _check(found["compile"] in ("on", "off"), "whether to compile")
     return found
 
