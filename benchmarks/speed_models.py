@@ -11,7 +11,7 @@ import torch
 from tangermeme.deep_lift_shap import BilinearOp
 from torch import Tensor, nn
 
-# As the command does; read when torch first computes.
+# The command sets this variable, too, and oneDNN reads it when torch first computes.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 
 

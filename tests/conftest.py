@@ -5,7 +5,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-# As the command does; read when torch first computes (deeplift_core/capture/kernels.py).
+# The command sets this variable, too, and oneDNN reads it when torch first computes
+# (deeplift_core/capture/kernels.py).
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 
 import pytest

@@ -16,6 +16,8 @@ from deeplift_cli.steps import step_of
 
 # What libraries say where they are refused memory, each by an exception of its own choice.
 _SIGNS = ("allocate memory", "out of memory", "bad_alloc", "bad allocation", "failed to map segment")
+# These of torch and C++ count whatever kind of exception a library makes of them.
+_SURE_SIGNS = ("can't allocate memory", "bad_alloc")
 _LONGEST = 500  # characters of another's message
 
 
@@ -56,10 +58,15 @@ _REPORT = (
 
 
 def is_about_memory(error: BaseException) -> bool:
-    """Whether an exception says that there is not enough memory, in a library's words."""
+    """Return whether an exception says that there is not enough memory, on the CPU or on another device."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
+    torch = sys.modules.get("torch")  # no exception is torch's before torch is imported
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
     text = str(error).lower()
+    if any(sign in text for sign in _SURE_SIGNS):
+        return True
     return isinstance(error, RuntimeError | ImportError | OSError) and any(sign in text for sign in _SIGNS)
 
 

@@ -17,8 +17,8 @@ from deeplift_cli.outputs.skipped import HEADING
 from deeplift_cli.summary import relative_completeness_error
 from deeplift_cli.watched import LostError, watched
 
-# By how much the sum of a row's contributions may miss what the other numbers of the row say, in parts of
-# what is summed: rounding of the stored scores, and of the precision that they were computed in.
+# The sum of a row's contributions may miss the difference in output by this share of the numbers that are
+# summed. The stored type and the precision of the computation round by less.
 _ROUNDING = {"float64": 1e-4, "float32": 1e-4, "float16": 5e-3, "bfloat16": 5e-2}
 
 

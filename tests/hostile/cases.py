@@ -54,7 +54,7 @@ class Case:
     first : tuple of sequences of str
         Commands that are run before, and have to succeed.
     change : callable, optional
-        What happens to the folder after those.
+        A function that changes the folder after the first commands.
     code : int, or tuple of int
         The exit codes that the contract allows.
     says : tuple of str

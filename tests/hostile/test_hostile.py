@@ -156,7 +156,7 @@ def test_case(case: Case, root: Path) -> None:
 
 
 def _check_run(case: Case, place: Place, outcome: Outcome) -> None:
-    """What holds of every run, whatever its exit code."""
+    """Check what every run must keep to, whatever its exit code."""
     said = outcome.out + outcome.err
     assert not payload_of(place.work).exists(), f"code of a file was run\n{said}"
     assert outcome.killed is None, f"ended by the watch: too much {outcome.killed}\n{said[-2000:]}"

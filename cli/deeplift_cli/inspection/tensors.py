@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.failures import is_about_memory
 from deeplift_cli.inspection.findings import InputForm
 from deeplift_cli.models import ModelFile, TensorSpec
-from deeplift_cli.models.probing import LENGTHS, called, is_out_of_memory, one_hot, tensors_in
+from deeplift_cli.models.probing import LENGTHS, called, one_hot, tensors_in
 
 _EXAMPLE = "deeplift_core.DeepLift(model, example=(...)).nodes shows its operations in Python"
 
@@ -34,7 +35,7 @@ def output_specs(model: ModelFile, batch: tuple[Tensor, ...]) -> list[TensorSpec
     try:
         result = called(model.module, *batch)
     except Exception as error:
-        if is_out_of_memory(error):
+        if is_about_memory(error):
             raise
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in batch)
         raise UserError(f"{model.path} does not run on inputs of shapes {shapes}: {error}") from error
@@ -78,7 +79,7 @@ def random_inputs(model: ModelFile, rows: int, length: int | None) -> tuple[Tens
     try:
         called(model.module, *batch)
     except Exception as error:
-        if is_out_of_memory(error):
+        if is_about_memory(error):
             raise
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in batch)
         raise UserError(

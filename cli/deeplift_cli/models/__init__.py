@@ -22,7 +22,7 @@ def read(path: str | PathLike[str], *, allow_pickle: bool = False) -> ModelFile:
     path : path
         The format is told from the content, not from the suffix.
     allow_pickle : bool
-        Whether to read files that can run any code: pickled modules, and archives of torch unexamined.
+        True reads files that can run any code: pickled modules, and archives of torch unexamined.
 
     Returns
     -------

@@ -6,14 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deeplift_cli.failures import is_about_memory
 from deeplift_core.capture import one_precision
 from deeplift_core.capture.places import run_user_code
 
 TOLERANCE = 1e-4  # relative to the largest output
 # Lengths to try where the model takes any (its pooling may still ask for a multiple, or for a minimum).
 LENGTHS = (512, 2048, 16384)
-# What torch and C++ say of it.
-_NO_MEMORY = ("can't allocate memory", "bad_alloc")
 
 
 def one_hot(rows: int, length: int, seed: int = 0) -> Tensor:
@@ -21,12 +20,6 @@ def one_hot(rows: int, length: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     letters = torch.randint(4, (rows, length), generator=generator)
     return torch.nn.functional.one_hot(letters, 4).transpose(1, 2).float()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that there is not enough memory, on the CPU or on another device."""
-    said = str(error)
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in said for sign in _NO_MEMORY)
 
 
 def message_of(error: BaseException) -> str:
@@ -50,13 +43,13 @@ def called(module: nn.Module, *inputs: Tensor) -> Any:
         try:
             return run_user_code(module, *inputs)
         except Exception as error:
-            if is_out_of_memory(error) or not inputs[0].is_floating_point():
+            if is_about_memory(error) or not inputs[0].is_floating_point():
                 raise
             try:
                 with one_precision(module, inputs[0].dtype):
                     return run_user_code(module, *inputs)
             except Exception as again:
-                if is_out_of_memory(again):
+                if is_about_memory(again):
                     raise
                 raise error from None
 
@@ -72,7 +65,7 @@ def run(module: nn.Module, x: Tensor) -> tuple[Tensor, ...] | str:
     try:
         return tuple(tensors_in(called(module, x)))
     except Exception as error:
-        if is_out_of_memory(error):
+        if is_about_memory(error):
             raise
         return message_of(error)
 

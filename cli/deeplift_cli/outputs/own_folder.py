@@ -28,7 +28,7 @@ _OWN = re.compile(
 
 
 def is_own(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a file with a name that the program gives; a link counts as a file."""
+    """Return whether the program gives files this entry's name, and the entry is a file or a link."""
     return _OWN.fullmatch(entry.name) is not None and not entry.is_dir(follow_symlinks=False)
 
 

@@ -89,7 +89,7 @@ def _is_possible(entry: Entry, after: int, size: int) -> bool:
 
 
 def _is_heading(gap: bytes, name: str, *, is_first: bool) -> bool:
-    """Whether there is one heading, of this name, between two sequences, and blank lines at most besides."""
+    """Return whether one heading of this name, and blank lines at most, lie between two sequences."""
     heading = gap.strip(_BLANKS)
     words = heading[1:].split(maxsplit=1)
     return (

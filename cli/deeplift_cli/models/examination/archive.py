@@ -1,6 +1,7 @@
 """Read zip archives as torch writes them, one member at a time, and put new ones together."""
 
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from deeplift_cli.errors import UserError
 _COPIES = 3
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _TOP = "archive"
+_VERSION = re.compile(rb"[\w.]{1,20}\s*")
 
 
 class Archive:
@@ -90,6 +92,11 @@ class Archive:
             raise UserError(
                 f"model file {self.label} is damaged or truncated: {name}: {error or type(error).__name__}"
             ) from error
+
+
+def is_version(content: bytes) -> bool:
+    """Return whether the content of a member is what torch writes of a version or of an order of bytes."""
+    return _VERSION.fullmatch(content) is not None
 
 
 def without_top_folder(names: Sequence[str]) -> list[str]:

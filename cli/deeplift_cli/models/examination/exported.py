@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.examination.archive import Archive, put_together, require_memory
+from deeplift_cli.models.examination.archive import Archive, is_version, put_together, require_memory
 from deeplift_cli.models.examination.pickles import saved_again
 from deeplift_cli.models.examination.program import UnsafeError, examined
 
@@ -19,7 +19,6 @@ _PROGRAM = "models/model.json"
 _INPUTS = "data/sample_inputs/model.pt"
 _FOLDERS = {"data/weights/": "weights", "data/constants/": "constants"}
 _VERSIONS = ("archive_format", "archive_version", "byteorder", ".data/version", "version")
-_VERSION = re.compile(rb"[\w.]{1,20}\s*")
 # The layout of torch 2.7 and earlier.
 _OLD_PROGRAM = "serialized_exported_program.json"
 _OLD_PICKLES = {
@@ -79,9 +78,7 @@ def examined_archive(path: Path) -> BinaryIO:
 def _members(archive: Archive) -> dict[str, bytes]:
     members = _versions(archive)
     members[_PROGRAM] = examined(archive.read(_PROGRAM))
-    if archive.size(_INPUTS):
-        _tensors(archive, _INPUTS, "example inputs")
-    members[_INPUTS] = b""
+    members[_INPUTS] = _no_inputs(archive, _INPUTS)
     for folder, kind in _FOLDERS.items():
         whole = f"{folder}model.pt"
         if whole in archive.names:
@@ -131,12 +128,17 @@ def _tensors(archive: Archive, member: str, kind: str) -> bytes:
         raise UserError(f"{error}: {_REMEDY}") from error
 
 
+def _no_inputs(archive: Archive, member: str) -> bytes:
+    """Check the example inputs, and return what stands in their place: nothing."""
+    if archive.size(member):
+        _tensors(archive, member, "example inputs")
+    return b""
+
+
 def _old_members(archive: Archive) -> dict[str, bytes]:
     members = _versions(archive)
     members[_OLD_PROGRAM] = examined(archive.read(_OLD_PROGRAM))
-    if archive.size(_OLD_INPUTS):
-        _tensors(archive, _OLD_INPUTS, "example inputs")
-    members[_OLD_INPUTS] = b""
+    members[_OLD_INPUTS] = _no_inputs(archive, _OLD_INPUTS)
     for name, kind in _OLD_PICKLES.items():
         if name in archive.names:
             content = archive.read(name)
@@ -148,6 +150,6 @@ def _versions(archive: Archive) -> dict[str, bytes]:
     """Return the small members that say by which program and how the archive was written."""
     found = {name: archive.read(name) for name in _VERSIONS if name in archive.names}
     for name, content in found.items():
-        if not _VERSION.fullmatch(content):
+        if not is_version(content):
             raise UnsafeError(f"is damaged: its member {name} is no version")
     return found

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.examination.archive import Archive, put_together
+from deeplift_cli.models.examination.archive import Archive, is_version, put_together
 from deeplift_cli.models.examination.operators import REACHING_OUT, reason_against
 from deeplift_cli.models.examination.pickles import check_tensors
 
@@ -27,7 +27,6 @@ _REMEDY = (
     "comes from"
 )
 _SMALL = ("version", "byteorder", ".data/version", ".format_version")
-_VERSION = re.compile(rb"[\w.]{1,20}\s*")
 _STRING = re.compile(r""""([^"\\\n]|\\[^\n])*"|'([^'\\\n]|\\[^\n])*'""")
 _CODE = re.compile(r"code/[\w./]+\.py", re.ASCII)
 # Classes written in C++ that only hold weights.
@@ -63,7 +62,7 @@ def examined_archive(path: Path) -> BinaryIO:
                 members[name] = _examined_code(path, name, archive.read(name))
             elif name in _SMALL or name.startswith(("data/", "constants/")):
                 members[name] = archive.read(name)
-                if name in _SMALL and not _VERSION.fullmatch(members[name]):
+                if name in _SMALL and not is_version(members[name]):
                     raise UserError(f"model file {path} is damaged: its member {name} is no version")
         for pickled in ("data", "constants"):
             found = check_tensors(archive, f"{pickled}.pkl", f"{pickled}/")

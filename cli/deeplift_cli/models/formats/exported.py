@@ -44,7 +44,7 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:
     Raises
     ------
     UserError
-        Where it could run code, torch cannot load it, or it was decomposed in training mode.
+        If the archive could run code, torch cannot load it, or the program was exported in training mode.
     """
     program = _load(path, allow_pickle)
     with told_in_one_line(f"torch.export file {path} cannot be made a module"):

@@ -46,10 +46,10 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:  # noqa: ARG001
 
 
 def _read(path: Path) -> ModelFile:
+    from deeplift_cli.memory import in_words
     from deeplift_cli.models.onnx_conversion.check import half_precision
     from deeplift_cli.models.onnx_conversion.graph import Graph
     from deeplift_cli.models.onnx_conversion.normalise import normalise, prepare
-    from deeplift_cli.models.onnx_conversion.room import human
 
     model, external = _load(path)
     _require_tensors(path, model)
@@ -67,7 +67,7 @@ def _read(path: Path) -> ModelFile:
         half=half_precision(model),
     )
     if needed > _LARGEST_TRIAL:
-        notes = (*notes, f"not tried out on loading, as one batch takes {human(needed)}")
+        notes = (*notes, f"not tried out on loading, as one batch takes {in_words(needed)}")
     elif inputs and all(spec.shape for spec in inputs):
         module, batch, found = _settled(file, module, [spec.shape or () for spec in inputs])
         notes = (*notes, *found)
@@ -113,8 +113,8 @@ def _require_memory(path: Path, graph: "Graph") -> int:
     """Refuse a model of which one batch takes more memory than scoring could spare; return its bytes."""
     import torch
 
-    from deeplift_cli.memory import memory_of
-    from deeplift_cli.models.onnx_conversion.room import human, largest_batch
+    from deeplift_cli.memory import in_words, memory_of
+    from deeplift_cli.models.onnx_conversion.room import largest_batch
 
     needed, where = largest_batch(graph, rows=1)
     there = memory_of(torch.device("cpu")) // _SHARE
@@ -123,8 +123,8 @@ def _require_memory(path: Path, graph: "Graph") -> int:
         rows = shape[0] if shape else None
         batch = "one sequence takes" if rows is None else f"one batch of the declared {rows:,} rows takes"
         raise UserError(
-            f"{path} needs too much memory: {batch} at least {human(needed)} at {where}, and there "
-            f"are {human(there)} for a batch; export the model with a smaller batch or length"
+            f"{path} needs too much memory: {batch} at least {in_words(needed)} at {where}, and there "
+            f"are {in_words(there)} for a batch; export the model with a smaller batch or length"
         )
     return needed
 

@@ -5,6 +5,7 @@ some hundred bytes for each axis, wherever that length is known, so that a file 
 a shape of a billion numbers would take hundreds of gigabytes.
 """
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import onnx
 from onnx import helper
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.models.onnx_conversion.graph import bodies_of
 from deeplift_cli.models.onnx_conversion.inference import AXES, MOST_AXES, Shape, infer
 
 # Constants up to so many elements may be the arguments of operators on shapes.
@@ -87,7 +89,7 @@ def _of_constant_nodes(nodes: Iterable[Any]) -> dict[str, int]:
 def _inferred(model: Any) -> dict[str, Shape | None]:
     """The shapes of the values of a model's graph, as far as they can be inferred safely."""
     shapes: dict[str, Shape | None] = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    small = [tensor for tensor in model.graph.initializer if _count(tensor.dims) <= _SMALL]
+    small = [tensor for tensor in model.graph.initializer if math.prod(tensor.dims) <= _SMALL]
     kept = {tensor.name for tensor in small}
     graph = onnx.GraphProto(name="shapes")
     graph.node.extend(model.graph.node)
@@ -111,17 +113,9 @@ def _inferred(model: Any) -> dict[str, Shape | None]:
     return shapes
 
 
-def _count(dims: Iterable[int]) -> int:
-    count = 1
-    for size in dims:
-        count *= size
-    return count
-
-
 def _bodies(nodes: Iterable[Any]) -> Iterable[Any]:
     """All bodies of control flow, those inside others included."""
     for node in nodes:
-        for item in node.attribute:
-            for body in (*([item.g] if item.type == onnx.AttributeProto.GRAPH else ()), *item.graphs):
-                yield body
-                yield from _bodies(body.node)
+        for body in bodies_of(node):
+            yield body
+            yield from _bodies(body.node)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.failures import is_about_memory
 from deeplift_cli.models.onnx_conversion.errors import brief
 from deeplift_cli.models.onnx_conversion.several_inputs import Packed, pack
-from deeplift_cli.models.probing import TOLERANCE, is_out_of_memory, largest_difference, run
+from deeplift_cli.models.probing import TOLERANCE, largest_difference, run
 
 # Loading stays quick: no check of larger files or inputs (a 32 kb sequence) against onnxruntime.
 LARGEST_FILE = 256 << 20
@@ -162,6 +163,6 @@ def _run_onnxruntime(model: str | bytes, inputs: tuple[Tensor, ...]) -> list[Ten
             feeds[declared.name] = x.to(dtype).numpy()
         return [torch.from_numpy(result).float() for result in session.run(None, feeds)]
     except Exception as error:
-        if is_out_of_memory(error):
+        if is_about_memory(error):
             raise
         return brief(error)[:160]

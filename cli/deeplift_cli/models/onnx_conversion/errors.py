@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.probing import is_out_of_memory, message_of
+from deeplift_cli.failures import is_about_memory
+from deeplift_cli.models.probing import message_of
 from deeplift_cli.printable import printable
 
 _LONGEST = 300  # characters of a message that a library raised
@@ -54,7 +55,7 @@ def told(path: Path) -> Iterator[None]:
             printable(f"{path} cannot be converted: it is nested too deeply{_node(error)}")
         ) from error
     except Exception as error:
-        if is_out_of_memory(error):
+        if is_about_memory(error):
             said = f"there is not enough memory to convert {path}{_node(error)}"
         else:
             said = f"{path} cannot be converted: {brief(error)}{_node(error)}"

@@ -162,9 +162,18 @@ class Graph:
         return name in self.infos and self.infos[name].type.tensor_type.elem_type in FLOAT_TYPES
 
 
+def bodies_of(node: Any) -> list[Any]:
+    """Return the graphs that a node of control flow holds itself."""
+    bodies = []
+    for item in node.attribute:
+        bodies += [item.g] if item.type == onnx.AttributeProto.GRAPH else []
+        bodies += item.graphs
+    return bodies
+
+
 def _names_in_bodies(node: Any) -> set[str]:
     """Return the names of all values that the bodies in a node mention."""
-    bodies = [item.g for item in node.attribute if item.type == onnx.AttributeProto.GRAPH]
+    bodies = bodies_of(node)
     found = {value.name for body in bodies for value in body.output}
     for inner in (inner for body in bodies for inner in body.node):
         found |= {*inner.input, *_names_in_bodies(inner)}

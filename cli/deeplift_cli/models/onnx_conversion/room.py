@@ -218,8 +218,3 @@ _FLOATS = {
     onnx.TensorProto.FLOAT,
     onnx.TensorProto.FLOAT16,
 }
-
-
-def human(size: float) -> str:
-    """Return a number of bytes as a user reads it."""
-    return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"

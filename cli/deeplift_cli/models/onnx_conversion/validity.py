@@ -11,7 +11,7 @@ from onnx import checker
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.onnx_conversion.axes import require_few_axes
 from deeplift_cli.models.onnx_conversion.errors import brief
-from deeplift_cli.models.onnx_conversion.graph import opset_of
+from deeplift_cli.models.onnx_conversion.graph import bodies_of, opset_of
 
 # Nodes that a model may have, functions and loops written out: some ten times as many as large models have.
 MOST_NODES = 50_000
@@ -88,7 +88,7 @@ def _require_known_versions(path: Path, model: Any) -> None:
 
 
 def _has_types(model: Any) -> bool:
-    """Whether the types of all values can be inferred, and checked: not those that foreign operators give."""
+    """Return whether all types can be inferred and checked; those of foreign operators cannot."""
     functions = {_key(function, function.name) for function in model.functions}
     opset = opset_of(model)
     return all(
@@ -215,8 +215,5 @@ def _nodes(nodes: Iterable[Any]) -> Iterator[Any]:
     """All nodes, those in bodies of control flow included."""
     for node in nodes:
         yield node
-        for item in node.attribute:
-            if item.type == onnx.AttributeProto.GRAPH:
-                yield from _nodes(item.g.node)
-            for body in item.graphs:
-                yield from _nodes(body.node)
+        for body in bodies_of(node):
+            yield from _nodes(body.node)

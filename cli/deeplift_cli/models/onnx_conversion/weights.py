@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, external_data_helper
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.onnx_conversion.room import human
+from deeplift_cli.memory import in_words
 
 # Elements that take less than a byte.
 _BITS = {
@@ -53,7 +53,9 @@ def load_external_data(path: Path, model: Any, memory: int) -> list[Path]:
             files[location] = _plain_file(path, tensor.name, location)
         total += _require_bytes(path, tensor, entries, files[location])
     if total > memory:
-        raise UserError(f"the weights of {path} take {human(total)}, and there is memory for {human(memory)}")
+        raise UserError(
+            f"the weights of {path} take {in_words(total)}, and there is memory for {in_words(memory)}"
+        )
     external_data_helper.load_external_data_for_model(model, str(path.parent))
     return [files[location] for location in sorted(files)]
 
