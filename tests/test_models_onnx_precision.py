@@ -188,7 +188,7 @@ def test_large_batches_are_not_run_on_loading(tmp_path: Path, monkeypatch) -> No
     monkeypatch.setattr(onnx_format, "_settled", lambda *_: pytest.fail("it runs"))
     found = read(path)
     assert found.batch_size == 200_000
-    assert found.notes == ("not tried out on loading, as one batch takes 0.6 GB",)
+    assert found.notes == ("not tried out on loading, as one batch takes 550 MB",)
 
 
 def test_operators_behind_one_that_onnx_does_not_have_are_not_blamed(tmp_path: Path) -> None:
