@@ -30,7 +30,7 @@ _WORKER = """
 import resource, sys, time, warnings
 warnings.simplefilter("ignore")
 import torch
-from deeplift_cli.memory import keep_freed_memory
+from deeplift_cli.process.memory import keep_freed_memory
 import speed
 model, mode, references = sys.argv[1], sys.argv[2], int(sys.argv[3])
 precision, rule, compiled, one = __import__("json").loads(sys.argv[4])

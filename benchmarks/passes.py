@@ -28,7 +28,7 @@ from pages import insert, table
 from speed import Bench, reveals
 from speed_models import CASES
 
-from deeplift_cli.memory import keep_freed_memory
+from deeplift_cli.process.memory import keep_freed_memory
 from deeplift_core import DeepLift
 from deeplift_core.assignment.plan import Plan
 from deeplift_core.engine.reads import with_kept

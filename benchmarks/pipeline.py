@@ -29,17 +29,20 @@ from pages import insert, table
 from torch import Tensor, nn
 
 import deeplift_references
-from deeplift_cli import pipeline
-from deeplift_cli.batches import Batch, Records
-from deeplift_cli.explaining import Explained, explain, read_model
-from deeplift_cli.options import ScoreOptions
-from deeplift_cli.outputs import ScoredBatch, ScoreFile, ScoreLayout, pack, write_bigwig
+from deeplift_cli.models.explainer import Explained, explain, read_model
+from deeplift_cli.models.scorer import Scores
+from deeplift_cli.options.settings import ScoreOptions
+from deeplift_cli.outputs.bigwig import write_bigwig
 from deeplift_cli.outputs.columns import compressing_threads
+from deeplift_cli.outputs.datasets import ScoreLayout
+from deeplift_cli.outputs.packed import ScoredBatch, pack
 from deeplift_cli.outputs.pieces import Pieces
+from deeplift_cli.outputs.score_file import ScoreFile
 from deeplift_cli.outputs.skipped import SkippedFile
-from deeplift_cli.preparing import Preparation, Prepared
-from deeplift_cli.scoring import Scores
-from deeplift_cli.screen import Screen
+from deeplift_cli.process.screen import Screen
+from deeplift_cli.run import scoring_run
+from deeplift_cli.run.batches import Batch, Records
+from deeplift_cli.run.prepared_batches import Preparation, Prepared
 from deeplift_cli.sequences import FastaSource
 
 LENGTH = 2114
@@ -158,12 +161,12 @@ def canned(n_references: int) -> Scores:
 @contextmanager
 def explained_as(explained: Explained) -> Iterator[None]:
     """Within, jobs use this model."""
-    original = pipeline.explain
-    pipeline.explain = lambda *_: explained  # type: ignore[assignment]
+    original = scoring_run.explain
+    scoring_run.explain = lambda *_: explained  # type: ignore[assignment]
     try:
         yield
     finally:
-        pipeline.explain = original
+        scoring_run.explain = original
 
 
 def records(options: ScoreOptions, explained: Explained) -> Records:
@@ -215,7 +218,7 @@ def throughput(work: Work, n: int, rounds: int) -> str:
 
     def job(explained: Explained) -> float:
         with explained_as(explained):
-            return pipeline.score(options, SCREEN, lambda *_: None)[0].scoring_seconds
+            return scoring_run.score(options, SCREEN, lambda *_: None)[0].scoring_seconds
 
     jobs = {
         "everything but the model": lambda: job(free),
@@ -302,7 +305,7 @@ def overhead(work: Work, n: int, references: int, rounds: int) -> str:
     def job() -> float:
         IN_MODEL.clear()
         with explained_as(explained):
-            taken = pipeline.score(options, SCREEN, lambda *_: None)[0].scoring_seconds
+            taken = scoring_run.score(options, SCREEN, lambda *_: None)[0].scoring_seconds
         outside.append(1 - sum(IN_MODEL) / taken)
         return taken
 

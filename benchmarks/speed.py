@@ -34,8 +34,8 @@ from speed_models import CASES, MANY_TARGETS, Case
 from torch import Tensor, nn
 
 import deeplift_references
-from deeplift_cli.explaining import auto_batch_size
-from deeplift_cli.memory import keep_freed_memory
+from deeplift_cli.models.explainer import auto_batch_size
+from deeplift_cli.process.memory import keep_freed_memory
 from deeplift_core import DeepLift
 
 REFERENCES = 20

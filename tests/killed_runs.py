@@ -20,14 +20,17 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # threads would not live through a fork
 
-from deeplift_cli import merging, pipeline, verifying, watched  # noqa: F401 - everything slow is imported here, once
-from deeplift_cli.explaining import Explained
 from deeplift_cli.main import run
+from deeplift_cli.merge import shards
+from deeplift_cli.models.explainer import Explained
 from deeplift_cli.outputs import own_folder
 from deeplift_cli.outputs.pieces import Pieces
 from deeplift_cli.outputs.score_file import ScoreFile
 from deeplift_cli.outputs.workspace import Workspace
-from deeplift_cli.stopping import stop_on_signals
+from deeplift_cli.process import watched_child
+from deeplift_cli.process.signals import stop_on_signals
+from deeplift_cli.run import scoring_run  # noqa: F401 - everything slow is imported here, once
+from deeplift_cli.verify import checks  # noqa: F401 - everything slow is imported here, once
 
 MOMENTS: dict[str, tuple[Any, str]] = {
     "flush": (Pieces, "save"),
@@ -36,8 +39,8 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "assembly": (ScoreFile, "append"),
     "publication": (Workspace, "mark_complete"),
     "removal": (own_folder, "remove"),
-    "bigwig": (merging, "add_bigwig"),
-    "listening": (watched, "_listen"),
+    "bigwig": (shards, "add_bigwig"),
+    "listening": (watched_child, "_listen"),
 }
 SECONDS_PER_BATCH = 0.01  # so that there is something to interrupt
 

@@ -13,11 +13,11 @@ from promised import PROMISED
 from torch import Tensor, nn
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.onnx_conversion.converters import convert, without_converter
-from deeplift_cli.models.onnx_conversion.definitions import has_definition
-from deeplift_cli.models.onnx_conversion.graph import Graph
-from deeplift_cli.models.onnx_conversion.normalise import normalise
-from deeplift_cli.models.onnx_conversion.rewrites import is_converted, is_own
+from deeplift_cli.models.onnx.converters import convert, without_converter
+from deeplift_cli.models.onnx.definitions import has_definition
+from deeplift_cli.models.onnx.graph import Graph
+from deeplift_cli.models.onnx.normalise import normalise
+from deeplift_cli.models.onnx.rewrites import is_converted, is_own
 from deeplift_core import DeepLift
 from deeplift_core.accuracy.completeness import relative_error
 from deeplift_core.errors import CaptureError, UnsupportedOpsError

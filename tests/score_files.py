@@ -6,7 +6,9 @@ from typing import Any
 
 import h5py
 
-from deeplift_cli.outputs import ScoredBatch, ScoreFile, ScoreLayout, pack
+from deeplift_cli.outputs.datasets import ScoreLayout
+from deeplift_cli.outputs.packed import ScoredBatch, pack
+from deeplift_cli.outputs.score_file import ScoreFile
 from deeplift_cli.outputs.skipped import SkippedFile
 from deeplift_cli.sequences import Skipped
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_models import Outcome, random_letters, score, torchscript, write_fasta
 
-from deeplift_cli import compiling
+from deeplift_cli.models import compilation
 
 SAID = "compiled the model's scoring in"
 SCORES = "shap/seq"
@@ -48,7 +48,7 @@ def scores(out: str) -> Any:
 
 
 def pairs_take(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "_seconds_per_pair", lambda *_: seconds)
+    monkeypatch.setattr(compilation, "_seconds_per_pair", lambda *_: seconds)
 
 
 @pytest.mark.compiles

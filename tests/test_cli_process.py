@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from small_models import deeplift, random_letters, torchscript, write_fasta
 
-from deeplift_cli import stopping
+from deeplift_cli.process import signals
 
 START = [sys.executable, "-c", "from deeplift_cli.main import main; main()"]
 
@@ -50,7 +50,7 @@ def test_exit_code_of_options_that_make_no_sense() -> None:
 
 def test_a_reader_that_has_gone_is_no_failure() -> None:
     """`deeplift score ... | head -1`: the files are written by then."""
-    show = "from deeplift_cli.screen import Screen; Screen(quiet=False).show(['a line'] * 9)"
+    show = "from deeplift_cli.process.screen import Screen; Screen(quiet=False).show(['a line'] * 9)"
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run([sys.executable, "-c", show], stdout=writing, stderr=subprocess.PIPE, text=True)
@@ -149,7 +149,7 @@ def noted(steps: list[str], signal_at: str) -> Iterator[None]:
     try:
         yield
         steps.append("complete")
-    except stopping.Stopped:
+    except signals.Stopped:
         steps.append("stopped")
         raise
     finally:
@@ -171,26 +171,26 @@ def test_opening_and_closing_are_not_disturbed(
     steps: list[str] = []
 
     def job() -> None:
-        with stopping.deferred(), noted(steps, signal_at), stopping.interruptible():
+        with signals.deferred(), noted(steps, signal_at), signals.interruptible():
             send(signal_at == "inside")
             steps.append("inside")
-        stopping.check_stopped()
+        signals.check_stopped()
 
-    monkeypatch.setattr(stopping, "_received", None)
-    with pytest.raises(stopping.Stopped):
+    monkeypatch.setattr(signals, "_received", None)
+    with pytest.raises(signals.Stopped):
         job()
     assert steps == expected
 
 
 def send(really: bool) -> None:
     if really:
-        stopping._stop(signal.SIGTERM, None)
+        signals._stop(signal.SIGTERM, None)
 
 
 def test_a_stop_that_a_library_swallowed_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some call Python code from C and turn its exceptions into their own, or into nothing."""
     Path("results").mkdir()
-    monkeypatch.setattr(stopping, "_received", stopping.Stopped(signal.SIGTERM))
+    monkeypatch.setattr(signals, "_received", signals.Stopped(signal.SIGTERM))
     outcome = deeplift("score", "-m", torchscript("Net"), "-f", "in.fa", "-o", "results/out.h5")
     assert outcome.code == 143
     assert os.listdir("results") == []

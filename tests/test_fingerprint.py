@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
-from deeplift_cli.fingerprint import fingerprint
-from deeplift_cli.options import ScoreOptions
-from deeplift_cli.shards import Shard
-from deeplift_cli.target_specs import TargetSpec
+from deeplift_cli.options.settings import ScoreOptions
+from deeplift_cli.options.shards import Shard
+from deeplift_cli.options.targets import TargetSpec
+from deeplift_cli.run.fingerprint import fingerprint
 
 # Another value for every option that `deeplift score` has; a new one needs a line here.
 OTHER: dict[str, Any] = {

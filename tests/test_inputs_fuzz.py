@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from deeplift_cli.commands.score import _frequencies
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs import read_chrom_sizes
-from deeplift_cli.reference_file import open_references
+from deeplift_cli.options.shards import parse_shard
+from deeplift_cli.options.targets import parse_targets
+from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
+from deeplift_cli.reference_kinds.reference_file import open_references
 from deeplift_cli.sequences import FastaSource, GenomeSource, Record, Skipped
 from deeplift_cli.sequences.bed import read_bed
-from deeplift_cli.shards import parse_shard
-from deeplift_cli.target_specs import parse_targets
 
 # The suite looks at some examples; `pytest -m fuzz` at a thousand times as many.
 TIMES = [pytest.param(40, id="some"), pytest.param(20_000, id="many", marks=pytest.mark.fuzz)]

@@ -9,15 +9,12 @@ import pytest
 import torch
 from small_models import deeplift, random_letters, torchscript, write_fasta
 
-from deeplift_cli import (
-    batch_memory,
-    explaining,
-    memory,
-    reference_kinds,  # noqa: F401 - registers its kinds
-)
-from deeplift_cli.batch_memory import BatchMemory
+from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
 from deeplift_cli.errors import OutOfMemoryError
-from deeplift_cli.options import ScoreOptions
+from deeplift_cli.models import batch_memory, explainer
+from deeplift_cli.models.batch_memory import BatchMemory
+from deeplift_cli.options.settings import ScoreOptions
+from deeplift_cli.process import memory
 
 CPU = torch.device("cpu")
 GB = 10**9
@@ -148,7 +145,7 @@ def test_what_does_not_fit_is_refused_with_what_helps(
 def refused(monkeypatch: pytest.MonkeyPatch, free: int, *options: object) -> str:
     """A run with so much memory, which must not run the model on the whole batch or length."""
     sizes: list[int] = []
-    one_hot = explaining.one_hot
+    one_hot = explainer.one_hot
 
     def noting(rows: int, length: int, seed: int = 0) -> torch.Tensor:
         sizes.append(rows * length)
@@ -156,7 +153,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, free: int, *options: object) -> str
 
     with monkeypatch.context() as patched:
         patched.setattr(batch_memory, "available_memory", lambda _: free)
-        patched.setattr(explaining, "one_hot", noting)
+        patched.setattr(explainer, "one_hot", noting)
         outcome = deeplift("score", "-m", torchscript("AnyLength"), "-f", "in.fa", "-o", "a.h5", *options)
     assert outcome.code == 1, outcome
     assert outcome.err.count("\n") == 1
@@ -180,7 +177,7 @@ def test_one_sequence_that_is_too_long_for_a_model_of_any_length_is_refused(
     long = 300_000
     write_fasta(Path("in.fa"), ["ACGT" * (long // 4)])
     tried: list[int] = []
-    for module in (explaining, batch_memory):
+    for module in (explainer, batch_memory):
         for name in ("find_layout", "find_batch_size"):
             original = getattr(module, name, None)
             if original is not None:

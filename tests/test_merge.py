@@ -20,9 +20,9 @@ from small_models import Net, deeplift, random_letters, score, torchscript, writ
 from test_outputs_score_file import LENGTH, REFERENCES, make_batch, rows_of, stored
 from test_resume import runs
 
-from deeplift_cli.outputs import ScoreLayout
-from deeplift_cli.shards import Shard, parse_shard
-from deeplift_cli.summary import relative_completeness_error
+from deeplift_cli.options.shards import Shard, parse_shard
+from deeplift_cli.outputs.datasets import ScoreLayout
+from deeplift_cli.run.summary import relative_completeness_error
 
 RECORDS, ROWS = 23, 4
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models import ModelFile, TensorSpec
-from deeplift_cli.models.layout import LAYOUTS, Layout, find_batch_size, find_layout
+from deeplift_cli.models.input_layout import LAYOUTS, Layout, find_batch_size, find_layout
 
 
 def one_hot(rows: int, length: int) -> Tensor:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from deeplift_cli.errors import UserError
 from deeplift_cli.models import ModelFile, find_layout, read
 from deeplift_cli.models.formats import onnx as onnx_format
-from deeplift_cli.models.onnx_conversion import check
-from deeplift_cli.models.onnx_conversion.graph import _uniquely_named
+from deeplift_cli.models.onnx import check
+from deeplift_cli.models.onnx.graph import _uniquely_named
 from deeplift_cli.models.probing import largest_difference, one_hot
 from deeplift_core import DeepLift, ForwardError
 

@@ -514,7 +514,7 @@ def test_archive_that_would_fill_the_memory(tmp_path: Path) -> None:
         place += 46 + sum(lengths)
     path.write_bytes(data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("deeplift_cli.memory.memory_of", lambda _device: 16 << 30)
+        patch.setattr("deeplift_cli.process.memory.memory_of", lambda _device: 16 << 30)
         assert_refused(path, tmp_path / "ran", "GB of memory", "damaged or made to fill the memory")
 
 

@@ -15,9 +15,13 @@ from hypothesis import strategies as st
 from score_files import open_score_file
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs import ScoredBatch, ScoreLayout, bigwig_order, read_chrom_sizes, write_bigwig
 from deeplift_cli.outputs import bigwig as bigwig_module
-from deeplift_cli.overlap import RULES
+from deeplift_cli.outputs import bigwig_order
+from deeplift_cli.outputs.bigwig import write_bigwig
+from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
+from deeplift_cli.outputs.datasets import ScoreLayout
+from deeplift_cli.outputs.overlaps import RULES
+from deeplift_cli.outputs.packed import ScoredBatch
 from deeplift_cli.sequences import FastaSource, Record, Region, one_hot
 
 Values = npt.NDArray[np.float32]

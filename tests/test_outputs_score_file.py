@@ -20,8 +20,11 @@ from hypothesis import strategies as st
 from score_files import BatchFile, open_score_file
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs import ScoredBatch, ScoreLayout, check_writable, companions, pack
 from deeplift_cli.outputs.columns import DamagedChunkError, deflated, inflated
+from deeplift_cli.outputs.datasets import ScoreLayout
+from deeplift_cli.outputs.packed import ScoredBatch, pack
+from deeplift_cli.outputs.publish import check_writable
+from deeplift_cli.outputs.score_file import companions
 from deeplift_cli.sequences import Region, Skipped, one_hot
 
 LENGTH, REFERENCES = 21, 3
@@ -336,7 +339,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_outputs_score_file import make_batch, open_file
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs import write_bigwig
+from deeplift_cli.outputs.bigwig import write_bigwig
 resource.setrlimit(resource.RLIMIT_FSIZE, ({h5_limit}, 10**9))
 try:
     with open_file(Path({folder!r}, "a.h5"), length=2000, rows=40) as file:

@@ -14,7 +14,7 @@ import pybigtools
 import pytest
 from test_outputs_bigwig import contributions, scored_windows
 
-from deeplift_cli.outputs import write_bigwig
+from deeplift_cli.outputs.bigwig import write_bigwig
 
 pytestmark = pytest.mark.viewers
 HERE = Path(__file__).with_name("viewers")

@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from small_models import LENGTH, Outcome, deeplift, random_letters, score, torchscript, write_fasta
 
-from deeplift_cli import batches, explaining, preparing, stopping
-from deeplift_cli.ahead import Ahead
-from deeplift_cli.behind import Behind
 from deeplift_cli.errors import UserError
+from deeplift_cli.models import explainer
 from deeplift_cli.outputs import columns, packed, pieces
-from deeplift_cli.preparing import count_identical
+from deeplift_cli.process import signals
+from deeplift_cli.run import batches, prepared_batches
+from deeplift_cli.run.prepared_batches import count_identical
+from deeplift_cli.threads.background import Background
+from deeplift_cli.threads.prefetch import Prefetch
 
 SEQUENCES, BATCH = 40, 4
 
@@ -50,7 +52,7 @@ def test_items_come_in_order_from_another_thread() -> None:
         for i in range(100):
             yield i, threading.current_thread().name
 
-    with Ahead(names(), 3) as items:
+    with Prefetch(names(), 3) as items:
         found = list(items)
     assert [i for i, _ in found] == list(range(100))
     assert {name for _, name in found} == {"deeplift-reader"}
@@ -59,7 +61,7 @@ def test_items_come_in_order_from_another_thread() -> None:
 @pytest.mark.parametrize("at_most", [1, 2, 5])
 def test_no_more_is_made_ahead_than_allowed(at_most: int) -> None:
     made = list[int]()
-    with Ahead(numbers(30, made), at_most) as items:
+    with Prefetch(numbers(30, made), at_most) as items:
         for taken in items:
             time.sleep(0.002)  # time enough to run further ahead
             assert len([i for i in made if i > taken]) <= at_most
@@ -74,7 +76,7 @@ def test_an_error_comes_in_its_turn() -> None:
     taken = list[int]()
 
     def take() -> None:
-        with Ahead(failing(), 2) as items:
+        with Prefetch(failing(), 2) as items:
             for item in items:
                 time.sleep(0.002)  # the error is there long before
                 taken.append(item)
@@ -88,7 +90,7 @@ def test_leaving_early_ends_the_thread_and_closes_the_generator() -> None:
     made = list[int]()
 
     def leave() -> None:
-        with Ahead(numbers(10**9, made), 2) as items:
+        with Prefetch(numbers(10**9, made), 2) as items:
             for item in items:
                 if item == 3:
                     raise KeyError(item)
@@ -101,7 +103,7 @@ def test_leaving_early_ends_the_thread_and_closes_the_generator() -> None:
 
 def test_nothing_need_be_taken() -> None:
     made = list[int]()
-    with Ahead(numbers(10**9, made), 2):
+    with Prefetch(numbers(10**9, made), 2):
         pass
     assert made[-1:] == [-1] or not made  # closed before it began, or after
 
@@ -111,7 +113,7 @@ def test_nothing_need_be_taken() -> None:
 
 def test_work_is_done_in_order_on_another_thread() -> None:
     done = list[tuple[int, str]]()
-    with Behind(3) as behind:
+    with Background(3) as behind:
         for i in range(100):
             behind.hand_on(lambda i: done.append((i, threading.current_thread().name)), i)
         behind.wait()
@@ -128,7 +130,7 @@ def test_no_more_waits_behind_than_allowed(at_most: int) -> None:
         most[0] = max(most[0], waiting[0])
         waiting[0] -= 1
 
-    with Behind(at_most) as behind:
+    with Background(at_most) as behind:
         for _ in range(30):
             behind.hand_on(slow)
             waiting[0] += 1
@@ -141,7 +143,7 @@ def test_an_error_of_the_work_comes_up(how: str) -> None:
         raise UserError("no room")
 
     def run() -> None:
-        with Behind(1) as behind:
+        with Background(1) as behind:
             behind.hand_on(fail)
             if how == "the next":
                 behind.hand_on(lambda: None)
@@ -162,7 +164,7 @@ def test_what_was_handed_on_is_done_even_where_something_else_fails() -> None:
         done.append(i)
 
     def leave() -> None:
-        with Behind(5) as behind:
+        with Background(5) as behind:
             for i in range(5):
                 behind.hand_on(slow, i)
             raise KeyError(5)
@@ -267,8 +269,8 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, stage: str, act: Any) -> list[int]:
     begun = list[int]()
     owner, name = {
         "reading": (batches, "_encode"),
-        "references": (preparing.Preparation, "_references"),
-        "model": (explaining.Explained, "score"),
+        "references": (prepared_batches.Preparation, "_references"),
+        "model": (explainer.Explained, "score"),
         "writing": (pieces.Pieces, "save"),
         "compression": (packed, "deflated"),
     }[stage]
@@ -308,8 +310,8 @@ def test_a_stop_signal_in_any_stage_ends_the_run_within_a_batch(
     monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     """The signal arrives while that stage is at work, whichever thread that is."""
-    monkeypatch.setattr(stopping, "_received", None)
-    handler = signal.signal(signal.SIGTERM, stopping._stop)
+    monkeypatch.setattr(signals, "_received", None)
+    handler = signal.signal(signal.SIGTERM, signals._stop)
     models = fail_at(monkeypatch, "model", lambda: None) if stage != "model" else None
     begun = fail_at(monkeypatch, stage, lambda: os.kill(os.getpid(), signal.SIGTERM))
     try:
@@ -331,7 +333,7 @@ def test_scores_do_not_depend_on_how_far_the_stages_are_apart(monkeypatch: pytes
     for stage in ("references", "writing"):
         with monkeypatch.context() as context:
             owner, name = {
-                "references": (preparing.Preparation, "_references"),
+                "references": (prepared_batches.Preparation, "_references"),
                 "writing": (pieces.Pieces, "save"),
             }[stage]
             original = getattr(owner, name)

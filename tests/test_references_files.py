@@ -13,7 +13,7 @@ from small_models import encode, random_letters, write_fasta
 
 from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
 from deeplift_cli.errors import UserError
-from deeplift_cli.reference_file import digest, open_references
+from deeplift_cli.reference_kinds.reference_file import digest, open_references
 from deeplift_references import Reference, make
 
 LENGTH = 12

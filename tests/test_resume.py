@@ -19,7 +19,7 @@ import torch
 from score_files import datasets
 from small_models import deeplift, random_letters, score, torchscript, write_fasta
 
-from deeplift_cli.outputs.layout import ScoreLayout
+from deeplift_cli.outputs.datasets import ScoreLayout
 from deeplift_cli.outputs.lock import FolderLock, LockedError
 from deeplift_cli.outputs.packed import PackedBatch
 from deeplift_cli.outputs.pieces import DamagedPieceError, Pieces

@@ -36,7 +36,7 @@ def genome(tmp_path: Path) -> Path:
 FETCH = """
 import sys
 from pathlib import Path
-from deeplift_cli import stopping
+from deeplift_cli.process import signals
 from deeplift_cli.sequences.genome import Genome
 stopping.stop_on_signals()
 print("ready", flush=True)

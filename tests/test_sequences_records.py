@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from small_models import LENGTH, deeplift, random_letters, score, torchscript, write_fasta
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs import read_chrom_sizes
+from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
 from deeplift_cli.sequences import FastaSource, GenomeSource, Record, Skipped
 from deeplift_cli.sequences.names import parse_coordinates
 

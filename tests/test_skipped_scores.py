@@ -12,12 +12,12 @@ from score_files import datasets
 from small_models import LENGTH, Net, Outcome, deeplift, random_letters, write_fasta
 from torch import Tensor
 
-from deeplift_cli.finite import reasons_to_skip
+from deeplift_cli.models.scorer import Scores
 from deeplift_cli.outputs.pieces import Pieces
 from deeplift_cli.outputs.skipped import SkippedFile
-from deeplift_cli.scoring import Scores
+from deeplift_cli.run.finite_scores import reasons_to_skip
+from deeplift_cli.run.skipped_records import SkippedRecords
 from deeplift_cli.sequences import Skipped
-from deeplift_cli.skipping import SkippedRecords
 
 ROWS = 4
 

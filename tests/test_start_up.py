@@ -52,7 +52,7 @@ DETECTION = """
 import sys
 import torch
 from onnx import TensorProto, helper
-from deeplift_cli.models import onnx_conversion
+from deeplift_cli.models import onnx
 from onnx2torch import convert
 assert "torchvision" not in sys.modules
 def module(node, *names):
@@ -83,8 +83,8 @@ def test_operators_that_need_torchvision_find_it(operator: str, expected: str) -
 def test_garbage_is_collected_again_after_importing() -> None:
     script = """
 import gc
-from deeplift_cli.importing import undisturbed
-with undisturbed():
+from deeplift_cli.process.fast_imports import without_garbage_collection
+with without_garbage_collection():
     assert not gc.isenabled()
 print(gc.isenabled(), gc.get_freeze_count() > 0)
 """

@@ -15,14 +15,16 @@ import pytest
 import torch
 from small_models import Outcome, deeplift, random_letters, torchscript, write_fasta
 
-from deeplift_cli import explaining, failures, pipeline, preparing, stopping
-from deeplift_cli.ahead import Ahead
-from deeplift_cli.batches import Records
-from deeplift_cli.behind import Behind
 from deeplift_cli.errors import UserError
-from deeplift_cli.explaining import Explained
-from deeplift_cli.outputs import ScoreFile
-from deeplift_cli.steps import step, step_of
+from deeplift_cli.models import explainer
+from deeplift_cli.models.explainer import Explained
+from deeplift_cli.outputs.score_file import ScoreFile
+from deeplift_cli.process import failures, signals
+from deeplift_cli.process.steps import step, step_of
+from deeplift_cli.run import prepared_batches, scoring_run
+from deeplift_cli.run.batches import Records
+from deeplift_cli.threads.background import Background
+from deeplift_cli.threads.prefetch import Prefetch
 
 START = [sys.executable, "-c", "from deeplift_cli.main import main; main()"]
 
@@ -51,11 +53,11 @@ def failing(
 
 
 STEPS = {
-    "reading the model ({model})": (pipeline, "read_model"),
-    "reading sequences (in.fa)": (pipeline, "FastaSource"),
-    "recording the model ({model})": (explaining, "find_layout"),
+    "reading the model ({model})": (scoring_run, "read_model"),
+    "reading sequences (in.fa)": (scoring_run, "FastaSource"),
+    "recording the model ({model})": (explainer, "find_layout"),
     "reading sequences (in.fa), later": (Records, "batches"),
-    "reading sequences (in.fa), for references": (preparing, "count_identical"),
+    "reading sequences (in.fa), for references": (prepared_batches, "count_identical"),
     "scoring batch 1 ({model})": (Explained, "score"),
     "writing (a.h5)": (ScoreFile, "append"),
 }
@@ -102,7 +104,7 @@ def test_verbose_shows_the_traceback(before: tuple[str, ...], options: tuple[str
     ],
 )  # fmt: skip
 def test_known_kinds_are_told_in_their_own_words(error: Exception, said: str) -> None:
-    outcome = failing(pipeline, "read_model", error)
+    outcome = failing(scoring_run, "read_model", error)
     assert outcome.code == 1
     assert outcome.err.startswith(f"deeplift: {said}")
     assert outcome.err.count("\n") == 1
@@ -111,9 +113,9 @@ def test_known_kinds_are_told_in_their_own_words(error: Exception, said: str) ->
 
 def test_too_little_memory_while_scoring_names_the_file_and_the_option_that_helps() -> None:
     error = torch.OutOfMemoryError("CUDA out of memory")
-    outcome = failing(explaining.Scorer, "score", error)
+    outcome = failing(explainer.Scorer, "score", error)
     assert f"{torchscript('Net')}: not enough memory; give --batch-size 1 or less" in outcome.err
-    one = failing(explaining.Scorer, "score", error, "--batch-size", 1, "--n-references", 50)
+    one = failing(explainer.Scorer, "score", error, "--batch-size", 1, "--n-references", 50)
     assert f"{torchscript('Net')}: not enough memory; give fewer --n-references" in one.err
 
 
@@ -128,11 +130,11 @@ def test_an_exception_keeps_its_cause_and_step_from_thread_to_thread() -> None:
             raise UserError("told") from OSError(28, "full")
 
     def read() -> None:
-        with Ahead(failing_items(), 1) as items:
+        with Prefetch(failing_items(), 1) as items:
             list(items)
 
     def keep() -> None:
-        with Behind(1) as behind:
+        with Background(1) as behind:
             behind.hand_on(fail)
 
     for run, where in ((read, "while reading sequences (in.fa)"), (keep, "while writing (a.h5)")):
@@ -150,8 +152,8 @@ def test_the_innermost_step_is_told() -> None:
 
 
 def test_a_signal_counts_whatever_a_library_made_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopping, "_received", stopping.Stopped(signal.SIGTERM))
-    outcome = failing(pipeline, "read_model", ImportError("numpy failed"))
+    monkeypatch.setattr(signals, "_received", signals.Stopped(signal.SIGTERM))
+    outcome = failing(scoring_run, "read_model", ImportError("numpy failed"))
     assert (outcome.code, outcome.err) == (143, "deeplift: stopped by SIGTERM\n")
 
 

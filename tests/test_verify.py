@@ -15,13 +15,14 @@ from small_models import deeplift, pickled, random_letters, score, torchscript, 
 from test_outputs_score_file import LENGTH, REFERENCES, make_batch
 from test_resume import runs
 
-from deeplift_cli import watched
 from deeplift_cli.errors import UserError
-from deeplift_cli.explaining import Explained
-from deeplift_cli.outputs import ScoredBatch, ScoreLayout
+from deeplift_cli.models.explainer import Explained
 from deeplift_cli.outputs.checksums import attributes_digest
+from deeplift_cli.outputs.datasets import ScoreLayout
+from deeplift_cli.outputs.packed import ScoredBatch
+from deeplift_cli.process import watched_child
 from deeplift_cli.sequences import Skipped
-from deeplift_cli.verifying import verify
+from deeplift_cli.verify.checks import verify
 
 RECORDS = 11
 FLIPPED_EVERY = 2503  # bytes, of some 100,000
@@ -294,7 +295,7 @@ def everything(path: Path) -> dict[str, Any]:
 
 def test_any_changed_byte_is_found_or_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a change does to HDF5's own structures, of which some keep HDF5 in a loop."""
-    monkeypatch.setattr(watched, "PATIENCE", 1.0)
+    monkeypatch.setattr(watched_child, "PATIENCE", 1.0)
     path = consistent()
     content, expected = path.read_bytes(), everything(path)
     found = harmless = 0
@@ -353,17 +354,17 @@ def test_the_result_of_a_child_and_what_it_raises() -> None:
             alive()
         return [b"x" * 300_000]
 
-    assert watched.watched(much) == [b"x" * 300_000]
-    assert watched.watched(lambda alive: os.getpid()) != os.getpid()
+    assert watched_child.watched(much) == [b"x" * 300_000]
+    assert watched_child.watched(lambda alive: os.getpid()) != os.getpid()
     with pytest.raises(UserError, match="no \udc80"):
-        watched.watched(refuse)
+        watched_child.watched(refuse)
 
 
 def test_a_child_that_crashes_or_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watched, "PATIENCE", 0.2)
-    with pytest.raises(watched.LostError, match=r"crashed \(SIGKILL\)"):
-        watched.watched(lambda alive: os.kill(os.getpid(), 9))
-    with pytest.raises(watched.LostError, match="gave no sign of life for 0 s"):
-        watched.watched(lambda alive: time.sleep(60))
-    with pytest.raises(watched.LostError, match="ended early"):
-        watched.watched(lambda alive: os._exit(0))
+    monkeypatch.setattr(watched_child, "PATIENCE", 0.2)
+    with pytest.raises(watched_child.LostError, match=r"crashed \(SIGKILL\)"):
+        watched_child.watched(lambda alive: os.kill(os.getpid(), 9))
+    with pytest.raises(watched_child.LostError, match="gave no sign of life for 0 s"):
+        watched_child.watched(lambda alive: time.sleep(60))
+    with pytest.raises(watched_child.LostError, match="ended early"):
+        watched_child.watched(lambda alive: os._exit(0))

@@ -14,7 +14,6 @@ from killed_runs import MOMENTS
 from score_files import datasets
 from small_models import Outcome, deeplift, random_letters, torchscript, write_fasta
 
-from deeplift_cli import pipeline
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs import own_folder
 from deeplift_cli.outputs.lock import FolderLock
@@ -27,8 +26,9 @@ from deeplift_cli.outputs.state_files import (
     parse_head,
     parse_job,
 )
-from deeplift_cli.outputs.threads import WillingThreads
+from deeplift_cli.run import scoring_run
 from deeplift_cli.sequences import Skipped
+from deeplift_cli.threads.optional import WillingThreads
 
 HIDDEN = Path(".a.h5.pieces")
 RECORDS, ROWS = 11, 4
@@ -180,7 +180,7 @@ LATE: dict[str, tuple[Any, str, BaseException, str]] = {
     "memory": (*MOMENTS["assembly"], MemoryError(), "resumes from them where more memory is free"),
     "an option": (*MOMENTS["assembly"], UserError("that is odd"), "this same command is likely to fail"),
     "a fault": (*MOMENTS["assembly"], KeyError("x"), "this same command is likely to fail"),
-    "bigWig": (pipeline, "_write_bigwigs", OSError(2, "No such file"), "the same command resumes"),
+    "bigWig": (scoring_run, "_write_bigwigs", OSError(2, "No such file"), "the same command resumes"),
 }  # fmt: skip
 
 
@@ -201,7 +201,7 @@ def test_a_failure_while_outputs_are_put_together_keeps_all(how: str) -> None:
     assert kept.startswith("deeplift: 3 finished batches are kept: ")
     assert said in kept
     assert line.startswith("deeplift: ")
-    again = failing(pipeline.Job, "_score", AssertionError("scored again"), *bigwig)
+    again = failing(scoring_run.Job, "_score", AssertionError("scored again"), *bigwig)
     assert again.code == 0, again.err
     assert f"resumed             from {RECORDS} sequences" in again.out
     assert hidden() == []

@@ -10,7 +10,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 from typing import NoReturn
 
-from deeplift_cli import stopping
+from deeplift_cli.process import signals
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -37,7 +37,7 @@ def run(arguments: list[str] | None = None) -> int:
             from deeplift_cli.command_line import cli
 
             code = cli.main(args=words, prog_name="deeplift", standalone_mode=False)
-    except (Exception, KeyboardInterrupt, SystemExit, stopping.Stopped) as error:  # noqa: BLE001 - told by line
+    except (Exception, KeyboardInterrupt, SystemExit, signals.Stopped) as error:  # noqa: BLE001 - told by line
         return _ended_early(error, words)
     return code if isinstance(code, int) else 0
 
@@ -45,13 +45,13 @@ def run(arguments: list[str] | None = None) -> int:
 def _ended_early(error: BaseException, words: list[str]) -> int:
     """Say why the command ended, and return its exit code."""
     # A signal counts whatever a library made of the exception that it raised.
-    stopped = stopping.received()
-    if stopped is not None or isinstance(error, stopping.Stopped):
+    stopped = signals.received()
+    if stopped is not None or isinstance(error, signals.Stopped):
         return _say_stopped(stopped or error)
     import click
 
-    from deeplift_cli import failures
     from deeplift_cli.command_line import EndedEarlyError
+    from deeplift_cli.process import failures
 
     closed_pipe = isinstance(error, SystemExit)  # click's own; a subcommand's is a cause
     if isinstance(error, EndedEarlyError) and error.__cause__ is not None:
@@ -73,12 +73,12 @@ def _ended_early(error: BaseException, words: list[str]) -> int:
 
 def _say_stopped(stopped: BaseException) -> int:
     print(f"deeplift: stopped by {stopped}", file=sys.stderr)
-    return stopped.exit_code if isinstance(stopped, stopping.Stopped) else 130
+    return stopped.exit_code if isinstance(stopped, signals.Stopped) else 130
 
 
 def main() -> NoReturn:
     """Entry point of the console script."""
-    stopping.stop_on_signals()
+    signals.stop_on_signals()
     # Read when torch is imported. By default torch's threads wait for each other in a loop that keeps their
     # core busy, also where the one that they wait for has no core because another thread has it. On a machine
     # with other work that made jobs several times as slow (docs/pipeline.md).
@@ -91,9 +91,9 @@ def main() -> NoReturn:
             stream.reconfigure(errors="backslashreplace")  # names of files can be any bytes
     try:
         code = run()
-    except stopping.Stopped as stopped:  # it came while `run` was about to return
+    except signals.Stopped as stopped:  # it came while `run` was about to return
         code = _say_stopped(stopped)
-    if stopping.received() is not None:
+    if signals.received() is not None:
         # As in `stopping`: what the signal cut short inside a C library is left as it is.
         with suppress(OSError):
             sys.stdout.flush()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs import write_bigwig
+from deeplift_cli.outputs.bigwig import write_bigwig
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
 from deeplift_cli.sequences.genome import Genome
 

@@ -21,9 +21,9 @@ from deeplift_cli.commands.shared_options import (
     parsed,
     with_options,
 )
-from deeplift_cli.importing import undisturbed
-from deeplift_cli.options import InspectOptions
-from deeplift_cli.target_specs import parse_targets
+from deeplift_cli.options.settings import InspectOptions
+from deeplift_cli.options.targets import parse_targets
+from deeplift_cli.process.fast_imports import without_garbage_collection
 
 _WIDTH = 120  # of tables that go to a file or a pipe
 _OPTIONS = (
@@ -61,11 +61,11 @@ def command(full: bool, as_json: bool, **given: Any) -> int:
     the model can be scored and the check holds.
     """
     # These import torch, which takes seconds that --help should not.
-    with undisturbed():
+    with without_garbage_collection():
         from deeplift_cli.inspection import as_json as json_form
         from deeplift_cli.inspection.examine import inspect
         from deeplift_cli.inspection.text import as_lines
-        from deeplift_cli.screen import Screen
+        from deeplift_cli.process.screen import Screen
 
     if given["targets"] is None:
         del given["targets"]

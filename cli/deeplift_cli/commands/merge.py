@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from deeplift_cli.commands.shared_options import FILE, new_file, parsed, with_options
-from deeplift_cli.overlap import RULES as OVERLAPS
+from deeplift_cli.outputs.overlaps import RULES as OVERLAPS
 
 _OPTIONS = (
     click.argument("parts", nargs=-1, required=True, type=FILE, metavar="PART..."),
@@ -38,9 +38,9 @@ def command(quiet: bool, **given: Any) -> int:
     """
     if bool(given["bigwig"]) != bool(given["chrom_sizes"] or given["genome"]):
         raise click.UsageError("--bigwig goes with --chrom-sizes or --genome")
-    from deeplift_cli.merging import MergeOptions, merge
-    from deeplift_cli.printable import printable
-    from deeplift_cli.screen import Screen
+    from deeplift_cli.merge.shards import MergeOptions, merge
+    from deeplift_cli.process.screen import Screen
+    from deeplift_cli.process.terminal_text import printable
 
     screen = Screen(quiet=quiet)
     rows, written = merge(MergeOptions(**given), screen.note)

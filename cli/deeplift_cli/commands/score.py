@@ -26,11 +26,11 @@ from deeplift_cli.commands.shared_options import (
     parsed,
     with_options,
 )
-from deeplift_cli.importing import undisturbed
-from deeplift_cli.options import ScoreOptions
-from deeplift_cli.overlap import RULES as OVERLAPS
-from deeplift_cli.shards import parse_shard
-from deeplift_cli.target_specs import parse_targets
+from deeplift_cli.options.settings import ScoreOptions
+from deeplift_cli.options.shards import parse_shard
+from deeplift_cli.options.targets import parse_targets
+from deeplift_cli.outputs.overlaps import RULES as OVERLAPS
+from deeplift_cli.process.fast_imports import without_garbage_collection
 from deeplift_core import RULES
 from deeplift_core.assignment.names import parse_rule
 
@@ -141,9 +141,9 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
     """
     _refuse_contradictions(context, given)
     # These import torch, which takes seconds that --help should not.
-    with undisturbed():
-        from deeplift_cli.pipeline import score
-        from deeplift_cli.screen import Screen
+    with without_garbage_collection():
+        from deeplift_cli.process.screen import Screen
+        from deeplift_cli.run.scoring_run import score
 
     screen = Screen(quiet=quiet, verbose=verbose)
     options = ScoreOptions(**given)

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.layout import LAYOUTS, Layout
-from deeplift_cli.numbers import LARGEST_BATCH, whole_number
+from deeplift_cli.models.input_layout import LAYOUTS, Layout
+from deeplift_cli.options.numbers import LARGEST_BATCH, whole_number
 from deeplift_core import OptionError
 from deeplift_core.assignment.names import LAYER_RULES, check_layer_rule
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from deeplift_cli.commands.shared_options import ALLOW_PICKLE, FILE, with_options
-from deeplift_cli.importing import undisturbed
+from deeplift_cli.process.fast_imports import without_garbage_collection
 
 _OPTIONS = (
     click.argument("files", nargs=-1, required=True, type=FILE, metavar="SCORES.h5..."),
@@ -31,12 +31,12 @@ def command(files: tuple[Path, ...], model: Path | None, rows: int, allow_pickle
     place.
     """
     # These import torch, which takes seconds that --help should not.
-    with undisturbed():
+    with without_garbage_collection():
         from deeplift_cli.outputs.score_reader import ScoreReader
-        from deeplift_cli.printable import printable
-        from deeplift_cli.recomputing import recompute
-        from deeplift_cli.screen import Screen
-        from deeplift_cli.verifying import verify
+        from deeplift_cli.process.screen import Screen
+        from deeplift_cli.process.terminal_text import printable
+        from deeplift_cli.verify.checks import verify
+        from deeplift_cli.verify.recomputed_rows import recompute
 
     screen = Screen(quiet=quiet)
     wrong = 0

@@ -10,7 +10,7 @@ import torch
 
 from deeplift_cli.inspection.findings import Cost, Inspection
 from deeplift_cli.models import TensorSpec
-from deeplift_cli.options import InspectOptions
+from deeplift_cli.options.settings import InspectOptions
 
 FORMAT_VERSION = 1
 REFERENCES = 20  # what `deeplift score` takes unless told otherwise

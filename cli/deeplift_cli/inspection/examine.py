@@ -5,24 +5,24 @@ from collections.abc import Iterable
 
 import torch
 
-from deeplift_cli.batch_memory import BatchMemory
 from deeplift_cli.errors import UserError
-from deeplift_cli.explaining import (
-    FEW_ROWS,
-    auto_batch_size,
-    chosen_batch_size,
-    chosen_device,
-    load_model,
-    record,
-    told,
-)
 from deeplift_cli.inspection.cost import forward_seconds, scoring_seconds
 from deeplift_cli.inspection.findings import Cost, InputForm, Inspection, Operation, Recording, SelfCheck
 from deeplift_cli.inspection.input_form import find_form
 from deeplift_cli.inspection.self_check import Sample, check
 from deeplift_cli.inspection.tensors import input_specs, output_specs, random_inputs
+from deeplift_cli.models.batch_memory import BatchMemory
+from deeplift_cli.models.explainer import (
+    FEW_ROWS,
+    auto_batch_size,
+    chosen_batch_size,
+    chosen_device,
+    load_model,
+    model_errors,
+    record,
+)
 from deeplift_cli.models.probing import one_hot
-from deeplift_cli.options import InspectOptions
+from deeplift_cli.options.settings import InspectOptions
 from deeplift_core import DeepLift
 from deeplift_core.assignment.presets import preset_names
 
@@ -53,7 +53,7 @@ def inspect(options: InspectOptions) -> Inspection:
     parameters = sum(parameter.numel() for parameter in model.module.parameters())
     found = Inspection(model, parameters, list(model.inputs), list(model.outputs))
     try:
-        with told(options):
+        with model_errors(options):
             if len(model.inputs) > 1:
                 _several_inputs(found, options)
             else:

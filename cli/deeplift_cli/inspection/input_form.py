@@ -3,9 +3,9 @@
 from deeplift_cli.errors import UserError
 from deeplift_cli.inspection.findings import InputForm
 from deeplift_cli.models import Layout, ModelFile, find_layout
-from deeplift_cli.models.layout import SeveralLayoutsError, WrongLengthError, find_batch_size
+from deeplift_cli.models.input_layout import SeveralLayoutsError, WrongLengthError, find_batch_size
 from deeplift_cli.models.probing import LENGTHS, one_hot, outputs_of
-from deeplift_cli.options import InspectOptions
+from deeplift_cli.options.settings import InspectOptions
 
 
 def find_form(options: InspectOptions, model: ModelFile) -> InputForm:

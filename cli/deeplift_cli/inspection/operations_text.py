@@ -10,7 +10,7 @@ from rich.text import Text
 
 from deeplift_cli.inspection.findings import Operation, Recording
 from deeplift_cli.inspection.module_names import collapse
-from deeplift_cli.printable import printable
+from deeplift_cli.process.terminal_text import printable
 from deeplift_core.assignment.presets import preset_names
 
 # What stands in a table for names that are too long for it.

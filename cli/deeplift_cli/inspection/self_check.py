@@ -9,8 +9,8 @@ import deeplift_references
 from deeplift_cli.inspection.findings import SelfCheck
 from deeplift_cli.models import Layout
 from deeplift_cli.models.probing import one_hot
-from deeplift_cli.scoring import Scorer
-from deeplift_cli.summary import relative_completeness_error
+from deeplift_cli.models.scorer import Scorer
+from deeplift_cli.run.summary import relative_completeness_error
 from deeplift_core import DeepLift
 from deeplift_core.accuracy.completeness import TOLERANCE
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.failures import is_about_memory
 from deeplift_cli.inspection.findings import InputForm
 from deeplift_cli.models import ModelFile, TensorSpec
 from deeplift_cli.models.probing import LENGTHS, called, one_hot, tensors_in
+from deeplift_cli.process.failures import is_about_memory
 
 _EXAMPLE = "deeplift_core.DeepLift(model, example=(...)).nodes shows its operations in Python"
 

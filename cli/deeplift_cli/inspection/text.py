@@ -7,8 +7,8 @@ from deeplift_cli.inspection.as_json import REFERENCES
 from deeplift_cli.inspection.findings import Cost, InputForm, Inspection, Recording, SelfCheck
 from deeplift_cli.inspection.operations_text import every_operation, grouped_operations
 from deeplift_cli.models import TensorSpec
-from deeplift_cli.options import InspectOptions
-from deeplift_cli.printable import printable
+from deeplift_cli.options.settings import InspectOptions
+from deeplift_cli.process.terminal_text import printable
 
 _LABEL = 12
 _AXES = {"n": "batch", "c": "bases", "l": "positions", "1": "1"}

@@ -4,7 +4,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deeplift_cli.models.layout import Layout, find_layout
+from deeplift_cli.models.input_layout import Layout, find_layout
 from deeplift_cli.models.model_file import ModelFile, TensorSpec
 from deeplift_cli.models.registry import examine, find_format
 

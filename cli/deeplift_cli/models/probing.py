@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deeplift_cli.failures import is_about_memory
+from deeplift_cli.process.failures import is_about_memory
 from deeplift_core.capture import one_precision
 from deeplift_core.capture.places import run_user_code
 

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from deeplift_cli.outputs.checksums import ATTRIBUTES_CHECKSUM, attributes_digest
-from deeplift_cli.outputs.layout import FORMAT, FORMAT_VERSION
+from deeplift_cli.outputs.datasets import FORMAT, FORMAT_VERSION
 
 
 class AttributeTypeError(ValueError):

@@ -16,10 +16,10 @@ import pybigtools
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.bigwig_order import move_chromosomes_forward
 from deeplift_cli.outputs.chrom_sizes import Placement
+from deeplift_cli.outputs.overlaps import RULES, Rule
 from deeplift_cli.outputs.publish import Publication, check_writable
 from deeplift_cli.outputs.score_reader import read_regions
-from deeplift_cli.overlap import RULES, Rule
-from deeplift_cli.stopping import Stopped
+from deeplift_cli.process.signals import Stopped
 
 _ROWS_AT_ONCE = 4096
 _BYTES_AT_ONCE = 64 * 1024 * 1024

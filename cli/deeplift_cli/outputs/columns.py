@@ -17,7 +17,7 @@ import numpy.typing as npt
 from isal import isal_zlib
 
 from deeplift_cli.outputs.checksums import CHECKSUM, OrderedDigest, TextDigest
-from deeplift_cli.outputs.threads import WillingThreads
+from deeplift_cli.threads.optional import WillingThreads
 
 LEVEL = 1  # isal's higher levels take longer and save less than one part in a hundred of scores
 FILTERS = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": True}

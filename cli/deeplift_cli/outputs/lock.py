@@ -6,8 +6,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from deeplift_cli import file_lock
 from deeplift_cli.errors import UserError
+from deeplift_cli.process import file_lock
 
 # What the system answers where a folder, a symbolic link or a socket stands in a file's place.
 _NO_FILE = (errno.EISDIR, errno.ELOOP, errno.EMLINK, errno.ENXIO)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from deeplift_cli.outputs.checksums import OrderedDigest
 from deeplift_cli.outputs.columns import deflated
-from deeplift_cli.outputs.layout import WIDE, ScoreLayout
+from deeplift_cli.outputs.datasets import WIDE, ScoreLayout
 from deeplift_cli.sequences.records import Region
 
 

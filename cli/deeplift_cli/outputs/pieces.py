@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deeplift_cli.outputs.layout import NUMBERS, WIDE
+from deeplift_cli.outputs.datasets import NUMBERS, WIDE
 from deeplift_cli.outputs.packed import PackedBatch
 from deeplift_cli.outputs.publish import to_disc
 from deeplift_cli.outputs.state_files import PieceHead, head_json, parse_head

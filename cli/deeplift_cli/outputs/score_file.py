@@ -14,8 +14,8 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.attributes import write_attributes
 from deeplift_cli.outputs.checksums import OrderedDigest
 from deeplift_cli.outputs.columns import ArrayColumn, TextColumn, compressing_threads
+from deeplift_cli.outputs.datasets import REGION_KEYS, ScoreLayout
 from deeplift_cli.outputs.guarded_file import GuardedFile
-from deeplift_cli.outputs.layout import REGION_KEYS, ScoreLayout
 from deeplift_cli.outputs.narrowpeak import NarrowPeakFile
 from deeplift_cli.outputs.packed import PackedBatch
 from deeplift_cli.outputs.publish import Publication, check_writable

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.numbers import LARGEST_BATCH
+from deeplift_cli.options.numbers import LARGEST_BATCH
+from deeplift_cli.options.shards import parse_shard
 from deeplift_cli.outputs import structure
 from deeplift_cli.outputs.attributes import AttributeTypeError, read_attributes
 from deeplift_cli.outputs.checksums import (
@@ -26,7 +27,7 @@ from deeplift_cli.outputs.checksums import (
     attributes_digest,
 )
 from deeplift_cli.outputs.columns import DamagedChunkError, inflated
-from deeplift_cli.outputs.layout import (
+from deeplift_cli.outputs.datasets import (
     FORMAT,
     FORMAT_VERSION,
     REGION_KEYS,
@@ -37,7 +38,6 @@ from deeplift_cli.outputs.layout import (
 from deeplift_cli.outputs.packed import PackedBatch, ScoredBatch
 from deeplift_cli.outputs.structure import LayoutError
 from deeplift_cli.sequences.records import Region
-from deeplift_cli.shards import parse_shard
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from deeplift_cli.numbers import LARGEST_BATCH
+from deeplift_cli.options.numbers import LARGEST_BATCH
 from deeplift_cli.outputs.publish import to_disc
 from deeplift_cli.sequences.records import Skipped
 

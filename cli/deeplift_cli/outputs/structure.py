@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import h5py
 
-from deeplift_cli.outputs.layout import WIDE, DatasetKind, ScoreLayout
+from deeplift_cli.outputs.datasets import WIDE, DatasetKind, ScoreLayout
 
 _FILTERS = [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE]
 

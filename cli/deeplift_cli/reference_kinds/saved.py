@@ -15,6 +15,6 @@ def open_saved(argument: str | None, settings: Settings) -> Reference:
         If it is missing, not such a file, or made for another length.
     """
     # This imports h5py, which takes longer than all else that --help needs.
-    from deeplift_cli.reference_file import open_references
+    from deeplift_cli.reference_kinds.reference_file import open_references
 
     return open_references(Path(argument or ""), settings.context["length"])

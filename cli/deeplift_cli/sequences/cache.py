@@ -10,10 +10,10 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
-from deeplift_cli import file_lock
 from deeplift_cli.errors import UserError
+from deeplift_cli.process import file_lock
+from deeplift_cli.process.signals import check_stopped
 from deeplift_cli.sequences.fasta import Note
-from deeplift_cli.stopping import check_stopped
 
 _ASKED_EVERY = 0.2  # seconds
 

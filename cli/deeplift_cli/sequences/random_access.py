@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplift_cli.stopping import check_stopped
+from deeplift_cli.process.signals import check_stopped
 
 # gzip's header, with time, flags and system left out, and its extra field, the subfield "BC", which holds the
 # block's size less one.

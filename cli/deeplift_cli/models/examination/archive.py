@@ -134,7 +134,7 @@ def require_memory(label: str, needed: int) -> None:
     """
     import torch
 
-    from deeplift_cli.memory import memory_of
+    from deeplift_cli.process.memory import memory_of
 
     there = memory_of(torch.device("cpu"))
     if needed > there:

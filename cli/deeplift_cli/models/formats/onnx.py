@@ -11,8 +11,8 @@ from deeplift_cli.models.registry import Candidate, Format
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from deeplift_cli.models.onnx_conversion.graph import Graph
-    from deeplift_cli.models.onnx_conversion.normalise import Unsupported
+    from deeplift_cli.models.onnx.graph import Graph
+    from deeplift_cli.models.onnx.normalise import Unsupported
 
 # Of all memory: scoring keeps the values of input and reference, and walks back through them.
 _SHARE = 8
@@ -39,17 +39,17 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:  # noqa: ARG001
         Where the file is damaged or no valid ONNX model, needs more memory than there is, uses operators
         without a converter, or is not converted rightly.
     """
-    from deeplift_cli.models.onnx_conversion.errors import told
+    from deeplift_cli.models.onnx.errors import conversion_errors
 
-    with told(path):
+    with conversion_errors(path):
         return _read(path)
 
 
 def _read(path: Path) -> ModelFile:
-    from deeplift_cli.memory import in_words
-    from deeplift_cli.models.onnx_conversion.check import half_precision
-    from deeplift_cli.models.onnx_conversion.graph import Graph
-    from deeplift_cli.models.onnx_conversion.normalise import normalise, prepare
+    from deeplift_cli.models.onnx.check import half_precision
+    from deeplift_cli.models.onnx.graph import Graph
+    from deeplift_cli.models.onnx.normalise import normalise, prepare
+    from deeplift_cli.process.memory import in_words
 
     model, external = _load(path)
     _require_tensors(path, model)
@@ -92,10 +92,10 @@ def _load(path: Path) -> tuple[Any, list[Path]]:
     import torch
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-    from deeplift_cli.memory import memory_of
-    from deeplift_cli.models.onnx_conversion.errors import brief
-    from deeplift_cli.models.onnx_conversion.validity import require_valid
-    from deeplift_cli.models.onnx_conversion.weights import load_external_data, require_whole_weights
+    from deeplift_cli.models.onnx.errors import brief
+    from deeplift_cli.models.onnx.validity import require_valid
+    from deeplift_cli.models.onnx.weights import load_external_data, require_whole_weights
+    from deeplift_cli.process.memory import memory_of
 
     try:
         model = onnx.load(str(path), load_external_data=False)
@@ -113,8 +113,8 @@ def _require_memory(path: Path, graph: "Graph") -> int:
     """Refuse a model of which one batch takes more memory than scoring could spare; return its bytes."""
     import torch
 
-    from deeplift_cli.memory import in_words, memory_of
-    from deeplift_cli.models.onnx_conversion.room import largest_batch
+    from deeplift_cli.models.onnx.room import largest_batch
+    from deeplift_cli.process.memory import in_words, memory_of
 
     needed, where = largest_batch(graph, rows=1)
     there = memory_of(torch.device("cpu")) // _SHARE
@@ -140,7 +140,7 @@ def _require_tensors(path: Path, model: Any) -> None:
 
 
 def _converted(path: Path, graph: "Graph", newer: list["Unsupported"]) -> "nn.Module":
-    from deeplift_cli.models.onnx_conversion.converters import convert, without_converter
+    from deeplift_cli.models.onnx.converters import convert, without_converter
 
     named = {item.node for item in newer}
     missing = [*newer, *(item for item in without_converter(graph) if item.node not in named)]
@@ -159,9 +159,9 @@ def _settled(
     file: _File, module: "nn.Module", shapes: "list[tuple[int | None, ...]]"
 ) -> tuple["nn.Module", int | None, tuple[str, ...]]:
     """Free the batch size where possible, compare with onnxruntime; return module, batch size and notes."""
-    from deeplift_cli.models.onnx_conversion.check import compare_with_onnxruntime
-    from deeplift_cli.models.onnx_conversion.normalise import normalise
-    from deeplift_cli.models.onnx_conversion.several_inputs import Packed, example_inputs, pack
+    from deeplift_cli.models.onnx.check import compare_with_onnxruntime
+    from deeplift_cli.models.onnx.normalise import normalise
+    from deeplift_cli.models.onnx.several_inputs import Packed, example_inputs, pack
     from deeplift_cli.models.probing import example_input, settle_batch
 
     declared = shapes[0][0]
@@ -198,7 +198,7 @@ def _settled(
 def _specs(values: list[Any]) -> tuple[TensorSpec, ...]:
     import onnx
 
-    from deeplift_cli.models.onnx_conversion.graph import shape_of
+    from deeplift_cli.models.onnx.graph import shape_of
 
     def dtype(value: Any) -> str | None:
         number = value.type.tensor_type.elem_type

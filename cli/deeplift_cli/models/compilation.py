@@ -1,0 +1,97 @@
+"""Whether to compile a model's scoring, and what to do where that fails."""
+
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from os import environ
+
+import torch
+
+from deeplift_cli.options.settings import ScoreOptions
+from deeplift_cli.process.screen import Screen
+from deeplift_core import CompileError, DeepLift
+
+# Compiling takes some seconds, and more with the number of operations: measured on two cores, generously.
+_SECONDS = 15.0
+_SECONDS_PER_OPERATION = 0.15
+# The part of the time that it saves, at the least that is worth waiting for (docs/performance.md).
+_SAVES = 0.1
+_COMPILERS = ("c++", "g++", "clang++")
+
+
+def compiled_if_worth_it(explainer: DeepLift, options: ScoreOptions, pairs: int, screen: Screen) -> DeepLift:
+    """Compile as `--compile` says: always, never, or where the job is long enough.
+
+    Parameters
+    ----------
+    explainer : DeepLift
+        Recorded, not compiled.
+    options : ScoreOptions
+    pairs : int
+        Of a sequence and a reference, in the whole job; each strand counts.
+    screen : Screen
+        Is told that it was compiled, or why not although the job is long enough.
+
+    Returns
+    -------
+    DeepLift
+        The one given, where it is not compiled.
+    """
+    targets = [spec.index for spec in options.targets]
+    if not _is_wanted(explainer, options, pairs, screen):
+        return explainer
+    # It says on the screen, in passing, that there is no CUDA.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    started = time.perf_counter()
+    try:
+        compiled = explainer.compiled(targets)
+    except CompileError as error:
+        screen.note(f"not compiled: {error}")
+        return explainer
+    screen.note(
+        f"compiled the model's scoring in {time.perf_counter() - started:.0f} s (--compile off: don't)"
+    )
+    return compiled
+
+
+def _is_wanted(explainer: DeepLift, options: ScoreOptions, pairs: int, screen: Screen) -> bool:
+    """As `--compile` says; with `auto`, shards, which must be alike on whatever machines, are not.
+
+    The first of them says so where they are long; the others need not find out whether they are.
+    """
+    if options.compile != "auto":
+        return options.compile == "on"
+    if options.shard and options.shard.number > 1:
+        return False
+    shards = options.shard.count if options.shard else 1
+    if not _worth_it(explainer, [spec.index for spec in options.targets], pairs / shards):
+        return False
+    if shards > 1:
+        screen.note(
+            "not compiled, although this shard is long enough: all must be alike (give each --compile on)"
+        )
+    return shards == 1
+
+
+def _worth_it(explainer: DeepLift, targets: Sequence[int | tuple[int, ...]], pairs: float) -> bool:
+    if explainer.device.type == "cpu" and not _has_compiler():
+        return False
+    cost = _SECONDS + _SECONDS_PER_OPERATION * len(explainer.nodes) * len(targets)
+    return _SAVES * pairs * _seconds_per_pair(explainer, targets) > cost
+
+
+def _has_compiler() -> bool:
+    return any(shutil.which(name) for name in (environ.get("CXX"), *_COMPILERS) if name)
+
+
+def _seconds_per_pair(explainer: DeepLift, targets: Sequence[int | tuple[int, ...]]) -> float:
+    """The second of two batches with two references each; the first one also prepares."""
+    x, references = explainer.example_batch(2)
+    for _ in range(2):
+        started = time.perf_counter()
+        explainer.attribute_targets(x, references, targets)
+        if explainer.device.type == "cuda":
+            torch.cuda.synchronize(explainer.device)
+        seconds = time.perf_counter() - started
+    return seconds / (2 * explainer.batch_size)

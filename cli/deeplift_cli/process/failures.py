@@ -1,0 +1,102 @@
+"""What ends a command early: one line for the user and an exit code, whatever the exception.
+
+It imports nothing that could be what failed.
+"""
+
+import errno
+import os
+import platform
+import sys
+import traceback
+from importlib.metadata import version
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.process.steps import step_of
+from deeplift_cli.process.terminal_text import printable
+
+# What libraries say where they are refused memory, each by an exception of its own choice.
+_SIGNS = ("allocate memory", "out of memory", "bad_alloc", "bad allocation", "failed to map segment")
+# These of torch and C++ count whatever kind of exception a library makes of them.
+_SURE_SIGNS = ("can't allocate memory", "bad_alloc")
+_LONGEST = 500  # characters of another's message
+
+
+def line_of(error: BaseException) -> str:
+    """The one line that says what went wrong, where, and what to do."""
+    return printable(_line_of(error))
+
+
+def _line_of(error: BaseException) -> str:
+    if isinstance(error, UserError):
+        return _joined(str(error))
+    where = step_of(error)
+    if is_about_memory(error):
+        said = _shortened(error)
+        return (
+            f"not enough memory{where and f' {where}'} ({said}{_address_space()}); give a smaller "
+            "--batch-size, fewer --n-references or shorter sequences, or raise the limit"
+        )
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return (
+            f"no further thread can be started{where and f' {where}'}: the limit on processes or on memory "
+            "is reached (ulimit -u, ulimit -v)"
+        )
+    if isinstance(error, OSError) and error.errno is not None:
+        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return f"{place}{os.strerror(error.errno)}{where and f' ({where})'}"
+    if isinstance(error, RecursionError):
+        said = "something is nested more deeply than Python can follow"
+    else:
+        said = f"unexpected {type(error).__name__}: {_shortened(error)}"
+    return f"{said}{where and f' {where}'}; {_REPORT}"
+
+
+_REPORT = (
+    f"please report this, with the file if you can (deeplift {version('deeplift')}, Python "
+    f"{platform.python_version()}; `deeplift -v ...` shows where it happened)"
+)
+
+
+def is_about_memory(error: BaseException) -> bool:
+    """Return whether an exception says that there is not enough memory, on the CPU or on another device."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    torch = sys.modules.get("torch")  # no exception is torch's before torch is imported
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    if any(sign in text for sign in _SURE_SIGNS):
+        return True
+    return isinstance(error, RuntimeError | ImportError | OSError) and any(sign in text for sign in _SIGNS)
+
+
+def show_traceback(error: BaseException) -> None:
+    """For those who asked for it, and only where the line does not say what to do."""
+    if not isinstance(error, UserError):
+        traceback.print_exception(error, file=sys.stderr)
+
+
+def silence_stdout() -> None:
+    """Whoever read it has gone (`| head`): Python, which flushes it on leaving, must not complain."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _shortened(error: BaseException) -> str:
+    text = _joined(str(error)) or type(error).__name__
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _joined(text: str) -> str:
+    head, *rest = [line.strip() for line in text.splitlines()] or [""]
+    return " ".join([head, "; ".join(filter(None, rest))]).strip()
+
+
+def _address_space() -> str:
+    """The limit that ``ulimit -v`` sets, where it sets one."""
+    if sys.platform == "win32":
+        return ""
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return "" if limit == resource.RLIM_INFINITY else f"; ulimit -v allows {limit / 1e9:.1f} GB in all"

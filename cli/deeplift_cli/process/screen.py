@@ -1,0 +1,79 @@
+"""What the user sees: notes and a progress bar on stderr, the summary on stdout."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from deeplift_cli.process.failures import silence_stdout
+from deeplift_cli.process.terminal_text import printable
+
+
+class _Errors(Console):
+    """Stderr; a job goes on where nobody reads it any more (rich would end the process)."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
+class Screen:
+    """Notes, progress and summary of one run.
+
+    Parameters
+    ----------
+    quiet : bool
+        Print nothing but `problem`.
+    verbose : bool
+        Print details too.
+    """
+
+    def __init__(self, *, quiet: bool, verbose: bool = False) -> None:
+        self._quiet = quiet
+        self._verbose = verbose and not quiet
+        self._errors = _Errors(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+
+    def problem(self, line: str) -> None:
+        """One line that says why the exit code is not 0."""
+        self._errors.print(f"deeplift: {printable(line)}", markup=False)
+
+    def note(self, line: str) -> None:
+        """One line that the user should read."""
+        if not self._quiet:
+            self.problem(line)
+
+    def detail(self, line: str) -> None:
+        """One line for those who asked for more."""
+        if self._verbose:
+            self.note(line)
+
+    def show(self, lines: Iterable[str]) -> None:
+        """Results, to stdout; a reader that has gone (`| head`) is no failure, for the files are written."""
+        if self._quiet:
+            return
+        try:
+            print(*lines, sep="\n", flush=True)
+        except BrokenPipeError:
+            silence_stdout()
+
+    @contextmanager
+    def progress(self) -> Iterator[Callable[[int, int], None]]:
+        """A function to call with the numbers of records done and of all; a bar on a terminal only."""
+        columns = (
+            BarColumn(),
+            TextColumn("{task.completed:,} of {task.fields[records]} sequences"),
+            TimeElapsedColumn(),
+            TextColumn("elapsed,"),
+            TimeRemainingColumn(),
+            TextColumn("to go"),
+        )
+        # By the stream itself: rich takes FORCE_COLOR for a terminal.
+        shown = sys.stderr is not None and sys.stderr.isatty() and not self._quiet
+        with Progress(*columns, console=self._errors, disable=not shown, transient=True) as bar:
+            task = bar.add_task("", total=None, records="?")
+
+            def update(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total, records=f"{total:,}")
+
+            yield update

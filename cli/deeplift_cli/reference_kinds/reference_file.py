@@ -1,0 +1,265 @@
+"""Files of references, which `--save-references` writes and `--reference file:` reads.
+
+The dataset ``references`` is [R, 4, L], the same for every sequence, or [N, R, 4, L], one set for
+each. With ``sequence_digest`` [N] beside it, each sequence finds its set by its own letters, in whatever
+order it comes; without, sets belong to the input's records in order.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from math import prod
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.columns import FILTERS, ArrayColumn, compressing_threads
+from deeplift_cli.outputs.guarded_file import GuardedFile
+from deeplift_cli.process.memory import memory_of
+from deeplift_cli.sequences.text import require_file
+from deeplift_references import Reference, SharedReference, blank_missing
+from deeplift_references.generators.frequency import SUM_TOLERANCE
+
+_DATASET, _DIGESTS = "references", "sequence_digest"
+
+
+def digest(sequence: npt.NDArray[Any]) -> bytes:
+    """32 hex digits that tell a one-hot sequence [4, L] from others."""
+    return blake2b(sequence.astype(np.int8).tobytes(), digest_size=16).hexdigest().encode()
+
+
+class SavedForAll(SharedReference):
+    """One set [R, 4, L] for every sequence."""
+
+    def __init__(self, references: npt.NDArray[np.float32]) -> None:
+        self._references = references
+        self.n_references = int(references.shape[0])
+
+    def common(self, length: int) -> npt.NDArray[np.float32]:
+        """The set itself."""
+        return self._references
+
+
+class SavedForEach(Reference):
+    """A set [R, 4, L] for each sequence, read when it is needed."""
+
+    def __init__(self, dataset: h5py.Dataset, rows: Mapping[bytes, int] | None, path: Path) -> None:
+        self._dataset = dataset
+        self._rows = rows
+        self._path = path
+        self.n_references = int(dataset.shape[1])
+
+    def __call__(
+        self, sequences: npt.ArrayLike, rows: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """References [N, R, 4, L] of these sequences.
+
+        Raises
+        ------
+        UserError
+            If the file has none for one of them.
+        """
+        one_hot = np.asarray(sequences)
+        places = [
+            self._place(sequence, None if rows is None else int(rows[i]))
+            for i, sequence in enumerate(one_hot)
+        ]
+        with _damage_errors(self._path):
+            found = np.stack([self._dataset[place] for place in places])
+        return blank_missing(_distributions(found, self._path), one_hot)
+
+    def _place(self, sequence: npt.NDArray[Any], record: int | None) -> int:
+        if self._rows is not None:
+            place = self._rows.get(digest(sequence))
+            if place is None:
+                where = "a sequence" if record is None else f"record {record + 1}"
+                raise UserError(
+                    f"{self._path} has no references for {where}: it was saved for other sequences"
+                )
+            return place
+        if record is None or record >= self._dataset.shape[0]:
+            raise UserError(f"{self._path} has references for {self._dataset.shape[0]} records, not for more")
+        return record
+
+
+def open_references(path: Path, length: int) -> Reference:
+    """Open a file of references for sequences of this length.
+
+    The values are bases or frequencies of them: from 0 to 1, with a sum of at most 1 at each position. All
+    must be in this file: links, and datasets that lie in other files, are refused.
+
+    Raises
+    ------
+    UserError
+        If it is missing, not such a file, made for another length, or too large for the memory.
+    """
+    require_file(path, "references file")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise UserError(f"references {path} are not an HDF5 file ({error})") from error
+    with _damage_errors(path):
+        dataset = _own_dataset(file, _DATASET, path)
+        if not _is_set_of_references(dataset):
+            raise UserError(
+                f"references {path} have no dataset {_DATASET!r} of numbers with shape [R, 4, L] or "
+                "[N, R, 4, L]"
+            )
+        if dataset.shape[-1] != length:
+            raise UserError(
+                f"references {path} are {dataset.shape[-1]} bp long; the sequences are {length} bp"
+            )
+        _check_size(dataset, dataset.shape[-3:], path)
+        if dataset.ndim == 3:
+            return SavedForAll(_distributions(dataset[:], path))
+        return SavedForEach(dataset, _rows(file, len(dataset), path), path)
+
+
+@contextmanager
+def _damage_errors(path: Path) -> Iterator[None]:
+    """Within, what h5py says of a damaged file is told in one line."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        # What a damaged file makes h5py raise is any of these.
+        raise UserError(f"references {path} cannot be read: {error}") from error
+
+
+def _own_dataset(file: h5py.File, name: str, path: Path) -> Any:
+    """What has this name, or None; without opening another file for it."""
+    link = file.get(name, getlink=True) if name in set(file) else None
+    if link is None:
+        return None
+    if not isinstance(link, h5py.HardLink):
+        raise UserError(f"references {path}: {name!r} is a link; copy what it leads to into the file itself")
+    found = file[name]
+    if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
+        raise UserError(f"references {path}: the values of {name!r} lie in other files; copy them into it")
+    return found
+
+
+def _check_size(dataset: h5py.Dataset, shape: Sequence[int], path: Path) -> None:
+    """Refuse what does not fit into the memory, which a small file can claim to hold."""
+    limit = memory_of(torch.device("cpu")) // 4
+    for part, what in ((shape, "one set of references has"), (dataset.chunks or (), "HDF5 chunks have")):
+        size = prod(part) * max(dataset.dtype.itemsize, 4)
+        if size > limit:
+            raise UserError(
+                f"references {path}: {what} the shape {list(part)}, {size / 2**30:,.1f} GiB; a quarter of "
+                f"the memory is {limit / 2**30:,.1f} GiB"
+            )
+
+
+def _rows(file: h5py.File, count: int, path: Path) -> dict[bytes, int] | None:
+    """Which set is whose, by the sequence's digest; None where the file does not say."""
+    digests = _own_dataset(file, _DIGESTS, path)
+    if digests is None:
+        return None
+    if not isinstance(digests, h5py.Dataset) or digests.shape != (count,) or digests.dtype != "S32":
+        raise UserError(f"references {path}: {_DIGESTS!r} is not a dataset of {count} texts of 32 characters")
+    _check_size(digests, digests.shape, path)
+    return {key: place for place, key in enumerate(digests[:])}
+
+
+def _is_set_of_references(dataset: Any) -> bool:
+    if (
+        not isinstance(dataset, h5py.Dataset)
+        or dataset.ndim not in (3, 4)
+        or dataset.dtype.kind not in "biuf"
+    ):
+        return False
+    return dataset.shape[-2] == 4 and 0 not in dataset.shape
+
+
+def _distributions(found: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float32]:
+    """References [..., 4, L] of any kind of number, checked."""
+    with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite
+        references = found.astype(np.float32)
+    if not np.isfinite(references).all():
+        raise UserError(f"references {path} hold values that are not finite numbers")
+    if not ((references >= 0).all() and (references.sum(axis=-2) <= 1 + SUM_TOLERANCE).all()):
+        raise UserError(
+            f"references {path} hold values that are no bases nor frequencies of bases: at each position the "
+            "four, in the order ACGT, are from 0 to 1 and have a sum of at most 1"
+        )
+    return references
+
+
+class ReferenceFile:
+    """Writes references as they are used, for `file:` to read; a context manager.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write.
+    final : Path
+        The name that the file will have, which messages say.
+    """
+
+    def __init__(self, path: Path, final: Path) -> None:
+        self._path = path
+        self._final = final
+        self._column: ArrayColumn | None = None
+
+    def __enter__(self) -> Self:
+        self._guarded = GuardedFile(self._path)
+        self._file = h5py.File(self._guarded, "w")
+        self._threads = compressing_threads()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._guarded, self._file, self._threads:
+            if kind is None and self._column is not None:
+                self._column.finish()
+        if kind is None:
+            self._check()
+
+    def shared(self, references: npt.NDArray[np.float32]) -> None:
+        """Write one set [R, 4, L] for all sequences; nothing where it was written before.
+
+        Raises
+        ------
+        UserError
+            If the disc is full.
+        """
+        if _DATASET not in self._file:
+            self._file.create_dataset(_DATASET, data=references, compression="gzip", shuffle=True)
+            self._check()
+
+    def append(self, references: npt.NDArray[np.float32], sequences: npt.NDArray[np.int8]) -> None:
+        """Write one set [R, 4, L] for each sequence.
+
+        Raises
+        ------
+        UserError
+            If the disc is full.
+        """
+        if self._column is None:
+            self._column = self._create(references.shape[1:])
+        self._column.append(references)
+        digests = self._file[_DIGESTS]
+        digests.resize(len(digests) + len(sequences), axis=0)
+        digests[-len(sequences) :] = [digest(item) for item in sequences]
+        self._check()
+
+    def _create(self, shape: tuple[int, ...]) -> ArrayColumn:
+        self._file.create_dataset(_DIGESTS, (0,), "S32", maxshape=(None,), chunks=(1024,))
+        dataset = self._file.create_dataset(
+            _DATASET, (0, *shape), np.float32, maxshape=(None, *shape), chunks=(1, *shape), **FILTERS
+        )
+        return ArrayColumn(dataset, self._threads)
+
+    def _check(self) -> None:
+        """Whether the disc took what was written so far."""
+        try:
+            self._guarded.raise_error()
+        except OSError as error:
+            raise UserError(f"references {self._final} cannot be written: {error.strerror}") from error

@@ -1,0 +1,225 @@
+"""Whether a score file is what was written, and makes sense: checksums, layout, values, companions."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.columns import compressing_threads
+from deeplift_cli.outputs.narrowpeak import narrowpeak_line
+from deeplift_cli.outputs.score_file import companions
+from deeplift_cli.outputs.score_reader import ReadBatch, ScoreReader
+from deeplift_cli.outputs.skipped import HEADING
+from deeplift_cli.process.watched_child import LostError, watched
+from deeplift_cli.run.summary import relative_completeness_error
+
+# The sum of a row's contributions may miss the difference in output by this share of the numbers that are
+# summed. The stored type and the precision of the computation round by less.
+_ROUNDING = {"float64": 1e-4, "float32": 1e-4, "float16": 5e-3, "bfloat16": 5e-2}
+
+
+@dataclass
+class Verified:
+    """What came of one file.
+
+    Attributes
+    ----------
+    path : Path
+    lines : list of (str, str)
+        What was checked, and with what result.
+    problems : list of str
+        What is wrong, and where; empty where nothing is.
+    """
+
+    path: Path
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, label: str, well: str, problems: list[str]) -> None:
+        """Note the result of one check."""
+        self.lines.append((label, "wrong, see below" if problems else well))
+        self.problems += problems
+
+
+def verify(path: Path) -> Verified:
+    """Check one file with what lies beside it, in a process that the file cannot harm.
+
+    Parameters
+    ----------
+    path : Path
+        A score file.
+    """
+    try:
+        return watched(lambda alive: _verify(path, alive))
+    except LostError as error:
+        found = Verified(path)
+        found.add("layout", "", [f"score file {path} is damaged: reading it, HDF5 {error}"])
+        return found
+
+
+def _verify(path: Path, alive: Callable[[], None]) -> Verified:
+    found = Verified(path)
+    try:
+        reader = ScoreReader(path)
+    except UserError as error:
+        found.add("layout", "", [str(error)])
+        return found
+    layout = reader.layout
+    each = f"{reader.n_rows:,} of {layout.length:,} bp, {layout.n_references} references each"
+    found.lines.append(("sequences", each))
+    found.add("layout", f"version 1, {len(layout.datasets)} datasets", [])
+    checks = _Checks(reader)
+    damage = []
+    with _Bed(companions(path)[0]) as bed, compressing_threads() as pool:
+        try:
+            for batch in reader.batches(pool):
+                checks.add(batch)
+                bed.add(batch)
+                alive()
+        except UserError as error:
+            damage = [str(error)]
+    n = len(reader.checksums)
+    well = f"all {n} datasets, and the attributes" if n else "none: written before there were any"
+    found.add("checksums", well, damage)
+    found.add("values", "finite, one-hot, and agree with each other", checks.problems)
+    beside = [*bed.problems(whole=not damage), *_skipped_problems(reader)]
+    found.add("companions", "agree", beside)
+    return found
+
+
+# ---- values
+
+
+class _Checks:
+    """Goes through the batches of a file; of each kind of problem, the first is kept."""
+
+    def __init__(self, reader: ScoreReader) -> None:
+        self._reader = reader
+        self._last_index = -1
+        self._found: dict[str, str] = {}
+        kinds = (reader.layout.dtype, str(reader.attrs.get("precision", "float32")))
+        self._rounding = max(_ROUNDING.get(kind, 0.0) for kind in kinds)
+
+    @property
+    def problems(self) -> list[str]:
+        """In words."""
+        return list(self._found.values())
+
+    def add(self, batch: ReadBatch) -> None:
+        """Check a batch."""
+        sequences, hypothetical, projected = (
+            batch.values(name) for name in ("raw/seq", "shap/seq", "projected_shap/seq")
+        )
+        wide = {"shap/seq": hypothetical, "projected_shap/seq": projected}
+        for name, values in (wide | batch.numbers).items():
+            self._note(batch, ~np.isfinite(values), name, "holds a value that is not a finite number")
+        not_one_hot = ((sequences != 0) & (sequences != 1)) | (sequences.sum(axis=1, keepdims=True) > 1)
+        self._note(batch, not_one_hot, "raw/seq", "is not one-hot")
+        expected = np.where(sequences != 0, hypothetical, 0)
+        self._note(
+            batch, projected != expected, "projected_shap/seq", "is not shap/seq at the observed bases"
+        )
+        self._regions(batch)
+        if not self._found:  # else these follow from what is wrong already
+            self._sums(batch, projected)
+
+    def _regions(self, batch: ReadBatch) -> None:
+        regions = batch.regions
+        width = np.array([region.end - region.start != self._reader.layout.length for region in regions])
+        self._note(batch, width, "regions/end", "is not regions/start and the length of the sequence")
+        strand = np.array([region.strand not in ("+", "-", ".") for region in regions])
+        self._note(batch, strand, "regions/strand", "is not one of + - .")
+        index = np.array([self._last_index, *(region.index for region in regions)])
+        self._note(batch, np.diff(index) <= 0, "regions/index", "does not ascend")
+        self._last_index = int(index[-1])
+
+    def _sums(self, batch: ReadBatch, projected: npt.NDArray[Any]) -> None:
+        """Summation-to-delta, as far as the file itself promises it."""
+        output, at_reference, error = (
+            batch.numbers[f"qc/{name}"] for name in ("output", "reference_output", "completeness_error")
+        )
+        total = projected.sum(axis=(1, 2), dtype=np.float64)
+        missed = np.abs(total - (output - at_reference.mean(1)) - error.mean(1))
+        size = np.abs(projected).sum(axis=(1, 2), dtype=np.float64) + np.abs(output)
+        size += np.abs(at_reference).max(1)
+        self._note(
+            batch, missed > self._rounding * size, "projected_shap/seq",
+            "does not sum to qc/output - qc/reference_output + qc/completeness_error",
+        )  # fmt: skip
+        if "averaged_from" not in self._reader.attrs:
+            relative = relative_completeness_error(error, output, at_reference)
+            beyond = relative > self._reader.worst * (1 + 1e-6)
+            self._note(
+                batch,
+                beyond,
+                "qc/completeness_error",
+                "is beyond worst_relative_completeness_error",
+            )
+
+    def _note(self, batch: ReadBatch, wrong: npt.NDArray[Any], name: str, what: str) -> None:
+        """Keep the first row where something is wrong [N, ...]."""
+        rows = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1)) if wrong.size else wrong
+        key = f"{name} {what}"
+        if rows.size and key not in self._found:
+            more = f" (and {rows.size - 1} more before row {batch.rows.stop})" if rows.size > 1 else ""
+            self._found[key] = f"{name}, row {batch.rows.start + int(rows[0]) + 1}, {what}{more}"
+
+
+# ---- what lies beside
+
+
+class _Bed:
+    """SCORES.bed, compared line by line with the rows; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._problem = ""
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> "_Bed":
+        try:
+            self._file = self._path.open("rb")
+        except OSError as error:
+            self._problem = f"{self._path}, which belongs to the file, cannot be read: {error.strerror}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._at_end = not self._file.read(1)
+            self._file.close()
+
+    def add(self, batch: ReadBatch) -> None:
+        """Compare further lines."""
+        if self._file is None or self._problem:
+            return
+        outputs = batch.numbers["qc/output"].tolist()
+        for place, both in enumerate(zip(batch.regions, outputs, strict=True), start=batch.rows.start):
+            expected = narrowpeak_line(*both).encode("utf-8", "surrogateescape")
+            if self._file.readline(len(expected) + 1) != expected:
+                self._problem = f"{self._path}, line {place + 1}, is not row {place + 1} of the file"
+                return
+
+    def problems(self, whole: bool) -> Iterator[str]:
+        """What is wrong; `whole` says whether all rows have been compared."""
+        if self._problem:
+            yield self._problem
+        elif whole and not self._at_end:
+            yield f"{self._path} has more lines than the file has rows"
+
+
+def _skipped_problems(reader: ScoreReader) -> Iterator[str]:
+    path = companions(reader.path)[1]
+    try:
+        with path.open("rb") as file:
+            heading, count = file.readline(len(HEADING)), sum(1 for _ in file)
+    except OSError as error:
+        yield f"{path}, which belongs to the file, cannot be read: {error.strerror}"
+        return
+    if heading != HEADING.encode():
+        yield f"{path} does not begin with the heading {' '.join(HEADING.split())}"
+    elif count != reader.n_skipped:
+        yield f"{path} lists {count:,} records, but the file says that {reader.n_skipped:,} were skipped"

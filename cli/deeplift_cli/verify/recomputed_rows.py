@@ -1,0 +1,173 @@
+"""Some rows of a score file computed again with its model, by the options that the file holds."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+import deeplift_references
+from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
+from deeplift_cli.errors import UserError
+from deeplift_cli.models.explainer import explain, read_model
+from deeplift_cli.models.model_file import file_sha256
+from deeplift_cli.models.scorer import reverse_complement
+from deeplift_cli.options.settings import ScoreOptions
+from deeplift_cli.outputs.score_reader import ScoreReader, read_regions
+from deeplift_cli.process.screen import Screen
+from deeplift_cli.run.prepared_batches import OBSERVED_ROWS, about_references, make_reference
+from deeplift_references import Reference
+
+# The largest difference, in parts of a row's largest value: what other processors, numbers of threads and
+# batches round differently, and what the stored type rounds.
+_TOLERANCE = {"float64": 1e-6, "float32": 1e-3, "float16": 2e-3, "bfloat16": 1e-1}
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """What came of it.
+
+    Attributes
+    ----------
+    rows : int
+        How many were computed again.
+    largest : float
+        The largest difference, in parts of a row's largest value.
+    problems : list of str
+    """
+
+    rows: int
+    largest: float
+    problems: list[str]
+
+
+def recompute(
+    reader: ScoreReader, model: Path, n_rows: int, allow_pickle: bool, screen: Screen
+) -> Recomputed:
+    """Compute rows spread over the file again.
+
+    Parameters
+    ----------
+    reader : ScoreReader
+    model : Path
+    n_rows : int
+        How many, or all where the file has fewer.
+    allow_pickle : bool
+        Whether the model may be a pickled module.
+    screen : Screen
+        Gets lines that the user should read.
+
+    Raises
+    ------
+    UserError
+        If the model or a file of references cannot be read, or rows cannot be computed again from the file
+        alone.
+    """
+    if isinstance(reader.model, list):
+        raise UserError(f"{reader.path} is an average over models; verify the files that it is made of")
+    try:
+        options = ScoreOptions.from_attributes(
+            reader.attrs, model=model, allow_pickle=allow_pickle, batch_size=None, compile="off",
+            device="auto", threads=None, shard=None,
+        )  # fmt: skip
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{reader.path} does not hold the options of its run: {error}") from error
+    loaded = read_model(options, screen)
+    if loaded.sha256 != reader.model:
+        return Recomputed(0, 0.0, [f"{model} is another model: the attribute model_sha256 is not its own"])
+    length = reader.layout.length
+    chosen = _spread(reader.n_rows, n_rows)
+    explained = explain(options, loaded, lambda: length, len(chosen), screen)
+    if explained.length != length:
+        return Recomputed(0, 0.0, [f"{model} takes {explained.length} bp, not {length}"])
+    with h5py.File(reader.path) as file:
+        reference = _reference(options, reader, file)
+        found = _Comparison(reader, options)
+        for first in range(0, len(chosen), explained.batch_size):
+            rows = chosen[first : first + explained.batch_size]
+            sequences, turned = _scored_sequences(file, rows, options)
+            index = np.array([file["regions/index"][row] for row in rows])
+            with about_references():
+                references = reference(sequences, index)
+            (scores,) = explained.score(sequences, references)
+            found.add(file, rows, scores, turned)
+    return Recomputed(len(chosen), found.largest, found.problems)
+
+
+def _spread(n_rows: int, wanted: int) -> list[int]:
+    """Rows drawn by a fixed seed, one from each of so many equal parts of the file."""
+    edges = np.linspace(0, n_rows, min(wanted, n_rows) + 1).astype(int).tolist()
+    draw = np.random.default_rng(0)
+    return [int(draw.integers(low, high)) for low, high in pairwise(edges)]
+
+
+def _scored_sequences(
+    file: h5py.File, rows: list[int], options: ScoreOptions
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
+    """Sequences [N, 4, L] as they were scored, and which of them run against the genome's direction [N]."""
+    sequences = np.stack([file["raw/seq"][row] for row in rows])
+    minus = [read_regions(file, slice(row, row + 1))[0].strand == "-" for row in rows]
+    turned = np.array(minus) & (options.fasta is not None or options.strand_aware)
+    sequences[turned] = reverse_complement(sequences[turned])
+    return sequences, turned
+
+
+def _reference(options: ScoreOptions, reader: ScoreReader, file: h5py.File) -> Reference:
+    """The references of the run; where they depend on the whole input, from the sequences in the file."""
+    kind, argument = deeplift_references.parse_spec(options.reference)
+    if kind.takes_argument and argument:
+        stored = reader.fingerprint.get("the file of references")
+        if Path(argument).is_file() and stored not in (None, f"sha256:{file_sha256(Path(argument))}"):
+            raise UserError(
+                f"{argument}, the file of references, has changed since {reader.path} was written"
+            )
+    reference = make_reference(options, reader.layout.length)
+    if reference.needs_observation:
+        if reader.shard is not None:
+            raise UserError(
+                f"references of the shard {reader.path} depend on the whole input; merge the shards first"
+            )
+        for first in range(0, reader.n_rows, OBSERVED_ROWS):
+            rows = list(range(first, min(first + OBSERVED_ROWS, reader.n_rows)))
+            sequences, _ = _scored_sequences(file, rows, options)
+            with about_references():
+                reference.observe(sequences)
+    return reference
+
+
+class _Comparison:
+    """Stored values against those that were computed again."""
+
+    def __init__(self, reader: ScoreReader, options: ScoreOptions) -> None:
+        self.largest = 0.0
+        self.problems = list[str]()
+        self._tolerance = max(_TOLERANCE.get(kind, 0.0) for kind in (options.precision, reader.layout.dtype))
+
+    def add(self, file: h5py.File, rows: list[int], scores: Any, turned: npt.NDArray[np.bool_]) -> None:
+        """Compare a batch."""
+        for place, row in enumerate(rows):
+            hypothetical = scores.hypothetical[place]
+            if turned[place]:
+                hypothetical = reverse_complement(hypothetical)
+            outputs = {
+                f"qc/{name}": getattr(scores, name)[place]
+                for name in ("prediction", "output", "reference_output")
+            }
+            for name, now in ({"shap/seq": hypothetical} | outputs).items():
+                self._compare(name, row, file[name][row], np.asarray(now, np.float64))
+
+    def _compare(self, name: str, row: int, stored: Any, now: npt.NDArray[np.float64]) -> None:
+        before = np.asarray(stored, np.float64)
+        if before.shape != now.shape:
+            self.problems.append(f"{name}, row {row + 1}, computed again, has the shape {now.shape}")
+            return
+        size = max(float(np.abs(before).max()), float(np.abs(now).max())) or 1.0
+        difference = float(np.abs(before - now).max()) / size
+        self.largest = max(self.largest, difference)
+        if not difference <= self._tolerance:
+            self.problems.append(
+                f"{name}, row {row + 1}, computed again, differs by {difference:.1e} of its largest value"
+            )
