@@ -28,7 +28,6 @@ import torch
 from pages import insert, table
 from torch import Tensor, nn
 
-import deeplift_references
 from deeplift_cli.models.explainer import Explained, explain, read_model
 from deeplift_cli.models.scorer import Scores
 from deeplift_cli.options.settings import ScoreOptions
@@ -42,7 +41,7 @@ from deeplift_cli.outputs.skipped import SkippedFile
 from deeplift_cli.process.screen import Screen
 from deeplift_cli.run import scoring_run
 from deeplift_cli.run.batches import Batch, Records
-from deeplift_cli.run.prepared_batches import Preparation, Prepared
+from deeplift_cli.run.references import PreparedBatch, make_reference, with_references
 from deeplift_cli.sequences import FastaSource
 
 LENGTH = 2114
@@ -172,15 +171,16 @@ def explained_as(explained: Explained) -> Iterator[None]:
 def records(options: ScoreOptions, explained: Explained) -> Records:
     """The sequences of a job."""
     assert options.fasta is not None
-    return Records(options, FastaSource(options.fasta), explained)
+    any_length = explained.takes_any_length
+    return Records(FastaSource(options.fasta), explained.length, any_length=any_length, strand_aware=False)
 
 
-def prepared(options: ScoreOptions, explained: Explained) -> Iterator[Prepared]:
+def prepared(options: ScoreOptions, explained: Explained) -> Iterator[PreparedBatch]:
     """Batches and references of a job."""
-    reference = deeplift_references.make(options.reference, n_references=options.n_references)
-    preparation = Preparation(records(options, explained), reference, None)
-    found = preparation.batches(explained.batch_size, range(sys.maxsize), lambda *_: None, lambda _: None)
-    return (item for item in found if isinstance(item, Prepared))
+    batches = records(options, explained).batches(explained.batch_size)
+    reference = make_reference(options, explained.length)
+    found = with_references(batches, reference, options.records, finished=(), saved=False)
+    return (item for item in found if isinstance(item, PreparedBatch))
 
 
 def made_explained(options: ScoreOptions) -> Explained:
@@ -257,7 +257,7 @@ def keep(work: Work, batches: Sequence[Batch]) -> None:
             rows = len(batch.regions)
             parts = (getattr(canned(1), field.name)[:rows] for field in fields(Scores))
             scored = ScoredBatch(batch.regions, batch.sequences, *parts, np.zeros(rows, int))
-            pieces.save(number, pack(scored, layout, pool), batch.digest)
+            pieces.save(number, pack(scored, layout, pool), batch.digest, job="")
 
 
 def assemble(work: Work) -> None:

@@ -18,8 +18,9 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.models import explainer
 from deeplift_cli.outputs import columns, packed, pieces
 from deeplift_cli.process import signals
-from deeplift_cli.run import batches, prepared_batches
-from deeplift_cli.run.prepared_batches import count_identical
+from deeplift_cli.run import references
+from deeplift_cli.run.batches import Records
+from deeplift_cli.run.references import count_identical
 from deeplift_cli.threads.background import Background
 from deeplift_cli.threads.prefetch import Prefetch
 
@@ -268,8 +269,8 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, stage: str, act: Any) -> list[int]:
     """Let the third batch of a stage call ``act``; the list counts the batches that the stage began."""
     begun = list[int]()
     owner, name = {
-        "reading": (batches, "_encode"),
-        "references": (prepared_batches.Preparation, "_references"),
+        "reading": (Records, "_encoded"),
+        "references": (references, "_references"),
         "model": (explainer.Explained, "score"),
         "writing": (pieces.Pieces, "save"),
         "compression": (packed, "deflated"),
@@ -333,7 +334,7 @@ def test_scores_do_not_depend_on_how_far_the_stages_are_apart(monkeypatch: pytes
     for stage in ("references", "writing"):
         with monkeypatch.context() as context:
             owner, name = {
-                "references": (prepared_batches.Preparation, "_references"),
+                "references": (references, "_references"),
                 "writing": (pieces.Pieces, "save"),
             }[stage]
             original = getattr(owner, name)

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from deeplift_cli.run.skipped_records import SkippedRecords
 from killed_runs import MOMENTS
 from score_files import datasets
 from small_models import LENGTH, Net, Outcome, deeplift, random_letters, write_fasta
@@ -16,7 +17,6 @@ from deeplift_cli.models.scorer import Scores
 from deeplift_cli.outputs.pieces import Pieces
 from deeplift_cli.outputs.skipped import SkippedFile
 from deeplift_cli.run.finite_scores import reasons_to_skip
-from deeplift_cli.run.skipped_records import SkippedRecords
 from deeplift_cli.sequences import Skipped
 
 ROWS = 4

@@ -21,7 +21,7 @@ from deeplift_cli.models.explainer import Explained
 from deeplift_cli.outputs.score_file import ScoreFile
 from deeplift_cli.process import failures, signals
 from deeplift_cli.process.steps import step, step_of
-from deeplift_cli.run import prepared_batches, scoring_run
+from deeplift_cli.run import references, scoring_run
 from deeplift_cli.run.batches import Records
 from deeplift_cli.threads.background import Background
 from deeplift_cli.threads.prefetch import Prefetch
@@ -56,8 +56,8 @@ STEPS = {
     "reading the model ({model})": (scoring_run, "read_model"),
     "reading sequences (in.fa)": (scoring_run, "FastaSource"),
     "recording the model ({model})": (explainer, "find_layout"),
-    "reading sequences (in.fa), later": (Records, "batches"),
-    "reading sequences (in.fa), for references": (prepared_batches, "count_identical"),
+    "reading sequences (in.fa), later": (Records, "_encoded"),
+    "reading sequences (in.fa), for references": (references, "count_identical"),
     "scoring batch 1 ({model})": (Explained, "score"),
     "writing (a.h5)": (ScoreFile, "append"),
 }

@@ -27,6 +27,7 @@ from deeplift_cli.outputs.state_files import (
     parse_job,
 )
 from deeplift_cli.run import scoring_run
+from deeplift_cli.run.batch_loop import BatchLoop
 from deeplift_cli.sequences import Skipped
 from deeplift_cli.threads.optional import WillingThreads
 
@@ -201,7 +202,7 @@ def test_a_failure_while_outputs_are_put_together_keeps_all(how: str) -> None:
     assert kept.startswith("deeplift: 3 finished batches are kept: ")
     assert said in kept
     assert line.startswith("deeplift: ")
-    again = failing(scoring_run.Job, "_score", AssertionError("scored again"), *bigwig)
+    again = failing(BatchLoop, "_score", AssertionError("scored again"), *bigwig)
     assert again.code == 0, again.err
     assert f"resumed             from {RECORDS} sequences" in again.out
     assert hidden() == []

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from deeplift_cli.models import Layout
+from deeplift_cli.sequences.encode import reverse_complement
 from deeplift_core import Attribution, DeepLift
 
 Index = int | tuple[int, ...]
@@ -35,11 +36,6 @@ class Scores:
     def rows(self, kept: Sequence[int]) -> "Scores":
         """Return the scores of these rows only."""
         return Scores(*(getattr(self, item.name)[kept] for item in fields(self)))
-
-
-def reverse_complement(one_hot: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Reverse complement of [..., 4, L]: in the order ACGT both axes turn round."""
-    return one_hot[..., ::-1, ::-1]
 
 
 def _mean_of_strands(forward: Scores, turned: Scores) -> Scores:

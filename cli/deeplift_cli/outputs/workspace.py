@@ -45,7 +45,7 @@ class Workspace(LockedFolder):
     pieces : Pieces
         Finished batches.
     decisions : dict
-        What an earlier run decided by itself, as it was given to `decide`; empty where there was none.
+        What an earlier run decided by itself (see `keep_decisions`); empty where there was none.
 
     Raises
     ------
@@ -126,7 +126,7 @@ class Workspace(LockedFolder):
 
     @property
     def decisions(self) -> Mapping[str, Any]:
-        """What an earlier run or this one decided by itself, as it was given to `decide`; empty before."""
+        """What an earlier run or this one decided by itself (see `keep_decisions`); empty before that."""
         return self._state.decisions
 
     @property
@@ -134,18 +134,18 @@ class Workspace(LockedFolder):
         """Tells this job's finished batches from those of others; settled when scoring begins."""
         return self._state.digest
 
-    def decide(self, decisions: Mapping[str, Any]) -> None:
-        """Write down what this run decided by itself, so that one that resumes decides the same."""
+    def keep_decisions(self, decisions: Mapping[str, Any]) -> None:
+        """Write down what this run decided by itself, so that a run that resumes decides the same."""
         self._state = replace(self._state, decisions=dict(decisions))
         self._save_state()
 
-    def confirm(self, name: str, value: str) -> None:
-        """Add to the job what is found out late, or compare it with what an earlier run found.
+    def add_to_job(self, name: str, value: str) -> None:
+        """Add a fact to the description of the job that is found out after the folder is opened.
 
         Raises
         ------
         UserError
-            If it differs.
+            If an earlier run of this folder found another value.
         """
         known = self._known.get(name)
         if known not in (None, value):

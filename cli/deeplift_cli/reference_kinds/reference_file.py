@@ -200,11 +200,17 @@ class ReferenceFile:
         Where to write.
     final : Path
         The name that the file will have, which messages say.
+
+    Attributes
+    ----------
+    is_shared : bool
+        Whether one set serves every sequence.
     """
 
     def __init__(self, path: Path, final: Path) -> None:
         self._path = path
         self._final = final
+        self.is_shared = False
         self._column: ArrayColumn | None = None
 
     def __enter__(self) -> Self:
@@ -223,16 +229,16 @@ class ReferenceFile:
             self._check()
 
     def shared(self, references: npt.NDArray[np.float32]) -> None:
-        """Write one set [R, 4, L] for all sequences; nothing where it was written before.
+        """Write the one set [R, 4, L] that serves every sequence.
 
         Raises
         ------
         UserError
             If the disc is full.
         """
-        if _DATASET not in self._file:
-            self._file.create_dataset(_DATASET, data=references, compression="gzip", shuffle=True)
-            self._check()
+        self.is_shared = True
+        self._file.create_dataset(_DATASET, data=references, compression="gzip", shuffle=True)
+        self._check()
 
     def append(self, references: npt.NDArray[np.float32], sequences: npt.NDArray[np.int8]) -> None:
         """Write one set [R, 4, L] for each sequence.

@@ -1,24 +1,24 @@
-"""The input's records as one-hot batches."""
+"""The reader: the input's records as one-hot batches, and as lists of those that cannot be scored."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
-from deeplift_cli.models.explainer import Explained
-from deeplift_cli.models.scorer import reverse_complement
-from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.chrom_sizes import Placement
 from deeplift_cli.process.signals import check_stopped
 from deeplift_cli.sequences import FastaSource, GenomeSource, Record, Region, Skipped, one_hot
+from deeplift_cli.sequences.encode import reverse_complement
 
 Source = FastaSource | GenomeSource
+SkippedRecords = list[Skipped]
 
 _CHECKED_EVERY = 1024
+# So many skipped records are handed on at a time at most: a file may hold millions, and no usable one.
+_SKIPPED_AT_MOST = 1024
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Batch:
 
     Attributes
     ----------
+    number : int
+        The batch's own among those of the whole job, counted from 0.
     regions : list of Region
     sequences : int8 array [N, 4, L]
         As they are scored.
@@ -36,6 +38,7 @@ class Batch:
         Where each record begins in its file, counted from 1.
     """
 
+    number: int
     regions: list[Region]
     sequences: npt.NDArray[np.int8]
     turned: npt.NDArray[np.bool_]
@@ -44,6 +47,7 @@ class Batch:
     def rows(self, kept: Sequence[int]) -> "Batch":
         """Return these rows only."""
         return Batch(
+            self.number,
             [self.regions[row] for row in kept],
             self.sequences[kept],
             self.turned[kept],
@@ -59,34 +63,36 @@ class Batch:
 
 
 class Records:
-    """The input's records, which may be gone through several times.
+    """The input's records, which may be read several times.
 
     Parameters
     ----------
-    options : ScoreOptions
-    source : Source
-    explained : Explained
+    source : FastaSource or GenomeSource
+    length : int
+        L of the sequences that the model scores.
+    any_length : bool
+        Whether L is the first record's rather than the model's own, which messages mention.
+    strand_aware : bool
+        Whether windows on the minus strand of a genome are scored as reverse complements.
     """
 
-    def __init__(self, options: ScoreOptions, source: Source, explained: Explained) -> None:
-        self._options = options
+    def __init__(self, source: Source, length: int, *, any_length: bool, strand_aware: bool) -> None:
         self._source = source
         # With None a FASTA source says "the first record has", not "the model takes", of other lengths.
-        any_length = explained.takes_any_length and isinstance(source, FastaSource)
-        self._length = None if any_length else explained.length
+        self._length = None if any_length and isinstance(source, FastaSource) else length
+        self._strand_aware = strand_aware
 
     @property
     def n_records(self) -> int:
         """How many there are, those that cannot be scored included."""
         return self._source.n_records
 
-    def usable(self, skip: Callable[[Skipped], None] = lambda _: None) -> Iterator[Record]:
-        """Records that can be scored; ``skip`` gets the others."""
-        for record in self._source.records(self._length):
-            if isinstance(record, Skipped):
-                skip(record)
-            else:
-                yield record
+    def __iter__(self) -> Iterator[Record | Skipped]:
+        return iter(self._source.records(self._length))
+
+    def usable(self) -> Iterator[Record]:
+        """Records that can be scored."""
+        return (record for record in self if not isinstance(record, Skipped))
 
     def survey(self) -> tuple[int, str]:
         """How many can be scored, and what tells their letters and places from others' (SHA-256)."""
@@ -99,27 +105,46 @@ class Records:
         return count, content.hexdigest()
 
     def batches(
-        self, rows: int, share: range | None = None, skip: Callable[[Skipped], None] = lambda _: None
-    ) -> Iterator[Batch]:
-        """Records that can be scored, so many at a time.
+        self, rows: int, share: range = range(sys.maxsize)
+    ) -> Generator[Batch | SkippedRecords, None, None]:
+        """Read a share of the input.
 
         Parameters
         ----------
         rows : int
-        share : range, optional
+            K, the number of sequences in each batch but the last of the input.
+        share : range
             The batches that are wanted, by their numbers, in one piece; by default all. What comes after the
             last batch counts as one more: a share that holds it gets what is skipped there.
-        skip : callable
-            Gets the records that cannot be scored, those before a wanted batch or in it.
+
+        Yields
+        ------
+        Batch or list of Skipped
+            In the order of the input: the records that cannot be scored come before the batch in or before
+            which they stand.
         """
-        share = range(sys.maxsize) if share is None else share
-        number = 0
-        records = self.usable(lambda record: skip(record) if number in share else None)
-        while number < share.stop and (chunk := list(islice(records, rows))):
+        number, chosen, skipped = 0, list[Record](), SkippedRecords()
+        for record in self:
+            if isinstance(record, Skipped):
+                skipped += [record] if number in share else []
+            else:
+                chosen.append(record)
+            if len(skipped) == _SKIPPED_AT_MOST:
+                yield skipped
+                skipped = []
+            if len(chosen) < rows:
+                continue
             check_stopped()
             if number in share:
-                yield _encode(chunk, self._source, self._options)
-            number += 1
+                yield from [skipped] if skipped else []
+                yield self._encoded(number, chosen)
+            number, chosen, skipped = number + 1, [], []
+            if number >= share.stop:
+                return
+        check_stopped()
+        yield from [skipped] if skipped else []
+        if chosen and number in share:
+            yield self._encoded(number, chosen)
 
     def check_places(self, sizes: dict[str, int]) -> None:
         """Refuse, before any work, what has no place in a bigWig.
@@ -133,20 +158,18 @@ class Records:
         for record in self.usable():
             placement.check(record.region)
 
+    def _encoded(self, number: int, records: list[Record]) -> Batch:
+        """Sequences as they are scored.
 
-def _encode(records: list[Record], source: Source, options: ScoreOptions) -> Batch:
-    """Sequences as they are scored.
-
-    Windows of a genome run along it; with `--strand-aware` those on the minus strand are turned. A FASTA
-    record whose name says minus strand holds the reverse complement already (bedtools getfasta -s).
-    """
-    sequences = one_hot([record.letters for record in records])
-    minus = np.array([record.has_coordinates and record.region.strand == "-" for record in records])
-    if source.orientation == "strand":
-        turned = minus
-    else:
-        turned = minus & options.strand_aware
-        sequences[turned] = reverse_complement(sequences[turned])
-    return Batch(
-        [record.region for record in records], sequences, turned, [record.line for record in records]
-    )
+        Windows of a genome run along it; with `--strand-aware` those on the minus strand are turned. A FASTA
+        record whose name says minus strand holds the reverse complement already (bedtools getfasta -s).
+        """
+        sequences = one_hot([record.letters for record in records])
+        minus = np.array([record.has_coordinates and record.region.strand == "-" for record in records])
+        if self._source.orientation == "strand":
+            turned = minus
+        else:
+            turned = minus & self._strand_aware
+            sequences[turned] = reverse_complement(sequences[turned])
+        regions, lines = [record.region for record in records], [record.line for record in records]
+        return Batch(number, regions, sequences, turned, lines)

@@ -1,103 +1,191 @@
-"""A target's finished batches: kept as they come, and put together in the end."""
+"""What a run has finished, kept beside its outputs until the score files are made of it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy.typing as npt
 
-from deeplift_cli.errors import UserError
-from deeplift_cli.outputs.columns import compressing_threads
+from deeplift_cli.errors import OutOfMemoryError
+from deeplift_cli.options.targets import TargetSpec
 from deeplift_cli.outputs.datasets import ScoreLayout
-from deeplift_cli.outputs.packed import PackedBatch, ScoredBatch, pack, wide_digests
+from deeplift_cli.outputs.packed import ScoredBatch
 from deeplift_cli.outputs.pieces import DamagedPieceError
-from deeplift_cli.outputs.score_file import ScoreFile, not_written
-from deeplift_cli.outputs.state_files import PieceHead
-from deeplift_cli.outputs.workspace import Workspace
+from deeplift_cli.outputs.workspace import Workspace, begun_outputs
+from deeplift_cli.process.failures import is_about_memory
+from deeplift_cli.process.signals import check_stopped
+from deeplift_cli.process.steps import step
 from deeplift_cli.run.batches import Batch
+from deeplift_cli.run.finished_batches import FinishedBatches
+from deeplift_cli.run.skipped_tables import SkippedTables
 from deeplift_cli.sequences import Skipped
 
+# So many skipped records are remembered for the summary.
+SHOWN_REASONS = 3
 
-class Finished:
-    """Batches of one target, of this run and of earlier ones; a context manager.
+Note = Callable[[str], None]
 
-    A batch is compressed on several threads, and safe when `add` returns.
+
+class State(Enum):
+    """How far a run has come; a checkpoint goes through the states in this order."""
+
+    OPEN = "the folders are locked, and what the job is gets written down"
+    RUNNING = "batches are added"
+    COMPLETE = "the score files are made of the batches"
+    PUBLISHED = "all outputs are where they belong"
+
+
+@dataclass(frozen=True)
+class FinishedBatch:
+    """A batch that an earlier run has scored.
+
+    Attributes
+    ----------
+    numbers : list of mappings of str to array [N - M, ...]
+        For each target, what its score file has beside scores: qc/output and so on.
+    skipped : list of Skipped, [M]
+        Records whose scores were not finite, and which have no row.
+    """
+
+    numbers: Sequence[Mapping[str, npt.NDArray[Any]]]
+    skipped: Sequence[Skipped]
+
+
+class Checkpoint:
+    """The finished batches of every target, of this run and of earlier ones; a context manager.
+
+    On an exception the folders stay where they hold a finished batch, whatever the exception, and the next
+    run of the same job resumes from them; on a clean exit they are removed.
 
     Parameters
     ----------
-    out : Path
-        The score file that they become.
-    workspace : Workspace
-        Entered already.
-    layout : ScoreLayout
+    scores : mapping of TargetSpec to Path
+        The score file of each target.
+    job : mapping of str to anything that JSON can hold
+        What must be equal for finished batches to be of this run.
+    resume : bool
+        Whether to resume from what is there; otherwise it is removed.
+    note : callable
+        Gets lines that the user should read.
+
+    Attributes
+    ----------
+    finished : frozenset of int
+        The numbers of the batches that an earlier run has scored for every target; known when batches can be
+        added.
+    skipped : SkippedTables
+        The records without scores; there when batches can be added.
+
+    Raises
+    ------
+    UserError
+        On entry: if another process works on an output, a symbolic link stands in a folder's place, or what
+        is there belongs to another job.
     """
 
-    def __init__(self, out: Path, workspace: Workspace, layout: ScoreLayout) -> None:
-        self._out = out
-        self._workspace = workspace
-        self._pieces = workspace.pieces
-        self._layout = layout
-        # Of the batches that this run has added, one after the other; of no use where it went on from others.
-        self._digests, self._added = wide_digests(), list[int]()
+    def __init__(
+        self, scores: Mapping[TargetSpec, Path], job: Mapping[str, Any], *, resume: bool, note: Note
+    ) -> None:
+        self._outs = dict(scores)
+        self._spaces = {
+            spec: Workspace(out, job, resume=resume, note=note) for spec, out in self._outs.items()
+        }
+        self._note = note
+        self._state = State.OPEN
         self._stack = ExitStack()
+        self._batches = dict[TargetSpec, FinishedBatches]()
+        self.finished = frozenset[int]()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._pool = stack.enter_context(compressing_threads())
+            for space in self._spaces.values():
+                stack.enter_context(space)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._stack.__exit__(kind, error, trace)
-        except OSError as failure:
-            raise not_written(self._out, failure) from failure
+        kept = min((space.kept() for space in self._spaces.values()), default=0)
+        if error is not None and kept:
+            self._note(f"{kept:,} finished batches are kept: {_how_to_resume(error)}")
+        self._stack.__exit__(kind, error, trace)
 
-    def earlier(self, number: int, batch: Batch) -> tuple[PieceHead, Mapping[str, npt.NDArray[Any]]] | None:
-        """What a batch that is finished already says of itself, and its small arrays.
+    # ---- while the checkpoint is open
 
-        None where it is not finished, damaged or of another job: it is then scored.
+    @property
+    def decisions(self) -> Mapping[str, Any]:
+        """What an earlier run decided by itself: the batch size, and whether to compile."""
+        return next(iter(self._spaces.values())).decisions
+
+    def keep_decisions(self, **decisions: Any) -> None:
+        """Write down what this run decided by itself, so that a run that resumes decides the same."""
+        self._require(State.OPEN)
+        for space in self._spaces.values():
+            space.keep_decisions(decisions)
+
+    def add_to_job(self, name: str, value: str) -> None:
+        """Add a fact to the description of the job that is found out after the folders are opened.
+
+        Raises
+        ------
+        UserError
+            If an earlier run of this job found another value.
+        """
+        self._require(State.OPEN)
+        for space in self._spaces.values():
+            space.add_to_job(name, value)
+
+    def start(self, layout: ScoreLayout) -> None:
+        """Take batches from now on.
+
+        Parameters
+        ----------
+        layout : ScoreLayout
+            Of the score files.
+
+        Raises
+        ------
+        UserError
+            If the table of skipped records cannot be written.
+        """
+        self._enter(State.RUNNING)
+        for spec, space in self._spaces.items():
+            store = FinishedBatches(self._outs[spec], space, layout)
+            self._batches[spec] = self._stack.enter_context(store)
+        space = next(iter(self._spaces.values()))
+        out = next(iter(self._outs.values()))
+        self.skipped = self._stack.enter_context(
+            SkippedTables(out, space.unusable, space.unscored, SHOWN_REASONS)
+        )
+        self.finished = frozenset(set.intersection(*(store.usable() for store in self._batches.values())))
+
+    # ---- while the run is at work
+
+    def finished_batch(self, batch: Batch) -> FinishedBatch:
+        """Return what an earlier run has found for a batch of `finished`.
 
         Raises
         ------
         UserError
             If it was made from other sequences than these.
         """
-        if number not in self._pieces.numbers:
-            return None
-        try:
-            head, numbers = self._pieces.summary(number)
-        except DamagedPieceError:
-            return None
-        if head.job != self._workspace.job_digest or not self._fit(numbers):
-            return None
-        if head.digest != batch.digest:
-            records = f"records {batch.regions[0].index + 1} to {batch.regions[-1].index + 1}"
-            raise UserError(
-                f"{self._workspace.folder} holds finished batches of other sequences: {records} have changed "
-                "since; --no-resume starts over"
-            )
-        return head, numbers
+        found = [store.summary(batch) for store in self._batches.values()]
+        return FinishedBatch([numbers for _, numbers in found], found[0][0].skipped)
 
-    def _fit(self, numbers: Mapping[str, npt.NDArray[Any]]) -> bool:
-        return all(
-            (numbers[name].shape[1:], numbers[name].dtype) == (rest, dtype)
-            for name, (rest, dtype) in self._layout.numbers.items()
-        )
-
-    def add(self, number: int, digest: bytes, scores: ScoredBatch, skipped: Sequence[Skipped]) -> None:
-        """Keep a batch.
+    def add(self, batch: Batch, scores: Sequence[ScoredBatch], skipped: Sequence[Skipped]) -> None:
+        """Keep a batch: its scores are safe when this returns. It may be called on another thread.
 
         Parameters
         ----------
-        number : int
-        digest : bytes
-            Of all its records.
-        scores : ScoredBatch
+        batch : Batch
+            All its records.
+        scores : sequence of ScoredBatch
+            For each target.
         skipped : sequence of Skipped
             Records of the batch whose scores are not finite, and which are not among the scores.
 
@@ -106,62 +194,88 @@ class Finished:
         UserError
             If it cannot be written.
         """
-        self._added.append(number)
-        try:
-            packed = pack(scores, self._layout, self._pool, self._digests)
-            self._pieces.save(number, packed, digest, self._workspace.job_digest, skipped)
-        except OSError as error:
-            raise not_written(self._out, error) from error
+        digest = batch.digest
+        for store, stored in zip(self._batches.values(), scores, strict=True):
+            store.add(batch.number, digest, stored, skipped)
 
-    def publish(
+    def make_score_files(
         self,
         numbers: range,
-        attrs: Mapping[str, Any],
+        attributes: Mapping[TargetSpec, Mapping[str, Any]],
+        *,
         overwrite: bool,
         outputs: Sequence[Path],
-        step: Callable[[], None],
     ) -> None:
-        """Make the score file and its companions of these batches, with `Workspace.skipped` among them.
+        """Make the score files of these batches, with their tables beside them.
 
         Parameters
         ----------
         numbers : range
-        attrs : mapping
-            Attributes of the file.
+            Of all batches of the run.
+        attributes : mapping of TargetSpec to mapping
+            Attributes of each file.
         overwrite : bool
+            Whether files that exist may be replaced.
         outputs : sequence of Path
             All that the run is going to publish.
-        step : callable
-            Called after each batch.
 
         Raises
         ------
         UserError
-            If a piece is damaged (its batch counts as not done from then on), or the disc is full.
+            If a kept batch is damaged (it counts as not done from then on), or the disc is full.
         """
-        with ScoreFile(
-            self._out,
-            self._layout,
-            skipped=self._workspace.skipped,
-            attrs=attrs,
-            overwrite=overwrite,
-            scratch=self._workspace.folder,
-            digests=self._digests if self._added == list(numbers) else None,
-        ) as file:
-            for number in numbers:
-                piece = self._piece(number)
-                if piece.regions:
-                    file.append(piece)
-                step()
-            self._workspace.mark_complete(outputs)
-
-    def _piece(self, number: int) -> PackedBatch:
-        try:
-            return self._pieces.load(number)
-        except DamagedPieceError as error:
-            raise UserError(f"{error}: the same command scores that batch again and resumes") from error
+        self._enter(State.COMPLETE)
+        self.skipped.close()
+        for spec, store in self._batches.items():
+            path = self._outs[spec]
+            with step("writing", path):
+                self.skipped.merge_into(self._spaces[spec].skipped)
+                store.make_score_file(
+                    numbers,
+                    attributes[spec],
+                    overwrite=overwrite or path.absolute() in begun_outputs(path),
+                    outputs=outputs,
+                    after_each=check_stopped,
+                )
 
     def drop(self, numbers: range) -> None:
         """Forget batches without a single score, so that nothing is kept of them."""
-        for number in numbers:
-            self._pieces.drop(number)
+        self.skipped.close()
+        for store in self._batches.values():
+            store.drop(numbers)
+
+    # ---- when the score files are there
+
+    def folder(self, spec: TargetSpec) -> Path:
+        """Return the hidden folder beside a target's score file, for what else is unfinished."""
+        return self._spaces[spec].folder
+
+    def mark_published(self) -> None:
+        """Note that every output is where it belongs, so that nothing that is kept is needed any more."""
+        self._enter(State.PUBLISHED)
+        next(iter(self._spaces.values())).mark_published()
+
+    def _enter(self, state: State) -> None:
+        states = list(State)
+        self._require(states[states.index(state) - 1])
+        self._state = state
+
+    def _require(self, state: State) -> None:
+        if self._state is not state:
+            raise ValueError(f"the checkpoint is {self._state.name.lower()}, not {state.name.lower()}")
+
+
+def _how_to_resume(error: BaseException) -> str:
+    """What to do so that the batches that are kept are used: no promise where the same would happen again."""
+    if isinstance(error, OutOfMemoryError) or is_about_memory(error):
+        return (
+            "the same command resumes from them where more memory is free, while another --batch-size "
+            "starts over"
+        )
+    passing = isinstance(error, OSError) or not isinstance(error, Exception) or "new thread" in str(error)
+    if passing or isinstance(error.__cause__, OSError | DamagedPieceError):
+        return "the same command resumes from them"
+    return (
+        "a run with the same model, input and options that change scores resumes from them, but this same "
+        "command is likely to fail again"
+    )

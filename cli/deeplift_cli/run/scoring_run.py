@@ -1,38 +1,40 @@
 """The main job: sequences -> references -> scores -> outputs, in batches of a fixed number of rows.
 
-One thread reads sequences and makes their references, ahead of the main thread, which runs the model. Another
-keeps each finished batch, compressed on several threads, while the model is at the next. When all are there,
-the outputs are put together from what was kept.
+Data flows one way. The reader (`batches`) yields batches and skipped records, and `references` adds the
+references of each batch; both work on a thread of their own, ahead of the main thread. The batch loop
+(`batch_loop`) runs the model and gives what it finds to the checkpoint (`checkpoint`), which keeps each
+finished batch. When all batches are there, the score files are made of what was kept, and other outputs are
+made of the score files. What the stages have to agree on is settled before, in the plan (`plan`).
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from deeplift_cli.errors import OutOfMemoryError, UserError
+from deeplift_cli.errors import UserError
 from deeplift_cli.models import ModelFile
 from deeplift_cli.models.explainer import Explained, chosen_device, explain, read_model
 from deeplift_cli.options.settings import ScoreOptions
-from deeplift_cli.options.targets import TargetSpec
 from deeplift_cli.outputs.bigwig import write_bigwig
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
-from deeplift_cli.outputs.pieces import DamagedPieceError
-from deeplift_cli.outputs.publish import check_writable
-from deeplift_cli.outputs.score_file import companions
-from deeplift_cli.outputs.workspace import Workspace, begun_outputs, clean_up
-from deeplift_cli.process.failures import is_about_memory
+from deeplift_cli.outputs.publish import Publication
+from deeplift_cli.outputs.workspace import clean_up
 from deeplift_cli.process.screen import Screen
-from deeplift_cli.process.signals import check_stopped, deferred, interruptible
+from deeplift_cli.process.signals import deferred, interruptible
 from deeplift_cli.process.steps import step
-from deeplift_cli.run.batch_loop import Job
+from deeplift_cli.reference_kinds.reference_file import ReferenceFile
+from deeplift_cli.run.batch_loop import BatchLoop
 from deeplift_cli.run.batches import Records, Source
+from deeplift_cli.run.checkpoint import Checkpoint
 from deeplift_cli.run.fingerprint import fingerprint
-from deeplift_cli.run.prepared_batches import OBSERVED_ROWS, about_references, make_reference
+from deeplift_cli.run.output_paths import OutputPaths
+from deeplift_cli.run.plan import RunPlan, make_plan
+from deeplift_cli.run.references import observed_reference, with_references
+from deeplift_cli.run.skipped_tables import SkippedTables
 from deeplift_cli.run.summary import Completeness, Summary
 from deeplift_cli.sequences import FastaSource, GenomeSource
 from deeplift_cli.threads.prefetch import Prefetch
@@ -42,7 +44,6 @@ from deeplift_references import Reference
 Progress = Callable[[int, int], None]
 
 _EXEMPT = ("gradient", "integrated-gradients")
-_SEQUENCES = "the content of the genome at these regions"
 # One is ready, one in the making: with 20 references a batch of 64 sequences of 2,114 bp takes 43 MB.
 _BATCHES_AHEAD = 2
 
@@ -73,161 +74,133 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
         them.
     """
     started = time.perf_counter()
-    written = output_paths(options)
-    clean_up([options.named(options.out, spec) for spec in options.targets])
-    _check_outputs(written, options)
+    outputs = OutputPaths.of(options)
+    clean_up(list(outputs.scores.values()))
+    outputs.check(options)
     with step("reading sequences", options.records):
         source = _open_source(options, screen)
         sizes = _chrom_sizes(options, source)
     with step("reading the model", options.model):
         model = read_model(options, screen)
-    job_is = fingerprint(options, model.sha256, chosen_device(options.device).type)
+    job = fingerprint(options, model.sha256, chosen_device(options.device).type)
+    share = {"--shard": None if options.shard is None else str(options.shard)}
     summary = Summary(
         {spec.label: _completeness(options) for spec in options.targets},
         exempt=options.rule.partition(":")[0] in _EXEMPT,
         started=started,
     )
-    with deferred(), _workspaces(options, job_is, screen) as workspaces:
-        _check_outputs(written, options)  # once more, now that no other run is at them
+    with (
+        deferred(),
+        Checkpoint(outputs.scores, {**job, **share}, resume=options.resume, note=screen.note) as checkpoint,
+    ):
+        outputs.check(options)  # once more, now that no other run works on them
         with interruptible():
             with step("recording the model", options.model):
-                explained = _explain(options, model, source, workspaces, screen)
-            records = Records(options, source, explained)
+                explained = _explain(options, model, source, checkpoint, screen)
+            records = Records(
+                source,
+                explained.length,
+                any_length=explained.takes_any_length,
+                strand_aware=options.strand_aware,
+            )
             if sizes is not None:
                 records.check_places(sizes)
-            reference = _observed_reference(options, records, explained.length)
-            usable = _survey(options, records, reference, workspaces, job_is)
-        with ExitStack() as stack:
-            job = Job(options, explained, reference, records, usable, workspaces, job_is, summary, stack)
-            summary.start_scoring()
-            _run(job, written, lambda: progress(job.done, job.n_records))
-            summary.rescoring_stopped = explained.scorer.rescoring_stopped
+            reference = observed_reference(options, records, explained.length)
+            plan = make_plan(options, outputs, job, explained, records, reference, checkpoint)
+            checkpoint.start(plan.layout)
+        summary.start_scoring()
+        _score(options, plan, explained, records, reference, checkpoint, summary, progress)
         if sizes is not None:
             with interruptible():
-                _write_bigwigs(options, sizes, workspaces)
-        next(iter(workspaces.values())).mark_published()
+                _write_bigwigs(options, plan, sizes, checkpoint)
+        checkpoint.mark_published()
     summary.finish()
-    return summary, written
-
-
-def _survey(
-    options: ScoreOptions,
-    records: Records,
-    reference: Reference,
-    workspaces: Mapping[TargetSpec, Workspace],
-    job_is: dict[str, Any],
-) -> int | None:
-    """How many records can be scored, where that has to be known before all have been: for a shard.
-
-    Shards, and references that depend on the whole input, depend on sequences that this run may not score. A
-    FASTA file's digest stands for them; those of a genome get one here.
-    """
-    if options.shard is None and not (reference.needs_observation and options.genome):
-        return None
-    count, digest = records.survey()
-    if options.genome is not None:
-        job_is[_SEQUENCES] = f"sha256:{digest}"
-        for workspace in workspaces.values():
-            workspace.confirm(_SEQUENCES, job_is[_SEQUENCES])
-    return count
-
-
-def _run(job: Job, written: Sequence[Path], progress: Callable[[], None]) -> None:
-    """Score everything, batch by batch. A signal waits until the batch at hand is finished and safe."""
-    with Prefetch(job.batches(), _BATCHES_AHEAD) as batches:
-        for batch in batches:
-            job.take(batch)
-            progress()
-            check_stopped()
-    job.publish(written)
-
-
-@contextmanager
-def _workspaces(
-    options: ScoreOptions, job_is: Mapping[str, Any], screen: Screen
-) -> Iterator[dict[TargetSpec, Workspace]]:
-    """Where finished batches are kept, for each target; says what is kept where a run ends early."""
-    with ExitStack() as stack:
-        spaces = {}
-        for spec in options.targets:
-            out = options.named(options.out, spec)
-            share = {"--shard": None if options.shard is None else str(options.shard)}
-            space = Workspace(out, {**job_is, **share}, resume=options.resume, note=screen.note)
-            spaces[spec] = stack.enter_context(space)
-        try:
-            yield spaces
-        except BaseException as error:
-            kept = min((space.kept() for space in spaces.values()), default=0)
-            if kept:
-                screen.note(f"{kept:,} finished batches are kept: {_how_to_resume(error)}")
-            raise
-
-
-def _how_to_resume(error: BaseException) -> str:
-    """What to do so that the batches that are kept are used: no promise where the same would happen again."""
-    if isinstance(error, OutOfMemoryError) or is_about_memory(error):
-        return (
-            "the same command resumes from them where more memory is free, while another --batch-size "
-            "starts over"
-        )
-    passing = isinstance(error, OSError) or not isinstance(error, Exception) or "new thread" in str(error)
-    if passing or isinstance(error.__cause__, OSError | DamagedPieceError):
-        return "the same command resumes from them"
-    return (
-        "a run with the same model, input and options that change scores resumes from them, but this same "
-        "command is likely to fail again"
-    )
+    return summary, outputs.all
 
 
 def _explain(
-    options: ScoreOptions,
-    model: ModelFile,
-    source: Source,
-    workspaces: Mapping[TargetSpec, Workspace],
-    screen: Screen,
+    options: ScoreOptions, model: ModelFile, source: Source, checkpoint: Checkpoint, screen: Screen
 ) -> Explained:
-    """Record the model, deciding what is left open as an earlier run did."""
-    open_options = ("batch_size", "compile")
-    decided: Mapping[str, Any] = next(iter(workspaces.values())).decisions
-    explained = explain(replace(options, **decided), model, source.first_length, source.n_records, screen)
-    now = (explained.batch_size, "on" if explained.is_compiled else "off")
-    for workspace in workspaces.values():
-        workspace.decide(dict(zip(open_options, now, strict=True)))
+    """Record the model, deciding what the options leave open as an earlier run did."""
+    options = replace(options, **checkpoint.decisions)
+    explained = explain(options, model, source.first_length, source.n_records, screen)
+    checkpoint.keep_decisions(
+        batch_size=explained.batch_size, compile="on" if explained.is_compiled else "off"
+    )
     return explained
 
 
-def output_paths(options: ScoreOptions) -> list[Path]:
-    """Every file that a run with these options writes.
+def _score(
+    options: ScoreOptions,
+    plan: RunPlan,
+    explained: Explained,
+    records: Records,
+    reference: Reference,
+    checkpoint: Checkpoint,
+    summary: Summary,
+    progress: Progress,
+) -> None:
+    """Score every batch of the plan, and make the score files."""
+    with _reference_file(plan, reference, checkpoint) as saved:
+        loop = BatchLoop(plan, explained, checkpoint, saved, summary)
+        items = with_references(
+            records.batches(plan.layout.batch_size, plan.share),
+            reference,
+            options.records,
+            finished=checkpoint.finished,
+            saved=saved is not None,
+        )
+        with Prefetch(items, _BATCHES_AHEAD) as prefetched:
+            loop.run(prefetched, lambda done: progress(done, plan.n_records))
+        summary.skipped, summary.examples = checkpoint.skipped.count, checkpoint.skipped.first
+        summary.rescoring_stopped = explained.scorer.rescoring_stopped
+        numbers = range(plan.share.start, plan.share.start + loop.n_batches)
+        if summary.scored == 0 and options.shard is None:
+            checkpoint.drop(numbers)
+            raise UserError(_nothing_left(options, checkpoint.skipped))
+        own = {
+            spec: {
+                "target": spec.index,
+                "worst_relative_completeness_error": summary.completeness[spec.label].worst,
+                "n_skipped": summary.skipped,
+            }
+            for spec in plan.targets
+        }
+        checkpoint.make_score_files(
+            numbers,
+            {spec: {**plan.attributes, **more} for spec, more in own.items()},
+            overwrite=options.overwrite,
+            outputs=plan.outputs.all,
+        )
 
-    Raises
-    ------
-    UserError
-        If several targets would be written to one file.
-    """
-    paths = []
-    for out in (options.out, options.bigwig):
-        if out is not None and len(options.targets) > 1 and "{target}" not in out.name:
-            raise UserError(f"{out}: several targets need {{target}} in the output's name, one file for each")
-    for spec in options.targets:
-        scores = options.named(options.out, spec)
-        paths += [scores, *companions(scores)]
-        if options.bigwig is not None:
-            paths.append(options.named(options.bigwig, spec))
-    if options.save_references is not None:
-        paths.append(options.named(options.save_references))
-    return paths
+
+@contextmanager
+def _reference_file(
+    plan: RunPlan, reference: Reference, checkpoint: Checkpoint
+) -> Iterator[ReferenceFile | None]:
+    """Open the file of references that is wanted, if one is; the file appears on a clean exit."""
+    path = plan.outputs.references
+    if path is None:
+        yield None
+        return
+    with (
+        Publication(checkpoint.folder(plan.targets[0])) as publication,
+        ReferenceFile(publication.temporary(path), path) as saved,
+    ):
+        if reference.shared:
+            saved.shared(reference.common(plan.layout.length))
+        yield saved
 
 
-def _check_outputs(paths: list[Path], options: ScoreOptions) -> None:
-    """Refuse what cannot be written; what an interrupted run had begun to publish may be replaced."""
-    outs = [options.named(options.out, spec) for spec in options.targets]
-    try:
-        check_writable(paths, True, options.inputs())
-        begun = {path for out in outs for path in begun_outputs(out)} if options.resume else set()
-        others = [path for path in paths if path.absolute() not in begun]
-        check_writable(others, options.overwrite)
-    except OSError as error:  # a name that is too long
-        raise UserError(f"output {options.out} cannot be written: {error}; give another name") from error
+def _nothing_left(options: ScoreOptions, skipped: SkippedTables) -> str:
+    """Say why there is not a single score."""
+    first = next(iter(skipped.first), None)
+    example = f"; the first, {first.name} (line {first.line}), {first.reason}" if first else ""
+    genome = f" in genome {options.genome}" if options.genome is not None else ""
+    # A record without finite scores says as much of the model as of itself.
+    model = f" with {options.model}" if skipped.unscored else ""
+    source = f"{options.records}{genome}{model}"
+    return f"no sequence is left to score of {source}: {skipped.count:,} skipped{example}"
 
 
 def _open_source(options: ScoreOptions, screen: Screen) -> Source:
@@ -251,32 +224,20 @@ def _chrom_sizes(options: ScoreOptions, source: Source) -> dict[str, int] | None
     return source.chrom_sizes()
 
 
-def _observed_reference(options: ScoreOptions, records: Records, length: int) -> Reference:
-    """The chosen references; where they depend on the whole input, after a first pass over it."""
-    reference = make_reference(options, length)
-    if reference.needs_observation:
-        with about_references(), step("reading sequences", options.records):
-            for batch in records.batches(OBSERVED_ROWS):
-                reference.observe(batch.sequences)
-    return reference
-
-
 def _completeness(options: ScoreOptions) -> Completeness:
     return Completeness(TOLERANCE[getattr(torch, options.precision)], options.max_completeness_error)
 
 
 def _write_bigwigs(
-    options: ScoreOptions, sizes: dict[str, int], workspaces: Mapping[TargetSpec, Workspace]
+    options: ScoreOptions, plan: RunPlan, sizes: dict[str, int], checkpoint: Checkpoint
 ) -> None:
-    assert options.bigwig is not None
-    for spec, workspace in workspaces.items():
-        path = options.named(options.bigwig, spec)
+    for spec, path in plan.outputs.bigwigs.items():
         with step("writing", path):
             write_bigwig(
                 path,
-                options.named(options.out, spec),
+                plan.outputs.scores[spec],
                 sizes,
                 options.overlap,
                 overwrite=True,  # whether it may be was checked before
-                scratch=workspace.folder,
+                scratch=checkpoint.folder(spec),
             )

@@ -13,8 +13,6 @@ from deeplift_cli.process.terminal_text import printable
 from deeplift_cli.sequences import Skipped
 from deeplift_core.accuracy.completeness import relative_error
 
-SHOWN_REASONS = 3
-
 
 def relative_completeness_error(
     error: npt.NDArray[Any], output: npt.NDArray[Any], reference_output: npt.NDArray[Any]

@@ -1,6 +1,7 @@
-"""Letters to one-hot arrays."""
+"""Letters to one-hot arrays, and their reverse complements."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,11 @@ def one_hot(letters: Sequence[bytes]) -> npt.NDArray[np.int8]:
     codes = np.frombuffer(b"".join(letters), dtype=np.uint8).reshape(len(letters), 1, length)
     is_base: npt.NDArray[np.bool_] = codes == _BASE_CODES[:, None]
     return is_base.view(np.int8)
+
+
+def reverse_complement(one_hot: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Reverse complement of [..., 4, L]: in the order ACGT both axes turn round."""
+    return one_hot[..., ::-1, ::-1]
 
 
 def count_bases(letters: bytes) -> int:

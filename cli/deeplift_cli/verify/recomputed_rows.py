@@ -14,11 +14,11 @@ from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.explainer import explain, read_model
 from deeplift_cli.models.model_file import file_sha256
-from deeplift_cli.models.scorer import reverse_complement
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.score_reader import ScoreReader, read_regions
 from deeplift_cli.process.screen import Screen
-from deeplift_cli.run.prepared_batches import OBSERVED_ROWS, about_references, make_reference
+from deeplift_cli.run.references import OBSERVED_ROWS, make_reference, reference_errors
+from deeplift_cli.sequences.encode import reverse_complement
 from deeplift_references import Reference
 
 # The largest difference, in parts of a row's largest value: what other processors, numbers of threads and
@@ -90,7 +90,7 @@ def recompute(
             rows = chosen[first : first + explained.batch_size]
             sequences, turned = _scored_sequences(file, rows, options)
             index = np.array([file["regions/index"][row] for row in rows])
-            with about_references():
+            with reference_errors():
                 references = reference(sequences, index)
             (scores,) = explained.score(sequences, references)
             found.add(file, rows, scores, turned)
@@ -133,7 +133,7 @@ def _reference(options: ScoreOptions, reader: ScoreReader, file: h5py.File) -> R
         for first in range(0, reader.n_rows, OBSERVED_ROWS):
             rows = list(range(first, min(first + OBSERVED_ROWS, reader.n_rows)))
             sequences, _ = _scored_sequences(file, rows, options)
-            with about_references():
+            with reference_errors():
                 reference.observe(sequences)
     return reference
 

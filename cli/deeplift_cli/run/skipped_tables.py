@@ -1,7 +1,8 @@
-"""Records without scores: those that the reader cannot use, and those whose scores are not finite.
+"""The tables of records without scores: those that the reader cannot use, and those without finite scores.
 
-The reader's thread is ahead of the one that scores, so that each has a table of its own while the run is at
-it. Both are in the order of the records, and the table beside the score file is the two merged.
+The reader is ahead of the model, so that a record which cannot be read may be skipped before one that stands
+before it in the input. Each kind therefore has a table of its own, in the order of the records, and the table
+beside the score file is the two merged.
 """
 
 import heapq
@@ -16,7 +17,7 @@ from deeplift_cli.outputs.skipped import HEADING, SkippedFile
 from deeplift_cli.sequences import Skipped
 
 
-class SkippedRecords:
+class SkippedTables:
     """The records that one run skips; a context manager.
 
     Parameters
@@ -55,12 +56,12 @@ class SkippedRecords:
             self._stack.__exit__(kind, error, trace)
 
     def add_unusable(self, record: Skipped) -> None:
-        """Add a record that cannot be scored; for the thread that reads."""
+        """Add a record that cannot be scored."""
         with self._written():
             self._unusable.add(record)
 
     def add_unscored(self, record: Skipped) -> None:
-        """Add a record whose scores are not finite; for the thread that scores."""
+        """Add a record whose scores are not finite."""
         with self._written():
             self._unscored.add(record)
 

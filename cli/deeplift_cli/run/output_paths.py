@@ -1,0 +1,78 @@
+"""Every file that a run writes, named once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.options.settings import ScoreOptions
+from deeplift_cli.options.targets import TargetSpec
+from deeplift_cli.outputs.publish import check_writable
+from deeplift_cli.outputs.score_file import companions
+from deeplift_cli.outputs.workspace import begun_outputs
+
+
+@dataclass(frozen=True)
+class OutputPaths:
+    """The names of a run's outputs, with ``{target}`` and ``{shard}`` filled in.
+
+    Attributes
+    ----------
+    scores : dict of TargetSpec to Path
+        The score file of each target.
+    bigwigs : dict of TargetSpec to Path
+        Empty where no bigWig is wanted.
+    references : Path or None
+        Where the references are saved, if they are.
+    """
+
+    scores: Mapping[TargetSpec, Path]
+    bigwigs: Mapping[TargetSpec, Path]
+    references: Path | None
+
+    @classmethod
+    def of(cls, options: ScoreOptions) -> Self:
+        """Name the outputs of a run with these options.
+
+        Raises
+        ------
+        UserError
+            If several targets would be written to one file.
+        """
+        for out in (options.out, options.bigwig):
+            if out is not None and len(options.targets) > 1 and "{target}" not in out.name:
+                raise UserError(
+                    f"{out}: several targets need {{target}} in the output's name, one file for each"
+                )
+        bigwig, saved = options.bigwig, options.save_references
+        return cls(
+            {spec: options.named(options.out, spec) for spec in options.targets},
+            {} if bigwig is None else {spec: options.named(bigwig, spec) for spec in options.targets},
+            None if saved is None else options.named(saved),
+        )
+
+    @property
+    def all(self) -> list[Path]:
+        """All files, target by target, with the tables beside each score file."""
+        found = []
+        for spec, scores in self.scores.items():
+            found += [scores, *companions(scores)]
+            found += [self.bigwigs[spec]] if spec in self.bigwigs else []
+        return found if self.references is None else [*found, self.references]
+
+    def check(self, options: ScoreOptions) -> None:
+        """Refuse what cannot be written; what an interrupted run had begun to publish may be replaced.
+
+        Raises
+        ------
+        UserError
+        """
+        try:
+            check_writable(self.all, True, options.inputs())
+            begun = {path for out in self.scores.values() for path in begun_outputs(out)}
+            begun = begun if options.resume else set()
+            others = [path for path in self.all if path.absolute() not in begun]
+            check_writable(others, options.overwrite)
+        except OSError as error:  # a name that is too long
+            raise UserError(f"output {options.out} cannot be written: {error}; give another name") from error

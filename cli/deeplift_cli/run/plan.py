@@ -1,0 +1,96 @@
+"""What a run is going to do, settled before the first batch is scored."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from deeplift_cli.models.explainer import Explained
+from deeplift_cli.options.settings import ScoreOptions
+from deeplift_cli.options.targets import TargetSpec
+from deeplift_cli.outputs.datasets import ScoreLayout
+from deeplift_cli.run.batches import Records
+from deeplift_cli.run.checkpoint import Checkpoint
+from deeplift_cli.run.output_paths import OutputPaths
+from deeplift_references import Reference
+
+# What a genome counts by in the fingerprint of a share: the letters of its regions.
+GENOME_CONTENT = "the content of the genome at these regions"
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run's paths, its share of the input, and what its score files say of it.
+
+    Attributes
+    ----------
+    outputs : OutputPaths
+    layout : ScoreLayout
+        Of the score files: L, R, K and the stored type.
+    share : range
+        The numbers of the batches that this run is about. The last share of several has no end, since what
+        is skipped after the last batch belongs to it, too.
+    n_records : int
+        How many records these are, about.
+    attributes : dict
+        What every score file of the run says of the run, whatever the target.
+    """
+
+    outputs: OutputPaths
+    layout: ScoreLayout
+    share: range
+    n_records: int
+    attributes: Mapping[str, Any]
+
+    @property
+    def targets(self) -> list[TargetSpec]:
+        """The targets, each of which has a score file."""
+        return list(self.outputs.scores)
+
+
+def make_plan(
+    options: ScoreOptions,
+    outputs: OutputPaths,
+    fingerprint: Mapping[str, Any],
+    explained: Explained,
+    records: Records,
+    reference: Reference,
+    checkpoint: Checkpoint,
+) -> RunPlan:
+    """Settle what is left open by the options: the share, and the content of the genome.
+
+    Shards, and references that depend on the whole input, depend on sequences that this run may not score. A
+    FASTA file's digest stands for them; those of a genome get a digest here, which becomes a part of the
+    fingerprint.
+
+    Raises
+    ------
+    UserError
+        If an earlier run of the same job has read other sequences.
+    """
+    usable = None
+    if options.shard is not None or (reference.needs_observation and options.genome):
+        usable, digest = records.survey()
+        if options.genome is not None:
+            checkpoint.add_to_job(GENOME_CONTENT, f"sha256:{digest}")
+            fingerprint = {**fingerprint, GENOME_CONTENT: f"sha256:{digest}"}
+    share, n_records = _share(options, usable, explained.batch_size, records)
+    layout = ScoreLayout(explained.length, reference.n_references, explained.batch_size, options.dtype)
+    attributes = options.as_attributes() | {
+        "model_sha256": explained.model.sha256,
+        "batch_size": explained.batch_size,
+        "versions": {name: version(name) for name in ("deeplift", "torch", "numpy")},
+        "fingerprint": dict(fingerprint),
+    }
+    return RunPlan(outputs, layout, share, n_records, attributes)
+
+
+def _share(options: ScoreOptions, usable: int | None, rows: int, records: Records) -> tuple[range, int]:
+    """Return the batches that this run is about, and how many records these are, about."""
+    shard = options.shard
+    if shard is None or usable is None:
+        return range(sys.maxsize), records.n_records
+    share = shard.batches(-(-usable // rows))
+    is_last = shard.number == shard.count
+    return range(share.start, sys.maxsize) if is_last else share, len(share) * rows

@@ -1,0 +1,151 @@
+"""References of a run: how they are made, and the reader's batches with the references of each."""
+
+from collections.abc import Container, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+import deeplift_references
+from deeplift_cli.errors import UserError
+from deeplift_cli.options.settings import ScoreOptions
+from deeplift_cli.process.steps import step
+from deeplift_cli.run.batches import Batch, Records, SkippedRecords
+from deeplift_references import Reference
+
+# Rows of a first pass over the input, which runs no model.
+OBSERVED_ROWS = 256
+# Columns that are compared first: a shuffle that is equal to its sequence here is likely to be equal.
+_COMPARED_FIRST = 64
+
+
+@dataclass(frozen=True)
+class PreparedBatch:
+    """A batch that is ready for the model.
+
+    Attributes
+    ----------
+    batch : Batch
+        N sequences.
+    references : float32 array [N, R, 4, L], or [R, 4, L] where one set serves all, or None
+        None where the batch was finished before and its references are not saved.
+    identical : int array [N], or None
+        How many references are equal to each sequence; None where the batch was finished before.
+    """
+
+    batch: Batch
+    references: npt.NDArray[np.float32] | None
+    identical: npt.NDArray[np.int64] | None
+
+
+def with_references(
+    items: Iterable[Batch | SkippedRecords],
+    reference: Reference,
+    path: Path,
+    *,
+    finished: Container[int],
+    saved: bool,
+) -> Generator[PreparedBatch | SkippedRecords, None, None]:
+    """Make the references of each batch; for the reader's thread.
+
+    Parameters
+    ----------
+    items : iterable of Batch or list of Skipped
+    reference : Reference
+    path : Path
+        The records' file, for messages.
+    finished : container of int
+        The numbers of batches that an earlier run has scored.
+    saved : bool
+        Whether the references of every sequence are to be saved, so that those of finished batches are
+        made, too.
+
+    Raises
+    ------
+    UserError
+        If a record has no references.
+    """
+    with step("reading sequences", path):
+        for item in items:
+            if not isinstance(item, Batch):
+                yield item
+            elif item.number not in finished:
+                references = _references(reference, item)
+                yield PreparedBatch(item, references, count_identical(references, item.sequences))
+            elif saved and not reference.shared:
+                yield PreparedBatch(item, _references(reference, item), None)
+            else:
+                yield PreparedBatch(item, None, None)
+
+
+def _references(reference: Reference, batch: Batch) -> npt.NDArray[np.float32]:
+    """Return [N, R, 4, L], or [R, 4, L] where one set serves all sequences, none of which has an N."""
+    rows = np.array([region.index for region in batch.regions])
+    with reference_errors():
+        found = reference(batch.sequences, rows)
+    one_for_all = reference.shared and bool(batch.sequences.any(axis=1).all())
+    return found[0] if one_for_all else found
+
+
+@contextmanager
+def reference_errors() -> Iterator[None]:
+    """Put what references refuse into one line.
+
+    Raises
+    ------
+    UserError
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"references: {error}") from error
+
+
+def make_reference(options: ScoreOptions, length: int) -> Reference:
+    """Return the references that the options choose, for sequences of L bases; none has been observed.
+
+    Raises
+    ------
+    UserError
+        If there are no such references, or their file cannot be used.
+    """
+    with reference_errors():
+        return deeplift_references.make(
+            options.reference,
+            n_references=options.n_references,
+            seed=options.seed,
+            frequencies=options.frequencies,
+            length=length,
+        )
+
+
+def observed_reference(options: ScoreOptions, records: Records, length: int) -> Reference:
+    """Return the chosen references; where they depend on the whole input, after a first pass over it.
+
+    Raises
+    ------
+    UserError
+        As `make_reference`, or if the input cannot be read.
+    """
+    reference = make_reference(options, length)
+    if reference.needs_observation:
+        with reference_errors(), step("reading sequences", options.records):
+            for item in records.batches(OBSERVED_ROWS):
+                if isinstance(item, Batch):
+                    reference.observe(item.sequences)
+    return reference
+
+
+def count_identical(
+    references: npt.NDArray[np.float32], sequences: npt.NDArray[np.int8]
+) -> npt.NDArray[np.int64]:
+    """Count the references [N, R, 4, L] or [R, 4, L] that are equal to each sequence [N, 4, L]: [N]."""
+    each = np.broadcast_to(references, (len(sequences), *references.shape[-3:]))
+    first = slice(_COMPARED_FIRST)
+    identical = (each[..., first] == sequences[:, None, :, first]).all(axis=(-1, -2))
+    for row, place in np.argwhere(identical):
+        identical[row, place] = np.array_equal(each[row, place], sequences[row])
+    counts: npt.NDArray[np.int64] = identical.sum(axis=1)
+    return counts
