@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from deeplift_cli.run.skipped_records import SkippedRecords
 from killed_runs import MOMENTS
 from score_files import datasets
 from small_models import LENGTH, Net, Outcome, deeplift, random_letters, write_fasta
@@ -17,6 +16,7 @@ from deeplift_cli.models.scorer import Scores
 from deeplift_cli.outputs.pieces import Pieces
 from deeplift_cli.outputs.skipped import SkippedFile
 from deeplift_cli.run.finite_scores import reasons_to_skip
+from deeplift_cli.run.skipped_tables import SkippedTables
 from deeplift_cli.sequences import Skipped
 
 ROWS = 4
@@ -271,7 +271,7 @@ def test_reasons_name_what_is_wrong_first() -> None:
 
 
 def test_tables_are_merged_in_record_order(tmp_path: Path) -> None:
-    with SkippedRecords(Path("a.h5"), tmp_path / "1", tmp_path / "2", 3) as records:
+    with SkippedTables(Path("a.h5"), tmp_path / "1", tmp_path / "2", 3) as records:
         for index in (1, 5, 10, 11):
             records.add_unusable(Skipped(index, f"r{index}", 1, "is short"))
         for index in (2, 9, 100):
