@@ -138,7 +138,7 @@ class Canned(Explained):
     def score(self, sequences: np.ndarray, references: np.ndarray) -> list[Scores]:
         rows, n_references = len(sequences), references.shape[-3]
         part = canned(n_references)
-        return [Scores(*(getattr(part, field.name)[:rows] for field in fields(Scores)))]
+        return [part.rows(range(rows))]
 
 
 CANNED: dict[int, Scores] = {}
@@ -153,6 +153,8 @@ def canned(n_references: int) -> Scores:
             *(rng.standard_normal(BATCH) for _ in range(2)),
             rng.standard_normal((BATCH, n_references)),
             np.zeros((BATCH, n_references)),
+            np.zeros(BATCH, int),
+            None if n_references == 1 else np.abs(rng.standard_normal((BATCH, LENGTH))),
         )
     return CANNED[n_references]
 
@@ -255,8 +257,10 @@ def keep(work: Work, batches: Sequence[Batch]) -> None:
     with compressing_threads() as pool:
         for number, batch in enumerate(batches):
             rows = len(batch.regions)
-            parts = (getattr(canned(1), field.name)[:rows] for field in fields(Scores))
-            scored = ScoredBatch(batch.regions, batch.sequences, *parts, np.zeros(rows, int))
+            part = canned(1).rows(range(rows))
+            numbers = (part.prediction, part.output, part.reference_output, part.completeness_error)
+            none = np.zeros(rows, int)
+            scored = ScoredBatch(batch.regions, batch.sequences, part.hypothetical, *numbers, none)
             pieces.save(number, pack(scored, layout, pool), batch.digest, job="")
 
 

@@ -265,7 +265,10 @@ class Explainer:
                 self.rescoring(scores, rows, references, partial(_exactly, make, place))
                 for place, scores in enumerate(found)
             ]
-        return [over_references(scores, per_reference=per_reference) for scores in found]
+        return [
+            over_references(scores, self.options.channel_axis, per_reference=per_reference)
+            for scores in found
+        ]
 
 
 def _planned(planner: Planner, graph: Graph, ends: Sequence[Ends], layer: str | None) -> Plan:

@@ -36,14 +36,14 @@ class NodeInfo:
 
 
 # What an attribution has for each input or layer.
-BY_LAYER = ("contributions", "hypothetical", "multipliers", "standard_error")
+BY_LAYER = ("contributions", "hypothetical", "multipliers", "standard_error", "position_standard_error")
 
 
 @dataclass(frozen=True)
 class Attribution:
     """What :meth:`DeepLift.attribute` returns for N sequences with R references each.
 
-    With several inputs the first three and the standard error are tuples with one entry for each input.
+    With several inputs the first three and the standard errors are tuples with one entry for each input.
 
     Attributes
     ----------
@@ -68,6 +68,9 @@ class Attribution:
     standard_error : Tensor [N, ...] or None
         The standard error of the contributions: their sample standard deviation over references, divided by
         the root of R. This is the noise that the choice of references leaves. None for a single reference.
+    position_standard_error : Tensor, [N, ...] without the channel axis, or None
+        The standard error of the contributions summed over the channel axis, which for one-hot sequences is
+        that of the observed base's contribution. None for a single reference or without a channel axis.
     """
 
     contributions: Any
@@ -80,3 +83,4 @@ class Attribution:
     summed: Tensor
     rescored: Tensor
     standard_error: Any
+    position_standard_error: Any

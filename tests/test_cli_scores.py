@@ -28,6 +28,7 @@ from small_models import (
 )
 
 from deeplift_core import DeepLift
+from deeplift_core.accuracy.completeness import TOLERANCE
 
 LETTERS = [random_letters(seed) for seed in range(5)]
 FEW = ("--n-references", 3)
@@ -114,7 +115,7 @@ def test_layout_version_1_as_modisco_and_finemo_read_it() -> None:
         assert middle.shape == (5, 16, 4)
         assert set(file["regions"]) == {"chrom", "start", "end", "name", "strand", "index"}
         columns = {"prediction", "output", "reference_output", "completeness_error", "identical_references"}
-        assert set(file["qc"]) == columns
+        assert set(file["qc"]) == columns | {"rescored", "standard_error"}
         assert file["qc/reference_output"].shape == (5, 3)
 
 
@@ -424,6 +425,58 @@ def test_rc_average_is_the_mean_of_both_strands() -> None:
     close(quality["qc/reference_output"], (plus.reference_output + minus.reference_output) / 2)
     np.testing.assert_array_equal(quality["raw/seq"], [encode(text) for text in LETTERS])
     assert np.abs(quality["qc/completeness_error"]).max() < 1e-5
+
+
+def sequences() -> torch.Tensor:
+    return torch.from_numpy(np.stack([encode(letters) for letters in LETTERS])).float()
+
+
+def expected_standard_errors(model: type[torch.nn.Module]) -> np.ndarray:
+    """Of each observed base's contribution [N, L], written out from the pairs."""
+    x, references = sequences(), torch.as_tensor(saved_references())
+    pairs = DeepLift(model().eval(), x[:2]).attribute(x, references, per_reference=True)
+    contributions = pairs.contributions.sum(2).double().numpy()
+    return contributions.std(axis=1, ddof=1) / np.sqrt(contributions.shape[1])
+
+
+def test_standard_errors_over_references() -> None:
+    hypothetical("--standard-errors", "--save-references", "refs.h5")
+    expected = expected_standard_errors(Net)
+    found = read()
+    assert found["standard_error/seq"].dtype == np.float32
+    np.testing.assert_allclose(found["standard_error/seq"], expected, rtol=1e-4, atol=1e-7)
+    rms = np.sqrt((expected**2).mean(1))
+    np.testing.assert_allclose(found["qc/standard_error"], rms, rtol=1e-4)
+    hypothetical()
+    found = read()
+    assert "standard_error/seq" not in found
+    np.testing.assert_allclose(found["qc/standard_error"], rms, rtol=1e-4)
+    hypothetical("--standard-errors", "--n-references", 1)
+    assert not {"standard_error/seq", "qc/standard_error"} & set(read())
+
+
+def test_standard_errors_of_both_strands_are_turned_back() -> None:
+    """A model that reads one end only: the errors of the reverse complement are at the other end."""
+    hypothetical("--standard-errors")
+    forward = read()["standard_error/seq"]
+    hypothetical("--standard-errors", "--rc-average", "--save-references", "refs.h5", "--overwrite")
+    both = read()["standard_error/seq"]
+    turned, behind = sequences().flip(-1, -2), torch.as_tensor(saved_references()).flip(-1, -2)
+    pairs = DeepLift(Net().eval(), turned[:2]).attribute(turned, behind, per_reference=True)
+    values = pairs.contributions.sum(2).double().numpy()
+    backward = (values.std(axis=1, ddof=1) / np.sqrt(values.shape[1]))[:, ::-1]
+    np.testing.assert_allclose(both, (forward + backward) / 2, rtol=1e-4, atol=1e-7)
+
+
+def test_pairs_that_were_scored_again_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    hypothetical()
+    assert read()["qc/rescored"].tolist() == [0] * len(LETTERS)
+    monkeypatch.setitem(TOLERANCE, torch.float32, 1e-8)  # float64 keeps it, float32 does not
+    hypothetical()
+    found = read()
+    assert found["qc/rescored"].max() > 0
+    assert found["qc/rescored"].dtype == np.int32
+    assert (found["qc/rescored"] <= 3).all()
 
 
 def test_rc_average_of_a_palindrome_is_symmetric() -> None:

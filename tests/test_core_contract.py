@@ -94,8 +94,14 @@ def test_the_standard_error_is_that_of_the_mean_over_references(layer: str | Non
         result = explainer.attribute(x, references, 1, layer=layer, per_reference=per_reference)
         assert result.standard_error.shape == pairs.contributions.mean(1).shape
         np.testing.assert_allclose(result.standard_error.numpy(), expected, rtol=1e-9, atol=1e-12)
+        by_position = expected_standard_error(pairs.contributions.sum(2))
+        if layer is None:
+            np.testing.assert_allclose(
+                result.position_standard_error.numpy(), by_position, rtol=1e-9, atol=1e-12
+            )
     single = explainer.attribute(x, references[:1] if shared else references[:, :1], 1, layer=layer)
     assert single.standard_error is None
+    assert single.position_standard_error is None
 
 
 def test_the_standard_error_in_float32_keeps_its_digits() -> None:

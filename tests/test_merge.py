@@ -5,6 +5,7 @@ import shutil
 import warnings
 import zlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -680,3 +681,26 @@ def test_what_scores_and_references_depend_on() -> None:
     ):
         np.testing.assert_allclose(turned["shap/seq"][:][::-1], base["shap/seq"][:], rtol=0, atol=1e-6)
         assert (theirs["references"][:][::-1] == ours["references"][:]).all()
+
+
+def test_standard_errors_of_shards_and_averages() -> None:
+    """Shards keep them; folds share their references, so that the mean of the errors is the upper bound."""
+    wide = ("--standard-errors",)
+    run("whole.h5", *wide)
+    assert deeplift("merge", *shards(3, *wide), "-o", "merged.h5").code == 0
+    parts = folds(2, *wide)
+    assert deeplift("merge", "--average", *parts, "-o", "mean.h5").code == 0
+    names = ("standard_error/seq", "qc/standard_error", "qc/rescored")
+    with ExitStack() as stack:
+        paths = ("whole.h5", "merged.h5", "mean.h5", *parts)
+        files = [stack.enter_context(h5py.File(path)) for path in paths]
+        found = {name: [file[name][:] for file in files] for name in names}
+    for name, (whole, merged, mean, first, second) in found.items():
+        assert np.array_equal(whole, merged)
+        expected = first + second if name == "qc/rescored" else (first + second) / 2
+        np.testing.assert_allclose(mean, expected, rtol=1e-6)
+    assert deeplift("verify", "merged.h5", "mean.h5").code == 0
+    run("plain.h5", "-m", fold(0))
+    assert "the datasets of standard errors (--standard-errors) differ" in refused(
+        "--average", parts[1], "plain.h5"
+    )

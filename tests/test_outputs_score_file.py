@@ -222,7 +222,8 @@ def test_batches_of_any_size_make_the_same_file(
 
 
 def rows_of(batch: ScoredBatch, rows: slice) -> ScoredBatch:
-    return ScoredBatch(*(getattr(batch, field.name)[rows] for field in fields(batch)))
+    every = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return ScoredBatch(**{name: None if values is None else values[rows] for name, values in every.items()})
 
 
 def test_a_batch_of_too_many_rows_is_refused(tmp_path: Path) -> None:

@@ -241,6 +241,7 @@ def test_reasons_name_what_is_wrong_first() -> None:
         values = {
             "hypothetical": np.ones((3, 4, 5), np.float32), "prediction": np.ones(3), "output": np.ones(3),
             "reference_output": np.ones((3, 2)), "completeness_error": np.zeros((3, 2)),
+            "rescored": np.zeros(3, int), "standard_error": np.zeros((3, 5)),
         }  # fmt: skip
         for name, (place, value) in changes.items():  # type: ignore[misc]
             values[name][place] = value

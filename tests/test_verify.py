@@ -69,7 +69,8 @@ def write(name: str, batch: ScoredBatch, worst: float = 0.0) -> None:
     ) as file:
         for first in range(0, len(batch.regions), 4):
             rows = slice(first, first + 4)
-            file.add(ScoredBatch(*(values[rows] for values in vars(batch).values())))
+            parts = (None if values is None else values[rows] for values in vars(batch).values())
+            file.add(ScoredBatch(*parts))
 
 
 def changed(name: str, dataset: str, change: Callable[[Any], object]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deeplift_core.engine.hypothetical import channel_axis_of
 from deeplift_core.engine.pairs import TargetScores
 from deeplift_core.results import BY_LAYER, Attribution
 
@@ -32,10 +33,17 @@ def rows_from(tensor: Tensor, start: int, size: int) -> Tensor:
     return tensor[torch.arange(start, start + size, device=tensor.device).clamp(max=len(tensor) - 1)]
 
 
-def over_references(scores: TargetScores, *, per_reference: bool) -> Attribution:
+def over_references(scores: TargetScores, channel_axis: int | None, *, per_reference: bool) -> Attribution:
     """Return one target's scores of a batch, averaged over the references or one after the other.
 
     Outputs and errors, which may be more precise, come in the precision of the scores.
+
+    Parameters
+    ----------
+    scores : TargetScores
+    channel_axis : int or None
+        The axis along which a one-hot base lies; None if the axis is to be found.
+    per_reference : bool
     """
     combine = _stack if per_reference else _mean
 
@@ -56,7 +64,16 @@ def over_references(scores: TargetScores, *, per_reference: bool) -> Attribution
         summed=scores.summed.to(dtype),
         rescored=scores.rescored,
         standard_error=[_standard_error(column) for column in contributions],
+        position_standard_error=[
+            _standard_error(_over_channels(column, channel_axis)) for column in contributions
+        ],
     )
+
+
+def _over_channels(column: Sequence[Tensor], channel_axis: int | None) -> Sequence[Tensor]:
+    """Return the sum of each tensor over its channel axis; nothing where there is no such axis."""
+    axis = channel_axis_of(column[0], channel_axis)
+    return [] if axis is None else [value.sum(axis) for value in column]
 
 
 def _mean(column: Sequence[Tensor]) -> Tensor:
@@ -68,9 +85,9 @@ def _stack(column: Sequence[Tensor]) -> Tensor:
 
 
 def _standard_error(column: Sequence[Tensor]) -> Tensor | None:
-    """Return the sample standard deviation over R references over the root of R; None for one reference."""
+    """Return the sample standard deviation over R references over the root of R; None for fewer than two."""
     count = len(column)
-    if count == 1:
+    if count < 2:
         return None
     # These are differences from the first reference: squares of the values themselves would lose the digits
     # that all references share.

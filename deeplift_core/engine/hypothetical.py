@@ -19,7 +19,7 @@ def hypothetical_contributions(
     Tensor [K, ...] or None
         0 where neither the sequence nor the reference has a base; None where there is no such axis.
     """
-    axis = _channel_axis(multiplier, channel_axis)
+    axis = channel_axis_of(multiplier, channel_axis)
     if axis is None:
         return None
     score = multiplier - (reference * multiplier).sum(axis, keepdim=True)
@@ -27,7 +27,15 @@ def hypothetical_contributions(
     return score.masked_fill(empty, 0)
 
 
-def _channel_axis(value: Tensor, given: int | None) -> int | None:
+def channel_axis_of(value: Tensor, given: int | None) -> int | None:
+    """Return the axis of a value [K, ...] along which a one-hot base lies; None where there is none.
+
+    Parameters
+    ----------
+    value : Tensor
+    given : int or None
+        The user's choice; None for axis 1, the last, or any other of size 4, in this order.
+    """
     if given is not None:
         # Another input, or a layer, may have fewer axes; axis 0 is that of the rows.
         axis = given % value.dim()

@@ -116,6 +116,8 @@ _OPTIONS = (
     COMPILE,
     click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True,
                  help="Of the stored scores."),
+    click.option("--standard-errors", is_flag=True,
+                 help="Also store the standard error, over references, of each base's contribution."),
     click.option("--shard", callback=parsed(parse_shard), metavar="I/N|auto",
                  help="Score the I-th of N shares only; auto: the place in a Slurm array."),
     click.option("--resume/--no-resume", default=True, show_default=True,

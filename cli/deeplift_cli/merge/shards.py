@@ -214,6 +214,7 @@ def _check_same_job(
     names += ["the numbers of references"] * (ours.n_references != theirs.n_references)
     names += ["the types of scores (--dtype)"] * (ours.dtype != theirs.dtype)
     names += ["the numbers of rows a batch (--batch-size)"] * (ours.batch_size != theirs.batch_size)
+    names += ["the datasets of standard errors (--standard-errors)"] * (ours.optional != theirs.optional)
     if names:
         raise UserError(f"{part.path} {otherwise} {first.path}: {', '.join(names)} differ")
 
@@ -282,8 +283,17 @@ def _mean(batches: Sequence[ScoredBatch], parts: Sequence[ScoreReader]) -> Score
         name: np.mean([getattr(batch, name) for batch in batches], axis=0, dtype=np.float64)
         for name in _AVERAGED
     }
-    identical = np.max([batch.identical_references for batch in batches], axis=0)
-    return replace(first, **means, identical_references=identical)
+    means["identical_references"] = np.max([batch.identical_references for batch in batches], axis=0)
+    # The parts share their references: the mean of their standard errors is the largest that the mean of the
+    # scores can have.
+    for name, combine in (
+        ("rescored", np.sum),
+        ("standard_error", np.mean),
+        ("position_standard_error", np.mean),
+    ):
+        if getattr(first, name) is not None:
+            means[name] = combine([getattr(batch, name) for batch in batches], axis=0)
+    return replace(first, **means)
 
 
 def _records(batch: ScoredBatch) -> str:

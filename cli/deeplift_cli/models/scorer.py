@@ -25,6 +25,10 @@ class Scores:
     hypothetical : array [N, 4, L]
     prediction, output : array [N]
     reference_output, completeness_error : array [N, R]
+    rescored : array of int [N]
+        Pairs that were computed again in float64.
+    standard_error : array [N, L] or None
+        Over references, of the contribution of each observed base; None for a single reference.
     """
 
     hypothetical: npt.NDArray[Any]
@@ -32,19 +36,33 @@ class Scores:
     output: npt.NDArray[Any]
     reference_output: npt.NDArray[Any]
     completeness_error: npt.NDArray[Any]
+    rescored: npt.NDArray[Any]
+    standard_error: npt.NDArray[Any] | None
 
     def rows(self, kept: Sequence[int]) -> "Scores":
         """Return the scores of these rows only."""
-        return Scores(*(getattr(self, item.name)[kept] for item in fields(self)))
+        every: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        every |= {name: values[kept] for name, values in every.items() if values is not None}
+        return Scores(**every)
 
 
 def _mean_of_strands(forward: Scores, turned: Scores) -> Scores:
+    """Average two strands.
+
+    Both strands are compared with the same references, so that their errors are not independent: the mean of
+    the standard errors is the largest standard error that the mean of the scores can have.
+    """
+    error = None
+    if forward.standard_error is not None and turned.standard_error is not None:
+        error = (forward.standard_error + turned.standard_error[:, ::-1]) / 2
     return Scores(
         (forward.hypothetical + reverse_complement(turned.hypothetical)) / 2,
         (forward.prediction + turned.prediction) / 2,
         (forward.output + turned.output) / 2,
         (forward.reference_output + turned.reference_output) / 2,
         (forward.completeness_error + turned.completeness_error) / 2,
+        forward.rescored + turned.rescored,
+        error,
     )
 
 
@@ -93,18 +111,20 @@ class Scorer:
     def _as_arrays(self, result: Attribution) -> Scores:
         assert isinstance(result.hypothetical, torch.Tensor)
         hypothetical = self._layout.from_model(result.hypothetical)
-        return Scores(
-            *(
-                tensor.cpu().numpy()
-                for tensor in (
-                    hypothetical,
-                    result.prediction,
-                    result.output,
-                    result.reference_output,
-                    result.completeness_error,
-                )
-            )
-        )
+        error = result.position_standard_error
+        tensors = {
+            "hypothetical": hypothetical,
+            "prediction": result.prediction,
+            "output": result.output,
+            "reference_output": result.reference_output,
+            "completeness_error": result.completeness_error,
+            "rescored": result.rescored.sum(1),
+            "standard_error": None if error is None else error.reshape(len(hypothetical), -1),
+        }
+        arrays: dict[str, Any] = {
+            name: None if tensor is None else tensor.cpu().numpy() for name, tensor in tensors.items()
+        }
+        return Scores(**arrays)
 
     def _to_model(self, one_hot: npt.NDArray[Any]) -> torch.Tensor:
         # numpy's reversed views have strides that torch does not take.

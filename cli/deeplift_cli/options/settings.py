@@ -81,6 +81,7 @@ class ScoreOptions(ModelOptions):
     max_completeness_error: float | None = field(default=None, metadata=CHANGES_NO_SCORE)
     compile: str = "auto"
     dtype: str = "float32"
+    standard_errors: bool = field(default=False, metadata=CHANGES_NO_SCORE)
     # A share has the rows of the whole job; a workspace tells them apart.
     shard: Shard | None = field(default=None, metadata=CHANGES_NO_SCORE)
     resume: bool = field(default=True, metadata=CHANGES_NO_SCORE)

@@ -1,7 +1,8 @@
 """The datasets of a score file: names, types and shapes, layout version 1."""
 
 from dataclasses import dataclass
-from typing import Any
+from math import prod
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -11,13 +12,21 @@ from deeplift_cli.outputs.columns import FILTERS
 FORMAT = "deeplift-scores"
 FORMAT_VERSION = 1
 WIDE = ("raw/seq", "shap/seq", "projected_shap/seq")
-NUMBERS = (
-    "qc/prediction",
-    "qc/output",
-    "qc/reference_output",
-    "qc/completeness_error",
-    "qc/identical_references",
-)
+# Each dataset of numbers, with the attribute of `ScoredBatch` that it holds.
+NUMBERS = {
+    "qc/prediction": "prediction",
+    "qc/output": "output",
+    "qc/reference_output": "reference_output",
+    "qc/completeness_error": "completeness_error",
+    "qc/identical_references": "identical_references",
+    "qc/rescored": "rescored",
+    "qc/standard_error": "standard_error",
+    "standard_error/seq": "position_standard_error",
+}
+RESCORED, STANDARD_ERROR, STANDARD_ERRORS = "qc/rescored", "qc/standard_error", "standard_error/seq"
+# Not in every file: there is no standard error of one reference, some are written on request only, and files
+# of earlier versions have none of these.
+OPTIONAL = (RESCORED, STANDARD_ERROR, STANDARD_ERRORS)
 REGION_KEYS = ("chrom", "start", "end", "name", "strand", "index")
 TEXTS = ("chrom", "name", "strand")
 _CHUNK_BYTES = 512 * 1024  # below HDF5's chunk cache of 1 MiB, so that readers unpack a chunk once
@@ -39,12 +48,33 @@ class ScoreLayout:
         is begun, kept, and put together with those of other batches as they are.
     dtype : str
         Of the scores: "float32" or "float16".
+    optional : frozenset of str
+        The datasets of `OPTIONAL` that the file has.
     """
 
     length: int
     n_references: int
     batch_size: int
     dtype: str = "float32"
+    optional: frozenset[str] = frozenset()
+
+    @classmethod
+    def of_run(
+        cls, length: int, n_references: int, batch_size: int, dtype: str, *, standard_errors: bool
+    ) -> Self:
+        """Return the layout of a run's files.
+
+        Parameters
+        ----------
+        length, n_references, batch_size : int
+        dtype : str
+        standard_errors : bool
+            Whether the standard error of each position is wanted; there is none of one reference.
+        """
+        optional = {RESCORED}
+        if n_references > 1:
+            optional |= {STANDARD_ERROR, STANDARD_ERRORS} if standard_errors else {STANDARD_ERROR}
+        return cls(length, n_references, batch_size, dtype, frozenset(optional))
 
     @property
     def rows_per_chunk(self) -> int:
@@ -60,9 +90,14 @@ class ScoreLayout:
     @property
     def numbers(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
         """Of the other datasets of numbers, what follows N in their shapes, and their types."""
-        each, real = (self.n_references,), np.dtype("float64")
-        kinds = (((), real), ((), real), (each, real), (each, real), ((), np.dtype("int32")))
-        return dict(zip(NUMBERS, kinds, strict=True))
+        each = (self.n_references,)
+        real, count = np.dtype("float64"), np.dtype("int32")
+        kinds: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...] = (
+            ((), real), ((), real), (each, real), (each, real), ((), count), ((), count), ((), real),
+            ((self.length,), np.dtype("float32")),
+        )  # fmt: skip
+        every = dict(zip(NUMBERS, kinds, strict=True))
+        return {name: kind for name, kind in every.items() if name in self.optional or name not in OPTIONAL}
 
     @property
     def datasets(self) -> dict[str, "DatasetKind"]:
@@ -72,7 +107,8 @@ class ScoreLayout:
         for key in REGION_KEYS:
             kinds[f"regions/{key}"] = DatasetKind(ROW_CHUNK, (), None if key in TEXTS else np.dtype("int64"))
         for name, (rest, kind) in self.numbers.items():
-            kinds[name] = DatasetKind(ROW_CHUNK, rest, kind)
+            rows = max(1, min(ROW_CHUNK, _CHUNK_BYTES // (prod(rest) * kind.itemsize)))
+            kinds[name] = DatasetKind(rows, rest, kind)
         return kinds
 
     def create(self, file: h5py.File) -> dict[str, h5py.Dataset]:

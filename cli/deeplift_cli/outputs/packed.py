@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from deeplift_cli.outputs.checksums import OrderedDigest
 from deeplift_cli.outputs.columns import deflated
-from deeplift_cli.outputs.datasets import WIDE, ScoreLayout
+from deeplift_cli.outputs.datasets import NUMBERS, WIDE, ScoreLayout
 from deeplift_cli.sequences.records import Region
 
 
@@ -32,6 +32,12 @@ class ScoredBatch:
         The explained scalar at each reference, and by how much the contributions miss the difference.
     identical_references : ndarray of int, [N]
         How many of the references equal the sequence.
+    rescored : ndarray of int, [N], or None
+        How many pairs were computed again in float64. None, as below, where the file has no such dataset.
+    standard_error : ndarray, [N], or None
+        The root mean square over positions of the standard error, over references, of the contributions.
+    position_standard_error : ndarray, [N, L], or None
+        The standard error of the observed base's contribution at each position.
     """
 
     regions: list[Region]
@@ -42,6 +48,9 @@ class ScoredBatch:
     reference_output: npt.NDArray[np.floating[Any]]
     completeness_error: npt.NDArray[np.floating[Any]]
     identical_references: npt.NDArray[np.integer[Any]]
+    rescored: npt.NDArray[np.integer[Any]] | None = None
+    standard_error: npt.NDArray[np.floating[Any]] | None = None
+    position_standard_error: npt.NDArray[np.floating[Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,8 +110,7 @@ def pack(
             for chunk, first in zip(chunks, firsts, strict=True)
         ]
     numbers = {
-        name: np.asarray(getattr(batch, name.partition("/")[2]), dtype)
-        for name, (_, dtype) in layout.numbers.items()
+        name: np.asarray(getattr(batch, NUMBERS[name]), dtype) for name, (_, dtype) in layout.numbers.items()
     }
     packed = {name: [future.result() for future in futures] for name, futures in pending.items()}
     return PackedBatch(batch.regions, packed, numbers)
@@ -128,9 +136,10 @@ def _chunks(values: npt.NDArray[Any], rows: int, dtype: np.dtype[Any]) -> list[n
 def _check_shapes(batch: ScoredBatch, layout: ScoreLayout) -> None:
     n = len(batch.regions)
     expected: dict[str, tuple[int, ...]] = dict.fromkeys(("sequences", "hypothetical"), (n, 4, layout.length))
-    expected |= {name.partition("/")[2]: (n, *rest) for name, (rest, _) in layout.numbers.items()}
+    expected |= {NUMBERS[name]: (n, *rest) for name, (rest, _) in layout.numbers.items()}
     for name, shape in expected.items():
-        if getattr(batch, name).shape != shape:
-            raise ValueError(f"{name} has the shape {getattr(batch, name).shape}, not {shape}")
+        found = np.shape(getattr(batch, name))
+        if found != shape:
+            raise ValueError(f"{name} has the shape {found}, not {shape}")
     if n > layout.batch_size:
         raise ValueError(f"a batch has {n} rows, not at most {layout.batch_size}")

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deeplift_cli.outputs.datasets import NUMBERS, WIDE
+from deeplift_cli.outputs.datasets import NUMBERS, OPTIONAL, WIDE
 from deeplift_cli.outputs.packed import PackedBatch
 from deeplift_cli.outputs.publish import to_disc
 from deeplift_cli.outputs.state_files import PieceHead, head_json, parse_head
@@ -182,10 +182,11 @@ def _head(piece: Any) -> PieceHead:
 def _numbers(rows: npt.NDArray[Any], head: PieceHead) -> dict[str, npt.NDArray[Any]]:
     if rows.shape != (len(head.regions),):
         raise ValueError("arrays of different lengths")
-    if rows.dtype.names is None or not set(NUMBERS) <= set(rows.dtype.names):
+    names = rows.dtype.names
+    if names is None or not set(NUMBERS) - set(OPTIONAL) <= set(names) <= set(NUMBERS):
         raise ValueError("other numbers than those of a batch")
     # Copies: within records numbers lie askew, which torch refuses, and numpy calls one row contiguous so.
-    return {name: rows[name].copy() for name in NUMBERS}
+    return {name: rows[name].copy() for name in names}
 
 
 def _cut(content: bytes, sizes: dict[str, list[int]]) -> dict[str, list[bytes]]:

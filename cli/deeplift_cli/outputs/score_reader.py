@@ -30,6 +30,8 @@ from deeplift_cli.outputs.columns import DamagedChunkError, inflated
 from deeplift_cli.outputs.datasets import (
     FORMAT,
     FORMAT_VERSION,
+    NUMBERS,
+    OPTIONAL,
     REGION_KEYS,
     TEXTS,
     WIDE,
@@ -118,7 +120,11 @@ class ScoreReader:
             raise LayoutError("shap/seq or qc/reference_output has another shape or type")
         self.n_rows = int(scores.shape[0])
         self.layout = ScoreLayout(
-            int(scores.shape[2]), int(references.shape[1]), self._batch_size, str(scores.dtype)
+            int(scores.shape[2]),
+            int(references.shape[1]),
+            self._batch_size,
+            str(scores.dtype),
+            frozenset(name for name in OPTIONAL if name in file),
         )
         for problem in structure.problems(file, self.layout, self.n_rows):
             raise LayoutError(problem)
@@ -185,7 +191,8 @@ class ScoreReader:
         """
         for batch in self.batches(pool):
             wide = (batch.values(name) for name in WIDE[:2])
-            yield ScoredBatch(batch.regions, *wide, *batch.numbers.values())
+            numbers: Any = {NUMBERS[name]: values for name, values in batch.numbers.items()}
+            yield ScoredBatch(batch.regions, *wide, **numbers)
 
     def probe(self, alive: Callable[[], None]) -> None:
         """Read everything but the chunks of the wide datasets, and where these lie.

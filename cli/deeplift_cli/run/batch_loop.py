@@ -197,9 +197,10 @@ class BatchLoop:
 
 def _stored(batch: Batch, scores: Scores, identical: npt.NDArray[Any]) -> ScoredBatch:
     """Rows in genome orientation, as they are stored."""
-    sequences, hypothetical = batch.sequences, scores.hypothetical
+    sequences, hypothetical, error = batch.sequences, scores.hypothetical, scores.standard_error
     if batch.turned.any():
         sequences, hypothetical = (_turned(array, batch.turned) for array in (sequences, hypothetical))
+        error = None if error is None else np.where(batch.turned[:, None], error[:, ::-1], error)
     return ScoredBatch(
         batch.regions,
         sequences,
@@ -209,6 +210,9 @@ def _stored(batch: Batch, scores: Scores, identical: npt.NDArray[Any]) -> Scored
         scores.reference_output,
         scores.completeness_error,
         identical,
+        scores.rescored,
+        None if error is None else np.sqrt((error.astype(np.float64) ** 2).mean(1)),
+        error,
     )
 
 

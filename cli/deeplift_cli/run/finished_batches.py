@@ -72,10 +72,8 @@ class FinishedBatches:
         return head.job == self._workspace.job_digest and self._fit(numbers)
 
     def _fit(self, numbers: Mapping[str, npt.NDArray[Any]]) -> bool:
-        return all(
-            (numbers[name].shape[1:], numbers[name].dtype) == (rest, dtype)
-            for name, (rest, dtype) in self._layout.numbers.items()
-        )
+        found = {name: (values.shape[1:], values.dtype) for name, values in numbers.items()}
+        return found == self._layout.numbers
 
     def summary(self, batch: Batch) -> tuple[PieceHead, Mapping[str, npt.NDArray[Any]]]:
         """Return what a finished batch says of itself, and its small arrays.

@@ -76,7 +76,13 @@ def make_plan(
             checkpoint.add_to_job(GENOME_CONTENT, f"sha256:{digest}")
             fingerprint = {**fingerprint, GENOME_CONTENT: f"sha256:{digest}"}
     share, n_records = _share(options, usable, explained.batch_size, records)
-    layout = ScoreLayout(explained.length, reference.n_references, explained.batch_size, options.dtype)
+    layout = ScoreLayout.of_run(
+        explained.length,
+        reference.n_references,
+        explained.batch_size,
+        options.dtype,
+        standard_errors=options.standard_errors,
+    )
     attributes = options.as_attributes() | {
         "model_sha256": explained.model.sha256,
         "batch_size": explained.batch_size,
