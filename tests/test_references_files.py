@@ -9,12 +9,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from small_models import encode, random_letters, write_fasta
+from small_models import deeplift, encode, random_letters, score, torchscript, write_fasta
 
 from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
 from deeplift_cli.errors import UserError
 from deeplift_cli.reference_kinds.reference_file import digest, open_references
-from deeplift_references import Reference, make
+from deeplift_references import NoReferencesError, Reference, make
 
 LENGTH = 12
 SEQUENCES = [random_letters(seed, LENGTH) for seed in range(6)]
@@ -212,7 +212,35 @@ def test_damaged_files_give_references_or_one_line(tmp_path: Path) -> None:
         path.write_bytes(content)
         try:
             assert open_references(path, LENGTH)(sequences).shape == EACH.shape
-        except UserError as error:
+        except (UserError, NoReferencesError) as error:
             refused += 1
             assert "refs.h5" in str(error)  # noqa: PT017
     assert refused >= 30  # all that were cut, at least
+
+
+def test_records_without_references_are_skipped_and_the_others_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    letters = {f"s{i}": random_letters(i) for i in range(7)}
+    given = ["-m", torchscript("Net"), "--n-references", 2, "--batch-size", 3]
+    write_fasta(Path("some.fa"), {name: text for name, text in letters.items() if name not in ("s1", "s4")})
+    score(*given, "-f", "some.fa", "-o", "some.h5", "--save-references", "refs.h5")
+    write_fasta(Path("all.fa"), letters)
+    given = given[:2] + given[4:]
+    score(
+        *given, "-f", "all.fa", "-o", "all.h5", "--reference", "file:refs.h5", "--save-references", "kept.h5"
+    )
+    with h5py.File("some.h5") as some, h5py.File("all.h5") as every:
+        assert every["regions/name"].asstr()[:].tolist() == some["regions/name"].asstr()[:].tolist()
+        np.testing.assert_allclose(every["shap/seq"][:], some["shap/seq"][:], atol=1e-6)
+    with h5py.File("refs.h5") as before, h5py.File("kept.h5") as after:
+        np.testing.assert_array_equal(before["references"][:], after["references"][:])
+    skipped = Path("all.skipped.tsv").read_text().splitlines()[1:]
+    assert [line.split("\t")[2] for line in skipped] == ["s1", "s4"]
+    assert all("has no references in refs.h5" in line for line in skipped)
+    write_fasta(Path("others.fa"), [random_letters(seed) for seed in (20, 21)])
+    outcome = deeplift("score", *given, "-f", "others.fa", "-o", "x.h5", "--reference", "file:refs.h5")
+    assert outcome.code == 1
+    assert "no sequence is left to score of others.fa" in outcome.err
+    assert "has no references in refs.h5, which was saved for other sequences" in outcome.err

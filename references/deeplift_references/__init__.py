@@ -2,7 +2,7 @@
 
 from deeplift_references.base import Reference, SharedReference
 from deeplift_references.encoding import blank_missing, check_one_hot
-from deeplift_references.errors import ReferenceDataError, ReferenceSpecError
+from deeplift_references.errors import NoReferencesError, ReferenceDataError, ReferenceSpecError
 from deeplift_references.registry import (
     Factory,
     Kind,
@@ -17,6 +17,7 @@ from deeplift_references.registry import (
 __all__ = [
     "Factory",
     "Kind",
+    "NoReferencesError",
     "Reference",
     "ReferenceDataError",
     "ReferenceSpecError",

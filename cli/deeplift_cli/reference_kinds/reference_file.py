@@ -23,7 +23,7 @@ from deeplift_cli.outputs.columns import FILTERS, ArrayColumn, compressing_threa
 from deeplift_cli.outputs.guarded_file import GuardedFile
 from deeplift_cli.process.memory import memory_of
 from deeplift_cli.sequences.text import require_file
-from deeplift_references import Reference, SharedReference, blank_missing
+from deeplift_references import NoReferencesError, Reference, SharedReference, blank_missing
 from deeplift_references.generators.frequency import SUM_TOLERANCE
 
 _DATASET, _DIGESTS = "references", "sequence_digest"
@@ -62,30 +62,30 @@ class SavedForEach(Reference):
 
         Raises
         ------
+        NoReferencesError
+            If the file has none for some of them.
         UserError
-            If the file has none for one of them.
+            If the file, which does not say for which sequences its references are, has fewer of them than
+            the input has records.
         """
         one_hot = np.asarray(sequences)
-        places = [
-            self._place(sequence, None if rows is None else int(rows[i]))
-            for i, sequence in enumerate(one_hot)
-        ]
+        if self._rows is None:
+            places = self._by_order(rows)
+        else:
+            found_rows = [self._rows.get(digest(sequence)) for sequence in one_hot]
+            reason = f"has no references in {self._path}, which was saved for other sequences"
+            if missing := {row: reason for row, place in enumerate(found_rows) if place is None}:
+                raise NoReferencesError(missing)
+            places = [place for place in found_rows if place is not None]
         with _damage_errors(self._path):
             found = np.stack([self._dataset[place] for place in places])
         return blank_missing(_distributions(found, self._path), one_hot)
 
-    def _place(self, sequence: npt.NDArray[Any], record: int | None) -> int:
-        if self._rows is not None:
-            place = self._rows.get(digest(sequence))
-            if place is None:
-                where = "a sequence" if record is None else f"record {record + 1}"
-                raise UserError(
-                    f"{self._path} has no references for {where}: it was saved for other sequences"
-                )
-            return place
-        if record is None or record >= self._dataset.shape[0]:
-            raise UserError(f"{self._path} has references for {self._dataset.shape[0]} records, not for more")
-        return record
+    def _by_order(self, records: npt.NDArray[np.int64] | None) -> list[int]:
+        count = self._dataset.shape[0]
+        if records is None or (records >= count).any():
+            raise UserError(f"{self._path} has references for {count} records, not for more")
+        return [int(record) for record in records]
 
 
 def open_references(path: Path, length: int) -> Reference:

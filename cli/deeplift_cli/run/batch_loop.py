@@ -37,8 +37,8 @@ class _Scored:
     whole : Batch
         All its records.
     batch, found, identical
-        Those of them that have finite scores, their scores for each target, and how many of their references
-        are equal to them.
+        Those of them that have references and finite scores, their scores for each target, and how many of
+        their references are equal to them.
     skipped : list of Skipped
         The others.
     references : float32 array [N, R, 4, L], or None
@@ -150,20 +150,20 @@ class BatchLoop:
         self._count(finished.numbers)
 
     def _scored(self, item: PreparedBatch) -> _Scored:
-        """Score a batch; records whose scores are not finite are left out of it."""
+        """Score a batch; records without references or finite scores are left out."""
         whole, references, identical = item.batch, item.references, item.identical
         assert references is not None
         assert identical is not None
         found = self._explained.score(whole.sequences, references)
         # What is not saved need not stay in memory until the batch is kept.
         saved = None if self._saved is None or self._saved.is_shared else references
-        reasons = reasons_to_skip(found, self._labels, self._dtype)
+        reasons = reasons_to_skip(found, self._labels, self._dtype) | dict(item.without)
         if not reasons:
             return _Scored(whole, whole, found, identical, [], saved)
         kept = [row for row in range(len(whole.regions)) if row not in reasons]
         skipped = [
             Skipped(whole.regions[row].index, printed(whole.regions[row].name), whole.lines[row], reason)
-            for row, reason in reasons.items()
+            for row, reason in sorted(reasons.items())
         ]
         finite = [scores.rows(kept) for scores in found]
         saved = None if saved is None else saved[kept]

@@ -1,8 +1,8 @@
 """References of a run: how they are made, and the reader's batches with the references of each."""
 
-from collections.abc import Container, Generator, Iterable, Iterator
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.process.steps import step
 from deeplift_cli.run.batches import Batch, Records, SkippedRecords
-from deeplift_references import Reference
+from deeplift_references import NoReferencesError, Reference
 
 # Rows of a first pass over the input, which runs no model.
 OBSERVED_ROWS = 256
@@ -33,11 +33,14 @@ class PreparedBatch:
         None where the batch was finished before and its references are not saved.
     identical : int array [N], or None
         How many references are equal to each sequence; None where the batch was finished before.
+    without : dict of int to str
+        Why some rows have no references; such a row is compared with itself, and its scores are of no use.
     """
 
     batch: Batch
     references: npt.NDArray[np.float32] | None
     identical: npt.NDArray[np.int64] | None
+    without: Mapping[int, str] = field(default_factory=dict)
 
 
 def with_references(
@@ -72,21 +75,33 @@ def with_references(
             if not isinstance(item, Batch):
                 yield item
             elif item.number not in finished:
-                references = _references(reference, item)
-                yield PreparedBatch(item, references, count_identical(references, item.sequences))
+                references, without = _references(reference, item)
+                identical = count_identical(references, item.sequences)
+                yield PreparedBatch(item, references, identical, without)
             elif saved and not reference.shared:
-                yield PreparedBatch(item, _references(reference, item), None)
+                yield PreparedBatch(item, _references(reference, item)[0], None)
             else:
                 yield PreparedBatch(item, None, None)
 
 
-def _references(reference: Reference, batch: Batch) -> npt.NDArray[np.float32]:
-    """Return [N, R, 4, L], or [R, 4, L] where one set serves all sequences, none of which has an N."""
-    rows = np.array([region.index for region in batch.regions])
+def _references(reference: Reference, batch: Batch) -> tuple[npt.NDArray[np.float32], Mapping[int, str]]:
+    """Return the references of a batch, and why some of its rows have none.
+
+    The references are [N, R, 4, L], or [R, 4, L] where one set serves all sequences, none of which has an N.
+    Rows without any are compared with themselves, so that the batch keeps its rows.
+    """
+    records = np.array([region.index for region in batch.regions])
     with reference_errors():
-        found = reference(batch.sequences, rows)
+        try:
+            found = reference(batch.sequences, records)
+        except NoReferencesError as error:
+            kept = [row for row in range(len(records)) if row not in error.reasons]
+            found = np.repeat(batch.sequences[:, None].astype(np.float32), reference.n_references, axis=1)
+            if kept:
+                found[kept] = reference(batch.sequences[kept], records[kept])
+            return found, error.reasons
     one_for_all = reference.shared and bool(batch.sequences.any(axis=1).all())
-    return found[0] if one_for_all else found
+    return found[0] if one_for_all else found, {}
 
 
 @contextmanager
