@@ -39,7 +39,7 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "assembly": (ScoreFile, "append"),
     "publication": (Workspace, "mark_complete"),
     "removal": (own_folder, "remove"),
-    "bigwig": (shards, "add_bigwig"),
+    "bigwig": (shards, "add_output"),
     "listening": (watched_child, "_listen"),
 }
 SECONDS_PER_BATCH = 0.01  # so that there is something to interrupt

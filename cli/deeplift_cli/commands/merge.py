@@ -4,8 +4,7 @@ from typing import Any
 
 import click
 
-from deeplift_cli.commands.shared_options import FILE, new_file, parsed, with_options
-from deeplift_cli.outputs.overlaps import RULES as OVERLAPS
+from deeplift_cli.commands.shared_options import FILE, OVERLAP, new_file, parsed, with_options
 
 _OPTIONS = (
     click.argument("parts", nargs=-1, required=True, type=FILE, metavar="PART..."),
@@ -17,8 +16,7 @@ _OPTIONS = (
                  help="Also write a bigWig of the observed bases' contributions."),
     click.option("-c", "--chrom-sizes", type=FILE, help="For --bigwig: two columns, name and length."),
     click.option("-g", "--genome", type=FILE, help="For --bigwig: the genome FASTA, instead of sizes."),
-    click.option("--overlap", type=click.Choice(list(OVERLAPS)), default="nearest-centre", show_default=True,
-                 help="bigWig: which window counts where several overlap."),
+    OVERLAP,
     click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
 )  # fmt: skip
 

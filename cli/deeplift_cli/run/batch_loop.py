@@ -272,7 +272,14 @@ class Job:
             overwrite = self._options.overwrite or path.absolute() in begun_outputs(path)
             with step("writing", path):
                 self._skipped.merge_into(self._workspaces[spec].skipped)
-                finished.publish(numbers, self._attributes(spec), overwrite, outputs, check_stopped)
+                finished.publish(
+                    numbers,
+                    self._attributes(spec),
+                    self._records.chrom_sizes,
+                    overwrite,
+                    outputs,
+                    check_stopped,
+                )
 
     def _nothing_left(self) -> str:
         first = next(iter(self._skipped.first), None)

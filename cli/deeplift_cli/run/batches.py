@@ -12,7 +12,7 @@ import numpy.typing as npt
 from deeplift_cli.models.explainer import Explained
 from deeplift_cli.models.scorer import reverse_complement
 from deeplift_cli.options.settings import ScoreOptions
-from deeplift_cli.outputs.chrom_sizes import Placement
+from deeplift_cli.outputs.chrom_sizes import Placement, read_chrom_sizes
 from deeplift_cli.process.signals import check_stopped
 from deeplift_cli.sequences import FastaSource, GenomeSource, Record, Region, Skipped, one_hot
 
@@ -79,6 +79,13 @@ class Records:
     def n_records(self) -> int:
         """How many there are, those that cannot be scored included."""
         return self._source.n_records
+
+    @property
+    def chrom_sizes(self) -> dict[str, int] | None:
+        """Lengths of the chromosomes in bp, from the genome or the user; None where neither says them."""
+        if self._options.chrom_sizes is not None:
+            return read_chrom_sizes(self._options.chrom_sizes)
+        return None if isinstance(self._source, FastaSource) else self._source.chrom_sizes()
 
     def usable(self, skip: Callable[[Skipped], None] = lambda _: None) -> Iterator[Record]:
         """Records that can be scored; ``skip`` gets the others."""

@@ -117,6 +117,7 @@ class Finished:
         self,
         numbers: range,
         attrs: Mapping[str, Any],
+        chrom_sizes: Mapping[str, int] | None,
         overwrite: bool,
         outputs: Sequence[Path],
         step: Callable[[], None],
@@ -128,6 +129,8 @@ class Finished:
         numbers : range
         attrs : mapping
             Attributes of the file.
+        chrom_sizes : mapping of str to int, or None
+            Lengths of the chromosomes, where they are known.
         overwrite : bool
         outputs : sequence of Path
             All that the run is going to publish.
@@ -144,6 +147,7 @@ class Finished:
             self._layout,
             skipped=self._workspace.skipped,
             attrs=attrs,
+            chrom_sizes=chrom_sizes,
             overwrite=overwrite,
             scratch=self._workspace.folder,
             digests=self._digests if self._added == list(numbers) else None,

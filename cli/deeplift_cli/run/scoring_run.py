@@ -19,8 +19,8 @@ from deeplift_cli.models import ModelFile
 from deeplift_cli.models.explainer import Explained, chosen_device, explain, read_model
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.options.targets import TargetSpec
-from deeplift_cli.outputs.bigwig import write_bigwig
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
+from deeplift_cli.outputs.export import write_output
 from deeplift_cli.outputs.pieces import DamagedPieceError
 from deeplift_cli.outputs.publish import check_writable
 from deeplift_cli.outputs.score_file import companions
@@ -272,11 +272,12 @@ def _write_bigwigs(
     for spec, workspace in workspaces.items():
         path = options.named(options.bigwig, spec)
         with step("writing", path):
-            write_bigwig(
+            write_output(
+                "bigwig",
                 path,
                 options.named(options.out, spec),
                 sizes,
-                options.overlap,
+                {"overlap": options.overlap},
                 overwrite=True,  # whether it may be was checked before
                 scratch=workspace.folder,
             )
