@@ -110,7 +110,7 @@ class Registry(Generic[T]):
             ) from error
         if not isinstance(thing, self._kind):
             raise UserError(
-                f"{about} is a {type(thing).__name__}, not a {self._kind.__name__}: its entry point "
+                f"{about} is of the type {type(thing).__name__}, not {self._kind.__name__}: its entry point "
                 f"({self._group}) leads to {point.value}; repair or uninstall that package"
             )
         if (own_name := getattr(thing, "name", point.name)) != point.name:
