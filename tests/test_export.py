@@ -151,7 +151,9 @@ def test_what_score_and_merge_write_is_what_export_writes() -> None:
     for number in (1, 2):
         score(*given, "-o", "part{shard}.h5", "--shard", f"{number}/2")
     parts = ["part1-of-2.h5", "part2-of-2.h5"]
-    assert deeplift("merge", *parts, "-o", "m.h5", "--bigwig", "m.bw", "-g", "g.fa").code == 0
+    assert deeplift("merge", *parts, "-o", "m.h5", "--bigwig", "m.bw").code == 0
+    assert deeplift("merge", *parts, "-o", "n.h5", "--bigwig", "n.bw", "-g", "g.fa").code == 0
+    assert Path("n.bw").read_bytes() == Path("m.bw").read_bytes()
     for name in ("s", "m"):
         with h5py.File(f"{name}.h5") as file:
             assert file["chromosomes/name"][:].tolist() == [b"chr1", b"chr2"]

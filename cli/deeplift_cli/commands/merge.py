@@ -14,7 +14,8 @@ _OPTIONS = (
                  help="The mean of models that scored the same sequences, such as cross-validation folds."),
     click.option("--bigwig", callback=parsed(new_file), metavar="PATH",
                  help="Also write a bigWig of the observed bases' contributions."),
-    click.option("-c", "--chrom-sizes", type=FILE, help="For --bigwig: two columns, name and length."),
+    click.option("-c", "--chrom-sizes", type=FILE,
+                 help="For --bigwig: two columns, name and length.  [default: those that the parts keep]"),
     click.option("-g", "--genome", type=FILE, help="For --bigwig: the genome FASTA, instead of sizes."),
     OVERLAP,
     click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
@@ -34,8 +35,8 @@ def command(quiet: bool, **given: Any) -> int:
     Shards (deeplift score --shard) become what one run would have written, bit for bit. All must be there, in
     any order.
     """
-    if bool(given["bigwig"]) != bool(given["chrom_sizes"] or given["genome"]):
-        raise click.UsageError("--bigwig goes with --chrom-sizes or --genome")
+    if (given["chrom_sizes"] or given["genome"]) and not given["bigwig"]:
+        raise click.UsageError("--chrom-sizes and --genome go with --bigwig")
     from deeplift_cli.merge.shards import MergeOptions, merge
     from deeplift_cli.process.screen import Screen
     from deeplift_cli.process.terminal_text import printable

@@ -8,7 +8,6 @@ import click
 import deeplift_references
 from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
 from deeplift_cli.commands.further_options import (
-    Brought,
     ExtensibleCommand,
     options_of_further_model_formats,
     options_of_own_model_formats,
@@ -72,13 +71,9 @@ def _limit(value: float) -> float:
     return value
 
 
-def _further() -> tuple[list[Brought], list[str]]:
-    """Load what other packages bring: options of model formats, and the kinds of reference for the help."""
-    brought, problems = options_of_further_model_formats()
-    return brought, [*problems, *deeplift_references.load_kinds_of_other_packages()]
-
-
 def _kinds_of_reference() -> dict[str, str]:
+    """How kinds of reference are spelled; what keeps one from being loaded is told where the kind is used."""
+    deeplift_references.load_kinds_of_other_packages()
     return {"metavar": "|".join(kind.usage for kind in deeplift_references.kinds().values())}
 
 
@@ -145,7 +140,7 @@ _OPTIONS = (
     "score",
     cls=ExtensibleCommand,
     own=options_of_own_model_formats,
-    further=_further,
+    further=options_of_further_model_formats,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @with_options(_OPTIONS)

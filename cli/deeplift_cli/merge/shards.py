@@ -73,8 +73,8 @@ def merge(options: MergeOptions, note: Callable[[str], None]) -> tuple[int, list
         with interruptible():
             others = [path for path in written if path.absolute() not in scratch.begun]
             check_writable(others, options.overwrite)
-            sizes = _chrom_sizes(options)
             parts = [probed(path) for path in options.parts]
+            sizes = _chrom_sizes(options, parts[0])
             _note_unchecked(parts, note)
         with compressing_threads() as pool:
             with interruptible():
@@ -89,7 +89,7 @@ def _write(
     combined: "_Combined",
     skipped: Path,
     scratch: Scratch,
-    sizes: dict[str, int],
+    sizes: dict[str, int] | None,
     written: Sequence[Path],
 ) -> int:
     """Write all outputs, which appear together, and return the number of rows."""
@@ -136,10 +136,20 @@ class _Combined:
     skipped_of: Sequence[ScoreReader]
 
 
-def _chrom_sizes(options: MergeOptions) -> dict[str, int]:
+def _chrom_sizes(options: MergeOptions, part: ScoreReader) -> dict[str, int] | None:
+    """Lengths of chromosomes for a bigWig; None where none is wanted."""
+    if options.bigwig is None:
+        return None
     if options.chrom_sizes is not None:
         return read_chrom_sizes(options.chrom_sizes)
-    return Genome(options.genome).sizes if options.genome is not None else {}
+    if options.genome is not None:
+        return Genome(options.genome).sizes
+    if part.chrom_sizes is None:
+        raise UserError(
+            f"{part.path} does not keep the lengths of chromosomes, which --bigwig needs; give --chrom-sizes "
+            "or --genome"
+        )
+    return part.chrom_sizes
 
 
 # ---- shards

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from deeplift_cli.models.explainer import Explained
 from deeplift_cli.models.scorer import reverse_complement
 from deeplift_cli.options.settings import ScoreOptions
-from deeplift_cli.outputs.chrom_sizes import Placement, read_chrom_sizes
+from deeplift_cli.outputs.chrom_sizes import Placement
 from deeplift_cli.process.signals import check_stopped
 from deeplift_cli.sequences import FastaSource, GenomeSource, Record, Region, Skipped, one_hot
 
@@ -66,9 +66,25 @@ class Records:
     options : ScoreOptions
     source : Source
     explained : Explained
+    chrom_sizes : dict of str to int, optional
+        Lengths of the chromosomes in bp; by default the genome's.
+
+    Attributes
+    ----------
+    chrom_sizes : dict of str to int, or None
+        None where they are not known.
     """
 
-    def __init__(self, options: ScoreOptions, source: Source, explained: Explained) -> None:
+    def __init__(
+        self,
+        options: ScoreOptions,
+        source: Source,
+        explained: Explained,
+        chrom_sizes: dict[str, int] | None = None,
+    ) -> None:
+        if chrom_sizes is None and isinstance(source, GenomeSource):
+            chrom_sizes = source.chrom_sizes()
+        self.chrom_sizes = chrom_sizes
         self._options = options
         self._source = source
         # With None a FASTA source says "the first record has", not "the model takes", of other lengths.
@@ -79,13 +95,6 @@ class Records:
     def n_records(self) -> int:
         """How many there are, those that cannot be scored included."""
         return self._source.n_records
-
-    @property
-    def chrom_sizes(self) -> dict[str, int] | None:
-        """Lengths of the chromosomes in bp, from the genome or the user; None where neither says them."""
-        if self._options.chrom_sizes is not None:
-            return read_chrom_sizes(self._options.chrom_sizes)
-        return None if isinstance(self._source, FastaSource) else self._source.chrom_sizes()
 
     def usable(self, skip: Callable[[Skipped], None] = lambda _: None) -> Iterator[Record]:
         """Records that can be scored; ``skip`` gets the others."""

@@ -92,7 +92,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
         with interruptible():
             with step("recording the model", options.model):
                 explained = _explain(options, model, source, workspaces, screen)
-            records = Records(options, source, explained)
+            records = Records(options, source, explained, sizes)
             if sizes is not None:
                 records.check_places(sizes)
             reference = _observed_reference(options, records, explained.length)
