@@ -31,9 +31,9 @@ from torch import Tensor, nn
 from deeplift_cli.models.explainer import Explained, explain, read_model
 from deeplift_cli.models.scorer import Scores
 from deeplift_cli.options.settings import ScoreOptions
-from deeplift_cli.outputs.bigwig import write_bigwig
 from deeplift_cli.outputs.columns import compressing_threads
 from deeplift_cli.outputs.datasets import ScoreLayout
+from deeplift_cli.outputs.export import write_output
 from deeplift_cli.outputs.packed import ScoredBatch, pack
 from deeplift_cli.outputs.pieces import Pieces
 from deeplift_cli.outputs.score_file import ScoreFile
@@ -270,16 +270,19 @@ def assemble(work: Work) -> None:
     with SkippedFile(skipped):
         pass
     layout = ScoreLayout(LENGTH, 1, BATCH)
-    with ScoreFile(work.folder / "alone.h5", layout, skipped=skipped, attrs={}, overwrite=True) as file:
+    attrs = {
+        "shard": None, "batch_size": BATCH, "fingerprint": {}, "target": 0, "model_sha256": "",
+        "n_skipped": 0, "worst_relative_completeness_error": 0.0,
+    }  # fmt: skip
+    with ScoreFile(work.folder / "alone.h5", layout, skipped=skipped, attrs=attrs, overwrite=True) as file:
         for number in sorted(pieces.numbers):
             file.append(pieces.load(number))
 
 
 def write_tracks(work: Work, n: int) -> None:
     """Write what `assemble` wrote as bigWig."""
-    write_bigwig(
-        work.folder / "alone.bw", work.folder / "alone.h5", {"chr1": SPACING * (n + 1)}, overwrite=True
-    )
+    sizes, given = {"chr1": SPACING * (n + 1)}, {"overlap": "nearest-centre"}
+    write_output("bigwig", work.folder / "alone.bw", work.folder / "alone.h5", sizes, given, overwrite=True)
 
 
 class Watched(Explained):

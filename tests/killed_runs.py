@@ -23,7 +23,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # threads would not live through a fork
 from deeplift_cli.main import run
 from deeplift_cli.merge import shards
 from deeplift_cli.models.explainer import Explained
-from deeplift_cli.outputs import own_folder
+from deeplift_cli.outputs import export, own_folder
 from deeplift_cli.outputs.pieces import Pieces
 from deeplift_cli.outputs.score_file import ScoreFile
 from deeplift_cli.outputs.workspace import Workspace
@@ -39,7 +39,8 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "assembly": (ScoreFile, "append"),
     "publication": (Workspace, "mark_complete"),
     "removal": (own_folder, "remove"),
-    "bigwig": (shards, "add_bigwig"),
+    "bigwig": (shards, "add_output"),
+    "exporting": (export, "add_output"),
     "listening": (watched_child, "_listen"),
 }
 SECONDS_PER_BATCH = 0.01  # so that there is something to interrupt

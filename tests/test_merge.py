@@ -265,7 +265,8 @@ def test_files_that_are_no_shards() -> None:
     Path("part2-of-2.skipped.tsv").unlink()
     assert "part2-of-2.skipped.tsv, which belongs to part2-of-2.h5, cannot be read" in refused(first, second)
     assert "PART" in refused(code=2)
-    assert "--bigwig goes with --chrom-sizes or --genome" in refused(first, "--bigwig", "x.bw", code=2)
+    assert "does not keep the lengths of chromosomes" in refused(first, "--bigwig", "x.bw")
+    assert "--chrom-sizes and --genome go with --bigwig" in refused(first, "-c", "sizes", code=2)
 
 
 def test_an_output_that_exists_is_kept() -> None:

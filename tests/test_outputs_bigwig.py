@@ -12,14 +12,13 @@ import pyBigWig
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from score_files import open_score_file
+from score_files import open_score_file, write_bigwig
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs import bigwig as bigwig_module
 from deeplift_cli.outputs import bigwig_order
-from deeplift_cli.outputs.bigwig import write_bigwig
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
 from deeplift_cli.outputs.datasets import ScoreLayout
+from deeplift_cli.outputs.formats import bigwig as bigwig_module
 from deeplift_cli.outputs.overlaps import RULES
 from deeplift_cli.outputs.packed import ScoredBatch
 from deeplift_cli.sequences import FastaSource, Record, Region, one_hot
@@ -262,7 +261,7 @@ def test_an_exception_while_writing_is_not_swallowed(
         raise error("in the middle")
 
     scores = scored_windows(tmp_path / "s.h5", [("a", 0, ".")], 20)
-    monkeypatch.setitem(bigwig_module.RULES, "mean", broken)
+    monkeypatch.setitem(RULES, "mean", broken)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(error, match="in the middle"):
         write_bigwig(tmp_path / "s.bw", scores, {"a": 100}, "mean")

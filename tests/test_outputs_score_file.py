@@ -340,7 +340,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_outputs_score_file import make_batch, open_file
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs.bigwig import write_bigwig
+from score_files import write_bigwig
 resource.setrlimit(resource.RLIMIT_FSIZE, ({h5_limit}, 10**9))
 try:
     with open_file(Path({folder!r}, "a.h5"), length=2000, rows=40) as file:

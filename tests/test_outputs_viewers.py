@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pybigtools
 import pytest
+from score_files import write_bigwig
 from test_outputs_bigwig import contributions, scored_windows
-
-from deeplift_cli.outputs.bigwig import write_bigwig
 
 pytestmark = pytest.mark.viewers
 HERE = Path(__file__).with_name("viewers")

@@ -1,9 +1,12 @@
 """The command with its subcommands, as click knows them."""
 
 import importlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
+
+from deeplift_cli.extensions import Registry
 
 # One file per subcommand, imported when it is called: `deeplift --help` must be quick.
 COMMANDS = {
@@ -11,7 +14,28 @@ COMMANDS = {
     "merge": "Put the shards of a job together, or average the folds of a cross-validation.",
     "verify": "Verify score files: checksums, layout, companions; with the model, some rows again.",
     "inspect": "Inspect a model: can it be scored, by which rules, and at what cost?",
+    "export": "Write a score file in other formats.",
 }
+
+
+class _Own(Mapping[str, click.Command]):
+    """The program's own subcommands, each imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        command: click.Command = importlib.import_module(f"deeplift_cli.commands.{name}").command
+        return command
+
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+REGISTRY = Registry("deeplift.commands", "subcommand", click.Command, _Own)
 
 
 class EndedEarlyError(Exception):
@@ -30,17 +54,17 @@ class _Commands(click.Group):
             raise EndedEarlyError from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(REGISTRY.names())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"deeplift_cli.commands.{cmd_name}").command
-        return command
+        return REGISTRY.get(cmd_name) if cmd_name in REGISTRY.names() else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        others = {
+            name: f"(of the package {package})" for name, package in REGISTRY.of_other_packages().items()
+        }
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl(list((others | COMMANDS).items()))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

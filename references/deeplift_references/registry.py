@@ -6,7 +6,8 @@ A kind is one decorated factory::
     def make_thirds(argument: str | None, settings: Settings) -> Reference: ...
 
 A module in ``generators/`` is found by itself. A kind of another package is registered once its module is
-imported.
+imported, which an entry point of the group "deeplift.references" causes where the kind is asked for: the
+entry point has the kind's name, and leads to the module or to the factory in it.
 """
 
 import importlib
@@ -14,12 +15,20 @@ import operator
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deeplift_references import generators
 from deeplift_references.base import Reference
 from deeplift_references.errors import ReferenceSpecError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+ENTRY_POINTS = "deeplift.references"
+# The packages whose kinds no other package may replace.
+_OWN = ("deeplift_references", "deeplift_cli")
 
 
 @dataclass(frozen=True)
@@ -120,19 +129,87 @@ def kinds() -> Mapping[str, Kind]:
     return MappingProxyType(_KINDS)
 
 
+def load_kinds_of_other_packages() -> list[str]:
+    """Register all kinds that other packages bring by entry points.
+
+    Returns
+    -------
+    list of str
+        One line for each kind that cannot be used.
+    """
+    problems = []
+    for name in dict.fromkeys(point.name for point in _entry_points()):
+        try:
+            _find(name)
+        except ReferenceSpecError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _find(name: str) -> Kind | None:
+    """Return the kind of this name, after loading the package that brings it; None where there is none.
+
+    Raises
+    ------
+    ReferenceSpecError
+        If two packages use the name, or the package cannot be loaded or does not register the kind.
+    """
+    points = [point for point in _entry_points() if point.name == name]
+    kind = _KINDS.get(name)
+    if kind is not None and kind.factory.__module__.partition(".")[0] in _OWN and points:
+        raise ReferenceSpecError(
+            f"the package {_package(points[0])} brings the kind of reference {name!r}, but deeplift has one "
+            f"of this name itself; rename that entry point ({ENTRY_POINTS}) or uninstall the package"
+        )
+    if len(points) > 1:
+        packages = " and ".join(sorted(map(_package, points)))
+        raise ReferenceSpecError(
+            f"the packages {packages} both bring the kind of reference {name!r}; uninstall one of them"
+        )
+    if kind is None and points:
+        about = f"the kind of reference {name!r} of the package {_package(points[0])} ({points[0].value})"
+        try:
+            points[0].load()
+        except (Exception, SystemExit) as error:  # code of others can raise anything
+            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise ReferenceSpecError(
+                f"{about} cannot be loaded: {reason}; repair or uninstall that package"
+            ) from error
+        if name not in _KINDS:
+            raise ReferenceSpecError(
+                f"{about} registers no kind of this name; repair or uninstall that package"
+            )
+    return _KINDS.get(name)
+
+
+@cache
+def _entry_points() -> tuple["EntryPoint", ...]:
+    from importlib.metadata import entry_points
+
+    return tuple(sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name))
+
+
+def _package(point: "EntryPoint") -> str:
+    return point.dist.name if point.dist is not None else point.value.partition(".")[0]
+
+
 def parse_spec(spec: str) -> tuple[Kind, str | None]:
     """Split ``kind`` or ``kind:argument`` and look the kind up.
 
     Raises
     ------
     ReferenceSpecError
-        If the kind is unknown, or its argument is missing or not wanted.
+        If the kind is unknown, its argument is missing or not wanted, or the package that brings it cannot be
+        loaded.
     """
     name, colon, argument = spec.partition(":")
-    kind = kinds().get(name)
+    kind = _find(name)
     if kind is None:
+        problems = load_kinds_of_other_packages()
         choices = ", ".join(known.usage for known in kinds().values())
-        raise ReferenceSpecError(f"unknown kind of reference {name!r}; choose from {choices}")
+        raise ReferenceSpecError(
+            "; ".join([f"unknown kind of reference {name!r}; choose from {choices}", *problems])
+        )
     if kind.takes_argument and not argument:
         raise ReferenceSpecError(f"reference {name!r} needs an argument: {kind.usage}")
     if colon and not kind.takes_argument:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs.bigwig import write_bigwig
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
+from deeplift_cli.outputs.export import write_output
 from deeplift_cli.sequences.genome import Genome
 
 
@@ -14,7 +14,8 @@ def main(job: Any) -> None:
     """Write the job's output."""
     table = job.input.get("chrom_sizes")
     sizes = read_chrom_sizes(Path(table)) if table else Genome(Path(job.input.genome), print).sizes
-    write_bigwig(job.output[0], job.input.scores, sizes, job.params.overlap)
+    given = {"overlap": job.params.overlap}
+    write_output("bigwig", Path(job.output[0]), Path(job.input.scores), sizes, given, overwrite=False)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,12 @@ from typing import Any
 
 import click
 
+from deeplift_cli.commands.further_options import (
+    ExtensibleCommand,
+    options_of_further_model_formats,
+    options_of_own_model_formats,
+    with_format_options,
+)
 from deeplift_cli.commands.shared_options import (
     ALLOW_PICKLE,
     ALPHABET,
@@ -47,9 +53,16 @@ _OPTIONS = (
 )  # fmt: skip
 
 
-@click.command("inspect", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    "inspect",
+    cls=ExtensibleCommand,
+    own=options_of_own_model_formats,
+    further=options_of_further_model_formats,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @with_options(_OPTIONS)
-def command(full: bool, as_json: bool, **given: Any) -> int:
+@click.pass_context
+def command(context: click.Context, /, full: bool, as_json: bool, **given: Any) -> int:
     """Inspect a model: can it be scored, by which rules, and at what cost?
 
     \b
@@ -70,7 +83,7 @@ def command(full: bool, as_json: bool, **given: Any) -> int:
     if given["targets"] is None:
         del given["targets"]
     screen = Screen(quiet=False)
-    options = InspectOptions(**given)
+    options = InspectOptions(**with_format_options(context, given, InspectOptions))
     found = inspect(options)
     for line in found.model.notes:
         screen.note(line)

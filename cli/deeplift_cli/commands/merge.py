@@ -4,8 +4,7 @@ from typing import Any
 
 import click
 
-from deeplift_cli.commands.shared_options import FILE, new_file, parsed, with_options
-from deeplift_cli.outputs.overlaps import RULES as OVERLAPS
+from deeplift_cli.commands.shared_options import FILE, OVERLAP, new_file, parsed, with_options
 
 _OPTIONS = (
     click.argument("parts", nargs=-1, required=True, type=FILE, metavar="PART..."),
@@ -15,10 +14,10 @@ _OPTIONS = (
                  help="The mean of models that scored the same sequences, such as cross-validation folds."),
     click.option("--bigwig", callback=parsed(new_file), metavar="PATH",
                  help="Also write a bigWig of the observed bases' contributions."),
-    click.option("-c", "--chrom-sizes", type=FILE, help="For --bigwig: two columns, name and length."),
+    click.option("-c", "--chrom-sizes", type=FILE,
+                 help="For --bigwig: two columns, name and length.  [default: those that the parts keep]"),
     click.option("-g", "--genome", type=FILE, help="For --bigwig: the genome FASTA, instead of sizes."),
-    click.option("--overlap", type=click.Choice(list(OVERLAPS)), default="nearest-centre", show_default=True,
-                 help="bigWig: which window counts where several overlap."),
+    OVERLAP,
     click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
 )  # fmt: skip
 
@@ -36,8 +35,8 @@ def command(quiet: bool, **given: Any) -> int:
     Shards (deeplift score --shard) become what one run would have written, bit for bit. All must be there, in
     any order.
     """
-    if bool(given["bigwig"]) != bool(given["chrom_sizes"] or given["genome"]):
-        raise click.UsageError("--bigwig goes with --chrom-sizes or --genome")
+    if (given["chrom_sizes"] or given["genome"]) and not given["bigwig"]:
+        raise click.UsageError("--chrom-sizes and --genome go with --bigwig")
     from deeplift_cli.merge.shards import MergeOptions, merge
     from deeplift_cli.process.screen import Screen
     from deeplift_cli.process.terminal_text import printable

@@ -4,10 +4,16 @@ from math import isnan
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 import deeplift_references
 from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
+from deeplift_cli.commands.further_options import (
+    ExtensibleCommand,
+    options_of_further_model_formats,
+    options_of_own_model_formats,
+    said,
+    with_format_options,
+)
 from deeplift_cli.commands.shared_options import (
     ALLOW_PICKLE,
     ALPHABET,
@@ -20,8 +26,10 @@ from deeplift_cli.commands.shared_options import (
     LOGITS,
     MODEL,
     OUTPUT,
+    OVERLAP,
     PRECISION,
     THREADS,
+    Described,
     new_file,
     parsed,
     with_options,
@@ -29,7 +37,6 @@ from deeplift_cli.commands.shared_options import (
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.options.shards import parse_shard
 from deeplift_cli.options.targets import parse_targets
-from deeplift_cli.outputs.overlaps import RULES as OVERLAPS
 from deeplift_cli.process.fast_imports import without_garbage_collection
 from deeplift_core import RULES
 from deeplift_core.assignment.names import parse_rule
@@ -64,7 +71,12 @@ def _limit(value: float) -> float:
     return value
 
 
-_REFERENCES = "|".join(kind.usage for kind in deeplift_references.kinds().values())
+def _kinds_of_reference() -> dict[str, str]:
+    """How kinds of reference are spelled; what keeps one from being loaded is told where the kind is used."""
+    deeplift_references.load_kinds_of_other_packages()
+    return {"metavar": "|".join(kind.usage for kind in deeplift_references.kinds().values())}
+
+
 _OPTIONS = (
     MODEL,
     click.option("-f", "--fasta", type=FILE, help="Sequences, all of the model's length (.gz too)."),
@@ -88,7 +100,7 @@ _OPTIONS = (
                  metavar="|".join(RULES), help="How activations are explained."),
     LAYER_RULE,
     click.option("--reference", default="dinucleotide", callback=parsed(_reference), show_default=True,
-                 metavar=_REFERENCES, help="What sequences are compared with."),
+                 cls=Described, describe=_kinds_of_reference, help="What sequences are compared with."),
     click.option("--save-references", callback=parsed(new_file), metavar="PATH",
                  help="Write the references used, for --reference file:."),
     click.option("--frequencies", default="auto", callback=parsed(_frequencies), metavar="A,C,G,T|auto",
@@ -104,8 +116,7 @@ _OPTIONS = (
                  help="For softmax: subtract the mean over its classes."),
     click.option("--rc-average", is_flag=True, help="Average with the reverse complement's scores."),
     click.option("--strand-aware", is_flag=True, help="Score minus-strand regions as reverse complements."),
-    click.option("--overlap", type=click.Choice(list(OVERLAPS)), default="nearest-centre", show_default=True,
-                 help="bigWig: which window counts where several overlap."),
+    OVERLAP,
     click.option("--max-completeness-error", type=click.FloatRange(min=0), metavar="E",
                  callback=parsed(_limit),
                  help="Exit with 3 if summation-to-delta is off by more (relative)."),
@@ -127,7 +138,13 @@ _OPTIONS = (
 )  # fmt: skip
 
 
-@click.command("score", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    "score",
+    cls=ExtensibleCommand,
+    own=options_of_own_model_formats,
+    further=options_of_further_model_formats,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @with_options(_OPTIONS)
 @click.option("-q", "--quiet", is_flag=True, help="No progress, notes or summary.")
 @click.option("-v", "--verbose", is_flag=True, help="More notes.")
@@ -148,7 +165,7 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
         from deeplift_cli.run.scoring_run import score
 
     screen = Screen(quiet=quiet, verbose=verbose)
-    options = ScoreOptions(**given)
+    options = ScoreOptions(**with_format_options(context, given, ScoreOptions))
     with screen.progress() as progress:
         summary, written = score(options, screen, progress)
     screen.show(summary.lines(written))
@@ -164,10 +181,6 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
 def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> None:
     """Options that cannot be meant together (exit code 2)."""
 
-    def said(*names: str) -> list[str]:
-        default = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
-        return [name for name in names if context.get_parameter_source(name) not in default]
-
     if given["fasta"] and (given["genome"] or given["regions"]):
         raise click.UsageError("give either --fasta, or --genome with --regions")
     if not given["fasta"] and not (given["genome"] and given["regions"]):
@@ -176,15 +189,15 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
             f"{missing} is missing" if missing else "give --fasta, or --genome with --regions"
         )
     kind, _ = deeplift_references.parse_spec(given["reference"])
-    if said("frequencies") and kind.name != "frequency":
+    if said(context, "frequencies") and kind.name != "frequency":
         raise click.UsageError(f"--frequencies goes with --reference frequency, not {kind.name}")
-    if said("n_references") and not kind.takes_count:
+    if said(context, "n_references") and not kind.takes_count:
         raise click.UsageError(
             f"--reference {kind.usage} decides by itself how many; leave out --n-references"
         )
     if given["layer_rules"] and given["rule"].partition(":")[0] in ("gradient", "integrated-gradients"):
         raise click.UsageError(f"--layer-rule does not go with --rule {given['rule']}")
-    if said("overlap", "chrom_sizes") and not given["bigwig"]:
+    if (said(context, "overlap") or said(context, "chrom_sizes")) and not given["bigwig"]:
         raise click.UsageError("--overlap and --chrom-sizes go with --bigwig")
     if given["shard"] and given["batch_size"] is None:
         raise click.UsageError("--shard needs --batch-size K: shares are cut between batches")

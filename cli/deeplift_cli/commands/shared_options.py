@@ -8,7 +8,9 @@ import click
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.input_layout import LAYOUTS, Layout
+from deeplift_cli.models.registry import known_kinds
 from deeplift_cli.options.numbers import LARGEST_BATCH, whole_number
+from deeplift_cli.outputs import overlaps
 from deeplift_core import OptionError
 from deeplift_core.assignment.names import LAYER_RULES, check_layer_rule
 
@@ -76,8 +78,32 @@ def _output(text: str) -> int | str:
     return whole_number(text) if text.isdecimal() else text
 
 
+class Described(click.Option):
+    """An option whose texts are made of a registry when they are shown.
+
+    Parameters
+    ----------
+    describe : callable
+        Returns the attributes ``help`` or ``metavar`` by name.
+    """
+
+    def __init__(self, *given: Any, describe: Callable[[], dict[str, str]], **options: Any) -> None:
+        super().__init__(*given, **options)
+        self._describe = describe
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        for name, text in self._describe().items():
+            setattr(self, name, text)
+        return super().get_help_record(ctx)
+
+
 MODEL = click.option(
-    "-m", "--model", type=FILE, required=True, help="ONNX, TorchScript or torch.export file."
+    "-m",
+    "--model",
+    type=FILE,
+    required=True,
+    cls=Described,
+    describe=lambda: {"help": f"Model file: {known_kinds()}."},
 )
 OUTPUT = click.option(
     "--output",
@@ -150,6 +176,15 @@ ALLOW_PICKLE = click.option(
     "--allow-pickle",
     is_flag=True,
     help="Load files that can run any code: pickled modules, and archives refused without.",
+)
+
+
+OVERLAP = click.option(
+    "--overlap",
+    type=click.Choice(list(overlaps.RULES)),
+    default=overlaps.DEFAULT,
+    show_default=True,
+    help="bigWig: which window counts where several overlap.",
 )
 
 

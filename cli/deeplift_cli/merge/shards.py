@@ -11,18 +11,17 @@ import numpy as np
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.options.shards import parse_shard
-from deeplift_cli.outputs.bigwig import add_bigwig
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
 from deeplift_cli.outputs.columns import compressing_threads
+from deeplift_cli.outputs.export import add_output
 from deeplift_cli.outputs.own_folder import SKIPPED
 from deeplift_cli.outputs.packed import PackedBatch, ScoredBatch, pack
 from deeplift_cli.outputs.publish import Publication, check_writable
 from deeplift_cli.outputs.score_file import ScoreFile, companions
-from deeplift_cli.outputs.score_reader import ScoreReader
+from deeplift_cli.outputs.score_reader import ScoreReader, probed
 from deeplift_cli.outputs.scratch import Scratch
 from deeplift_cli.outputs.skipped import HEADING
 from deeplift_cli.process.signals import check_stopped, deferred, interruptible
-from deeplift_cli.process.watched_child import LostError, watched
 from deeplift_cli.run.fingerprint import MODEL
 from deeplift_cli.sequences.genome import Genome
 
@@ -74,8 +73,8 @@ def merge(options: MergeOptions, note: Callable[[str], None]) -> tuple[int, list
         with interruptible():
             others = [path for path in written if path.absolute() not in scratch.begun]
             check_writable(others, options.overwrite)
-            sizes = _chrom_sizes(options)
-            parts = [_opened(path) for path in options.parts]
+            parts = [probed(path) for path in options.parts]
+            sizes = _chrom_sizes(options, parts[0])
             _note_unchecked(parts, note)
         with compressing_threads() as pool:
             with interruptible():
@@ -90,7 +89,7 @@ def _write(
     combined: "_Combined",
     skipped: Path,
     scratch: Scratch,
-    sizes: dict[str, int],
+    sizes: dict[str, int] | None,
     written: Sequence[Path],
 ) -> int:
     """Write all outputs, which appear together, and return the number of rows."""
@@ -100,6 +99,7 @@ def _write(
             combined.first.layout,
             skipped=skipped,
             attrs=combined.attrs,
+            chrom_sizes=combined.first.chrom_sizes,
             overwrite=True,  # whether it may be was checked before
             publication=publication,
         ) as file:
@@ -108,20 +108,12 @@ def _write(
                 check_stopped()
         if options.bigwig is not None:
             with interruptible():
-                add_bigwig(publication, options.bigwig, file.temporary, sizes, options.overlap)
+                given = {"overlap": options.overlap}
+                add_output(publication, "bigwig", options.bigwig, file.temporary, sizes, given)
         check_stopped()
         scratch.mark_complete(written)
     scratch.mark_published()
     return file.n_rows
-
-
-def _opened(path: Path) -> ScoreReader:
-    """A part, after another process has found that it can be read."""
-    try:
-        watched(lambda alive: ScoreReader(path).probe(alive))
-    except LostError as error:
-        raise UserError(f"score file {path} is damaged: reading it, HDF5 {error}; score it again") from error
-    return ScoreReader(path)
 
 
 def _note_unchecked(parts: Sequence[ScoreReader], note: Callable[[str], None]) -> None:
@@ -144,10 +136,20 @@ class _Combined:
     skipped_of: Sequence[ScoreReader]
 
 
-def _chrom_sizes(options: MergeOptions) -> dict[str, int]:
+def _chrom_sizes(options: MergeOptions, part: ScoreReader) -> dict[str, int] | None:
+    """Lengths of chromosomes for a bigWig; None where none is wanted."""
+    if options.bigwig is None:
+        return None
     if options.chrom_sizes is not None:
         return read_chrom_sizes(options.chrom_sizes)
-    return Genome(options.genome).sizes if options.genome is not None else {}
+    if options.genome is not None:
+        return Genome(options.genome).sizes
+    if part.chrom_sizes is None:
+        raise UserError(
+            f"{part.path} does not keep the lengths of chromosomes, which --bigwig needs; give --chrom-sizes "
+            "or --genome"
+        )
+    return part.chrom_sizes
 
 
 # ---- shards

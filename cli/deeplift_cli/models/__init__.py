@@ -1,12 +1,15 @@
 """Loading models: any supported file becomes a `torch.nn.Module`."""
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from deeplift_cli.errors import UserError
+from deeplift_cli.models.foreign import told_in_one_line
 from deeplift_cli.models.input_layout import Layout, find_layout
 from deeplift_cli.models.model_file import ModelFile, TensorSpec
-from deeplift_cli.models.registry import examine, find_format
+from deeplift_cli.models.registry import FORMATS, examine, find_format
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,7 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["Layout", "ModelFile", "TensorSpec", "find_layout", "load", "read"]
 
 
-def read(path: str | PathLike[str], *, allow_pickle: bool = False) -> ModelFile:
+def read(
+    path: str | PathLike[str], *, allow_pickle: bool = False, options: Mapping[str, Any] | None = None
+) -> ModelFile:
     """Read a model file of any supported format.
 
     Parameters
@@ -23,6 +28,8 @@ def read(path: str | PathLike[str], *, allow_pickle: bool = False) -> ModelFile:
         The format is told from the content, not from the suffix.
     allow_pickle : bool
         True reads files that can run any code: pickled modules, and archives of torch unexamined.
+    options : mapping of str to anything, optional
+        Options of the file's format.
 
     Returns
     -------
@@ -31,10 +38,28 @@ def read(path: str | PathLike[str], *, allow_pickle: bool = False) -> ModelFile:
     Raises
     ------
     UserError
-        Where the file is missing, damaged, of no known format, or uses what cannot be converted.
+        Where the file is missing, damaged, of no known format, or uses what cannot be converted; or an option
+        is another format's.
     """
     candidate = examine(Path(path))
-    return find_format(candidate).read(candidate.path, allow_pickle=allow_pickle)
+    kind, problems = find_format(candidate)
+    given = dict(options or {})
+    own = [option.name for option in kind.options]
+    for name in given:
+        if name not in own:
+            raise UserError(
+                f"--{name.replace('_', '-')} is no option for {candidate.path}, which is of the format "
+                f"{kind.name}; leave it out"
+            )
+    try:
+        if kind.name in FORMATS.own():
+            return kind.read(candidate.path, allow_pickle=allow_pickle, **given)
+        with told_in_one_line(f"{candidate.path} cannot be read as the model format {kind.name!r}"):
+            return kind.read(candidate.path, allow_pickle=allow_pickle, **given)
+    except UserError as error:
+        if not problems:
+            raise
+        raise UserError(f"{error} ({'; '.join(problems)})") from error
 
 
 def load(path: str | PathLike[str], *, allow_pickle: bool = False) -> "nn.Module":

@@ -81,7 +81,7 @@ def load_model(options: ModelOptions) -> ModelFile:
     keep_freed_memory()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    return read(options.model, allow_pickle=options.allow_pickle)
+    return read(options.model, allow_pickle=options.allow_pickle, options=dict(options.format_options))
 
 
 def read_model(options: ModelOptions, screen: Screen) -> ModelFile:

@@ -1,19 +1,26 @@
 """The registry of model formats: one module in `formats` per format, found by being there.
 
-A new format is one file: a module in `deeplift_cli/models/formats` that defines ``FORMAT``. Such modules are
-imported to decide what a file is, so they import torch, onnx and the like inside their functions only.
+A new format is one file: a module in `deeplift_cli/models/formats` that defines ``FORMAT``, or a package with
+an entry point of the group "deeplift.models" that leads to a `Format`. Such modules are imported to decide
+what a file is, and for help texts, so that they import torch, onnx and the like inside their functions only.
+Those of other packages are imported where no format of the program's own recognises a file, or an option is
+not the program's own.
 """
 
 import importlib
 import pkgutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+import click
+
 from deeplift_cli.errors import UserError
+from deeplift_cli.extensions import Registry
 from deeplift_cli.models.examination.archive import Archive
+from deeplift_cli.models.foreign import reason
 from deeplift_cli.models.model_file import ModelFile
 
 HEAD_BYTES = 4096
@@ -49,22 +56,33 @@ class Format:
     recognises : callable
         Whether a file is of this kind, by its content (by its suffix only where the content says nothing).
     read : callable
-        ``read(path, allow_pickle=bool)`` returns the `ModelFile` or raises `UserError`.
+        ``read(path, allow_pickle=bool, **options)`` returns the `ModelFile` or raises `UserError`. The
+        options are those of the format's own that the user gave, by their names in Python, as texts (paths,
+        too), numbers, truth values or lists of them; defaults are those of the function.
+    options : tuple of click.Option
+        Options of its own, for `deeplift score` and `deeplift inspect`. Scores depend on them.
+    asked_last : bool
+        Whether files are of this kind only where no other format recognises them.
     """
 
     name: str
     description: str
     recognises: Callable[[Candidate], bool]
     read: Callable[..., ModelFile]
+    options: tuple[click.Option, ...] = field(default=(), repr=False)
+    asked_last: bool = False
 
 
 @cache
-def formats() -> tuple[Format, ...]:
+def _own() -> Mapping[str, Format]:
     """Return every format in the `formats` folder, in alphabetical order of their modules."""
     package = importlib.import_module("deeplift_cli.models.formats")
     names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
     modules = [importlib.import_module(f"{package.__name__}.{name}") for name in names]
-    return tuple(module.FORMAT for module in modules)
+    return {module.FORMAT.name: module.FORMAT for module in modules}
+
+
+FORMATS = Registry("deeplift.models", "model format", Format, _own)
 
 
 def examine(path: Path) -> Candidate:
@@ -105,17 +123,41 @@ def _kind(mode: int) -> str:
     return next((name for is_kind, name in kinds if is_kind(mode)), "a device")
 
 
-def find_format(candidate: Candidate) -> Format:
-    """Return the one format that recognises the file; raise `UserError` with what would be read instead."""
-    for kind in formats():
-        if kind.recognises(candidate):
-            return kind
-    raise UserError(f"{candidate.path} is not a model file that deeplift reads{_hint(candidate)}")
+def find_format(candidate: Candidate) -> tuple[Format, list[str]]:
+    """Find the format that recognises the file.
+
+    Returns
+    -------
+    format : Format
+    problems : list of str
+        What kept formats of other packages, which might have known the file better, from being asked.
+
+    Raises
+    ------
+    UserError
+        If there is none, with what would be read instead.
+    """
+    own = FORMATS.own().values()
+    for kind in own:
+        if not kind.asked_last and kind.recognises(candidate):
+            return kind, []
+    further, problems = FORMATS.further()
+    for kind in further:
+        try:
+            if kind.recognises(candidate):
+                return kind, problems
+        except Exception as error:  # noqa: BLE001 - code of others can raise anything
+            problems.append(f"the model format {kind.name!r} cannot tell: {reason(error)}")
+    for kind in own:
+        if kind.asked_last and kind.recognises(candidate):
+            return kind, problems
+    more = "".join(f"; {problem}" for problem in problems)
+    raise UserError(f"{candidate.path} is not a model file that deeplift reads{_hint(candidate)}{more}")
 
 
 def known_kinds() -> str:
-    """Return the formats' descriptions as one phrase."""
-    return ", ".join(kind.description for kind in formats())
+    """Return the descriptions of all formats as one phrase."""
+    return ", ".join(kind.description for kind in (*FORMATS.own().values(), *FORMATS.further()[0]))
 
 
 def _hint(candidate: Candidate) -> str:

@@ -44,6 +44,8 @@ class ModelOptions:
     threads: int | None = field(default=None, metadata=CHANGES_NO_SCORE)  # but for rounding
     precision: str = "float32"
     allow_pickle: bool = field(default=False, metadata=CHANGES_NO_SCORE)
+    # Options of the model's format that the user gave, by their names in Python; each counts by its own.
+    format_options: tuple[tuple[str, Any], ...] = field(default=(), metadata=COUNTS_IN_ITS_OWN_WAY)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ All windows have one length. To add a rule, write it here and name it in `RULES`
 
 from collections.abc import Callable, Iterator
 
+import click
 import numpy as np
 import numpy.typing as npt
 
@@ -65,3 +66,12 @@ def mean(starts: Starts, values: Values) -> Pieces:
 
 
 RULES: dict[str, Rule] = {"nearest-centre": nearest_centre, "mean": mean}
+DEFAULT = "nearest-centre"
+# The option of formats that hold one value per base.
+OPTION = click.Option(
+    ["--overlap"],
+    type=click.Choice(list(RULES)),
+    default=DEFAULT,
+    show_default=True,
+    help="Which window counts where several overlap.",
+)

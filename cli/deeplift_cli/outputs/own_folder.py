@@ -22,7 +22,7 @@ _STATE = (
     rf"{LOCK}|{PUBLISHED}(\.part)?|{COMPLETE}(\.part)?|job\.json(\.part)?|(skipped|unusable|unscored)\.tsv"
 )
 _OWN = re.compile(
-    rf"{_STATE}|\d{{8,}}\.(npz|part)|\..+\.[0-9a-f]{{8}}\.part(\.bw)?",
+    rf"{_STATE}|\d{{8,}}\.(npz|part)|\..+\.[0-9a-f]{{8}}\.part(\.\w+)*",
     re.DOTALL,
 )
 

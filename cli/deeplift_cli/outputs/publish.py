@@ -87,11 +87,14 @@ class Publication:
         self._scratch = scratch
         self._files = list[tuple[Path, Path]]()
 
-    def temporary(self, path: Path, suffix: str = ".part") -> Path:
-        """A new name to write to, which becomes `path`; some writers mind its suffix."""
-        folder = path.parent
-        if self._scratch is not None and self._scratch.stat().st_dev == folder.stat().st_dev:
-            folder = self._scratch
+    def temporary(self, path: Path, suffix: str = ".part", scratch: Path | None = None) -> Path:
+        """A new name to write to, which becomes `path`; some writers mind its suffix.
+
+        It is in the folder `scratch`, or in the publication's own, if that is on the same disc.
+        """
+        folder, scratch = path.parent, scratch or self._scratch
+        if scratch is not None and scratch.stat().st_dev == folder.stat().st_dev:
+            folder = scratch
         temporary = folder / f".{short_name(path.name)}.{uuid4().hex[:8]}{suffix}"
         self.add(temporary, path)
         return temporary

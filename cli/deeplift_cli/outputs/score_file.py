@@ -11,6 +11,7 @@ from typing import Any, Self
 import h5py
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.outputs import chromosomes
 from deeplift_cli.outputs.attributes import write_attributes
 from deeplift_cli.outputs.checksums import OrderedDigest
 from deeplift_cli.outputs.columns import ArrayColumn, TextColumn, compressing_threads
@@ -43,6 +44,8 @@ class ScoreFile:
         A finished table of what was skipped; it becomes SCORES.skipped.tsv.
     attrs : mapping of str to anything that JSON can hold
         Written as attributes of the file; lists, mappings and None as JSON.
+    chrom_sizes : mapping of str to int, optional
+        Lengths of the genome's chromosomes in bp, where they are known.
     overwrite : bool
         Whether files that exist may be replaced.
     scratch : Path, optional
@@ -70,6 +73,7 @@ class ScoreFile:
         *,
         skipped: Path,
         attrs: Mapping[str, Any],
+        chrom_sizes: Mapping[str, int] | None = None,
         overwrite: bool,
         scratch: Path | None = None,
         publication: Publication | None = None,
@@ -80,6 +84,7 @@ class ScoreFile:
         self._layout = layout
         self._skipped = skipped
         self._attrs = dict(attrs)
+        self._chrom_sizes = chrom_sizes
         self._overwrite = overwrite
         self._scratch = scratch
         self._publication = publication
@@ -99,6 +104,8 @@ class ScoreFile:
             self._file = stack.enter_context(h5py.File(self._guarded, "w"))
             write_attributes(self._file, self._attrs)
             pool = stack.enter_context(compressing_threads())
+            if self._chrom_sizes:
+                chromosomes.write(self._file, self._chrom_sizes, pool)
             self._open_columns(pool)
             stack.push(self._finish)
             self._stack = stack.pop_all()

@@ -3,7 +3,7 @@
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from deeplift_cli.errors import UserError
 from deeplift_cli.options.numbers import LARGEST_BATCH
 from deeplift_cli.options.shards import parse_shard
-from deeplift_cli.outputs import structure
+from deeplift_cli.outputs import chromosomes, structure
 from deeplift_cli.outputs.attributes import AttributeTypeError, read_attributes
 from deeplift_cli.outputs.checksums import (
     ATTRIBUTES_CHECKSUM,
@@ -39,6 +39,7 @@ from deeplift_cli.outputs.datasets import (
 )
 from deeplift_cli.outputs.packed import PackedBatch, ScoredBatch
 from deeplift_cli.outputs.structure import LayoutError
+from deeplift_cli.process.watched_child import LostError, watched
 from deeplift_cli.sequences.records import Region
 
 T = TypeVar("T")
@@ -71,6 +72,8 @@ class ScoreReader:
     n_skipped : int
     worst : float
         The largest relative error of summation-to-delta.
+    chrom_sizes : dict of str to int, or None
+        Lengths of the genome's chromosomes in bp; None where the file does not keep them.
     checksums : dict of str to str
         The stored ones, of all datasets by name; empty in files of before there were checksums.
 
@@ -128,6 +131,7 @@ class ScoreReader:
         )
         for problem in structure.problems(file, self.layout, self.n_rows):
             raise LayoutError(problem)
+        self.chrom_sizes = chromosomes.read(file)
         stored = {name: file[name].attrs.get(CHECKSUM) for name in self.layout.datasets}
         self.checksums = {name: value for name, value in stored.items() if isinstance(value, str)}
         if self.checksums and len(self.checksums) < len(stored):
@@ -226,8 +230,14 @@ class ScoreReader:
         most = _BYTES_AT_ONCE // (4 * self.layout.length * np.dtype(self.layout.dtype).itemsize)
         return max(chunk, min(self.layout.batch_size, most) // chunk * chunk)
 
-    def batches(self, pool: Executor) -> Iterator["ReadBatch"]:
-        """Everything that the file holds, as `packed`; `found_checksums` are there after the last batch.
+    def batches(self, pool: Executor, wide: Sequence[str] = WIDE) -> Iterator["ReadBatch"]:
+        """What the file holds, as `packed`; `found_checksums` are there after the last batch.
+
+        Parameters
+        ----------
+        pool : Executor
+        wide : sequence of str, optional
+            The wide datasets that are wanted; the others are not read. By default all.
 
         Raises
         ------
@@ -238,19 +248,25 @@ class ScoreReader:
         pending = deque[_Pending]()
         with self._opened() as file:
             for first in range(0, self.n_rows, step):
-                pending.append(self._begin(file, slice(first, min(first + step, self.n_rows)), digests, pool))
+                rows = slice(first, min(first + step, self.n_rows))
+                pending.append(self._begin(file, rows, digests, pool, wide))
                 if len(pending) > _BATCHES_AHEAD:
                     yield self._complete(file, pending.popleft())
             while pending:
                 yield self._complete(file, pending.popleft())
-        self.found_checksums = digests.hexdigests()
-        for name, stored in self.checksums.items():
-            if self.found_checksums[name] != stored:
+        unread = set(WIDE) - set(wide)
+        self.found_checksums = {
+            name: found for name, found in digests.hexdigests().items() if name not in unread
+        }
+        for name, found in self.found_checksums.items():
+            if self.checksums and self.checksums[name] != found:
                 place = _place(name, slice(0, self.n_rows))
                 raise self._damaged(f"{place}: the values are not those of the stored checksum")
 
-    def _begin(self, file: h5py.File, rows: slice, digests: "_Digests", pool: Executor) -> "_Pending":
-        """Read rows as they are stored, and have them inflated."""
+    def _begin(
+        self, file: h5py.File, rows: slice, digests: "_Digests", pool: Executor, wide: Sequence[str]
+    ) -> "_Pending":
+        """Read rows as they are stored, and have those of the wide datasets that are wanted inflated."""
         numbers: dict[str, npt.NDArray[Any]] = {}
         columns: dict[str, npt.NDArray[Any]] = {}
         chunks: dict[str, list[bytes]] = {}
@@ -265,6 +281,8 @@ class ScoreReader:
                 columns[key] = file[name][rows]
             digests.of[name].add(columns[key])
         for name, dtype in self.layout.wide.items():
+            if name not in wide:
+                continue
             with self._reading(_place(name, rows)):
                 chunks[name] = [_stored_chunk(file[name], first) for first in self._firsts(rows)]
             shape, digest = (self.layout.rows_per_chunk, 4, self.layout.length), digests.of[name]
@@ -303,7 +321,7 @@ class ReadBatch:
         Their places in the file.
     regions : list of Region, [N]
     wide : dict of str to list of arrays [n, 4, L]
-        The wide datasets' values, chunk by chunk.
+        Values of the wide datasets that were read, chunk by chunk.
     numbers : dict of str to array [N, ...]
     chunks : dict of str to list of bytes
         The wide datasets' chunks as they are stored.
@@ -372,6 +390,21 @@ def _check_same(by_hdf5: npt.NDArray[Any], by_us: npt.NDArray[Any]) -> None:
     """What HDF5 itself reads depends on more of the file, such as the filters' parameters."""
     if by_hdf5.tobytes() != by_us.tobytes():
         raise DamagedChunkError("HDF5 reads other values than are stored")
+
+
+def probed(path: Path) -> ScoreReader:
+    """Open a score file of anybody's, after another process has found that it can be read.
+
+    Raises
+    ------
+    UserError
+        If it is not a score file, or damaged.
+    """
+    try:
+        watched(lambda alive: ScoreReader(path).probe(alive))
+    except LostError as error:
+        raise UserError(f"score file {path} is damaged: reading it, HDF5 {error}; score it again") from error
+    return ScoreReader(path)
 
 
 def _place(name: str, rows: slice) -> str:

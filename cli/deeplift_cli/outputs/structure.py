@@ -48,10 +48,11 @@ def problems(file: h5py.File, layout: ScoreLayout, n_rows: int) -> Iterator[str]
         except LayoutError as error:
             yield str(error)
             continue
-        yield from _differences(name, found, kind, n_rows)
+        yield from differences(name, found, kind, n_rows)
 
 
-def _differences(name: str, found: h5py.Dataset, kind: DatasetKind, n_rows: int) -> Iterator[str]:
+def differences(name: str, found: h5py.Dataset, kind: DatasetKind, n_rows: int) -> Iterator[str]:
+    """In what a dataset is not of this kind and number of rows."""
     if kind.dtype is None:
         is_text = h5py.check_string_dtype(found.dtype)
         if is_text is None or is_text.length is not None:

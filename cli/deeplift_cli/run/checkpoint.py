@@ -203,6 +203,7 @@ class Checkpoint:
         numbers: range,
         attributes: Mapping[TargetSpec, Mapping[str, Any]],
         *,
+        chrom_sizes: Mapping[str, int] | None,
         overwrite: bool,
         outputs: Sequence[Path],
     ) -> None:
@@ -214,6 +215,8 @@ class Checkpoint:
             Of all batches of the run.
         attributes : mapping of TargetSpec to mapping
             Attributes of each file.
+        chrom_sizes : mapping of str to int, or None
+            Lengths of the chromosomes in bp, where they are known.
         overwrite : bool
             Whether files that exist may be replaced.
         outputs : sequence of Path
@@ -233,6 +236,7 @@ class Checkpoint:
                 store.make_score_file(
                     numbers,
                     attributes[spec],
+                    chrom_sizes=chrom_sizes,
                     overwrite=overwrite or path.absolute() in begun_outputs(path),
                     outputs=outputs,
                     after_each=check_stopped,

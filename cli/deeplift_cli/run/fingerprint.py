@@ -42,6 +42,7 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
     if kind.takes_argument and argument:
         found["--reference"] = kind.name
         found["the file of references"] = _digest(Path(argument))
+    found |= {_flag(name): value for name, value in options.format_options}
     if options.genome is not None:
         found["the size of the genome"] = options.genome.stat().st_size
     return found | {f"the version of {name}": version(name) for name in _PACKAGES}

@@ -124,6 +124,7 @@ class FinishedBatches:
         numbers: range,
         attrs: Mapping[str, Any],
         *,
+        chrom_sizes: Mapping[str, int] | None,
         overwrite: bool,
         outputs: Sequence[Path],
         after_each: Callable[[], None],
@@ -135,6 +136,8 @@ class FinishedBatches:
         numbers : range
         attrs : mapping
             Attributes of the file.
+        chrom_sizes : mapping of str to int, or None
+            Lengths of the chromosomes in bp, where they are known.
         overwrite : bool
         outputs : sequence of Path
             All that the run is going to publish.
@@ -151,6 +154,7 @@ class FinishedBatches:
             self._layout,
             skipped=self._workspace.skipped,
             attrs=attrs,
+            chrom_sizes=chrom_sizes,
             overwrite=overwrite,
             scratch=self._workspace.folder,
             digests=self._digests if self._added == list(numbers) else None,

@@ -35,6 +35,8 @@ class RunPlan:
         How many records these are, about.
     attributes : dict
         What every score file of the run says of the run, whatever the target.
+    chrom_sizes : mapping of str to int, or None
+        Lengths of the chromosomes in bp, where they are known.
     """
 
     outputs: OutputPaths
@@ -42,6 +44,7 @@ class RunPlan:
     share: range
     n_records: int
     attributes: Mapping[str, Any]
+    chrom_sizes: Mapping[str, int] | None
 
     @property
     def targets(self) -> list[TargetSpec]:
@@ -56,6 +59,7 @@ def make_plan(
     explained: Explained,
     records: Records,
     reference: Reference,
+    chrom_sizes: Mapping[str, int] | None,
     checkpoint: Checkpoint,
 ) -> RunPlan:
     """Settle what is left open by the options: the share, and the content of the genome.
@@ -89,7 +93,7 @@ def make_plan(
         "versions": {name: version(name) for name in ("deeplift", "torch", "numpy")},
         "fingerprint": dict(fingerprint),
     }
-    return RunPlan(outputs, layout, share, n_records, attributes)
+    return RunPlan(outputs, layout, share, n_records, attributes, chrom_sizes)
 
 
 def _share(options: ScoreOptions, usable: int | None, rows: int, records: Records) -> tuple[range, int]:

@@ -19,8 +19,8 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.models import ModelFile
 from deeplift_cli.models.explainer import Explained, chosen_device, explain, read_model
 from deeplift_cli.options.settings import ScoreOptions
-from deeplift_cli.outputs.bigwig import write_bigwig
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
+from deeplift_cli.outputs.export import write_output
 from deeplift_cli.outputs.publish import Publication
 from deeplift_cli.outputs.workspace import clean_up
 from deeplift_cli.process.screen import Screen
@@ -106,7 +106,8 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
             if sizes is not None:
                 records.check_places(sizes)
             reference = observed_reference(options, records, explained.length)
-            plan = make_plan(options, outputs, job, explained, records, reference, checkpoint)
+            known = source.chrom_sizes() if sizes is None and isinstance(source, GenomeSource) else sizes
+            plan = make_plan(options, outputs, job, explained, records, reference, known, checkpoint)
             checkpoint.start(plan.layout)
         summary.start_scoring()
         _score(options, plan, explained, records, reference, checkpoint, summary, progress)
@@ -169,6 +170,7 @@ def _score(
         checkpoint.make_score_files(
             numbers,
             {spec: {**plan.attributes, **more} for spec, more in own.items()},
+            chrom_sizes=plan.chrom_sizes,
             overwrite=options.overwrite,
             outputs=plan.outputs.all,
         )
@@ -233,11 +235,12 @@ def _write_bigwigs(
 ) -> None:
     for spec, path in plan.outputs.bigwigs.items():
         with step("writing", path):
-            write_bigwig(
+            write_output(
+                "bigwig",
                 path,
                 plan.outputs.scores[spec],
                 sizes,
-                options.overlap,
+                {"overlap": options.overlap},
                 overwrite=True,  # whether it may be was checked before
                 scratch=checkpoint.folder(spec),
             )

@@ -83,4 +83,6 @@ def _inputs(module: Any) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(name, None, None) for name in needed)
 
 
-FORMAT = Format("pickled", "a whole torch module (torch.save, with --allow-pickle)", recognises, read)
+FORMAT = Format(
+    "pickled", "a whole torch module (torch.save, with --allow-pickle)", recognises, read, asked_last=True
+)

@@ -1,0 +1,132 @@
+"""What other packages bring, found by their entry points: loaded when it is needed, and in nobody's way.
+
+An entry point's name is the name that the user knows: of a subcommand, an output format, a model format. That
+a package cannot be loaded is told in one line where something of the package is needed, and nowhere else.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from deeplift_cli.errors import UserError
+
+if TYPE_CHECKING:  # its import takes a tenth of the time of `deeplift --help`
+    from importlib.metadata import EntryPoint
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Things of one kind by name: the program's own, and those of other packages.
+
+    Parameters
+    ----------
+    group : str
+        Of entry points: "deeplift.outputs".
+    what : str
+        What one of the things is called in messages: "output format".
+    kind : type
+        What an entry point has to lead to. Where it has an attribute ``name``, that is the entry point's.
+    own : callable
+        Returns the program's own things by name. It is called when they are first needed.
+    """
+
+    def __init__(self, group: str, what: str, kind: type[T], own: Callable[[], Mapping[str, T]]) -> None:
+        self._group, self._what, self._kind = group, what, kind
+        self._own = own
+        self._loaded: dict[str, T] = {}
+
+    def own(self) -> Mapping[str, T]:
+        """Return the program's own things by name."""
+        return self._own()
+
+    def of_other_packages(self) -> dict[str, str]:
+        """Return the names that other packages bring, each with the package; nothing is loaded."""
+        return {point.name: _package(point) for point in _points(self._group)}
+
+    def names(self) -> tuple[str, ...]:
+        """Return all names, the program's own first; nothing is loaded."""
+        return tuple(dict.fromkeys([*self._own(), *self.of_other_packages()]))
+
+    def get(self, name: str) -> T:
+        """Return the thing of this name.
+
+        Raises
+        ------
+        UserError
+            If there is none, with the names that there are; if two packages use the name; or if the package
+            that brings the name cannot be loaded.
+        """
+        own = self._own()
+        points = [point for point in _points(self._group) if point.name == name]
+        if name in own and points:
+            raise UserError(
+                f"the package {_package(points[0])} brings the {self._what} {name!r}, but deeplift has one "
+                f"of this name itself; rename that entry point ({self._group}) or uninstall the package"
+            )
+        if len(points) > 1:
+            packages = " and ".join(sorted(map(_package, points)))
+            raise UserError(
+                f"the packages {packages} both bring the {self._what} {name!r}; uninstall one of them"
+            )
+        if name in own:
+            return own[name]
+        if not points:
+            raise UserError(f"there is no {self._what} {name!r}; choose from {', '.join(self.names())}")
+        if name not in self._loaded:
+            self._loaded[name] = self._load(points[0])
+        return self._loaded[name]
+
+    def further(self) -> tuple[list[T], list[str]]:
+        """Load all that other packages bring.
+
+        Returns
+        -------
+        things : list
+            In the order of their names.
+        problems : list of str
+            One line for each that cannot be used.
+        """
+        things, problems = list[T](), list[str]()
+        for name in self.of_other_packages():
+            try:
+                things.append(self.get(name))
+            except UserError as error:
+                problems.append(str(error))
+        return things, problems
+
+    def loaded(self) -> list[T]:
+        """Return what other packages brought and has been loaded so far."""
+        return list(self._loaded.values())
+
+    def _load(self, point: "EntryPoint") -> T:
+        about = f"the {self._what} {point.name!r} of the package {_package(point)}"
+        try:
+            thing = point.load()
+        except (Exception, SystemExit) as error:  # code of others can raise anything
+            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise UserError(
+                f"{about} ({point.value}) cannot be loaded: {reason}; repair or uninstall that package"
+            ) from error
+        if not isinstance(thing, self._kind):
+            raise UserError(
+                f"{about} is of the type {type(thing).__name__}, not {self._kind.__name__}: its entry point "
+                f"({self._group}) leads to {point.value}; repair or uninstall that package"
+            )
+        if (own_name := getattr(thing, "name", point.name)) != point.name:
+            raise UserError(
+                f"{about} calls itself {own_name!r}; give its entry point ({self._group}) the same name"
+            )
+        return thing
+
+
+def _package(point: "EntryPoint") -> str:
+    return point.dist.name if point.dist is not None else point.value.partition(".")[0]
+
+
+@cache
+def _points(group: str) -> "tuple[EntryPoint, ...]":
+    """Return the entry points of a group in the order of their names, which takes some 20 ms."""
+    from importlib.metadata import entry_points
+
+    return tuple(sorted(entry_points(group=group), key=lambda point: point.name))
