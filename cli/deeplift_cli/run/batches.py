@@ -14,9 +14,8 @@ from deeplift_cli.models.scorer import reverse_complement
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.chrom_sizes import Placement
 from deeplift_cli.process.signals import check_stopped
-from deeplift_cli.sequences import FastaSource, GenomeSource, Record, Region, Skipped, one_hot
-
-Source = FastaSource | GenomeSource
+from deeplift_cli.sequences import FastaSource, InputIndex, Record, Region, Skipped, Source, one_hot
+from deeplift_cli.sequences.cache import CacheError
 
 _CHECKED_EVERY = 1024
 
@@ -74,26 +73,56 @@ class Records:
         # With None a FASTA source says "the first record has", not "the model takes", of other lengths.
         any_length = explained.takes_any_length and isinstance(source, FastaSource)
         self._length = None if any_length else explained.length
+        self._index: InputIndex | None = None
 
     @property
     def n_records(self) -> int:
         """How many there are, those that cannot be scored included."""
         return self._source.n_records
 
+    def find_index(self, note: Callable[[str], None]) -> None:
+        """From now on read by an index of the input, which is made if there is none.
+
+        Without a cache that can be written everything is read as if there were no index.
+
+        Parameters
+        ----------
+        note : callable
+            Told in one line if an index is made, and if it cannot be.
+        """
+        try:
+            self._index = InputIndex(self._source, self._length, note)
+        except CacheError as error:
+            note(f"{error}: without an index this shard reads the whole of {self._options.records}")
+
+    def base_counts(self) -> npt.NDArray[np.int64] | None:
+        """How many of the sequences, as they are scored, have each base at each position: [4, L].
+
+        None if there is no index, or no sequence.
+        """
+        if self._index is None or not self._index.n_usable:
+            return None
+        plus, minus = self._index.base_counts()
+        counts: npt.NDArray[np.int64] = plus + (reverse_complement(minus) if self._turns_minus else minus)
+        return counts
+
+    @property
+    def _turns_minus(self) -> bool:
+        """Whether sequences on the minus strand are turned before they are scored."""
+        return self._options.strand_aware and self._source.orientation == "genome"
+
     def usable(self, skip: Callable[[Skipped], None] = lambda _: None) -> Iterator[Record]:
         """Records that can be scored; ``skip`` gets the others."""
-        for record in self._source.records(self._length):
-            if isinstance(record, Skipped):
-                skip(record)
-            else:
-                yield record
+        return _usable(self._source.records(self._length), skip)
 
     def survey(self) -> tuple[int, str]:
         """How many can be scored, and what tells their letters and places from others' (SHA-256)."""
+        if self._index is not None:
+            return self._index.n_usable, self._index.digest
         count, content = 0, sha256()
         for record in self.usable():
             count += 1
-            content.update(record.letters + repr(record.region).encode("utf-8", "surrogatepass"))
+            content.update(record.content)
             if not count % _CHECKED_EVERY:
                 check_stopped()
         return count, content.hexdigest()
@@ -114,7 +143,11 @@ class Records:
         """
         share = range(sys.maxsize) if share is None else share
         number = 0
-        records = self.usable(lambda record: skip(record) if number in share else None)
+        found = self._source.records(self._length)
+        if self._index is not None:
+            number = share.start
+            found = self._index.records(share, rows)
+        records = _usable(found, lambda record: skip(record) if number in share else None)
         while number < share.stop and (chunk := list(islice(records, rows))):
             check_stopped()
             if number in share:
@@ -134,6 +167,15 @@ class Records:
             placement.check(record.region)
 
 
+def _usable(records: Iterator[Record | Skipped], skip: Callable[[Skipped], None]) -> Iterator[Record]:
+    """Records that can be scored; ``skip`` gets the others."""
+    for record in records:
+        if isinstance(record, Skipped):
+            skip(record)
+        else:
+            yield record
+
+
 def _encode(records: list[Record], source: Source, options: ScoreOptions) -> Batch:
     """Sequences as they are scored.
 
@@ -141,7 +183,7 @@ def _encode(records: list[Record], source: Source, options: ScoreOptions) -> Bat
     record whose name says minus strand holds the reverse complement already (bedtools getfasta -s).
     """
     sequences = one_hot([record.letters for record in records])
-    minus = np.array([record.has_coordinates and record.region.strand == "-" for record in records])
+    minus = np.array([record.is_on_minus_strand for record in records])
     if source.orientation == "strand":
         turned = minus
     else:

@@ -7,7 +7,7 @@ the outputs are put together from what was kept.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,12 @@ from deeplift_cli.process.screen import Screen
 from deeplift_cli.process.signals import check_stopped, deferred, interruptible
 from deeplift_cli.process.steps import step
 from deeplift_cli.run.batch_loop import Job
-from deeplift_cli.run.batches import Records, Source
+from deeplift_cli.run.batches import Records
 from deeplift_cli.run.fingerprint import fingerprint
 from deeplift_cli.run.prepared_batches import OBSERVED_ROWS, about_references, make_reference
 from deeplift_cli.run.summary import Completeness, Summary
-from deeplift_cli.sequences import FastaSource, GenomeSource
+from deeplift_cli.sequences import FastaSource, Source, open_prepared_source, open_source
+from deeplift_cli.sequences.cache import CacheError
 from deeplift_cli.threads.prefetch import Prefetch
 from deeplift_core.accuracy.completeness import TOLERANCE
 from deeplift_references import Reference
@@ -93,6 +94,8 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
             with step("recording the model", options.model):
                 explained = _explain(options, model, source, workspaces, screen)
             records = Records(options, source, explained)
+            if options.shard is not None:
+                records.find_index(screen.note)
             if sizes is not None:
                 records.check_places(sizes)
             reference = _observed_reference(options, records, explained.length)
@@ -231,11 +234,11 @@ def _check_outputs(paths: list[Path], options: ScoreOptions) -> None:
 
 
 def _open_source(options: ScoreOptions, screen: Screen) -> Source:
-    if options.fasta is not None:
-        return FastaSource(options.fasta, screen.note)
-    assert options.genome is not None
-    assert options.regions is not None
-    return GenomeSource(options.genome, options.regions, screen.note)
+    files = (options.fasta, options.genome, options.regions)
+    if options.shard is not None:
+        with suppress(CacheError):  # the files are then read here, as a whole job reads them
+            return open_prepared_source(*files, screen.note)
+    return open_source(*files, screen.note)
 
 
 def _chrom_sizes(options: ScoreOptions, source: Source) -> dict[str, int] | None:
@@ -252,10 +255,13 @@ def _chrom_sizes(options: ScoreOptions, source: Source) -> dict[str, int] | None
 
 
 def _observed_reference(options: ScoreOptions, records: Records, length: int) -> Reference:
-    """The chosen references; where they depend on the whole input, after a first pass over it."""
+    """The chosen references; where they depend on the whole input, after its index or a pass over it."""
     reference = make_reference(options, length)
     if reference.needs_observation:
         with about_references(), step("reading sequences", options.records):
+            counts = records.base_counts()
+            if counts is not None and reference.observe_counts(counts):
+                return reference
             for batch in records.batches(OBSERVED_ROWS):
                 reference.observe(batch.sequences)
     return reference
