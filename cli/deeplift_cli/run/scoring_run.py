@@ -21,6 +21,7 @@ from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.options.targets import TargetSpec
 from deeplift_cli.outputs.bigwig import write_bigwig
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
+from deeplift_cli.outputs.other_divisions import other_division
 from deeplift_cli.outputs.pieces import DamagedPieceError
 from deeplift_cli.outputs.publish import check_writable
 from deeplift_cli.outputs.score_file import companions
@@ -75,6 +76,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     """
     started = time.perf_counter()
     written = output_paths(options)
+    _check_division(options)
     clean_up([options.named(options.out, spec) for spec in options.targets])
     _check_outputs(written, options)
     with step("reading sequences", options.records):
@@ -219,6 +221,22 @@ def output_paths(options: ScoreOptions) -> list[Path]:
     if options.save_references is not None:
         paths.append(options.named(options.save_references))
     return paths
+
+
+def _check_division(options: ScoreOptions) -> None:
+    """Refuse a number of shards that is only the size of the array at hand where another division lies."""
+    shard = options.shard
+    if shard is None or not shard.is_guess:
+        return
+    with step("looking for other shards", options.out):
+        found = other_division(options.out, shard.count)
+    if found is not None:
+        path, count = found
+        raise UserError(
+            f"--shard auto takes this array for a whole job of {shard.count} shards, but {path} belongs to a "
+            f"job of {count}: give --shard auto/{count} to run tasks of that job again, or "
+            f"auto/{shard.count} to divide it anew"
+        )
 
 
 def _check_outputs(paths: list[Path], options: ScoreOptions) -> None:
