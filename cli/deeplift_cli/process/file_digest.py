@@ -15,7 +15,9 @@ def file_digest(path: Path) -> str:
         If the file cannot be read.
     """
     state = path.stat()
-    return _digest(os.fspath(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+    # The last of these changes with every write, whatever a program says of the others.
+    known = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+    return _digest(os.fspath(path), *known)
 
 
 @lru_cache(maxsize=32)

@@ -91,7 +91,7 @@ def open_prepared_source(fasta: Path | None, genome: Path | None, regions: Path 
     """
     records = fasta or regions
     assert records is not None
-    if not records.is_file() or (genome is not None and not genome.is_file()):
+    if not records.is_file():
         return open_source(fasta, genome, regions, note)  # which says what is wrong
 
     opened: Source | None = None
@@ -104,8 +104,8 @@ def open_prepared_source(fasta: Path | None, genome: Path | None, regions: Path 
 
     try:
         kept = _Kept(records, genome, None, _FACTS)
-    except OSError as error:
-        raise UserError(f"{error.filename} cannot be read: {error.strerror or error}") from error
+    except OSError:
+        return open_source(fasta, genome, regions, note)  # which says what is wrong
     head, _ = kept.find_or_make(make, note)
     facts = Facts(head["n_records"], head["first_length"], tuple(head["notes"]))
     return opened or _open(fasta, genome, regions, note, facts)
@@ -157,14 +157,14 @@ class InputIndex:
         self._letters = source.first_length() if length is None else length
         records, genome, self._what = _files(source)
         self._records = records
-        kept = _Kept(records, genome, self._letters, _RECORDS)
-        self.path = kept.path
 
         def make(path: Path, identity: dict[str, Any]) -> None:
-            note(f"indexing {records}, once, to {kept.path}")
+            note(f"indexing {records}, once, to {self.path}")
             self._make(path, identity)
 
         with step("indexing", records):
+            kept = _Kept(records, genome, self._letters, _RECORDS)
+            self.path = kept.path
             head, self.is_new = kept.find_or_make(make, note)
         self.n_records: int = head["n_records"]
         self.n_usable: int = head["n_usable"]
