@@ -114,7 +114,7 @@ def main() -> None:
     text = report(options.records, options.shards)
     print(text)
     if options.markdown:
-        insert(options.markdown, text)
+        insert(options.markdown, text, "shards")
 
 
 if __name__ == "__main__":
