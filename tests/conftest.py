@@ -26,6 +26,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("quick")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Genomes and inputs are indexed in a folder of the test's own, not in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEEPLIFT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _compiler(request: pytest.FixtureRequest) -> Iterator[None]:
     """What tests marked `compiles` need, and afterwards forgets what they compiled."""

@@ -130,13 +130,24 @@ def test_shares_are_contiguous_and_balanced(count: int, batches: int) -> None:
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-@pytest.mark.parametrize("text", ["", "0/3", "4/3", "1", "1/", "/3", "a/3", "-1/3", "1/3/3"])
+@pytest.mark.parametrize(
+    "text", ["", "0/3", "4/3", "1", "1/", "/3", "a/3", "-1/3", "1/3/3", "auto/", "auto/0", "auto/a"]
+)
 def test_what_is_no_shard_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is neither auto nor I/N"):
+    with pytest.raises(ValueError, match="is neither auto, auto/N nor I/N"):
         parse_shard(text)
 
 
 ARRAY = {"ID": "3", "COUNT": "4", "MIN": "1", "MAX": "4"}
+
+
+def set_array(monkeypatch: pytest.MonkeyPatch, **changes: str | None) -> None:
+    """The variables that Slurm sets for a task."""
+    for name, value in (ARRAY | changes).items():
+        if value is None:
+            monkeypatch.delenv(f"SLURM_ARRAY_TASK_{name}", raising=False)
+        else:
+            monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
 
 
 @pytest.mark.parametrize(
@@ -152,16 +163,69 @@ ARRAY = {"ID": "3", "COUNT": "4", "MIN": "1", "MAX": "4"}
 def test_the_place_in_a_slurm_array(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], expected: Shard | str
 ) -> None:
-    for name, value in (ARRAY | changes).items():
-        if value is None:
-            monkeypatch.delenv(f"SLURM_ARRAY_TASK_{name}", raising=False)
-        else:
-            monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
+    set_array(monkeypatch, **changes)
     if isinstance(expected, Shard):
         assert parse_shard("auto") == expected
     else:
         with pytest.raises(ValueError, match=expected):
             parse_shard("auto")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"COUNT": "1", "MIN": "3", "MAX": "3"}, {"COUNT": "2", "MIN": "3", "MAX": "19"}, {"COUNT": None}],
+)
+def test_auto_with_the_number_of_shards_heeds_the_tasks_number_only(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str | None]
+) -> None:
+    set_array(monkeypatch, **changes)
+    assert parse_shard("auto/20") == Shard(3, 20)
+    with pytest.raises(ValueError, match=r"is for tasks from 1 to 2 \(sbatch --array=1-2, .* this one is 3"):
+        parse_shard("auto/2")
+    set_array(monkeypatch, ID="0")
+    with pytest.raises(ValueError, match="and this one is 0"):
+        parse_shard("auto/20")
+    set_array(monkeypatch, ID=None)
+    with pytest.raises(ValueError, match="SLURM_ARRAY_TASK_ID is not set"):
+        parse_shard("auto/20")
+
+
+@pytest.mark.parametrize("left", ["scores", "pieces"])
+def test_auto_does_not_take_a_part_of_an_array_for_another_division(
+    monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    """Tasks 1 to 4 of 6 are run again: the array at hand has 4."""
+    names = ["-o", "s{target}.{shard}.h5", "--batch-size", ROWS, "-f", "in.fa", "-m", torchscript("Net")]
+    if left == "scores":
+        score(*names, "--shard", "6/6")
+        expected = "s0.6-of-6.h5"
+    else:
+        expected = ".s0.6-of-6.h5.pieces"
+        Path(expected).mkdir()
+    for other in ("s0.x-of-9.h5", "t0.1-of-9.h5", "s0.1-of-9.h5.bak", "s0.1-of-4.h5", "1-of-9"):
+        Path(other).touch()
+    set_array(monkeypatch)
+    outcome = deeplift("score", *names, "--shard", "auto")
+    assert outcome.code == 1
+    assert (
+        f"for a whole job of 4 shards, but {expected} belongs to a job of 6: give --shard auto/6"
+        in outcome.err
+    )
+    assert not Path("s0.3-of-4.h5").exists()
+    score(*names, "--shard", "auto/6")
+    assert Path("s0.3-of-6.h5").exists()
+    score(*names, "--shard", "auto/4")
+    assert Path("s0.3-of-4.h5").exists()
+
+
+def test_auto_alone_serves_a_whole_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    for task in "1234":
+        set_array(monkeypatch, ID=task)
+        run("part{shard}.h5", "--shard", "auto")
+    set_array(monkeypatch)
+    run("part.h5", "--shard", "auto")  # no name to compare
+    run("part{shard}.h5", "--shard", "auto", "--overwrite")
+    assert len(list(Path().glob("part*-of-4.h5"))) == 4
 
 
 @pytest.mark.parametrize(

@@ -38,12 +38,12 @@ import sys
 from pathlib import Path
 from deeplift_cli.process import signals
 from deeplift_cli.sequences.genome import Genome
-stopping.stop_on_signals()
+signals.stop_on_signals()
 print("ready", flush=True)
 sys.stdin.readline()
 try:
     print(Genome(Path(sys.argv[1]), lambda note: print(note, flush=True)).fetch("chr1", 500_000, 500_050))
-except stopping.Stopped as stopped:
+except signals.Stopped as stopped:
     sys.exit(stopped.exit_code)
 """
 

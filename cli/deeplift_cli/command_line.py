@@ -11,6 +11,7 @@ from deeplift_cli.extensions import Registry
 # One file per subcommand, imported when it is called: `deeplift --help` must be quick.
 COMMANDS = {
     "score": "Score sequences: which bases made the model say this?",
+    "prepare": "Prepare an input, so that many shards of it start at once.",
     "merge": "Put the shards of a job together, or average the folds of a cross-validation.",
     "verify": "Verify score files: checksums, layout, companions; with the model, some rows again.",
     "inspect": "Inspect a model: can it be scored, by which rules, and at what cost?",

@@ -34,6 +34,21 @@ class Reference(ABC):
             One-hot, ACGT; an all-zero column is a position with no base.
         """
 
+    def observe_counts(self, counts: npt.NDArray[np.int64]) -> bool:
+        """Take account of the whole input at once, in place of every call of `observe`, by its bases alone.
+
+        Parameters
+        ----------
+        counts : int64 [4, L]
+            How many sequences of the input have each base (ACGT) at each position.
+
+        Returns
+        -------
+        bool
+            False, as here, where this kind needs the sequences themselves; nothing has changed then.
+        """
+        return False
+
     @abstractmethod
     def __call__(
         self, sequences: npt.ArrayLike, rows: npt.NDArray[np.int64] | None = None

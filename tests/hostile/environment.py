@@ -401,12 +401,20 @@ odd("a path of 3,000 bytes", SCORE, make=lambda folder: _deep(folder))
 odd(
     "an array task of two",
     SCORE.replace("out.h5", "out{shard}.h5") + " --shard auto --batch-size 1",
+    notes=("index",),
     environment={
         "SLURM_ARRAY_TASK_ID": "1",
         "SLURM_ARRAY_TASK_COUNT": "2",
         "SLURM_ARRAY_TASK_MIN": "0",
         "SLURM_ARRAY_TASK_MAX": "1",
     },
+)
+odd(
+    "a shard, and a cache that cannot be written",
+    f"{SCORE} --shard 1/1 --batch-size 1",
+    *LETTERS,
+    notes=("without an index",),
+    environment={"DEEPLIFT_CACHE": "/proc/nowhere"},
 )
 
 

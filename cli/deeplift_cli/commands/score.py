@@ -129,8 +129,9 @@ _OPTIONS = (
                  help="Of the stored scores."),
     click.option("--standard-errors", is_flag=True,
                  help="Also store the standard error, over references, of each base's contribution."),
-    click.option("--shard", callback=parsed(parse_shard), metavar="I/N|auto",
-                 help="Score the I-th of N shares only; auto: the place in a Slurm array."),
+    click.option("--shard", callback=parsed(parse_shard), metavar="I/N|auto/N|auto",
+                 help="Score the I-th of N shares only; auto/N: I is the task's number in a Slurm array 1-N; "
+                      "auto: N is the array's size."),
     click.option("--resume/--no-resume", default=True, show_default=True,
                  help="Resume an interrupted run of the same job."),
     click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),

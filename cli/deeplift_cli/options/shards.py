@@ -1,8 +1,14 @@
-"""One of several equal shares of a job: `--shard 2/4`, or the place in a Slurm array."""
+"""One of several equal shares of a job: `--shard 2/4`, or the place in a Slurm array.
+
+Slurm tells a task its own number and the size of the array at hand, and nothing of an array that was
+submitted before. `sbatch --array=1-5`, which runs five tasks of twenty again, looks like a job of five
+shards. So `auto/20` takes the number of shards from the command, and `auto` alone, which takes it from the
+array, is marked as a guess, for `scoring_run` to refuse where shards of another division lie.
+"""
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from deeplift_cli.options.numbers import whole_number
 
@@ -17,10 +23,13 @@ class Shard:
     ----------
     number, count : int
         I and N.
+    is_guess : bool
+        Whether N is the size of a Slurm array, which may be a part of the job's own.
     """
 
     number: int
     count: int
+    is_guess: bool = field(default=False, compare=False)
 
     @property
     def label(self) -> str:
@@ -37,25 +46,49 @@ class Shard:
 
 
 def parse_shard(text: str) -> Shard:
-    """Parse ``I/N`` or ``auto``.
+    """Parse ``I/N``, ``auto/N`` or ``auto``.
 
     Raises
     ------
     ValueError
-        If it is neither, or the place in the array cannot be told.
+        If it is none of these, or the place in the array cannot be told.
     """
     if text == "auto":
         return _from_slurm(os.environ)
+    given, _, whole = text.partition("/")
+    is_auto = given == "auto"
     try:
-        number, count = (whole_number(part) for part in text.split("/", 1))
+        count = whole_number(whole)
+        number = count if is_auto else whole_number(given)
     except ValueError:
         number = count = 0
     if not 1 <= number <= count <= _MOST_SHARDS:
         raise ValueError(
-            f"{text[:40]!r} is neither auto nor I/N with I from 1 to N, such as 2/4, and N at most "
+            f"{text[:40]!r} is neither auto, auto/N nor I/N with I from 1 to N, such as 2/4, and N at most "
             f"{_MOST_SHARDS:,}"
         )
-    return Shard(number, count)
+    return _task_of(count, os.environ) if is_auto else Shard(number, count)
+
+
+def _task_of(count: int, variables: Mapping[str, str]) -> Shard:
+    """The shard that has the task's number, whichever tasks the array at hand has."""
+    (task,) = _numbers(variables, "ID")
+    if not 1 <= task <= count:
+        raise ValueError(
+            f"auto/{count} is for tasks from 1 to {count} (sbatch --array=1-{count}, or some of these), and "
+            f"this one is {task}"
+        )
+    return Shard(task, count)
+
+
+def _numbers(variables: Mapping[str, str], *names: str) -> list[int]:
+    """Variables of a task of an array."""
+    try:
+        return [whole_number(variables[f"SLURM_ARRAY_TASK_{name}"]) for name in names]
+    except KeyError as error:
+        raise ValueError(f"auto is for tasks of a Slurm array, and {error.args[0]} is not set") from error
+    except ValueError as error:
+        raise ValueError(f"auto is for tasks of a Slurm array, and of its variables {error}") from error
 
 
 def _from_slurm(variables: Mapping[str, str]) -> Shard:
@@ -64,18 +97,12 @@ def _from_slurm(variables: Mapping[str, str]) -> Shard:
     An array that begins elsewhere, or has gaps, is likely to be a part of a larger one that is run again:
     its size says nothing about the number of shards.
     """
-    names = ("ID", "COUNT", "MIN", "MAX")
-    try:
-        task, count, low, high = (whole_number(variables[f"SLURM_ARRAY_TASK_{name}"]) for name in names)
-    except KeyError as error:
-        raise ValueError(f"auto is for tasks of a Slurm array, and {error.args[0]} is not set") from error
-    except ValueError as error:
-        raise ValueError(f"auto is for tasks of a Slurm array, and of its variables {error}") from error
+    task, count, low, high = _numbers(variables, "ID", "COUNT", "MIN", "MAX")
     if not low <= task <= high:
         raise ValueError(f"auto: the place in the array, {task}, is not from {low} to {high}")
     if low not in (0, 1) or high - low + 1 != count:
         raise ValueError(
             f"auto needs an array 1-N or 0-(N-1) without gaps, not {count} tasks from {low} to {high}; "
-            "to run a few tasks again, give --shard I/N with the N of the whole array"
+            "to run a few tasks again, give --shard auto/N with the N of the whole array"
         )
-    return Shard(task - low + 1, count)
+    return Shard(task - low + 1, count, is_guess=True)

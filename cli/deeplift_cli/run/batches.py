@@ -1,19 +1,20 @@
 """The reader: the input's records as one-hot batches, and as lists of those that cannot be scored."""
 
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from deeplift_cli.outputs.chrom_sizes import Placement
 from deeplift_cli.process.signals import check_stopped
-from deeplift_cli.sequences import FastaSource, GenomeSource, Record, Region, Skipped, one_hot
+from deeplift_cli.sequences import FastaSource, InputIndex, Record, Region, Skipped, Source, one_hot
+from deeplift_cli.sequences.cache import CacheError
 from deeplift_cli.sequences.encode import reverse_complement
 
-Source = FastaSource | GenomeSource
 SkippedRecords = list[Skipped]
 
 _CHECKED_EVERY = 1024
@@ -81,11 +82,45 @@ class Records:
         # With None a FASTA source says "the first record has", not "the model takes", of other lengths.
         self._length = None if any_length and isinstance(source, FastaSource) else length
         self._strand_aware = strand_aware
+        self._index: InputIndex | None = None
 
     @property
     def n_records(self) -> int:
         """How many there are, those that cannot be scored included."""
         return self._source.n_records
+
+    def find_index(self, path: Path, note: Callable[[str], None]) -> None:
+        """From now on read by an index of the input, which is made if there is none.
+
+        Without a cache that can be written everything is read as if there were no index.
+
+        Parameters
+        ----------
+        path : Path
+            The records' file, for the note.
+        note : callable
+            Told in one line if an index is made, and if it cannot be.
+        """
+        try:
+            self._index = InputIndex(self._source, self._length, note)
+        except CacheError as error:
+            note(f"{error}: without an index this shard reads the whole of {path}")
+
+    def base_counts(self) -> npt.NDArray[np.int64] | None:
+        """How many of the sequences, as they are scored, have each base at each position: [4, L].
+
+        None if there is no index, or no sequence.
+        """
+        if self._index is None or not self._index.n_usable:
+            return None
+        plus, minus = self._index.base_counts()
+        counts: npt.NDArray[np.int64] = plus + (reverse_complement(minus) if self._turns_minus else minus)
+        return counts
+
+    @property
+    def _turns_minus(self) -> bool:
+        """Whether sequences on the minus strand are turned before they are scored."""
+        return self._strand_aware and self._source.orientation == "genome"
 
     def __iter__(self) -> Iterator[Record | Skipped]:
         return iter(self._source.records(self._length))
@@ -96,10 +131,12 @@ class Records:
 
     def survey(self) -> tuple[int, str]:
         """How many can be scored, and what tells their letters and places from others' (SHA-256)."""
+        if self._index is not None:
+            return self._index.n_usable, self._index.digest
         count, content = 0, sha256()
         for record in self.usable():
             count += 1
-            content.update(record.letters + repr(record.region).encode("utf-8", "surrogatepass"))
+            content.update(record.content)
             if not count % _CHECKED_EVERY:
                 check_stopped()
         return count, content.hexdigest()
@@ -124,7 +161,10 @@ class Records:
             which they stand.
         """
         number, chosen, skipped = 0, list[Record](), SkippedRecords()
-        for record in self:
+        found: Iterable[Record | Skipped] = self
+        if self._index is not None:
+            number, found = share.start, self._index.records(share, rows)
+        for record in found:
             if isinstance(record, Skipped):
                 skipped += [record] if number in share else []
             else:
@@ -165,11 +205,11 @@ class Records:
         record whose name says minus strand holds the reverse complement already (bedtools getfasta -s).
         """
         sequences = one_hot([record.letters for record in records])
-        minus = np.array([record.has_coordinates and record.region.strand == "-" for record in records])
+        minus = np.array([record.is_on_minus_strand for record in records])
         if self._source.orientation == "strand":
             turned = minus
         else:
-            turned = minus & self._strand_aware
+            turned = minus & self._turns_minus
             sequences[turned] = reverse_complement(sequences[turned])
         regions, lines = [record.region for record in records], [record.line for record in records]
         return Batch(number, regions, sequences, turned, lines)

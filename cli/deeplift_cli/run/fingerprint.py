@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import deeplift_references
-from deeplift_cli.models.model_file import file_sha256
 from deeplift_cli.options.settings import ScoreOptions
+from deeplift_cli.process.file_digest import file_digest
 
 MODEL = "the model"  # what folds of a cross-validation may differ in
 _PACKAGES = ("deeplift", "torch")
@@ -56,4 +56,4 @@ def _flag(key: str) -> str:
 
 def _digest(path: Path) -> str:
     """Of a file that may be missing: who reads it says so better."""
-    return f"sha256:{file_sha256(path)}" if path.is_file() else "missing"
+    return f"sha256:{file_digest(path)}" if path.is_file() else "missing"

@@ -8,9 +8,11 @@ from typing import Self
 from deeplift_cli.errors import UserError
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.options.targets import TargetSpec
+from deeplift_cli.outputs.other_divisions import other_division
 from deeplift_cli.outputs.publish import check_writable
 from deeplift_cli.outputs.score_file import companions
 from deeplift_cli.outputs.workspace import begun_outputs
+from deeplift_cli.process.steps import step
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,26 @@ class OutputPaths:
             found += [scores, *companions(scores)]
             found += [self.bigwigs[spec]] if spec in self.bigwigs else []
         return found if self.references is None else [*found, self.references]
+
+    def check_division(self, options: ScoreOptions) -> None:
+        """Refuse a number of shards that is only the size of the array at hand where another division lies.
+
+        Raises
+        ------
+        UserError
+        """
+        shard = options.shard
+        if shard is None or not shard.is_guess:
+            return
+        with step("looking for other shards", options.out):
+            found = other_division(options.out, shard.count)
+        if found is not None:
+            path, count = found
+            raise UserError(
+                f"--shard auto takes this array for a whole job of {shard.count} shards, but {path} belongs "
+                f"to a job of {count}: give --shard auto/{count} to run tasks of that job again, or "
+                f"auto/{shard.count} to divide it anew"
+            )
 
     def check(self, options: ScoreOptions) -> None:
         """Refuse what cannot be written; what an interrupted run had begun to publish may be replaced.

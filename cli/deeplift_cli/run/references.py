@@ -137,7 +137,7 @@ def make_reference(options: ScoreOptions, length: int) -> Reference:
 
 
 def observed_reference(options: ScoreOptions, records: Records, length: int) -> Reference:
-    """Return the chosen references; where they depend on the whole input, after a first pass over it.
+    """Return the chosen references; where they depend on the whole input, after its index or a pass over it.
 
     Raises
     ------
@@ -147,6 +147,9 @@ def observed_reference(options: ScoreOptions, records: Records, length: int) -> 
     reference = make_reference(options, length)
     if reference.needs_observation:
         with reference_errors(), step("reading sequences", options.records):
+            counts = records.base_counts()
+            if counts is not None and reference.observe_counts(counts):
+                return reference
             for item in records.batches(OBSERVED_ROWS):
                 if isinstance(item, Batch):
                     reference.observe(item.sequences)

@@ -9,7 +9,7 @@ made of the score files. What the stages have to agree on is settled before, in 
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from deeplift_cli.process.signals import deferred, interruptible
 from deeplift_cli.process.steps import step
 from deeplift_cli.reference_kinds.reference_file import ReferenceFile
 from deeplift_cli.run.batch_loop import BatchLoop
-from deeplift_cli.run.batches import Records, Source
+from deeplift_cli.run.batches import Records
 from deeplift_cli.run.checkpoint import Checkpoint
 from deeplift_cli.run.fingerprint import fingerprint
 from deeplift_cli.run.output_paths import OutputPaths
@@ -36,7 +36,8 @@ from deeplift_cli.run.plan import RunPlan, make_plan
 from deeplift_cli.run.references import observed_reference, with_references
 from deeplift_cli.run.skipped_tables import SkippedTables
 from deeplift_cli.run.summary import Completeness, Summary
-from deeplift_cli.sequences import FastaSource, GenomeSource
+from deeplift_cli.sequences import FastaSource, GenomeSource, Source, open_prepared_source, open_source
+from deeplift_cli.sequences.cache import CacheError
 from deeplift_cli.threads.prefetch import Prefetch
 from deeplift_core.accuracy.completeness import TOLERANCE
 from deeplift_references import Reference
@@ -75,6 +76,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     """
     started = time.perf_counter()
     outputs = OutputPaths.of(options)
+    outputs.check_division(options)
     clean_up(list(outputs.scores.values()))
     outputs.check(options)
     with step("reading sequences", options.records):
@@ -103,6 +105,8 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
                 any_length=explained.takes_any_length,
                 strand_aware=options.strand_aware,
             )
+            if options.shard is not None:
+                records.find_index(options.records, screen.note)
             if sizes is not None:
                 records.check_places(sizes)
             reference = observed_reference(options, records, explained.length)
@@ -206,11 +210,11 @@ def _nothing_left(options: ScoreOptions, skipped: SkippedTables) -> str:
 
 
 def _open_source(options: ScoreOptions, screen: Screen) -> Source:
-    if options.fasta is not None:
-        return FastaSource(options.fasta, screen.note)
-    assert options.genome is not None
-    assert options.regions is not None
-    return GenomeSource(options.genome, options.regions, screen.note)
+    files = (options.fasta, options.genome, options.regions)
+    if options.shard is not None:
+        with suppress(CacheError):  # the files are then read here, as a whole job reads them
+            return open_prepared_source(*files, screen.note)
+    return open_source(*files, screen.note)
 
 
 def _chrom_sizes(options: ScoreOptions, source: Source) -> dict[str, int] | None:

@@ -4,6 +4,19 @@ from deeplift_cli.sequences.cache import cache_folder
 from deeplift_cli.sequences.encode import one_hot
 from deeplift_cli.sequences.fasta import FastaSource
 from deeplift_cli.sequences.genome import GenomeSource
+from deeplift_cli.sequences.input_index import InputIndex, Source, open_prepared_source, open_source
 from deeplift_cli.sequences.records import Record, Region, Skipped
 
-__all__ = ["FastaSource", "GenomeSource", "Record", "Region", "Skipped", "cache_folder", "one_hot"]
+__all__ = [
+    "FastaSource",
+    "GenomeSource",
+    "InputIndex",
+    "Record",
+    "Region",
+    "Skipped",
+    "Source",
+    "cache_folder",
+    "one_hot",
+    "open_prepared_source",
+    "open_source",
+]

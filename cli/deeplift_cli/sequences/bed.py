@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.sequences.names import coordinate, name_fault, printed
+from deeplift_cli.sequences.records import BEGINNING, Place
 from deeplift_cli.sequences.text import columns_of, open_text, short_lines, shorten
 
 _WHAT = "regions file"
@@ -36,8 +37,14 @@ class BedLine:
     fault: str | None
 
 
-def read_bed(path: Path) -> Iterator[BedLine]:
+def read_bed(path: Path, start: Place = BEGINNING) -> Iterator[BedLine]:
     """Parse a regions file: gzip or not; track, browser, # and blank lines and extra columns are ignored.
+
+    Parameters
+    ----------
+    path : Path
+    start : Place
+        The region to begin with.
 
     Raises
     ------
@@ -46,9 +53,9 @@ def read_bed(path: Path) -> Iterator[BedLine]:
         are not integers, an end that is not after its start, or more than a million characters (with the
         line's number).
     """
-    count = 0
-    with open_text(path, _WHAT) as file:
-        for number, line in short_lines(file, f"{_WHAT} {path}"):
+    count = start.number
+    with open_text(path, _WHAT, start.offset) as file:
+        for number, line in short_lines(file, f"{_WHAT} {path}", start.line):
             columns = columns_of(line)
             if not any(columns) or line.lstrip("\ufeff").startswith("#"):
                 continue

@@ -18,6 +18,10 @@ from deeplift_cli.sequences.fasta import Note
 _ASKED_EVERY = 0.2  # seconds
 
 
+class CacheError(UserError):
+    """The cache folder cannot be used; who can do without it may go on."""
+
+
 def cache_folder() -> Path:
     """Folder for indexes and unpacked genomes.
 
@@ -28,7 +32,7 @@ def cache_folder() -> Path:
 
     Raises
     ------
-    UserError
+    CacheError
         If none of the three is known: HOME is not set, and the user has no name (as in many containers).
     """
     if own := os.environ.get("DEEPLIFT_CACHE"):
@@ -38,7 +42,7 @@ def cache_folder() -> Path:
     try:
         return Path.home() / ".cache" / "deeplift"
     except RuntimeError as error:
-        raise UserError(f"there is no folder for the cache ({error}); set DEEPLIFT_CACHE to one") from error
+        raise CacheError(f"there is no folder for the cache ({error}); set DEEPLIFT_CACHE to one") from error
 
 
 class CacheEntry:
@@ -105,7 +109,7 @@ class CacheEntry:
 
         Raises
         ------
-        UserError
+        CacheError
             When the cache folder cannot be written.
         Stopped
             When a signal comes while it waits.
@@ -131,8 +135,10 @@ class CacheEntry:
 
         Raises
         ------
+        CacheError
+            When the cache folder cannot be written.
         UserError
-            When the cache folder cannot be written, or a place is taken by what is no file.
+            When a place is taken by what is no file.
         """
         for suffix in suffixes:
             self._is_file(suffix)
@@ -162,7 +168,8 @@ class CacheEntry:
                         Path(entry.path).unlink(missing_ok=True)
 
 
-_SUFFIX = r"(?:\.fa)?(?:\.fai|\.gzi)?"
+# What this program keeps: of a genome, and of an input (`input_index`).
+_SUFFIX = r"(?:(?:\.fa)?(?:\.fai|\.gzi)?|\.[0-9a-f]{16}\.(?:facts|records))"
 
 
 class _Lock:
@@ -241,9 +248,9 @@ class _Lock:
         os.close(self._file)
 
 
-def _not_usable(place: Path, error: OSError) -> UserError:
+def _not_usable(place: Path, error: OSError) -> CacheError:
     reason = error.strerror or error
     place = place if error.filename is None else Path(os.fsdecode(error.filename))
-    return UserError(
+    return CacheError(
         f"{place}, for the cache, cannot be used ({reason}); set DEEPLIFT_CACHE to another folder"
     )

@@ -8,7 +8,7 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.sequences.encode import count_bases
 from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, is_sequence, normalise
 from deeplift_cli.sequences.names import name_fault, parse_coordinates, printed
-from deeplift_cli.sequences.records import Record, Region, Skipped
+from deeplift_cli.sequences.records import BEGINNING, Facts, Place, Record, Region, Skipped
 from deeplift_cli.sequences.text import open_text, pieces, shorten
 
 Note = Callable[[str], None]
@@ -91,11 +91,12 @@ class FastaSource:
         The file. It is read once here, so that a file that does not parse is refused before any work.
     note : callable, optional
         Told in one line where names are not what one may expect.
+    facts : Facts, optional
+        What an earlier source found in the same file, which is then not read here.
 
     Attributes
     ----------
-    n_records : int
-        Number of records, those that will be skipped included.
+    facts : Facts
     orientation : str
         "strand": where a region has a strand, its letters run along that strand.
 
@@ -108,46 +109,60 @@ class FastaSource:
 
     orientation = "strand"
 
-    def __init__(self, path: str | Path, note: Note = say_nothing) -> None:
+    def __init__(self, path: str | Path, note: Note = say_nothing, facts: Facts | None = None) -> None:
         self.path = Path(path)
-        self.n_records = 0
-        self._first_length = 0
+        self.facts = self._find_facts() if facts is None else facts
+        for text in self.facts.notes:
+            note(f"{_WHAT} {self.path}{text}")
+
+    @property
+    def n_records(self) -> int:
+        """Number of records, those that will be skipped included."""
+        return self.facts.n_records
+
+    def _find_facts(self) -> Facts:
+        """Read the whole file once."""
+        n_records, first_length = 0, 0
         foreign, with_letters, first_foreign = 0, 0, ""
         last_name, noted = "", False
-        for entry in read_fasta(self.path, longest=0, note=note):
-            self.n_records += 1
+        notes = list[str]()
+        for entry in read_fasta(self.path, longest=0, note=notes.append):
+            n_records += 1
             if entry.name == last_name and not noted:
                 noted = True
-                note(
-                    f"{_WHAT} {self.path}: records {self.n_records - 1} and {self.n_records} are both named "
+                notes.append(
+                    f": records {n_records - 1} and {n_records} are both named "
                     f"{shorten(entry.name)}, the first word of their headings; regions/index tells rows apart"
                 )
             last_name = entry.name
             with_letters += entry.length > 0
             if entry.foreign is None:
-                self._first_length = self._first_length or entry.length
+                first_length = first_length or entry.length
             else:
                 foreign += 1
                 first_foreign = first_foreign or f"{shorten(entry.name)} (line {entry.line}) {entry.foreign}"
         if not with_letters:
-            raise UserError(f"{_WHAT} {self.path} holds {self.n_records} headings but no letters")
+            raise UserError(f"{_WHAT} {self.path} holds {n_records} headings but no letters")
         if foreign == with_letters:
             raise UserError(
                 f"{_WHAT} {self.path} looks like protein, not DNA: each of its {with_letters:,} records has "
                 f"letters that stand for no nucleotide; the first, {first_foreign}"
             )
+        return Facts(n_records, first_length, tuple(notes))
 
     def first_length(self) -> int:
         """Length of the first record that has letters, all of them codes of nucleotides."""
-        return self._first_length
+        return self.facts.first_length
 
-    def records(self, length: int | None) -> Iterator[Record | Skipped]:
-        """Go through the file from its beginning; may be called again and again.
+    def records(self, length: int | None, start: Place = BEGINNING) -> Iterator[Record | Skipped]:
+        """Go through the file; may be called again and again.
 
         Parameters
         ----------
         length : int or None
             The length that the model takes; None takes that of the first record.
+        start : Place
+            The record to begin with.
 
         Yields
         ------
@@ -155,9 +170,10 @@ class FastaSource:
             In the file's order. Skipped are records of another length, without a base (A, C, G or T), with
             letters that stand for no nucleotide, and with names that outputs cannot hold.
         """
-        wanted = self._first_length if length is None else length
+        wanted = self.first_length() if length is None else length
         owner = "the first record has" if length is None else "the model takes"
-        for index, entry in enumerate(read_fasta(self.path, longest=wanted)):
+        entries = read_fasta(self.path, longest=wanted, start=start)
+        for index, entry in enumerate(entries, start=start.number):
             reason = name_fault(entry.name) or entry.foreign
             if not entry.length:
                 reason = "has no letters"
@@ -178,7 +194,9 @@ def _record(index: int, entry: FastaEntry) -> Record:
     return Record(region, entry.letters, place is not None, entry.line)
 
 
-def read_fasta(path: Path, *, longest: int, note: Note = say_nothing) -> Iterator[FastaEntry]:
+def read_fasta(
+    path: Path, *, longest: int, note: Note = say_nothing, start: Place = BEGINNING
+) -> Iterator[FastaEntry]:
     """Parse a FASTA file into records: see `read_pieces`.
 
     Parameters
@@ -187,7 +205,9 @@ def read_fasta(path: Path, *, longest: int, note: Note = say_nothing) -> Iterato
     longest : int
         Records with more letters come without them, and are never in memory as a whole.
     note : callable
-        Told in one line where a name is a whole heading.
+        Told where a name is a whole heading, by the rest of a line that begins with the file's path.
+    start : Place
+        The record to begin with.
 
     Raises
     ------
@@ -195,8 +215,8 @@ def read_fasta(path: Path, *, longest: int, note: Note = say_nothing) -> Iterato
         As `read_pieces`.
     """
     letters: _Letters | None = None
-    name, line, number, noted = "", 0, 0, False
-    for item in read_pieces(path, _WHAT):
+    name, line, number, noted = "", 0, start.number, False
+    for item in read_pieces(path, _WHAT, start):
         if isinstance(item, str):
             assert letters is not None
             letters.add(item)
@@ -208,8 +228,8 @@ def read_fasta(path: Path, *, longest: int, note: Note = say_nothing) -> Iterato
         if item.is_whole_name and not noted:
             noted = True
             note(
-                f"{_WHAT} {path}, line {line}: a blank follows '>', where the name belongs; the whole "
-                f"heading is taken for the name, {shorten(name)}"
+                f", line {line}: a blank follows '>', where the name belongs; the whole heading is taken for "
+                f"the name, {shorten(name)}"
             )
     if letters is not None:
         yield letters.entry(name, line)
@@ -255,7 +275,7 @@ class _Letters:
         return FastaEntry(name, line, self._length, wanted, self._foreign)
 
 
-def read_pieces(path: Path, what: str) -> Iterator[Heading | str]:
+def read_pieces(path: Path, what: str, start: Place = BEGINNING) -> Iterator[Heading | str]:
     """Parse a FASTA file: gzip or not, any line ends, blank lines and blanks within lines ignored.
 
     Parameters
@@ -263,6 +283,8 @@ def read_pieces(path: Path, what: str) -> Iterator[Heading | str]:
     path : Path
     what : str
         What the user calls the file.
+    start : Place
+        The record to begin with.
 
     Yields
     ------
@@ -275,10 +297,11 @@ def read_pieces(path: Path, what: str) -> Iterator[Heading | str]:
         When the file cannot be read, does not begin with a heading, or has anything but letters, * and - in
         a sequence.
     """
-    require_heading(path, what)
-    with open_text(path, what) as file:
-        name, count, in_heading = "", 0, False
-        for number, piece, begins in pieces(file):
+    if start == BEGINNING:
+        require_heading(path, what)
+    with open_text(path, what, start.offset) as file:
+        name, count, in_heading = "", start.number, False
+        for number, piece, begins in pieces(file, start.line):
             if not begins and in_heading:
                 continue
             text = piece.strip(_BLANKS)
@@ -288,6 +311,11 @@ def read_pieces(path: Path, what: str) -> Iterator[Heading | str]:
                 heading = Heading(text[1:], number)
                 name = heading.name(count)
                 yield heading
+            elif text and count == start.number:
+                raise UserError(
+                    f"{what} {path} has changed while it was read: line {number} was the heading of record "
+                    f"{count + 1}, and begins with {shorten(text)} now"
+                )
             elif text:
                 yield _checked(text, what, path, count, name, number)
 

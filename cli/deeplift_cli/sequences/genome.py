@@ -10,7 +10,7 @@ from deeplift_cli.sequences.fasta import Note, say_nothing
 from deeplift_cli.sequences.genome_files import READING_ERRORS, prepare_genome
 from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, is_sequence, normalise
 from deeplift_cli.sequences.names import ChromosomeNames, printed
-from deeplift_cli.sequences.records import Record, Region, Skipped
+from deeplift_cli.sequences.records import BEGINNING, Facts, Place, Record, Region, Skipped
 from deeplift_cli.sequences.text import shorten
 
 _LONGEST_LINE_READ_WHOLE = 2**12
@@ -30,11 +30,12 @@ class GenomeSource:
         work.
     note : callable, optional
         Told in one line of work that takes a while and is done once (indexing, unpacking).
+    facts : Facts, optional
+        What an earlier source found in the same regions file and genome; the first is then not read here.
 
     Attributes
     ----------
-    n_records : int
-        Number of regions, those that will be skipped included.
+    facts : Facts
     orientation : str
         "genome": letters run along the plus strand.
 
@@ -46,23 +47,37 @@ class GenomeSource:
 
     orientation = "genome"
 
-    def __init__(self, genome: str | Path, regions: str | Path, note: Note = say_nothing) -> None:
+    def __init__(
+        self, genome: str | Path, regions: str | Path, note: Note = say_nothing, facts: Facts | None = None
+    ) -> None:
         self.genome = Path(genome)
         self.regions = Path(regions)
-        first = self._first_region()  # a regions file that is none is told before a genome is indexed
-        self._first_length = first.end - first.start
+        # A regions file that is none is told before a genome is indexed.
+        first = self._first_region() if facts is None else None
         self._fasta = Genome(self.genome, note)
         self._names = ChromosomeNames(self._fasta.sizes)
-        self.n_records = 0
-        any_known = False
+        if first is not None:
+            facts = self._find_facts(first)
+        assert facts is not None
+        self.facts = facts
+
+    @property
+    def n_records(self) -> int:
+        """Number of regions, those that will be skipped included."""
+        return self.facts.n_records
+
+    def _find_facts(self, first: BedLine) -> Facts:
+        """Read the whole regions file once."""
+        n_records, any_known = 0, False
         for region in read_bed(self.regions):
-            self.n_records += 1
+            n_records += 1
             any_known = any_known or region.chrom in self._fasta.sizes
         if not any_known:
             raise UserError(
                 f"genome {self.genome} has no chromosome of the regions file {self.regions}: "
                 f"{self._names.compare(first.chrom, 'regions say', 'the genome has')}; make the names agree"
             )
+        return Facts(n_records, first.end - first.start)
 
     def _first_region(self) -> BedLine:
         """The first region that can be one."""
@@ -83,9 +98,9 @@ class GenomeSource:
 
     def first_length(self) -> int:
         """Length of the first region as it stands in the file, end - start."""
-        return self._first_length
+        return self.facts.first_length
 
-    def records(self, length: int | None) -> Iterator[Record | Skipped]:
+    def records(self, length: int | None, start: Place = BEGINNING) -> Iterator[Record | Skipped]:
         """Go through the regions in the file's order; may be called again and again.
 
         Parameters
@@ -94,6 +109,8 @@ class GenomeSource:
             Windows of this length are centred on each region's summit, or on its midpoint where it has none:
             start = centre - length // 2. None takes each region as it stands, provided that it has the
             length of the first.
+        start : Place
+            The region to begin with.
 
         Yields
         ------
@@ -103,16 +120,16 @@ class GenomeSource:
             (length None), with a summit outside themselves, and with names or coordinates that outputs cannot
             hold.
         """
-        for region in read_bed(self.regions):
-            start = region.start if length is None else _centre(region) - length // 2
-            end = start + (self._first_length if length is None else length)
-            reason = self._reason_to_skip(region, start, end, any_length=length is None)
+        for region in read_bed(self.regions, start):
+            first = region.start if length is None else _centre(region) - length // 2
+            end = first + (self.first_length() if length is None else length)
+            reason = self._reason_to_skip(region, first, end, any_length=length is None)
             if reason is None:
-                letters = self._fasta.fetch(region.chrom, start, end)
-                reason = _reason_in_letters(letters, f"its window {region.chrom}:{start}-{end}")
+                letters = self._fasta.fetch(region.chrom, first, end)
+                reason = _reason_in_letters(letters, f"its window {region.chrom}:{first}-{end}")
                 if reason is None:
-                    place = Region(region.chrom, start, end, region.name, region.strand, region.index)
-                    yield Record(place, letters, True, region.line)
+                    window = Region(region.chrom, first, end, region.name, region.strand, region.index)
+                    yield Record(window, letters, True, region.line)
                     continue
             yield Skipped(region.index, printed(region.name), region.line, reason)
 
@@ -124,8 +141,8 @@ class GenomeSource:
         if size is None:
             compared = self._names.compare(region.chrom, "its region says", "the genome has")
             return f"is on a chromosome that the genome lacks: {compared}"
-        if any_length and own_length != self._first_length:
-            return f"is {own_length} bp long; the first region has {self._first_length} bp"
+        if any_length and own_length != self.first_length():
+            return f"is {own_length} bp long; the first region has {self.first_length()} bp"
         if not any_length and region.summit is not None and region.summit >= own_length:
             return f"has its summit at {region.summit}, outside its own {own_length} bp"
         window = f"has its window at {region.chrom}:{start}-{end}"

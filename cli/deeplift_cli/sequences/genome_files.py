@@ -27,7 +27,7 @@ from deeplift_cli.sequences.random_access import (
     read_gzi,
     write_gzi,
 )
-from deeplift_cli.sequences.text import is_bgzip, is_gzip
+from deeplift_cli.sequences.text import is_bgzip, is_gzip, require_file
 
 _WHAT = "genome"
 _FAI, _GZI, _COPY, _COPY_FAI = ".fai", ".gzi", ".fa", ".fa.fai"
@@ -48,6 +48,19 @@ class _Fasta:
 
 class _UntrueIndexError(Exception):
     """The index that pyfaidx made does not fit the genome."""
+
+
+def cached_files(genome: Path) -> list[Path]:
+    """What the cache has of a genome.
+
+    Raises
+    ------
+    UserError
+        If the genome is missing, or the cache cannot be read.
+    """
+    require_file(genome, _WHAT)
+    entry = CacheEntry(genome)
+    return [entry.path(suffix) for suffix in (_FAI, _GZI, _COPY, _COPY_FAI) if entry.has(suffix)]
 
 
 def prepare_genome(genome: Path, note: Note) -> Any:

@@ -30,6 +30,47 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record begins in its file.
+
+    Parameters
+    ----------
+    number : int
+        0-based number of the record, skipped ones counted.
+    line : int
+        1-based line.
+    offset : int
+        Byte of the unpacked file.
+    """
+
+    number: int
+    line: int
+    offset: int
+
+
+BEGINNING = Place(0, 1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a source tells of its file before any record is looked at one by one.
+
+    Parameters
+    ----------
+    n_records : int
+        Number of records, those that will be skipped included.
+    first_length : int
+        Length of the first record that can be one.
+    notes : tuple of str
+        What the user is told of the file, each as the rest of a line that begins with the file's path.
+    """
+
+    n_records: int
+    first_length: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One sequence to score.
 
@@ -49,6 +90,16 @@ class Record:
     letters: bytes
     has_coordinates: bool
     line: int
+
+    @property
+    def content(self) -> bytes:
+        """What tells the record from others: its letters, place and names."""
+        return self.letters + repr(self.region).encode("utf-8", "surrogatepass")
+
+    @property
+    def is_on_minus_strand(self) -> bool:
+        """Whether its place is on the minus strand of a chromosome."""
+        return self.has_coordinates and self.region.strand == "-"
 
 
 @dataclass(frozen=True, slots=True)

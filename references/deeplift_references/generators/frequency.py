@@ -57,6 +57,12 @@ class Frequency(SharedReference):
         if self.needs_observation:
             self._counts += count_bases(check_one_hot(sequences)).sum(axis=1)
 
+    def observe_counts(self, counts: npt.NDArray[np.int64]) -> bool:
+        """Add the bases of the whole input: see `Reference.observe_counts`."""
+        if self.needs_observation:
+            self._counts += counts.sum(axis=1)
+        return True
+
     @property
     def frequencies(self) -> npt.NDArray[np.float64]:
         """The frequencies in use, in the order ACGT: float64 [4]."""

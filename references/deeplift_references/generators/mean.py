@@ -31,9 +31,22 @@ class Mean(SharedReference):
         ReferenceDataError
             If its length differs from that of the sequences observed before.
         """
-        counts = count_bases(check_one_hot(sequences))
+        self._add(count_bases(check_one_hot(sequences)))
+
+    def observe_counts(self, counts: npt.NDArray[np.int64]) -> bool:
+        """Add the whole input to the mean: see `Reference.observe_counts`.
+
+        Raises
+        ------
+        ReferenceDataError
+            If its length differs from that of the sequences observed before.
+        """
+        self._add(counts)
+        return True
+
+    def _add(self, counts: npt.NDArray[np.int64]) -> None:
         if self._counts is None:
-            self._counts = counts
+            self._counts = counts.copy()
         else:
             self._check_length(counts.shape[1])
             self._counts += counts

@@ -1,0 +1,78 @@
+"""`deeplift prepare`: what the shards of a job need of their input, made once."""
+
+from pathlib import Path
+
+import click
+
+from deeplift_cli.commands.shared_options import FILE, with_options
+from deeplift_cli.errors import UserError
+from deeplift_cli.process.fast_imports import without_garbage_collection
+
+_OPTIONS = (
+    click.option("-f", "--fasta", type=FILE, help="Sequences (.gz too)."),
+    click.option("-g", "--genome", type=FILE, help="Genome FASTA (.gz too)."),
+    click.option("-r", "--regions", "--peaks", type=FILE, help="BED or narrowPeak, with --genome."),
+    click.option("--length", type=click.IntRange(1, 2**28), metavar="L",
+                 help="Of the sequences that the model takes.  [default: that of the first record]"),
+)  # fmt: skip
+
+
+@click.command("prepare", context_settings={"help_option_names": ["-h", "--help"]})
+@with_options(_OPTIONS)
+@click.option("-q", "--quiet", is_flag=True, help="No notes and no report.")
+def command(
+    fasta: Path | None, genome: Path | None, regions: Path | None, length: int | None, quiet: bool
+) -> int:
+    """Prepare an input, so that many shards of it start at once.
+
+    \b
+    deeplift prepare -g hg38.fa -r peaks.narrowPeak --length 2114
+    deeplift prepare -f peaks.fa
+    deeplift prepare -g hg38.fa.gz
+
+    Makes in the cache (DEEPLIFT_CACHE) what the first of many `deeplift score --shard` would make while the
+    others wait: the index of the input, by which each shard reads its own records only, and for a genome its
+    index, or an unpacked copy where it is gzip. Nothing is made that is there already.
+    """
+    if fasta and (genome or regions):
+        raise click.UsageError("give either --fasta, or --genome, with --regions or without")
+    if not fasta and not genome:
+        raise click.UsageError("give --fasta, or --genome, with --regions or without")
+    if length is not None and not (fasta or regions):
+        raise click.UsageError("--length goes with --fasta or --regions")
+    with without_garbage_collection():
+        from deeplift_cli.process.screen import Screen
+        from deeplift_cli.process.steps import step
+        from deeplift_cli.process.terminal_text import printable
+        from deeplift_cli.sequences import InputIndex, Skipped, open_prepared_source
+        from deeplift_cli.sequences.genome import Genome
+        from deeplift_cli.sequences.genome_files import cached_files
+
+    screen = Screen(quiet=quiet)
+    lines = list[str]()
+    if genome is not None:
+        with step("preparing", genome):
+            before = cached_files(genome)
+            sizes = Genome(genome, screen.note).sizes
+            made = [path for path in cached_files(genome) if path not in before]
+        said = f"made {', '.join(map(str, made))}" if made else "its index is there already"
+        lines.append(f"{genome}: {len(sizes):,} sequence(s), {sum(sizes.values()):,} bp; {said}")
+    records = fasta or regions
+    if records is not None:
+        with step("preparing", records):
+            source = open_prepared_source(fasta, genome, regions, screen.note)
+            length = length or source.first_length()
+            index = InputIndex(source, length, screen.note)
+            if not index.n_usable:
+                first = next(record for record in source.records(length) if isinstance(record, Skipped))
+                raise UserError(
+                    f"{records} has no record that can be scored with {length:,} bp; the first, {first.name} "
+                    f"(line {first.line}), {first.reason}"
+                )
+        said = f"made its index, {index.path}" if index.is_new else "its index is there already"
+        lines.append(
+            f"{records}: {index.n_records:,} record(s), of which {index.n_usable:,} can be scored with "
+            f"{length:,} bp; {said}"
+        )
+    screen.show([printable(line) for line in lines])
+    return 0

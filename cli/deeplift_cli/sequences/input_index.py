@@ -1,0 +1,391 @@
+"""The index of an input, by which a shard reads its own records and no others.
+
+One file in the cache holds what `FastaSource` and `GenomeSource` find when they read their file once: the
+number of records, and so on (`.facts`). Another one holds for each record where it begins, how many records
+before it can be scored, and a digest of what it is; besides, a digest of all records and how often each base
+is at each position (`.records`). The second depends on the length of the sequences, which decides what is
+skipped; any option that will decide that, too, belongs into `_name`.
+
+An index is believed only where the content of the FASTA or regions file, the size and time of the genome and
+the version of this program are those that it was made with, and its checksum is right. Each record that is
+read by an index is compared with the index's digest of it, so that a genome that was changed without a trace
+in its size and time is told.
+"""
+
+import struct
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from hashlib import blake2b, sha256
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.process.file_digest import file_digest
+from deeplift_cli.process.signals import check_stopped
+from deeplift_cli.process.steps import step
+from deeplift_cli.sequences.cache import CacheEntry, CacheError
+from deeplift_cli.sequences.encode import one_hot
+from deeplift_cli.sequences.fasta import FastaSource, Note
+from deeplift_cli.sequences.genome import GenomeSource
+from deeplift_cli.sequences.line_starts import LineStarts
+from deeplift_cli.sequences.records import Facts, Place, Record, Skipped
+from deeplift_cli.sequences.sealed_file import SealedFile, is_whole, read_head
+from deeplift_cli.sequences.text import open_bytes
+
+Source = FastaSource | GenomeSource
+
+_FORMAT = 1
+_FACTS, _RECORDS = "facts", "records"
+_DIGEST_BYTES = 16
+_ROW = struct.Struct(f"<qqq{_DIGEST_BYTES}s")  # of `_Row`
+_ROWS_AT_ONCE = 4096
+_CHECKED_EVERY = 1024
+_LETTERS_AT_ONCE = 2**22  # whose bases are counted in one go
+
+
+class _Row(NamedTuple):
+    """One record.
+
+    Attributes
+    ----------
+    offset, line : int
+        Where it begins, see `Place`.
+    usable : int
+        How many records before it can be scored.
+    digest : bytes
+    """
+
+    offset: int
+    line: int
+    usable: int
+    digest: bytes
+
+
+def open_source(fasta: Path | None, genome: Path | None, regions: Path | None, note: Note) -> Source:
+    """Open a FASTA file, or the regions of a genome, and read the first or the regions once.
+
+    Raises
+    ------
+    UserError
+        If they cannot be used.
+    """
+    return _open(fasta, genome, regions, note, None)
+
+
+def open_prepared_source(fasta: Path | None, genome: Path | None, regions: Path | None, note: Note) -> Source:
+    """Open the same, but read it only if no other process has done so.
+
+    Raises
+    ------
+    CacheError
+        If that was not done, and the cache cannot be written.
+    UserError
+        If the files cannot be used.
+    """
+    records = fasta or regions
+    assert records is not None
+    if not records.is_file():
+        return open_source(fasta, genome, regions, note)  # which says what is wrong
+
+    opened: Source | None = None
+
+    def make(path: Path, identity: dict[str, Any]) -> None:
+        nonlocal opened
+        opened = open_source(fasta, genome, regions, note)
+        with SealedFile(path) as file:
+            file.seal(identity | asdict(opened.facts))
+
+    try:
+        kept = _Kept(records, genome, None, _FACTS)
+    except OSError:
+        return open_source(fasta, genome, regions, note)  # which says what is wrong
+    head, _ = kept.find_or_make(make, note)
+    facts = Facts(head["n_records"], head["first_length"], tuple(head["notes"]))
+    return opened or _open(fasta, genome, regions, note, facts)
+
+
+def _open(
+    fasta: Path | None, genome: Path | None, regions: Path | None, note: Note, facts: Facts | None
+) -> Source:
+    if fasta is not None:
+        return FastaSource(fasta, note, facts)
+    assert genome is not None
+    assert regions is not None
+    return GenomeSource(genome, regions, note, facts)
+
+
+class InputIndex:
+    """Finds the index of an input, or makes it: one process does, and others wait.
+
+    Parameters
+    ----------
+    source : Source
+    length : int or None
+        As `FastaSource.records` and `GenomeSource.records` take it.
+    note : callable
+        Told in one line when an index is going to be made.
+
+    Attributes
+    ----------
+    path : Path
+        Of its file.
+    is_new : bool
+        Whether it was made just now.
+    n_records, n_usable : int
+        Number of records, and of those that can be scored.
+    digest : str
+        Tells the letters and places of all that can be scored from others: SHA-256, as hex digits.
+
+    Raises
+    ------
+    CacheError
+        If there is none and the cache cannot be written.
+    UserError
+        If the input cannot be read.
+    """
+
+    def __init__(self, source: Source, length: int | None, note: Note) -> None:
+        self._source = source
+        self._length = length
+        self._letters = source.first_length() if length is None else length
+        records, genome, self._what = _files(source)
+        self._records = records
+
+        def make(path: Path, identity: dict[str, Any]) -> None:
+            note(f"indexing {records}, once, to {self.path}")
+            self._make(path, identity)
+
+        with step("indexing", records):
+            kept = _Kept(records, genome, self._letters, _RECORDS)
+            self.path = kept.path
+            head, self.is_new = kept.find_or_make(make, note)
+        self.n_records: int = head["n_records"]
+        self.n_usable: int = head["n_usable"]
+        self.digest: str = head["digest"]
+
+    def records(self, batches: range, rows: int) -> Iterator[Record | Skipped]:
+        """The records of some batches, read where they are.
+
+        Parameters
+        ----------
+        batches : range
+            Numbers of batches, in one piece. What comes after the last batch counts as one more.
+        rows : int
+            Records of a batch that can be scored.
+
+        Yields
+        ------
+        Record or Skipped
+            From behind the last record of the batch before to the last one of these.
+
+        Raises
+        ------
+        UserError
+            If a record is not what it was when it was indexed; the index is then removed.
+        """
+        with self.path.open("rb") as file:
+            first, last = (self._first_after(file, number * rows) for number in (batches.start, batches.stop))
+            if first >= last:
+                return
+            start = _read_rows(file, first, 1)[0]
+            place = Place(first, start.line, start.offset)
+            found = islice(self._source.records(self._length, place), last - first)
+            for number in range(first, last, _ROWS_AT_ONCE):
+                for row in _read_rows(file, number, min(_ROWS_AT_ONCE, last - number)):
+                    record = next(found, None)
+                    if record is None or (record.line, _digest(record)) != (row.line, row.digest):
+                        raise self._changed(row)
+                    yield record
+
+    def _first_after(self, file: BinaryIO, usable: int) -> int:
+        """Number of the first record before which so many can be scored; of records where none is such."""
+        return bisect_left(
+            range(self.n_records), usable, key=lambda number: _read_rows(file, number, 1)[0].usable
+        )
+
+    def base_counts(self) -> npt.NDArray[np.int64]:
+        """How many of the usable sequences have each base at each position, as they stand in the input.
+
+        Returns
+        -------
+        int64 [2, 4, L]
+            First of the sequences that are not on the minus strand, then of those that are.
+        """
+        with self.path.open("rb") as file:
+            file.seek(self.n_records * _ROW.size)
+            counts = np.frombuffer(file.read(8 * 2 * 4 * self._letters), "<i8")
+        return counts.astype(np.int64).reshape(2, 4, self._letters)
+
+    def _make(self, path: Path, identity: dict[str, Any]) -> None:
+        content, bases = sha256(), _BaseCounts(self._letters)
+        n_records = n_usable = 0
+        with SealedFile(path) as file, open_bytes(self._records, self._what) as binary:
+            starts = LineStarts(binary)
+            for record in self._source.records(self._length):
+                file.write(_ROW.pack(starts.offset(record.line), record.line, n_usable, _digest(record)))
+                n_records += 1
+                if isinstance(record, Record):
+                    n_usable += 1
+                    content.update(record.content)
+                    bases.add(record)
+                if not n_records % _CHECKED_EVERY:
+                    check_stopped()
+            file.write(bases.total().astype("<i8").tobytes())
+            counted = {"n_records": n_records, "n_usable": n_usable, "digest": content.hexdigest()}
+            file.seal(identity | counted)
+
+    def _changed(self, row: _Row) -> UserError:
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+        genome = f", or genome {self._source.genome}," if isinstance(self._source, GenomeSource) else ""
+        return UserError(
+            f"{self._what} {self._records}{genome} has changed since it was indexed: the record of line "
+            f"{row.line} is another one now. The same command makes a new index; shards that were scored "
+            "before the change have to be scored again"
+        )
+
+
+class _Kept:
+    """A sealed file in the cache about an input.
+
+    Parameters
+    ----------
+    records : Path
+        FASTA or regions.
+    genome : Path or None
+    length : int or None
+        Of the sequences, if the file depends on it.
+    kind : str
+        The end of its name.
+
+    Raises
+    ------
+    OSError
+        If a file of the input cannot be read.
+    """
+
+    def __init__(self, records: Path, genome: Path | None, length: int | None, kind: str) -> None:
+        self._entry = CacheEntry(records)
+        self._suffix = f".{_name(genome, length)}.{kind}"
+        self._identity: dict[str, Any] = {
+            "format": _FORMAT,
+            "version": version("deeplift"),
+            "content": file_digest(records),
+        }
+        if genome is not None:
+            state = genome.stat()
+            self._identity["genome"] = [state.st_size, state.st_mtime_ns]
+
+    @property
+    def path(self) -> Path:
+        """Where it is or would be."""
+        return self._entry.path(self._suffix)
+
+    def find_or_make(
+        self, make: Callable[[Path, dict[str, Any]], None], note: Note
+    ) -> tuple[dict[str, Any], bool]:
+        """Return its head, and whether it was made.
+
+        Parameters
+        ----------
+        make : callable
+            Writes the file to the path that it gets, with the entries that it gets in the head.
+        note : callable
+
+        Raises
+        ------
+        CacheError
+            If it is not there and cannot be made, or is not what was written.
+        """
+        head, is_new = self._find(), False
+        if head is not None:
+            return head, False
+        with self._entry.lock(note):
+            # Hundreds may have waited, one after the other, so that the checksum is left for later.
+            if not self._entry.has(self._suffix) or read_head(self.path, self._identity) is None:
+                is_new = True
+                with self._entry.build(self._suffix) as (path,):
+                    make(path, self._identity)
+        head = self._find()
+        if head is None:
+            raise CacheError(f"{self.path} is not what was written; is the disc sound?")
+        return head, is_new
+
+    def _find(self) -> dict[str, Any] | None:
+        """The head, if the file is there, is about the input as it is now, and whole."""
+        if not self._entry.has(self._suffix):
+            return None
+        found = read_head(self.path, self._identity)
+        if found is None:
+            return None
+        if not is_whole(self.path):
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+            return None
+        return found[0]
+
+
+class _BaseCounts:
+    """Counts bases at each position.
+
+    Parameters
+    ----------
+    length : int
+        Of the sequences.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._counts = np.zeros((2, 4, length), np.int64)
+        self._waiting: tuple[list[bytes], list[bytes]] = ([], [])
+        self._most = max(_LETTERS_AT_ONCE // (4 * length), 1)
+
+    def add(self, record: Record) -> None:
+        """Add a record."""
+        waiting = self._waiting[record.is_on_minus_strand]
+        waiting.append(record.letters)
+        if len(waiting) == self._most:
+            self._count()
+
+    def _count(self) -> None:
+        for counts, waiting in zip(self._counts, self._waiting, strict=True):
+            if waiting:
+                counts += one_hot(waiting).sum(axis=0, dtype=np.int64)
+                waiting.clear()
+
+    def total(self) -> npt.NDArray[np.int64]:
+        """The counts of all that were added: [2, 4, L]."""
+        self._count()
+        return self._counts
+
+
+def _files(source: Source) -> tuple[Path, Path | None, str]:
+    """The file of records, the genome if there is one, and what the user calls the first."""
+    if isinstance(source, FastaSource):
+        return source.path, None, "FASTA file"
+    return source.regions, source.genome, "regions file"
+
+
+def _name(genome: Path | None, length: int | None) -> str:
+    """What tells indexes of one file of records apart."""
+    given = (None if genome is None else str(genome.resolve()), length)
+    return sha256(repr(given).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _digest(record: Record | Skipped) -> bytes:
+    if isinstance(record, Record):
+        content = record.content
+    else:
+        content = f"{record.index} {record.name}".encode("utf-8", "surrogatepass")
+    return blake2b(content, digest_size=_DIGEST_BYTES).digest()
+
+
+def _read_rows(file: BinaryIO, first: int, count: int) -> list[_Row]:
+    file.seek(first * _ROW.size)
+    return [_Row(*row) for row in _ROW.iter_unpack(file.read(count * _ROW.size))]
