@@ -54,7 +54,7 @@ def failing(
 
 STEPS = {
     "reading the model ({model})": (scoring_run, "read_model"),
-    "reading sequences (in.fa)": (scoring_run, "FastaSource"),
+    "reading sequences (in.fa)": (scoring_run, "open_source"),
     "recording the model ({model})": (explainer, "find_layout"),
     "reading sequences (in.fa), later": (Records, "_encoded"),
     "reading sequences (in.fa), for references": (references, "count_identical"),
