@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from deeplift_cli.distribution import DISTRIBUTION
+
 # One file per subcommand, imported when it is called: `deeplift --help` must be quick.
 COMMANDS = {
     "score": "Score sequences: which bases made the model say this?",
@@ -47,6 +49,6 @@ class _Commands(click.Group):
 @click.option(
     "-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an unexpected error."
 )
-@click.version_option(package_name="deeplift", prog_name="deeplift")
+@click.version_option(package_name=DISTRIBUTION, prog_name="deeplift")
 def cli() -> None:
     """DeepLIFT contribution scores for genomics sequence models."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deeplift_cli.distribution import deeplift_version
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.explainer import Explained
 from deeplift_cli.models.scorer import Scores, reverse_complement
@@ -288,7 +289,8 @@ class Job:
             "target": spec.index,
             "model_sha256": self._explained.model.sha256,
             "batch_size": self._explained.batch_size,
-            "versions": {name: version(name) for name in ("deeplift", "torch", "numpy")},
+            "versions": {"deeplift": deeplift_version()}
+            | {name: version(name) for name in ("torch", "numpy")},
             "fingerprint": self._fingerprint,
             "worst_relative_completeness_error": self._summary.completeness[spec.label].worst,
             "n_skipped": self._skipped.count,
