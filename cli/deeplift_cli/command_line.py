@@ -12,6 +12,7 @@ COMMANDS = {
     "score": "Score sequences: which bases made the model say this?",
     "merge": "Put the shards of a job together, or average the folds of a cross-validation.",
     "verify": "Verify score files: checksums, layout, companions; with the model, some rows again.",
+    "show": "Show what is in score files: options, quality, datasets, a region's letters.",
     "inspect": "Inspect a model: can it be scored, by which rules, and at what cost?",
 }
 
