@@ -91,12 +91,11 @@ def of_fold(name):
     return file if config["keep_folds"] else temp(file)
 
 
-def folds(wildcards):
+def of_folds(wildcards, name):
+    """The same file of all folds."""
     numbers = range(1, len(setting(wildcards, "model")) + 1)
-    return [
-        f"results/{wildcards.sample}/folds/{fold}/scores_{wildcards.target}.h5"
-        for fold in numbers
-    ]
+    name = name.format(target=wildcards.target)
+    return [f"results/{wildcards.sample}/folds/{fold}/{name}" for fold in numbers]
 
 
 def chrom_sizes(wildcards):
