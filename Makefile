@@ -25,6 +25,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
 	$(PYTEST)
 
 # The core's tests with few random examples, and an eighth of the zoo: see the marker in pyproject.toml.
@@ -71,12 +72,17 @@ audit: $(BIN)/python
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
-# constraints.txt anew, with the releases that are in .venv, on which `make test` has passed.
+# constraints.txt anew, with the releases that are in .venv, on which `make test` has passed, and the same pins in the
+# environment that Snakemake makes.
 constraints: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m pip freeze --exclude-editable | grep '==' > $(VENV)/tested.txt
 	$(BIN)/uv pip compile --quiet --universal --no-annotate --custom-compile-command 'make constraints' \
 		--constraints $(VENV)/tested.txt --extra plot --extra workflow pyproject.toml --output-file constraints.txt
+	sed '/- pip:$$/q' workflow/envs/deeplift.yaml > $(VENV)/deeplift.yaml
+	$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --constraints constraints.txt pyproject.toml \
+		| sed 's/^/      - /' >> $(VENV)/deeplift.yaml
+	cp $(VENV)/deeplift.yaml workflow/envs/deeplift.yaml
 
 # Parsers of files against far more random content than `make test` has time for.
 fuzz: $(VENV)/.installed-dev

@@ -9,7 +9,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
+import tomllib
+import venv
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ import pytest
 from small_models import score
 
 from deeplift_cli.commands.score import command as score_command
+from deeplift_cli.distribution import DISTRIBUTION
 from deeplift_cli.options.targets import parse_targets
 
 if importlib.util.find_spec("snakemake") is None:
@@ -139,6 +144,21 @@ def test_settings_of_a_sample_come_before_defaults(monkeypatch: pytest.MonkeyPat
     assert settings["batch_size"] == SETTINGS["batch_size"]["default"]
 
 
+def choices_of(name: str) -> list[str] | None:
+    """What an option of `deeplift score` may be; None where that is no list."""
+    (kind,) = (option.type for option in score_command.params if f"--{name}" in option.opts)
+    return list(kind.choices) if isinstance(kind, click.Choice) else None
+
+
+def test_choices_are_those_of_the_command() -> None:
+    offered = SETTINGS["score"]["properties"] | {"overlap": SETTINGS["overlap"]}
+    assert {name for name in offered if choices_of(name)} == {
+        "compile", "dtype", "layout", "overlap", "precision",
+    }  # fmt: skip
+    for name, entry in offered.items():
+        assert entry.get("enum") == choices_of(name), name
+
+
 def test_score_options_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     named = {name.removeprefix("--") for option in score_command.params for name in option.opts}
@@ -163,13 +183,95 @@ def test_labels_in_names_of_files_are_those_of_the_command(target: str) -> None:
 
 def test_every_setting_is_documented() -> None:
     example = (ROOT / "config/config.yaml").read_text()
-    page = (ROOT / "docs/workflow.md").read_text()
+    page = (ROOT / "config/README.md").read_text()
     for name in [*SCHEMA["properties"], *SETTINGS]:
         assert f"`{name}`" in page, name
         assert name == "chrom_sizes" or f"{name}:" in example, name
 
 
+# ---- environments that Snakemake makes
+
+ENVIRONMENTS = ROOT / "workflow/envs"
+
+
+def pins(name: str) -> list[str]:
+    """The requirements that pip is given for an environment."""
+    packages = yaml.safe_load((ENVIRONMENTS / name).read_text())["dependencies"]
+    assert all(re.fullmatch(r"\w+=\d+\.\d+(\.\d+)?", package) for package in packages[:-1])
+    found: list[str] = packages[-1]["pip"]
+    return found
+
+
+@pytest.mark.parametrize("name", ["deeplift.yaml", "modisco.yaml"])
+def test_every_package_of_an_environment_is_pinned(name: str) -> None:
+    assert len(pins(name)) > 20
+    assert all(re.match(r"[a-z0-9-]+==[\w.]+( ; .+)?$", pin) for pin in pins(name))
+
+
+def test_the_pins_are_those_that_were_tested() -> None:
+    tested = (ROOT / "constraints.txt").read_text().splitlines()
+    assert set(pins("deeplift.yaml")) <= set(tested)
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.match(r"[\w-]+", requirement)[0].lower() for requirement in needed}
+    assert names <= {pin.partition("==")[0] for pin in pins("deeplift.yaml")}
+
+
+def stub(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_the_installed_version_is_part_of_what_snakemake_hashes(tmp_path: Path) -> None:
+    """Snakemake's hash is made of the texts of both files, and the script refuses another version."""
+    stub(tmp_path / "python", 'echo "$@" > installed')
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+    def deploy(installed: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        stub(tmp_path / "deeplift", f"echo 'deeplift, version {installed}'")
+        return subprocess.run(
+            ["bash", ENVIRONMENTS / "deeplift.post-deploy.sh"],
+            cwd=tmp_path, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"} | variables,
+            capture_output=True, text=True,
+        )  # fmt: skip
+
+    assert deploy(version, DEEPLIFT_CHECKOUT="/some where").returncode == 0
+    assert (tmp_path / "installed").read_text() == "-m pip install --no-deps /some where\n"
+    assert deploy(version).returncode == 0
+    assert (tmp_path / "installed").read_text() == f"-m pip install --no-deps {DISTRIBUTION}=={version}\n"
+    other = deploy("0.0.9", DEEPLIFT_CHECKOUT="/some where")
+    assert other.returncode == 1
+    assert f"but this environment is for version {version}" in other.stderr
+
+
 # ---- the workflow
+
+
+def test_no_rule_runs_in_snakemakes_own_python() -> None:
+    rules = (ROOT / "workflow/Snakefile").read_text()
+    assert not re.search(r"^ *(script|run|notebook|wrapper):", rules, re.MULTILINE)
+
+
+def test_jobs_fit_a_queue_of_four_hours() -> None:
+    runtimes = {name: entry["default"] for name, entry in SETTINGS.items() if "runtime" in name}
+    assert runtimes.keys() == {"runtime", "merge_runtime", "modisco_runtime"}
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    assert max(*runtimes.values(), profile["default-resources"]["runtime"]) <= 4 * 60
+    assert profile["retries"] >= 5  # so that a shard may take a day
+
+
+def test_what_the_workflow_catalog_asks_for() -> None:
+    """https://snakemake.github.io/snakemake-workflow-catalog: these files, and which flags are needed."""
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert usage["software-stack-deployment"]["conda"] is True
+    assert usage["mandatory-flags"].keys() == {"desc", "flags"}
+    assert (ROOT / "workflow/Snakefile").is_file()
+    assert (ROOT / "config/README.md").is_file()
+
+
+@pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])
+def test_both_snakefiles_are_the_workflow(checkout: Path, snakefile: str) -> None:
+    done = snakemake(checkout / ".test", "-n", "--snakefile", ROOT / snakefile, "--cores", 1)
+    assert expected(done)["all"] == 1
 
 
 def test_lint_is_clean(checkout: Path) -> None:
@@ -269,6 +371,78 @@ def test_small_run_equals_single_runs(checkout: Path, monkeypatch: pytest.Monkey
     ]
     assert not list(results.glob("*/shards/*/*"))  # shards are deleted once they are merged
     assert "Nothing to be done" in snakemake(folder, "-n").stdout
+
+
+def environment_without(folder: Path, *names: str) -> Path:
+    """The Python of a new environment with all packages of this one, but for those whose names begin so."""
+    venv.create(folder, symlinks=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    for entry in Path(sysconfig.get_paths()["purelib"]).iterdir():
+        if not entry.name.startswith(names) and entry.suffix != ".pth":
+            (packages / entry.name).symlink_to(entry)
+    return folder / "bin/python"
+
+
+def imports(python: Path, name: str) -> bool:
+    return subprocess.run([python, "-I", "-c", f"import {name}"], capture_output=True).returncode == 0
+
+
+@pytest.fixture
+def snakemakes_python(tmp_path: Path) -> Path:
+    python = environment_without(tmp_path / "snakemakes", "deeplift", "_deeplift")
+    assert imports(python, "snakemake")
+    assert not imports(python, "deeplift_cli")
+    return python
+
+
+@pytest.fixture
+def deeplifts_bin(tmp_path: Path) -> Path:
+    """The folder with the command `deeplift` of an environment without Snakemake."""
+    python = environment_without(tmp_path / "deeplifts", "snakemake")
+    (packages,) = (tmp_path / "deeplifts").glob("lib/python*/site-packages")
+    (packages / "checkout.pth").write_text("".join(f"{ROOT / part}\n" for part in ("", "cli", "references")))
+    found = Path(str(distribution(DISTRIBUTION).locate_file("")))
+    for entry in found.glob(f"{DISTRIBUTION.replace('-', '_')}-*.dist-info"):
+        if not (packages / entry.name).exists():
+            (packages / entry.name).symlink_to(entry)
+    script = python.with_name("deeplift")
+    script.write_text(f"#!{python}\nfrom deeplift_cli.main import main\nmain()\n")
+    script.chmod(0o755)
+    assert imports(python, "deeplift_cli")
+    assert not imports(python, "snakemake")
+    return python.parent
+
+
+def test_deeplift_and_snakemake_need_not_be_in_one_environment(
+    checkout: Path, snakemakes_python: Path, deeplifts_bin: Path
+) -> None:
+    """Every rule but modisco's, scores in float16, and folds that are deleted once they are averaged."""
+    peaks = {"genome": ".test/data/genome.fa", "peaks": ".test/data/peaks.narrowPeak"}
+    options = {"n-references": 2, "compile": "off", "dtype": "float16"}
+    samples = {
+        "folds": {"model": [MODEL, ".test/data/fold2.onnx"], **peaks},
+        "single": {"model": MODEL, **peaks, "bigwig": False},
+    }
+    settings = {"score": options, "batch_size": 8, "threads": 1, "mem_mb": 1500}
+    own = {"keep_folds": False, "defaults": settings, "samples": samples}
+    (checkout / "own.yaml").write_text(yaml.safe_dump(own))
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # bash, rm and the like are those of the system; no other environment is in the PATH.
+    variables |= {"PATH": os.pathsep.join([str(deeplifts_bin), "/usr/local/bin", "/usr/bin", "/bin"])}
+    words = [*snakemake_command(checkout)[1:], "--configfile", "own.yaml", "--cores", "2"]
+    done = subprocess.run(
+        [snakemakes_python, *words],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=variables, cwd=checkout,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    results = checkout / "results"
+    for sample in ("folds", "single"):
+        with h5py.File(results / sample / "scores_0.h5") as scores:
+            assert scores["shap/seq"].dtype == np.float16
+    assert not list(results.glob("folds/folds/*/scores*"))
+    assert len((results / "report.tsv").read_text().splitlines()) == 3
+    with pyBigWig.open(str(results / "folds/scores_0.bw")) as file:
+        assert file.header()["nBasesCovered"] > 0
 
 
 def test_a_job_that_was_killed_goes_on_where_it_was(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from deeplift_cli.distribution import DISTRIBUTION
 from deeplift_cli.extensions import Registry
 
 # One file per subcommand, imported when it is called: `deeplift --help` must be quick.
@@ -14,6 +15,7 @@ COMMANDS = {
     "prepare": "Prepare an input, so that many shards of it start at once.",
     "merge": "Put the shards of a job together, or average the folds of a cross-validation.",
     "verify": "Verify score files: checksums, layout, companions; with the model, some rows again.",
+    "show": "Show what is in score files: options, quality, datasets, a region's letters.",
     "inspect": "Inspect a model: can it be scored, by which rules, and at what cost?",
     "export": "Write a score file in other formats.",
 }
@@ -72,6 +74,6 @@ class _Commands(click.Group):
 @click.option(
     "-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an unexpected error."
 )
-@click.version_option(package_name="deeplift", prog_name="deeplift")
+@click.version_option(package_name=DISTRIBUTION, prog_name="deeplift")
 def cli() -> None:
     """DeepLIFT contribution scores for genomics sequence models."""

@@ -1,23 +1,37 @@
 # What the rules share: the checked configuration, and functions of wildcards.
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
 
-HERE = Path(workflow.basedir) / "workflow"
-sys.path.insert(0, str(HERE))
-from settings import ConfigurationError, input_files, read_samples, score_options, target_label
+SETTINGS = Path(workflow.source_path("../settings.py"))
+SCHEMA = Path(workflow.source_path("../schemas/config.schema.yaml"))
+sys.path.insert(0, str(SETTINGS.parent))
+from settings import (
+    ConfigurationError,
+    input_files,
+    read_samples,
+    score_options,
+    target_label,
+)
 
 # `deeplift` may be installed beside Snakemake in an environment that nobody activated. Last in line, so that
 # an activated environment, or conda's, goes before.
-os.environ.update(PATH=os.pathsep.join([os.environ.get("PATH", os.defpath), os.path.dirname(sys.executable)]))
-os.environ.update(DEEPLIFT_CHECKOUT=str(workflow.basedir))  # for workflow/envs/deeplift.post-deploy.sh
+os.environ.update(
+    PATH=os.pathsep.join(
+        [os.environ.get("PATH", os.defpath), os.path.dirname(sys.executable)]
+    )
+)
+# workflow/envs/deeplift.post-deploy.sh installs this checkout, or a release where the workflow is used without one.
+if (SETTINGS.parents[1] / "pyproject.toml").is_file():
+    os.environ.update(DEEPLIFT_CHECKOUT=str(SETTINGS.parents[1]))
 
 try:
-    SAMPLES = read_samples(config, yaml.safe_load((HERE / "schemas" / "config.schema.yaml").read_text()))
+    SAMPLES = read_samples(config, yaml.safe_load(SCHEMA.read_text()))
 except ConfigurationError as error:
     raise WorkflowError(str(error)) from None
 
@@ -34,6 +48,11 @@ def pattern(names):
 
 def setting(wildcards, key):
     return SAMPLES[wildcards.sample][key]
+
+
+def memory(key):
+    """A job that is tried again gets more memory, at most three times as much: it may have lacked time instead."""
+    return lambda wildcards, attempt: min(attempt, 3) * setting(wildcards, key)
 
 
 def results(name, samples):
@@ -66,12 +85,27 @@ def shards(wildcards):
     return [f"{folder}/{shard}-of-{count}" for shard in range(1, count + 1)]
 
 
-def folds(wildcards):
+def of_fold(name):
+    """A file of a fold, which Snakemake deletes when the folds are averaged unless it is to be kept."""
+    file = f"results/{{sample}}/folds/{{fold}}/{name}"
+    return file if config["keep_folds"] else temp(file)
+
+
+def of_folds(wildcards, name):
+    """The same file of all folds."""
     numbers = range(1, len(setting(wildcards, "model")) + 1)
-    return [f"results/{wildcards.sample}/folds/{fold}/scores_{wildcards.target}.h5" for fold in numbers]
+    name = name.format(target=wildcards.target)
+    return [f"results/{wildcards.sample}/folds/{fold}/{name}" for fold in numbers]
 
 
 def chrom_sizes(wildcards):
     """Where the lengths of the chromosomes are: a table, or the genome itself."""
     settings = SAMPLES[wildcards.sample]
     return {key: settings[key] for key in ("chrom_sizes", "genome") if key in settings}
+
+
+def sizes_option(files):
+    """The same as an option of `deeplift export`."""
+    if "chrom_sizes" in files.keys():
+        return f"--chrom-sizes {shlex.quote(str(files.chrom_sizes))}"
+    return f"--genome {shlex.quote(str(files.genome))}"

@@ -3,11 +3,11 @@
 import json
 import math
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any
 
 import torch
 
+from deeplift_cli.distribution import deeplift_version
 from deeplift_cli.inspection.findings import Cost, Inspection
 from deeplift_cli.models import TensorSpec
 from deeplift_cli.options.settings import InspectOptions
@@ -26,7 +26,7 @@ def _plain(found: Inspection, options: InspectOptions) -> dict[str, Any]:
     return {
         "format": "deeplift-inspection",
         "format_version": FORMAT_VERSION,
-        "versions": {"deeplift": version("deeplift"), "torch": str(torch.__version__)},
+        "versions": {"deeplift": deeplift_version(), "torch": str(torch.__version__)},
         "can_be_scored": found.can_be_scored,
         "problems": found.problems,
         "model": {

@@ -3,7 +3,7 @@
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -223,6 +223,61 @@ class ScoreReader:
                             file[name][rows]
                 alive()
 
+    def columns(self, names: Sequence[str]) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        """Some rows after the other of datasets that are not wide; texts as bytes.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Such as "qc/output" or "regions/name".
+
+        Raises
+        ------
+        UserError
+            If one cannot be read, with its name and the rows; after the last rows, if its values are not
+            those of the checksum.
+        """
+        digests = _Digests(self.layout)
+        with self._opened() as file:
+            for first in range(0, self.n_rows, _PROBED_ROWS):
+                rows = slice(first, min(first + _PROBED_ROWS, self.n_rows))
+                with self._reading(_place("shap/seq", rows)):
+                    self._check_stored(file["shap/seq"], rows)
+                found = {}
+                for name in names:
+                    with self._reading(_place(name, rows)):
+                        found[name] = file[name][rows]
+                    digests.of[name].add(found[name])
+                yield found
+        sums = digests.hexdigests()
+        self._check_sums({name: sums[name] for name in names})
+
+    def around(self, row: int, pool: Executor) -> "ReadBatch":
+        """The rows that are stored in one chunk with this one. Checksums, of whole datasets, are not used.
+
+        Raises
+        ------
+        UserError
+            If something cannot be read, with the dataset's name and the rows.
+        """
+        first = row // self.layout.rows_per_chunk * self.layout.rows_per_chunk
+        rows = slice(first, min(first + self.layout.rows_per_chunk, self.n_rows))
+        with self._opened() as file:
+            return self._complete(file, self._begin(file, rows, _Digests(self.layout), pool, WIDE))
+
+    def _check_stored(self, dataset: h5py.Dataset, rows: slice) -> None:
+        """What claims more rows than it holds would take as long to read as it claims to be."""
+        for first in self._firsts(rows):
+            if dataset.id.get_chunk_info_by_coord((first, 0, 0)).byte_offset is None:
+                raise DamagedChunkError("the chunk is missing")
+
+    def _check_sums(self, found: Mapping[str, str]) -> None:
+        """Compare checksums of all values of datasets with the stored ones."""
+        for name, stored in self.checksums.items():
+            if name in found and found[name] != stored:
+                place = _place(name, slice(0, self.n_rows))
+                raise self._damaged(f"{place}: the values are not those of the stored checksum")
+
     @property
     def _rows_at_once(self) -> int:
         """Of the batches that are read: whole chunks, at most K rows, and not too many bytes."""
@@ -258,10 +313,7 @@ class ScoreReader:
         self.found_checksums = {
             name: found for name, found in digests.hexdigests().items() if name not in unread
         }
-        for name, found in self.found_checksums.items():
-            if self.checksums and self.checksums[name] != found:
-                place = _place(name, slice(0, self.n_rows))
-                raise self._damaged(f"{place}: the values are not those of the stored checksum")
+        self._check_sums(self.found_checksums)
 
     def _begin(
         self, file: h5py.File, rows: slice, digests: "_Digests", pool: Executor, wide: Sequence[str]
@@ -290,7 +342,7 @@ class ScoreReader:
                 pool.submit(_inflated, content, shape, dtype, rows.stop - first, digest, digest.turn())
                 for content, first in zip(chunks[name], self._firsts(rows), strict=True)
             ]
-        return _Pending(rows, _regions(columns), numbers, chunks, parts)
+        return _Pending(rows, regions_of(columns), numbers, chunks, parts)
 
     def _firsts(self, rows: slice) -> range:
         """The first rows of the chunks that begin in these rows."""
@@ -413,11 +465,11 @@ def _place(name: str, rows: slice) -> str:
 
 def read_regions(file: h5py.File, rows: slice) -> list[Region]:
     """The windows of some rows of a score file."""
-    return _regions({key: file[f"regions/{key}"][rows] for key in REGION_KEYS})
+    return regions_of({key: file[f"regions/{key}"][rows] for key in REGION_KEYS})
 
 
-def _regions(columns: dict[str, npt.NDArray[Any]]) -> list[Region]:
-    """Rows from columns as HDF5 gives them: texts as bytes."""
+def regions_of(columns: dict[str, npt.NDArray[Any]]) -> list[Region]:
+    """Windows from the columns of `regions/`, as HDF5 gives them: texts as bytes."""
     plain = {
         key: [text.decode("utf-8", "surrogateescape") for text in values] if key in TEXTS else values.tolist()
         for key, values in columns.items()

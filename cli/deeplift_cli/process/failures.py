@@ -8,8 +8,8 @@ import os
 import platform
 import sys
 import traceback
-from importlib.metadata import version
 
+from deeplift_cli.distribution import deeplift_version
 from deeplift_cli.errors import UserError
 from deeplift_cli.process.steps import step_of
 from deeplift_cli.process.terminal_text import printable
@@ -52,7 +52,7 @@ def _line_of(error: BaseException) -> str:
 
 
 _REPORT = (
-    f"please report this, with the file if you can (deeplift {version('deeplift')}, Python "
+    f"please report this, with the file if you can (deeplift {deeplift_version()}, Python "
     f"{platform.python_version()}; `deeplift -v ...` shows where it happened)"
 )
 

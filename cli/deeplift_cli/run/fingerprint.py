@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import deeplift_references
+from deeplift_cli.distribution import deeplift_version
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.process.file_digest import file_digest
 
 MODEL = "the model"  # what folds of a cross-validation may differ in
-_PACKAGES = ("deeplift", "torch")
 
 
 def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
     found |= {_flag(name): value for name, value in options.format_options}
     if options.genome is not None:
         found["the size of the genome"] = options.genome.stat().st_size
-    return found | {f"the version of {name}": version(name) for name in _PACKAGES}
+    return found | {"the version of deeplift": deeplift_version(), "the version of torch": version("torch")}
 
 
 def _flag(key: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from deeplift_cli.distribution import deeplift_version
 from deeplift_cli.models.explainer import Explained
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.options.targets import TargetSpec
@@ -90,7 +91,7 @@ def make_plan(
     attributes = options.as_attributes() | {
         "model_sha256": explained.model.sha256,
         "batch_size": explained.batch_size,
-        "versions": {name: version(name) for name in ("deeplift", "torch", "numpy")},
+        "versions": {"deeplift": deeplift_version(), "torch": version("torch"), "numpy": version("numpy")},
         "fingerprint": dict(fingerprint),
     }
     return RunPlan(outputs, layout, share, n_records, attributes, chrom_sizes)

@@ -1,0 +1,1 @@
+"""What is in score files, for people and as a table for programs."""

@@ -1,0 +1,42 @@
+"""The quality of several score files as one table, tab-separated."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from deeplift_cli.process.terminal_text import printable
+from deeplift_cli.sequences.names import printed
+from deeplift_cli.show.contents import Contents
+
+COLUMNS = (
+    "sample", "target", "sequences", "skipped", "worst_relative_completeness_error",
+    "references_equal_to_their_sequence", "file",
+)  # fmt: skip
+
+
+def as_table(files: Sequence[Contents]) -> list[str]:
+    """Return the heading and a line for each file. A file's sample is the folder that it lies in."""
+    return ["\t".join(COLUMNS), *("\t".join(_cells(contents)) for contents in files)]
+
+
+def target_text(target: Any) -> str:
+    """A target from the attribute of a score file as it is in names of files: "3", or "50-1" for (50, 1)."""
+    try:
+        index = json.loads(target) if isinstance(target, str) else target
+    except ValueError:
+        return str(target)
+    return "-".join(map(str, index)) if isinstance(index, list) else str(index)
+
+
+def _cells(contents: Contents) -> list[str]:
+    reader = contents.reader
+    cells = [
+        reader.path.absolute().parent.name,
+        target_text(reader.target),
+        str(reader.n_rows),
+        str(reader.n_skipped),
+        f"{reader.worst:.2g}",
+        f"{contents.identical:.2%}",
+        str(reader.path),
+    ]
+    return [*map(printed, cells[:-1]), printable(cells[-1])]
