@@ -22,6 +22,7 @@ from deeplift_core import CaptureError, DeepLift, UnsupportedOpsError
 from deeplift_core.capture import assert_same_function, borrowed, record, record_model, verify
 from deeplift_core.capture.agreement import relative_error
 from deeplift_core.capture.other_rows import other_rows
+from deeplift_core.capture.rounding import from_moved_numbers
 
 K, L = 6, 12
 Function = Callable[[Tensor], Tensor]
@@ -398,6 +399,62 @@ def test_a_model_that_fails_on_other_rows_says_so(error: Exception) -> None:
 
     with pytest.raises(CaptureError, match=f"not on other rows of its shape: {error}"):
         scored(model_with(Once()), one_hot())
+
+
+# ---- outputs that are small differences of large numbers
+
+
+def numbers(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def two_orders(h: Tensor, seed: int) -> Tensor:
+    a, w = numbers(seed + 1, 30, 30).to(h), numbers(seed + 2, 30).to(h)
+    return (h @ a) @ w - h @ (a @ w)
+
+
+def two_sums(h: Tensor, seed: int) -> Tensor:
+    w = numbers(seed + 1, 30).to(h)
+    return h @ w - (h * w).sum(1)
+
+
+def two_sums_beside_another(h: Tensor, seed: int) -> Tensor:
+    return two_sums(h, seed) + 1e-4 * h.tanh().sum(1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("function", [two_orders, two_sums, two_sums_beside_another])
+def test_outputs_that_cancel_are_recorded(function: Callable[..., Tensor], dtype: torch.dtype) -> None:
+    """The order of a sum depends on a row's place in the batch, and nothing but its rounding may be left."""
+    for seed in range(8):
+        for rows in (2, 5):
+            model = Layer(lambda h, seed=seed: function(h, seed))
+            explainer = scored(model, numbers(seed, rows, 30), dtype=dtype, rule="gradient")
+            assert explainer.batch_size == rows
+
+
+@pytest.mark.parametrize("wrong", [lambda h: h - h.mean(0), lambda h: copy.copy(h) + 0 * h])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_outputs_that_cancel_are_compared_all_the_same(wrong: Function, dtype: torch.dtype) -> None:
+    for seed in range(4):
+        model = Layer(lambda h, seed=seed: two_sums_beside_another(wrong(h), seed))
+        with pytest.raises(CaptureError, match=r"rows of one batch mix|left torch's sight"):
+            scored(model, numbers(seed, 5, 30), dtype=dtype, rule="gradient")
+
+
+def test_rounding_errors_are_estimated_in_the_values_unit() -> None:
+    """A number moves by one or two units of its last place; whole numbers stay, and views move nothing."""
+    x = torch.tensor([[3.0, 1.5, 0.0, torch.inf]])
+
+    def estimated(function: Function) -> float:
+        graph, outputs, _ = record_model(Layer(function), [x])
+        return from_moved_numbers(graph, outputs[0], [x])
+
+    unit = torch.finfo(torch.float32).eps
+    assert estimated(lambda h: (h[:, :1] * 2 + 4).view(1)) == 0
+    assert 0 < estimated(lambda h: h[:, 1:2].reshape(1)) <= 2 * unit
+    assert 20 * unit < estimated(lambda h: 1000 * (h * 1.1)) < 1e4 * unit
+    assert estimated(lambda h: (h[:, 1:2] * 1e-6 + 1) - 1) >= unit
 
 
 # ---- what a model keeps from one call to the next

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from deeplift_core.capture.rounding import from_another_precision, from_moved_numbers, least_precise
 from deeplift_core.graph import Graph
 
 # Tolerances relative to the spread of the values. Two kernels of this precision differ by less.
@@ -14,16 +15,16 @@ _OF_SPREAD = {torch.float64: 1e-9, torch.float32: 1e-4}
 _UNITS = 64
 _OF_LARGEST = {torch.float16: 5e-2}
 _COARSE = 0.25
-# A larger difference is still a rounding error up to this multiple of the recording's own rounding error, and
-# up to this share of the largest value.
-_TIMES, _MOST = 10, 0.3
+# A larger difference is still a rounding error up to this multiple of the estimated rounding error, and up to
+# this share of the largest value.
+_TIMES, MOST = 10, 0.3
 
 
 def agree(graph: Graph, node: int, batch: Sequence[Tensor], value: Tensor, other: Tensor) -> bool:
     """Return whether two values of one node are the same up to rounding.
 
-    Where the values differ by more than kernels of their precision do, the graph also runs in another
-    precision, which shows by how much its function multiplies rounding errors.
+    Where the values differ by more than kernels of their precision do, the graph also runs with other
+    roundings, which show by how much its function multiplies rounding errors.
 
     Parameters
     ----------
@@ -37,9 +38,16 @@ def agree(graph: Graph, node: int, batch: Sequence[Tensor], value: Tensor, other
         The node's values for all rows of a batch, or for some. NaN equals NaN.
     """
     error = relative_error(value, other)
-    return error <= _tolerance(graph, node, value) or error <= min(
-        _TIMES * _rounding(graph, node, batch), _MOST
-    )
+    if error <= _tolerance(graph, node, value):
+        return True
+    if error == torch.inf:
+        return False
+    largest = _largest(value, other)
+    of_moved = from_moved_numbers(graph, node, batch) / largest
+    rounding = max(of_moved, from_another_precision(graph, node, batch) / largest)
+    # Errors as large as the values, as those of (a b) c - a (b c), count only if moved numbers show them. In
+    # another precision, a model may compute something else.
+    return error <= max(min(_TIMES * rounding, MOST), of_moved)
 
 
 def relative_error(value: Tensor, other: Tensor) -> float:
@@ -50,8 +58,13 @@ def relative_error(value: Tensor, other: Tensor) -> float:
     same = (a == b) | (a.isnan() & b.isnan())
     if same.all():
         return 0.0
-    largest = torch.stack([a, b]).abs().nan_to_num(0, 0, 0).max()
-    return float((a - b)[~same].abs().nan_to_num(torch.inf).max() / largest)
+    largest = _largest(value, other)
+    return float((a - b)[~same].abs().nan_to_num(torch.inf).max()) / largest if largest else torch.inf
+
+
+def _largest(*values: Tensor) -> float:
+    """Return the largest finite magnitude."""
+    return max(float(_numbers(value).abs().nan_to_num(0, 0, 0).max()) for value in values)
 
 
 def _numbers(value: Tensor) -> Tensor:
@@ -65,7 +78,7 @@ def _tolerance(graph: Graph, node: int, value: Tensor) -> float:
     The spread of the values counts, because an output of 5 +- 0.001 is right only if its thousandths are
     right.
     """
-    dtype = _coarsest(graph, node)
+    dtype = least_precise(graph, node)
     if dtype not in _OF_SPREAD:
         return _OF_LARGEST.get(dtype, _COARSE)
     numbers = _numbers(value).nan_to_num(0, 0, 0)
@@ -74,24 +87,3 @@ def _tolerance(graph: Graph, node: int, value: Tensor) -> float:
         return _OF_SPREAD[dtype]
     spread = float((numbers - numbers.mean(0)).abs().max())
     return max(_OF_SPREAD[dtype] * min(spread / largest, 1), _UNITS * torch.finfo(dtype).eps)
-
-
-def _coarsest(graph: Graph, node: int) -> torch.dtype:
-    """Return the least precise floating dtype on the way to a node."""
-    found = {graph.nodes[index].dtype for index in graph.ancestors(node)}
-    floating = [dtype for dtype in found if dtype.is_floating_point]
-    return max(floating, key=lambda dtype: torch.finfo(dtype).eps, default=torch.float64)
-
-
-def _rounding(graph: Graph, node: int, batch: Sequence[Tensor]) -> float:
-    """Estimate the rounding error of a node's value; 0 if the graph runs in no other precision."""
-    own = _coarsest(graph, node)
-    exact = torch.float32 if own == torch.float64 else torch.float64
-    inputs = [tensor.to(exact) if tensor.is_floating_point() else tensor for tensor in batch]
-    try:
-        there = graph.converted(exact).run(inputs, [node], ())[node]
-    except (RuntimeError, NotImplementedError, TypeError):  # some kernels have one precision only
-        return 0.0
-    error = relative_error(graph.run(batch, [node], ())[node], there)
-    # Rounding errors are proportional to the unit of rounding, so that float32 shows those of float64.
-    return error * torch.finfo(own).eps / torch.finfo(exact).eps if exact == torch.float32 else error

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from deeplift_core.capture.agreement import agree
+from deeplift_core.capture.agreement import MOST, agree, relative_error
 from deeplift_core.capture.blame import first_lost, lost
 from deeplift_core.capture.borrowing import borrowed
 from deeplift_core.capture.few_rows import FEW_ROWS, with_constants_of
@@ -86,13 +86,15 @@ class Recording:
 
 def _same_function(graph: Graph, converted: Graph, output: int, example: Sequence[Tensor]) -> bool:
     """Return whether a graph in another precision has the same output on other rows than the example's."""
-    batch = other_rows(example).first
+    rows = other_rows(example).first
+    graphs = (graph, converted)
     with plain_kernels(graph.device):
-        values = [
-            one.run([tensor.to(one.nodes[one.inputs[0]].dtype) for tensor in batch], [output], ())[output]
-            for one in (graph, converted)
-        ]
-        return any(agree(one, output, batch, *values) for one in (graph, converted))
+        batches = [[tensor.to(one.nodes[one.inputs[0]].dtype) for tensor in rows] for one in graphs]
+        values = [one.run(batch, [output], ())[output] for one, batch in zip(graphs, batches, strict=True)]
+        # An output that is nothing but rounding is another function in another precision.
+        return relative_error(*values) <= MOST and any(
+            agree(one, output, batch, *values) for one, batch in zip(graphs, batches, strict=True)
+        )
 
 
 def record(model: nn.Module, example: tuple[Tensor, ...], choose: Choose) -> Recording:
