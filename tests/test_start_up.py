@@ -36,7 +36,7 @@ def test_scoring_imports_neither_torchvision_nor_dynamo(
     assert python(SCORE, EXAMPLE if kind == "onnx" else torchscript("Net")) == "0\n"
 
 
-@pytest.mark.parametrize("command", [[], ["score"]], ids=["deeplift", "score"])
+@pytest.mark.parametrize("command", [[], ["score"], ["prepare"]], ids=["deeplift", "score", "prepare"])
 def test_help_imports_nothing_large(command: list[str]) -> None:
     script = """
 import sys
