@@ -91,8 +91,8 @@ def open_prepared_source(fasta: Path | None, genome: Path | None, regions: Path 
     """
     records = fasta or regions
     assert records is not None
-    # The first is no input, which `open_source` says better. A genome that is its own regions file is odd, but
-    # one lock serves both, which this process would wait for while it holds it.
+    # What is no file `open_source` tells better. A genome that is its own regions file is odd, but one lock
+    # serves both, and this process would wait for the lock while it holds it.
     if not records.is_file() or (genome is not None and genome.exists() and genome.samefile(records)):
         return open_source(fasta, genome, regions, note)
 
