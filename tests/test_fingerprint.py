@@ -21,12 +21,12 @@ OTHER: dict[str, Any] = {
     "chrom_sizes": Path("sizes"), "rule": "rescale", "reference": "zeros", "save_references": Path("r.h5"),
     "frequencies": (0.1, 0.2, 0.3, 0.4), "n_references": 3, "seed": 9, "rc_average": True,
     "strand_aware": True, "overlap": "mean", "max_completeness_error": 0.5, "compile": "on",
-    "dtype": "float16", "shard": Shard(1, 2), "resume": False, "overwrite": True,
+    "dtype": "float16", "standard_errors": True, "shard": Shard(1, 2), "resume": False, "overwrite": True,
     "format_options": (("pseudocount", 2.0),),
 }  # fmt: skip
 CHANGES_NO_SCORE = {
     "threads", "allow_pickle", "out", "bigwig", "chrom_sizes", "save_references", "overlap",
-    "max_completeness_error", "shard", "resume", "overwrite",
+    "max_completeness_error", "standard_errors", "shard", "resume", "overwrite",
 }  # fmt: skip
 # The model counts by the digest and the device by the kind that are handed on.
 APART = {"model", "device"}

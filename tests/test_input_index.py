@@ -417,6 +417,14 @@ def test_what_cannot_be_used_is_told_as_ever(inputs: Path, cache: Path) -> None:
     assert not cache.exists() or not list(cache.iterdir())
 
 
+def test_a_genome_that_is_its_own_regions_file_waits_for_nobody(tmp_path: Path) -> None:
+    """One lock in the cache would serve both."""
+    path = tmp_path / "both"
+    path.write_text(">chr1\t0\t5\n>chr2\t0\t5\n")
+    with pytest.raises(UserError, match="make the names agree"):
+        open_prepared_source(None, path, path, quiet)
+
+
 def test_a_cache_that_cannot_be_written(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEEPLIFT_CACHE", str(inputs / "in.fa" / "below"))
     with pytest.raises(CacheError, match="set DEEPLIFT_CACHE"):

@@ -4,7 +4,7 @@ One file in the cache holds what `FastaSource` and `GenomeSource` find when they
 number of records, and so on (`.facts`). Another one holds for each record where it begins, how many records
 before it can be scored, and a digest of what it is; besides, a digest of all records and how often each base
 is at each position (`.records`). The second depends on the length of the sequences, which decides what is
-skipped; any option that will decide that, too, belongs into `_name`.
+skipped; any option that will decide that, too, belongs in `_name`.
 
 An index is believed only where the content of the FASTA or regions file, the size and time of the genome and
 the version of this program are those that it was made with, and its checksum is right. Each record that is
@@ -91,8 +91,10 @@ def open_prepared_source(fasta: Path | None, genome: Path | None, regions: Path 
     """
     records = fasta or regions
     assert records is not None
-    if not records.is_file():
-        return open_source(fasta, genome, regions, note)  # which says what is wrong
+    # What is no file `open_source` tells better. A genome that is its own regions file is odd, but one lock
+    # serves both, and this process would wait for the lock while it holds it.
+    if not records.is_file() or (genome is not None and genome.exists() and genome.samefile(records)):
+        return open_source(fasta, genome, regions, note)
 
     opened: Source | None = None
 
