@@ -21,12 +21,12 @@ Pieces = Iterator[tuple[str, int, npt.NDArray[np.float32]]]
 
 @contextmanager
 def pieces(export: Export) -> Iterator[Pieces]:
-    """Give the contributions of the observed bases, one value per base.
+    """Yield the contributions of the observed bases in the order of the genome, one value per base.
 
     Parameters
     ----------
     export : Export
-        Its option "overlap", a name of `overlaps.RULES`, says what a position under several windows gets.
+        Its option "overlap", a name of `overlaps.RULES`, chooses the value of a position in several windows.
 
     Yields
     ------
@@ -37,8 +37,8 @@ def pieces(export: Export) -> Iterator[Pieces]:
     Raises
     ------
     UserError
-        Before the first piece: if the score file has no rows, holds a value that is not finite or is damaged;
-        or if a window has no place on the chromosomes, as far as their lengths are known.
+        Before the first piece: if the score file has no rows, holds a value that is not finite, or is
+        damaged; or if a window lies outside its chromosome, as far as the lengths are known.
     """
     with TemporaryFile(dir=export.path.parent) as scratch:
         rows = _read_rows(export)
@@ -48,9 +48,9 @@ def pieces(export: Export) -> Iterator[Pieces]:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Where the score file's N rows lie, and their order along the genome."""
+    """The places of the score file's N rows on the genome, and their order along the genome."""
 
-    bounds: list[tuple[str, int, int]]  # chromosome, in the order of names: its slice of the sorted rows
+    bounds: list[tuple[str, int, int]]  # each chromosome, by name, and the slice of its sorted rows
     start: npt.NDArray[np.int64]  # [N] sorted by chromosome, start and row
     rank: npt.NDArray[np.int64]  # [N] place of each row of the score file in that order
     length: int  # L
@@ -88,8 +88,8 @@ def _read_rows(export: Export) -> _Rows:
 def _sort_values(export: Export, rows: _Rows, scratch: IO[bytes]) -> None:
     """Write per-base contributions, [N, L] of float32 in the order along the genome, to a scratch file.
 
-    One pass through the score file in its own order, whatever that is: going by chromosome would unpack
-    most chunks once for each.
+    The score file is read once, in its own order: reading it chromosome by chromosome would unpack most
+    chunks once per chromosome.
     """
     for batch in export.batches(_OBSERVED):
         # One channel of the four is not 0.
@@ -117,7 +117,7 @@ def _disjoint(rows: _Rows, scratch: IO[bytes], rule: Rule) -> Pieces:
 
 
 def _values(rows: _Rows, scratch: IO[bytes], low: int, high: int) -> npt.NDArray[np.float32]:
-    """One chromosome's windows."""
+    """Read the values [n, L] of one chromosome's windows, which are the rows from `low` to `high`."""
     scratch.seek(low * rows.length * 4)
     content = scratch.read((high - low) * rows.length * 4)
     return np.frombuffer(content, np.float32).reshape(high - low, rows.length)
