@@ -1,4 +1,4 @@
-"""Score files put together: the shards of one job end to end, or the folds of a cross-validation averaged."""
+"""Merging of score files: the shards of one job in order, or the mean of the folds of a cross-validation."""
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -31,7 +31,7 @@ _AVERAGED = ("hypothetical", "prediction", "output", "reference_output", "comple
 
 @dataclass(frozen=True, kw_only=True)
 class MergeOptions:
-    """Options of `deeplift merge`; names are those of the command line."""
+    """Options of `deeplift merge`, named as on the command line."""
 
     parts: tuple[Path, ...]
     out: Path
@@ -44,20 +44,20 @@ class MergeOptions:
 
 
 def merge(options: MergeOptions, note: Callable[[str], None]) -> tuple[int, list[Path]]:
-    """Make one score file of several, in memory that does not grow with them.
+    """Make one score file of several; the memory does not grow with the files.
 
-    Everything that is copied is compared with the checksums in the parts.
+    All values are compared with the checksums in the parts.
 
     Parameters
     ----------
     options : MergeOptions
     note : callable
-        Gets lines that the user should read.
+        Called with lines that the user should read.
 
     Returns
     -------
     rows : int
-        In the new file.
+        Number of rows in the new file.
     written : list of Path
 
     Raises
@@ -100,7 +100,7 @@ def _write(
             skipped=skipped,
             attrs=combined.attrs,
             chrom_sizes=combined.first.chrom_sizes,
-            overwrite=True,  # whether it may be was checked before
+            overwrite=True,  # whether the file may be replaced was checked before
             publication=publication,
         ) as file:
             for batch in combined.batches:
@@ -128,7 +128,7 @@ def _note_unchecked(parts: Sequence[ScoreReader], note: Callable[[str], None]) -
 
 @dataclass(frozen=True)
 class _Combined:
-    """What the new file is to hold."""
+    """The content of the new file."""
 
     first: ScoreReader
     attrs: dict[str, Any]
@@ -137,7 +137,7 @@ class _Combined:
 
 
 def _chrom_sizes(options: MergeOptions, part: ScoreReader) -> dict[str, int] | None:
-    """Lengths of chromosomes for a bigWig; None where none is wanted."""
+    """Return the lengths of chromosomes in bp for a bigWig; None if no bigWig is wanted."""
     if options.bigwig is None:
         return None
     if options.chrom_sizes is not None:
@@ -156,7 +156,7 @@ def _chrom_sizes(options: MergeOptions, part: ScoreReader) -> dict[str, int] | N
 
 
 def _shards(parts: Sequence[ScoreReader], pool: Executor) -> _Combined:
-    """End to end, as one run would have written them."""
+    """Combine shards one after the other, as one run would have written their rows."""
     ordered = _in_order(parts)
     first = ordered[0]
     for part in ordered[1:]:
@@ -171,12 +171,12 @@ def _shards(parts: Sequence[ScoreReader], pool: Executor) -> _Combined:
 
 
 def _in_order(parts: Sequence[ScoreReader]) -> list[ScoreReader]:
-    """By their numbers.
+    """Return the shards in the order of their numbers.
 
     Raises
     ------
     UserError
-        If they are not all shards of one division, each once.
+        If the parts are not all shards of one division, each once.
     """
     found: dict[int, ScoreReader] = {}
     count = 0
@@ -207,7 +207,7 @@ def _in_order(parts: Sequence[ScoreReader]) -> list[ScoreReader]:
 def _check_same_job(
     first: ScoreReader, part: ScoreReader, otherwise: str, without: Container[str] = ()
 ) -> None:
-    """Compare all that scores depend on, but for what is named."""
+    """Refuse a part whose fingerprint or layout differs from the first one's; entries in `without` may."""
     before, now = first.fingerprint, part.fingerprint
     names = [name for name in {**before, **now} if before.get(name) != now.get(name) and name not in without]
     names += ["the target"] * (first.target != part.target)
@@ -225,7 +225,7 @@ def _check_same_job(
 
 
 def _average(parts: Sequence[ScoreReader], pool: Executor) -> _Combined:
-    """Row by row, over models that scored the same sequences for the same target, by the same options."""
+    """Average row by row over models that scored the same sequences for the same target and options."""
     first = parts[0]
     if len(parts) < 2:
         raise UserError("an average takes two score files or more")
@@ -250,7 +250,7 @@ def _average(parts: Sequence[ScoreReader], pool: Executor) -> _Combined:
 
 
 def _check_distinct(parts: Sequence[ScoreReader], checksums: Sequence[Mapping[str, str]]) -> None:
-    """Refuse one file twice: at one place, or a copy, which has the same model and the same scores."""
+    """Refuse a file that is given twice, also a copy, which has the same model and the same scores."""
     seen: dict[object, Path] = {}
     for part, sums in zip(parts, checksums, strict=True):
         stat = part.path.stat()
@@ -264,7 +264,7 @@ def _check_distinct(parts: Sequence[ScoreReader], checksums: Sequence[Mapping[st
 
 
 def _together(parts: Sequence[ScoreReader], pool: Executor) -> Iterator[list[ScoredBatch]]:
-    """The same rows of all parts, batch by batch."""
+    """Yield the same rows of all parts, batch by batch."""
     for batches in zip(*(part.unpacked(pool) for part in parts), strict=True):
         yield list(batches)
     _check_distinct(parts, [part.found_checksums for part in parts])
@@ -286,8 +286,8 @@ def _mean(batches: Sequence[ScoredBatch], parts: Sequence[ScoreReader]) -> Score
         for name in _AVERAGED
     }
     means["identical_references"] = np.max([batch.identical_references for batch in batches], axis=0)
-    # The parts share their references: the mean of their standard errors is the largest that the mean of the
-    # scores can have.
+    # All parts use the same references, so that their errors may be fully correlated: the mean of their
+    # standard errors is an upper bound of the standard error of the mean.
     for name, combine in (
         ("rescored", np.sum),
         ("standard_error", np.mean),
@@ -302,7 +302,7 @@ def _records(batch: ScoredBatch) -> str:
     return f"records {batch.regions[0].index + 1} to {batch.regions[-1].index + 1}"
 
 
-# ---- what was skipped
+# ---- skipped records
 
 
 def _skipped_of(path: Path) -> Path:
@@ -310,7 +310,7 @@ def _skipped_of(path: Path) -> Path:
 
 
 def _skipped(parts: Sequence[ScoreReader], scratch: Path) -> Path:
-    """One table of those beside the parts."""
+    """Merge the tables of skipped records beside the parts into one table."""
     table = scratch / SKIPPED
     with table.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         file.write(HEADING)
