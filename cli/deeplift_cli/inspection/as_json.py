@@ -1,4 +1,4 @@
-"""An inspection for machines: docs/inspect.md says what each key means."""
+"""An inspection as JSON; docs/inspect.md says what each key means."""
 
 import json
 import math
@@ -13,11 +13,11 @@ from deeplift_cli.models import TensorSpec
 from deeplift_cli.options.settings import InspectOptions
 
 FORMAT_VERSION = 1
-REFERENCES = 20  # what `deeplift score` takes unless told otherwise
+REFERENCES = 20  # the default of `deeplift score`
 
 
 def as_json(found: Inspection, options: InspectOptions) -> str:
-    """The whole inspection as one JSON object."""
+    """Return the whole inspection as one JSON object."""
     return json.dumps(_plain(found, options), indent=2, allow_nan=False)
 
 

@@ -1,4 +1,4 @@
-"""Inputs to run a model with, and the shapes that its inputs and outputs turn out to have."""
+"""Random inputs for a model, and the shapes of its inputs and outputs."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ _EXAMPLE = "deeplift_core.DeepLift(model, example=(...)).nodes shows its operati
 
 
 def input_specs(model: ModelFile, form: InputForm, x: Tensor) -> list[TensorSpec]:
-    """The only input, with what its file does not declare as it was found."""
+    """Return the model's only input; a run of the model adds what the file does not declare."""
     declared = model.inputs[0] if model.inputs else TensorSpec("0", None, None)
     shape = declared.shape
     if shape is None:
@@ -25,7 +25,7 @@ def input_specs(model: ModelFile, form: InputForm, x: Tensor) -> list[TensorSpec
 
 
 def output_specs(model: ModelFile, batch: tuple[Tensor, ...]) -> list[TensorSpec]:
-    """Every output as it comes out of the model, by its name where the file or the model gives one.
+    """Run the model and return every output, with the name that the file or the model gives.
 
     Raises
     ------
@@ -53,18 +53,18 @@ def output_specs(model: ModelFile, batch: tuple[Tensor, ...]) -> list[TensorSpec
 
 
 def _free(model: ModelFile, tensor: Tensor, rows: int) -> tuple[int | None, ...]:
-    """Shape of an output, with the number of rows left open where it is that of the batch."""
+    """Return the shape of an output; the number of rows is free if it is that of the batch."""
     shape: tuple[int | None, ...] = tuple(tensor.shape)
     return (model.batch_size, *shape[1:]) if shape[:1] == (rows,) else shape
 
 
 def random_inputs(model: ModelFile, rows: int, length: int | None) -> tuple[Tensor, ...]:
-    """Random rows for each of several inputs: one-hot along an axis of 4, numbers otherwise.
+    """Return random rows for each of several inputs: one-hot along an axis of 4, or else normal numbers.
 
     Raises
     ------
     UserError
-        If the file declares too little to make them, or the model does not run on them.
+        If the file declares too little to make the inputs, or the model does not run on them.
     """
     rows = model.batch_size or rows
     batch = []

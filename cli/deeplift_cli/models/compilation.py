@@ -1,4 +1,4 @@
-"""Whether to compile a model's scoring, and what to do where that fails."""
+"""The decision whether to compile a model's scoring, and a fallback if the compilation fails."""
 
 import logging
 import shutil
@@ -12,36 +12,36 @@ from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.process.screen import Screen
 from deeplift_core import CompileError, DeepLift
 
-# Compiling takes some seconds, and more with the number of operations: measured on two cores, generously.
+# Seconds that a compilation takes, and seconds for each operation: generous values, measured on two cores.
 _SECONDS = 15.0
 _SECONDS_PER_OPERATION = 0.15
-# The part of the time that it saves, at the least that is worth waiting for (docs/performance.md).
+# The fraction of the scoring time that compiled code saves, as a cautious value (docs/performance.md).
 _SAVES = 0.1
 _COMPILERS = ("c++", "g++", "clang++")
 
 
 def compiled_if_worth_it(explainer: DeepLift, options: ScoreOptions, pairs: int, screen: Screen) -> DeepLift:
-    """Compile as `--compile` says: always, never, or where the job is long enough.
+    """Compile as `--compile` says: always, never, or if the job is long enough.
 
     Parameters
     ----------
     explainer : DeepLift
-        Recorded, not compiled.
+        A recorded model that is not compiled.
     options : ScoreOptions
     pairs : int
-        Of a sequence and a reference, in the whole job; each strand counts.
+        Number of pairs of a sequence and a reference in the whole job; each strand counts.
     screen : Screen
-        Is told that it was compiled, or why not although the job is long enough.
+        Shows that the model was compiled, or why not although the job is long enough.
 
     Returns
     -------
     DeepLift
-        The one given, where it is not compiled.
+        The compiled explainer, or the given one.
     """
     targets = [spec.index for spec in options.targets]
     if not _is_wanted(explainer, options, pairs, screen):
         return explainer
-    # It says on the screen, in passing, that there is no CUDA.
+    # torch.compile prints that there is no CUDA.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     started = time.perf_counter()
     try:
@@ -56,9 +56,9 @@ def compiled_if_worth_it(explainer: DeepLift, options: ScoreOptions, pairs: int,
 
 
 def _is_wanted(explainer: DeepLift, options: ScoreOptions, pairs: int, screen: Screen) -> bool:
-    """As `--compile` says; with `auto`, shards, which must be alike on whatever machines, are not.
+    """Return whether to compile; with `auto`, shards are not compiled, since all must have equal scores.
 
-    The first of them says so where they are long; the others need not find out whether they are.
+    The first shard says so if the shards are long; the others do not measure how long they are.
     """
     if options.compile != "auto":
         return options.compile == "on"
@@ -86,7 +86,7 @@ def _has_compiler() -> bool:
 
 
 def _seconds_per_pair(explainer: DeepLift, targets: Sequence[int | tuple[int, ...]]) -> float:
-    """The second of two batches with two references each; the first one also prepares."""
+    """Return the seconds per pair, measured on the second of two batches with two references each."""
     x, references = explainer.example_batch(2)
     for _ in range(2):
         started = time.perf_counter()

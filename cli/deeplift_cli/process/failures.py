@@ -31,9 +31,9 @@ def _line_of(error: BaseException) -> str:
         return _joined(str(error))
     where = step_of(error)
     if is_about_memory(error):
-        said = _shortened(error)
+        text = _shortened(error)
         return (
-            f"not enough memory{where and f' {where}'} ({said}{_address_space()}); give a smaller "
+            f"not enough memory{where and f' {where}'} ({text}{_address_space()}); give a smaller "
             "--batch-size, fewer --n-references or shorter sequences, or raise the limit"
         )
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
@@ -45,10 +45,10 @@ def _line_of(error: BaseException) -> str:
         place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         return f"{place}{os.strerror(error.errno)}{where and f' ({where})'}"
     if isinstance(error, RecursionError):
-        said = "something is nested more deeply than Python can follow"
+        text = "something is nested more deeply than Python can follow"
     else:
-        said = f"unexpected {type(error).__name__}: {_shortened(error)}"
-    return f"{said}{where and f' {where}'}; {_REPORT}"
+        text = f"unexpected {type(error).__name__}: {_shortened(error)}"
+    return f"{text}{where and f' {where}'}; {_REPORT}"
 
 
 _REPORT = (

@@ -1,4 +1,4 @@
-"""Sealed files in the cache: a head names the source of a file, and a checksum shows that the file is whole."""
+"""Sealed files in the cache: a head names the source of a file, and a checksum shows whether it is whole."""
 
 import hashlib
 import json
