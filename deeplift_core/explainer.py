@@ -64,7 +64,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Program:
-    """What scores batches for some targets, and what scores a few pairs again in float64."""
+    """The scorer of batches for some targets, and a function that makes scorers in float64 of few pairs."""
 
     scorer: BatchScorer
     exact: Callable[[], list[BatchScorer]] | None
@@ -127,10 +127,10 @@ class Explainer:
 
     @plain_tensors()
     def program(self, targets: Sequence[Target], layer: str | None) -> Program:
-        """Return the program for these targets, from the cache where it is there.
+        """Return the program for these targets, from the cache if the cache holds it.
 
-        A target that is a function runs at every call, because what it computes may have changed. The key of
-        its program in the cache is what the function computed.
+        A target that is a function runs at every call, because the function may compute something else than
+        before. The key of its program in the cache is the recording of the function.
         """
         wanted = tuple(checked(target) for target in targets)
         with _LOCK:
@@ -196,7 +196,7 @@ class Explainer:
             return GradientExecutable(plan, options.channel_axis, steps=options.steps, at_input=at_input)
         if not options.compile:
             return EagerExecutable(plan, options.channel_axis)
-        # torch's compiler takes seconds to import, and not everyone needs it.
+        # The import of torch's compiler takes seconds, and not every user needs the compiler.
         from deeplift_core.compile.executable import CompiledExecutable
 
         return CompiledExecutable(plan, options.channel_axis)
