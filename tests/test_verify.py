@@ -152,7 +152,7 @@ def test_several_files_merged_averaged_and_old_ones() -> None:
     outcome = deeplift("verify", *names)
     assert (outcome.code, outcome.err) == (0, "")
     assert all(name in outcome.out for name in names)
-    assert outcome.out.count("none: written before there were any") == 1
+    assert outcome.out.count("none: an early version wrote the file") == 1
     assert (
         "verify the files that it is made of" in deeplift("verify", "mean.h5", "-m", torchscript("Net")).err
     )

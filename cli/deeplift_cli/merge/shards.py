@@ -121,8 +121,8 @@ def _note_unchecked(parts: Sequence[ScoreReader], note: Callable[[str], None]) -
     if without:
         more = f" and {len(without) - 1} more" if len(without) > 1 else ""
         note(
-            f"{without[0]}{more} has no checksums, for an earlier version of deeplift wrote it: only what is "
-            "compressed can be checked"
+            f"{without[0]}{more} has no checksums, since an earlier version of deeplift wrote it: only "
+            "compressed datasets can be checked"
         )
 
 

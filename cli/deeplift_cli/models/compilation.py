@@ -69,7 +69,7 @@ def _is_wanted(explainer: DeepLift, options: ScoreOptions, pairs: int, screen: S
         return False
     if shards > 1:
         screen.note(
-            "not compiled, although this shard is long enough: all must be alike (give each --compile on)"
+            "not compiled, although this shard is long enough: give --compile on to all shards or to none"
         )
     return shards == 1
 

@@ -135,7 +135,7 @@ def find_layout(
     if length is None:
         if len(wanted) == 1:
             return wanted[0], None
-        raise UserError(f"the layout of {model.path} cannot be told from the file; give --layout")
+        raise UserError(f"the file {model.path} does not determine the layout; give --layout")
     found = _by_trial(model, wanted, length)
     return found, _length_by_trial(model, found, length) if declared is None else _declared_length(
         declared, found

@@ -79,4 +79,4 @@ def file_sha256(path: Path, further: Iterable[Path] = ()) -> str:
 
 def batch_note(rows: int) -> str:
     """Return the note for a model whose batch size is fixed."""
-    return f"the model takes batches of exactly {rows}, and runs on no more at a time"
+    return f"the model takes only batches of exactly {rows} rows"

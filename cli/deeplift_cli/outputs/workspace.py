@@ -18,7 +18,7 @@ from deeplift_cli.outputs.publish import short_name
 from deeplift_cli.outputs.state_files import JobState, parse_complete, parse_job, read_state
 
 _ANOTHER = "holds finished batches of another job"
-_WAY_OUT = "Give what was given then to resume, --no-resume to start over, or another output"
+_WAY_OUT = "Give the earlier model, input and options to resume, --no-resume to start over, or another output"
 
 
 class Workspace(LockedFolder):
@@ -105,7 +105,7 @@ class Workspace(LockedFolder):
         except (ValueError, OSError) as error:
             problem = str(error)
         self._note(
-            f"{path}, which says of which job the finished batches beside it are, cannot be used "
+            f"{path}, which says of which job the finished batches are, cannot be used "
             f"({problem}) and is written anew: batches of this job are kept, others are scored again"
         )
         with suppress(FileNotFoundError):

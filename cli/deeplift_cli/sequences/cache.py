@@ -239,7 +239,7 @@ class _Lock:
     def _say_waiting(self) -> None:
         if self._note is not None:
             holder = file_lock.holder(self._file) or "another process"
-            self._note(f"{holder} is at {self._path.name.removesuffix('lock')}* in the cache: waiting for it")
+            self._note(f"{holder} makes {self._path.name.removesuffix('lock')}* in the cache: waiting")
             self._note = None
 
     def release(self) -> None:

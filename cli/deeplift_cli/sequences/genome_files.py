@@ -204,8 +204,8 @@ def _from_cache(genome: Path, fasta: _Fasta | None, note: Note) -> Any:
         found = _find(None, entry)
     if found is None:
         raise UserError(
-            f"the unpacked copy {entry.path(_COPY)} of genome {genome} is not what was written; is the disc "
-            "sound? Set DEEPLIFT_CACHE to another folder"
+            f"the unpacked copy {entry.path(_COPY)} of genome {genome} is damaged right after it was "
+            "written; check the disc, or set DEEPLIFT_CACHE to another folder"
         )
     return found
 

@@ -319,7 +319,7 @@ class _CachedFile:
                     make(path, self._identity)
         head = self._find()
         if head is None:
-            raise CacheError(f"{self.path} is not what was written; is the disc sound?")
+            raise CacheError(f"{self.path} is damaged right after it was written; check the disc")
         return head, is_new
 
     def _find(self) -> dict[str, Any] | None:

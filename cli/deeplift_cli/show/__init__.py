@@ -1,1 +1,1 @@
-"""What is in score files, for people and as a table for programs."""
+"""The content of score files as text for people, and as a table for programs."""

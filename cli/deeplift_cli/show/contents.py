@@ -1,4 +1,4 @@
-"""What a score file says of itself, read without its wide datasets."""
+"""The attributes and the quality of a score file, read without its wide datasets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 TOP = 5  # regions that are listed
 _NAMED = 3  # regions that a message names
-_SHOWN = 200  # characters of the name that was asked for
+_SHOWN = 200  # characters of an unknown name that a message shows
 
 
 @dataclass(frozen=True)
 class Explained:
-    """A region and what was explained there.
+    """A region and its explained output.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Explained:
     output : float
         The explained scalar of the sequence.
     reference_output : float
-        Its mean over the references.
+        The mean of the explained scalar over the references.
     """
 
     region: Region
@@ -42,22 +42,22 @@ class Explained:
 
     @property
     def difference(self) -> float:
-        """What the contributions of the region add up to, up to the error of summation-to-delta."""
+        """The sum of the region's contributions, up to the error of summation-to-delta."""
         return self.output - self.reference_output
 
 
 @dataclass(frozen=True)
 class Contents:
-    """One score file.
+    """The content of one score file.
 
     Attributes
     ----------
     reader : ScoreReader
-        Its attributes and layout.
+        The reader, which has the attributes and the layout.
     identical : float
-        The share of references that are equal to their own sequence; 0 where there are no sequences.
+        The fraction of references that equal their own sequence; 0 if there are no sequences.
     top : list of Explained
-        The regions whose output is farthest from its references', at most `TOP`, the farthest first.
+        At most `TOP` regions, ordered by the difference between output and mean reference output.
     """
 
     reader: ScoreReader
@@ -73,11 +73,11 @@ class Row:
     ----------
     explained : Explained
     sequence : ndarray of int8, [4, L]
-        One-hot, ACGT; all zero where there is no base.
+        The one-hot sequence in the order ACGT; all zero at an N.
     contributions : ndarray of float32, [L]
-        Of the observed bases.
+        The contributions of the observed bases.
     more : int
-        Further regions of the same name in the file.
+        Number of further regions with the same name in the file.
     """
 
     explained: Explained
@@ -87,23 +87,23 @@ class Row:
 
 
 def read_contents(path: Path) -> Contents:
-    """Read what a score file says of itself, in a process that the file cannot harm.
+    """Read the attributes and the quality of a score file, in a child process, since HDF5 may crash.
 
     Raises
     ------
     UserError
-        If it is not a score file, or damaged.
+        If the file is not a score file, or is damaged.
     """
     return _watched(path, lambda alive: _contents(ScoreReader(path), alive))
 
 
 def read_row(path: Path, name: str) -> Row:
-    """Read the first region of a name, in a process that the file cannot harm.
+    """Read the first region with a name, in a child process, since HDF5 may crash.
 
     Raises
     ------
     UserError
-        If there is none, or the file is not a score file, or damaged.
+        If there is no such region, or the file is not a score file, or is damaged.
     """
     return _watched(path, lambda alive: _row(ScoreReader(path), name, alive))
 
@@ -123,7 +123,7 @@ def _contents(reader: ScoreReader, alive: Callable[[], None]) -> Contents:
         counts, output, at_references = (found[name] for name in quality)
         identical += int(counts.sum())
         mean = at_references.mean(axis=1)
-        # A stable sort: of equal ones the first, whatever the number of rows that are read at once.
+        # The sort is stable: among equal regions the first is taken, whatever the number of rows in a batch.
         best = np.argsort(-_size(output - mean), kind="stable")[:TOP]
         columns = {key: found[f"regions/{key}"][best] for key in REGION_KEYS}
         rows = zip(regions_of(columns), output[best].tolist(), mean[best].tolist(), strict=True)
@@ -134,7 +134,7 @@ def _contents(reader: ScoreReader, alive: Callable[[], None]) -> Contents:
 
 
 def _size(difference: Any) -> Any:
-    """What regions are ordered by; what is no number comes last."""
+    """Return the key by which regions are ordered; NaN comes last."""
     return np.nan_to_num(np.abs(difference), nan=-1.0)
 
 
@@ -153,7 +153,7 @@ def _row(reader: ScoreReader, name: str, alive: Callable[[], None]) -> Row:
         some = ", ".join(map(printed, first)) + (", ..." if start > len(first) else "")
         raise UserError(
             f"score file {reader.path} has no region named {name[:_SHOWN]!r}; "
-            + (f"its {start:,} regions are {some}" if first else "it has none at all")
+            + (f"its {start:,} regions are {some}" if first else "it has no regions at all")
         )
     with compressing_threads() as pool:
         batch = reader.around(places[0], pool)

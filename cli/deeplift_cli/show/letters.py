@@ -11,14 +11,14 @@ from deeplift_cli.sequences.names import printed
 from deeplift_cli.show.contents import Row
 from deeplift_cli.show.text import place
 
-_STRONG = 0.25  # of the region's largest contribution, by size
-_COLOURS = {"A": "green", "C": "blue", "G": "yellow", "T": "red"}  # of sequence logos
-_GROUP = 10  # letters that a line holds a multiple of
+_STRONG = 0.25  # fraction of the region's largest absolute contribution
+_COLOURS = {"A": "green", "C": "blue", "G": "yellow", "T": "red"}  # the colours of sequence logos
+_GROUP = 10  # the number of letters in a line is a multiple of this
 
 
 def screen_of_stdout() -> Console:
-    """Standard output as rich knows it: colours on a terminal alone, and none where NO_COLOR is set."""
-    # By the stream itself: rich takes FORCE_COLOR for a terminal.
+    """Return a console on standard output, with colours only on a terminal, and none if NO_COLOR is set."""
+    # The stream itself is asked, since rich treats FORCE_COLOR as a terminal.
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     return Console(force_terminal=on_terminal, highlight=False, soft_wrap=True, emoji=False, markup=False)
 
@@ -26,16 +26,16 @@ def screen_of_stdout() -> Console:
 def as_letters(row: Row, screen: Console) -> list[str]:
     """Return lines for a screen.
 
-    A position is strong where its contribution is at least a quarter of the region's largest, by size. Its
-    letter is upper case; on a terminal it is bold and has the colour of its base, and is reversed where the
-    contribution is negative.
+    A position is strong if its absolute contribution is at least a quarter of the region's largest. Its
+    letter is upper case; on a terminal the letter is bold and has the colour of its base, and is reversed if
+    the contribution is negative.
 
     Parameters
     ----------
     row : Row
     screen : rich Console
-        For a terminal the letters are parted into lines, with the place of each line's first letter, below a
-        line about the region. Otherwise they are one line and nothing else.
+        On a terminal, a line about the region comes first, and the letters are split into lines that begin
+        with the place of their first letter. Otherwise all letters are one line, without any other text.
     """
     text = _text(row.sequence, row.contributions)
     if not screen.is_terminal:

@@ -15,12 +15,12 @@ COLUMNS = (
 
 
 def as_table(files: Sequence[Contents]) -> list[str]:
-    """Return the heading and a line for each file. A file's sample is the folder that it lies in."""
+    """Return the heading and a line for each file; the sample of a file is the name of its folder."""
     return ["\t".join(COLUMNS), *("\t".join(_cells(contents)) for contents in files)]
 
 
 def target_text(target: Any) -> str:
-    """A target from the attribute of a score file as it is in names of files: "3", or "50-1" for (50, 1)."""
+    """Return the target in an attribute as file names hold it: "3", or "50-1" for (50, 1)."""
     try:
         index = json.loads(target) if isinstance(target, str) else target
     except ValueError:

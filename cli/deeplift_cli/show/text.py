@@ -1,4 +1,4 @@
-"""A score file's contents as lines of text."""
+"""The content of a score file as lines of text."""
 
 import json
 import textwrap
@@ -33,7 +33,7 @@ def as_lines(contents: Contents) -> list[str]:
         ("written by", _versions(reader)),
         ("summation-to-delta", f"worst relative error {reader.worst:.1e}"),
         ("identical", f"{contents.identical:.2%} of the references equal their own sequence"),
-        ("checksums", "in the file" if reader.checksums else "none: written before there were any"),
+        ("checksums", "in the file" if reader.checksums else "none: an early version wrote the file"),
     ]
     lines = [printable(str(reader.path))]
     for label, value in rows:
@@ -48,7 +48,7 @@ def as_lines(contents: Contents) -> list[str]:
 
 
 def place(region: Region) -> str:
-    """A window as text, without the name."""
+    """Return a window as text, without the name."""
     strand = "" if region.strand == "." else f" ({region.strand})"
     return f"{printed(region.chrom)}:{region.start}-{region.end}{strand}"
 
@@ -88,7 +88,7 @@ def _parts(reader: ScoreReader) -> list[tuple[str, str]]:
 
 
 def _options(reader: ScoreReader) -> str:
-    """What else scores depend on, as options of `deeplift score`; those that are not set are left out."""
+    """Return the other options that scores depend on, as in `deeplift score`, if they are set."""
     words = []
     for name, value in reader.fingerprint.items():
         if not name.startswith("--") or name in _OPTIONS_ABOVE or value in (None, False, []):
@@ -105,7 +105,7 @@ def _versions(reader: ScoreReader) -> str:
 
 
 def _json(value: Any) -> Any:
-    """An attribute, where lists, mappings and None are JSON; other texts as they are."""
+    """Return the value of an attribute: lists, mappings and None from JSON, other texts unchanged."""
     if not isinstance(value, str) or not value.startswith(("[", "{", "null")):
         return value
     try:

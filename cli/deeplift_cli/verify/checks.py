@@ -83,7 +83,7 @@ def _verify(path: Path, alive: Callable[[], None]) -> Verified:
         except UserError as error:
             damage = [str(error)]
     n = len(reader.checksums)
-    well = f"all {n} datasets, and the attributes" if n else "none: written before there were any"
+    well = f"all {n} datasets, and the attributes" if n else "none: an early version wrote the file"
     found.add("checksums", well, damage)
     found.add("values", "finite, one-hot, and agree with each other", checks.problems)
     beside = [*bed.problems(whole=not damage), *_skipped_problems(reader)]

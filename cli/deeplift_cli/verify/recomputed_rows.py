@@ -77,7 +77,9 @@ def recompute(
         raise UserError(f"{reader.path} does not hold the options of its run: {error}") from error
     loaded = read_model(options, screen)
     if loaded.sha256 != reader.model:
-        return Recomputed(0, 0.0, [f"{model} is another model: the attribute model_sha256 is not its own"])
+        return Recomputed(
+            0, 0.0, [f"{model} is another model: its SHA-256 is not the attribute model_sha256"]
+        )
     length = reader.layout.length
     chosen = _spread(reader.n_rows, n_rows)
     explained = explain(options, loaded, lambda: length, len(chosen), screen)
