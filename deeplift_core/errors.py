@@ -25,7 +25,7 @@ class UnsupportedOpsError(DeepLiftError):
     places : list of str
         One line for each operation: its ATen name, the module that ran it and the source line.
     advice : list of str
-        What the user can do about these operations.
+        Advice on these operations, one line each.
     """
 
     def __init__(self, places: list[str], advice: list[str]) -> None:

@@ -34,7 +34,7 @@ from deeplift_core.results import Attribution
 # One thread at a time makes a program, for which a target is recorded and rules are assigned. Other threads
 # then find the program in the cache.
 _LOCK = threading.RLock()
-# How many programs an explainer caches: one for each combination of targets and layer.
+# The number of programs that an explainer caches, one for each combination of targets and layer.
 PROGRAMS = 16
 
 

@@ -16,7 +16,7 @@ _BUILDS_FROM_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray}
 class Exits(TorchFunctionMode):
     """Refuse calls that hand values computed from the input to Python or numpy.
 
-    What numpy computes from these values would be a constant of the recording.
+    Results that numpy computes from these values would be constants of the recording.
 
     Values that leave torch by other ways are found when the recording is compared with the model
     (:mod:`deeplift_core.capture.verification`).

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from deeplift_core.errors import OptionError
 
-_LARGEST_ERROR = 0.05  # of the largest value; bfloat16 rounds to 0.004
+_LARGEST_ERROR = 0.05  # fraction of the largest value; bfloat16 rounds to 0.004
 # Input channels and widths of filters.
 _SHAPES = ((2, 32), (4, 16), (4, 24), (8, 8), (8, 16), (16, 4), (64, 3))
 

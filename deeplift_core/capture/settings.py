@@ -23,7 +23,7 @@ def plain_kernels(device: torch.device) -> Iterator[None]:
     Parameters
     ----------
     device : torch.device
-        Where the model runs.
+        The device that runs the model.
     """
     with RECORDING, ExitStack() as stack:
         fast = torch.backends.mha.get_fastpath_enabled()

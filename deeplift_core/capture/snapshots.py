@@ -31,7 +31,7 @@ class Snapshots:
         tensor : Tensor
             A constant.
         sequence_weight : bool
-            Whether the tensor holds weights [O, I, k] of a convolution along a sequence. The copy lies in
+            True if the tensor holds weights [O, I, k] of a convolution along a sequence. The copy lies in
             memory such that ``copy.unsqueeze(2)`` is contiguous in torch.channels_last, the fastest layout
             for scoring. No second copy of the weights is then needed.
         """

@@ -15,7 +15,7 @@ class GraphBuilder:
     Parameters
     ----------
     device : torch.device
-        Where the calls run.
+        The device that runs the calls.
     extended : Graph, optional
         A graph to whose nodes the new nodes are appended. The graph itself does not change.
 

@@ -33,7 +33,7 @@ class Graph:
     of_model : int
         The number of nodes of the model itself; the nodes of a target come after these.
     device : torch.device
-        Where the model was recorded.
+        The device on which the model was recorded.
     module_calls : mapping of str to tuple of ModuleCall
         For each module by its qualified name, its calls whose output depends on the input, in order.
     draws : tuple of str

@@ -36,7 +36,7 @@ class Node:
     args, kwargs
         Arguments: a :class:`Ref` for a value that depends on the input, and unchanged constants.
     shape, dtype
-        Those of the recorded value; those of the first tensor where the operation has several results.
+        Shape and dtype of the recorded value, or of the first tensor if the operation has several results.
     module : str
         Qualified name of the module whose ``forward`` made the call ("" for the model itself).
     source : str

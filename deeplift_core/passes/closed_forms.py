@@ -32,9 +32,9 @@ aten = torch.ops.aten
 def slope_of_relu(x: Tensor, r: Tensor) -> Tensor:
     """Return Rescale's multiplier for ReLU, between 0 and 1.
 
-    Where x and r have different signs, the multiplier is the share of their distance that lies above 0; it is
-    1 where both are positive and 0 where neither is. Where x and r are equal it is the derivative, which is 0
-    at 0.
+    Where x and r have different signs, the multiplier is the fraction of their distance that lies above 0.
+    The multiplier is 1 where both are positive and 0 where neither is. Where x and r are equal, the
+    multiplier is the derivative, which is 0 at 0.
     """
     above = torch.maximum(x, r).clamp_min_(0)
     # A number just below 0 avoids 0 / 0 where neither value is positive; it is too small to change a

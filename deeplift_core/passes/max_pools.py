@@ -85,7 +85,8 @@ class PositionsInForwardPass(FastMaxPool):
     def _routes(self, pair: PairValues) -> Routes:
         kernel = self.windows.kernel
         positions = (self.windows.flat_maxima(side[kernel][1]) for side in (pair.x, pair.reference))
-        # Where ReLU cut a maximum off, any position of the window may stand for it: its multiplier is 0.
+        # If ReLU makes a maximum 0, any position of the window may count as its position: the multiplier is
+        # 0.
         return routes_of_maxima(
             *self._values(pair), *self._maxima(pair), *positions, rectified=self.rectified
         )
@@ -106,7 +107,7 @@ def _first_by_slices(
         The function of :func:`deeplift_core.rules.ties.below_tie` for the maxima [..., *count].
     pool : PoolWindows
     regular : RegularWindows
-        Those of ``pool``.
+        The regular windows of ``pool``.
 
     Returns
     -------
@@ -117,7 +118,7 @@ def _first_by_slices(
     others = [slice(None)] * (value.dim() - len(axes))
     padded = _padded(value, pool, regular)
     slices: list[Tensor] = []
-    distance: list[int] = []  # from the start of each window
+    distance: list[int] = []  # distances from the start of each window
     for offset in product(*map(range, regular.length)):
         at = [offset[axis] * regular.dilation[axis] for axis in axes]
         ends = [at[axis] + (pool.count[axis] - 1) * regular.stride[axis] + 1 for axis in axes]
@@ -136,7 +137,7 @@ def _first_by_slices(
     for flag in flags:
         first_tie.add_(1).mul_(flag)
     positions = _times(first_tie.to(torch.int64), distance).add_(start)
-    # Where all values are -inf or NaN, padding was taken for a tie.
+    # If all values of a window are -inf or NaN, padding counted as a tie.
     return positions if padded is value else positions.clamp_(0, math.prod(pool.size) - 1)
 
 

@@ -92,7 +92,7 @@ class Activation(Rule):
         """Return Delta y / Delta x, or the mean derivative in between where Delta x is too small."""
         x, r, y, y0 = self._values(pair)
         f, delta = self.formula, x - r
-        # Where y is far from y0, so that this error is too small, the quotient is as good as y itself.
+        # If y is far from y0, this error is too small, but then the quotient is as exact as y itself.
         return quotient(y - y0, delta, f.mean_slope(r, delta), f.noise(y0))
 
     def _revealcancel(self, pair: PairValues) -> tuple[Tensor, Tensor]:

@@ -50,7 +50,7 @@ def shares_along_the_line(x: Tensor, r: Tensor, tolerance: float) -> Tensor:
     x, r : Tensor [k, R]
         The k values of R maxima, at the input and at the reference.
     tolerance : float
-        How far below a maximum a value is a tie, relative to the maximum's magnitude.
+        The largest distance of a tie from a maximum, relative to the maximum's magnitude.
 
     Returns
     -------
@@ -93,7 +93,8 @@ def _shares(x: Tensor, r: Tensor, tolerance: float) -> Tensor:
         overtaken = first <= 1
         if not overtaken.any():
             return shares
-        # Of lines that overtake at the same t, but for rounding, the one that is highest at t = 1 follows.
+        # If several lines overtake at the same t, except for rounding, the line that is highest at t = 1
+        # follows.
         rounding = tolerance * (torch.maximum(r_at.abs(), x_at.abs()) + span)
         close = (crossing <= first).logical_or_(below_at_r.sub_(first * span) <= rounding)
         together = overtaking.logical_and_(close)
@@ -103,8 +104,8 @@ def _shares(x: Tensor, r: Tensor, tolerance: float) -> Tensor:
 def _shares_by_pairs(x: Tensor, r: Tensor, tolerance: float) -> Tensor | None:
     """Return the shares for few values, by operations that are fast on a CPU.
 
-    Of two lines that cross, one loses the part of [0, 1] before the crossing and the other the part after it.
-    What a line keeps against all others is its share.
+    If two lines cross, one loses the part of [0, 1] before the crossing and the other the part after it. The
+    share of a line is the part that it keeps against all other lines.
 
     Returns
     -------

@@ -125,6 +125,6 @@ def larger_of_two(graph: Graph, node: Node) -> SwitchOfTwo | None:
     return SwitchOfTwo(graph, node, chosen, other, sign)
 
 
-# Whether the first of the compared quantities is the larger one (1) or the smaller one (-1) if the comparison
-# holds.
+# 1 or -1 for each comparison: the first quantity is the larger one (1) or the smaller one (-1) if the
+# comparison holds.
 _COMPARISONS = {"gt": 1, "ge": 1, "lt": -1, "le": -1}

@@ -145,9 +145,9 @@ def shares_of_maxima(
         # -1 is below all maxima: a maximum of 0 at the input takes nothing, even at the reference's argmax.
         old = where_positive(top_x, old).sub_(top_x.clone().le_(0))
     delta = top_x - top_r
-    # By how much the reference's maximum exceeds the input's argmax: 0 if that is the reference's argmax too.
+    # The reference's maximum minus its value at the input's argmax: 0 if both have the same argmax.
     below = top_r - old
-    # Both count as 0 within rounding, as in `difference`, but in fewer passes over memory.
+    # Both differences count as 0 within rounding, as in `difference`, but with fewer passes over memory.
     size, rounding = top_r if rectified else top_r.abs(), UNITS * torch.finfo(delta.dtype).eps
     delta = where_positive(delta.abs().sub_(size, alpha=rounding), delta)
     below = where_positive(below.sub(size, alpha=rounding), below)

@@ -41,7 +41,8 @@ class _Registered(NamedTuple):
     package: str
 
 
-# By "namespace::name" for a packet and "namespace::name.overload" for an overload, then by variant.
+# All registrations, by "namespace::name" for a packet or "namespace::name.overload" for an overload, and by
+# variant.
 _RULES: dict[str, dict[str, _Registered]] = {}
 
 

@@ -69,22 +69,22 @@ def _writes_of_index_put(node: Node) -> Tensor:
 
 
 @rule_for(
-    # The same values in another shape or order.
+    # Operations that return the same values in another shape or order.
     aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.permute.default,
     aten.transpose.int, aten.t.default, aten.unsqueeze.default, aten.squeeze.default, aten.squeeze.dim,
     aten.squeeze.dims, aten.flip.default, aten.roll.default, aten.unfold.default, aten.pixel_shuffle.default,
     aten.pixel_unshuffle.default, aten.channel_shuffle.default,
-    # Some of the values, or several copies of them.
+    # Operations that return some of the values, or several copies of them.
     aten.slice.Tensor, aten.select.int, aten.narrow.default, aten.index.Tensor, aten._unsafe_index.Tensor,
     aten.index_select.default, aten.gather.default, aten.take.default, aten.diagonal.default,
     aten.tril.default, aten.triu.default, aten.expand.default, aten.repeat.default, aten.cat.default,
     aten.stack.default, aten.diag_embed.default, aten.im2col.default,
     aten.constant_pad_nd.default, aten.reflection_pad1d.default, aten.reflection_pad2d.default,
     aten.replication_pad1d.default, aten.replication_pad2d.default,
-    # Values in place of others.
+    # Operations that write values in place of others.
     aten.slice_scatter.default, aten.select_scatter.default, aten.diagonal_scatter.default,
     aten.scatter.value,
-    # Sums and means.
+    # Operations that return sums and means.
     aten.sum.default, aten.sum.dim_IntList, aten.mean.default, aten.mean.dim, aten.cumsum.default,
     aten.scatter_add.default, aten.col2im.default, aten.avg_pool1d.default,
     aten._adaptive_avg_pool2d.default, aten._adaptive_avg_pool3d.default,

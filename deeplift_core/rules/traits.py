@@ -30,8 +30,8 @@ TAME = frozenset({
 # The error of the result of a good kernel, in units of rounding.
 _USUAL = UNITS / 2
 
-# Where functions are evaluated: densely around 0, then at doubling distances, because an exponential shows
-# its growth only below 1e3, before it overflows, then at powers of 10 up to 1e6.
+# The points at which functions are evaluated: densely around 0; then at doubling distances, because an
+# exponential shows its growth only below 1e3, before it overflows; then at powers of 10 up to 1e6.
 _FAR = tuple(10.0 * 2**step for step in range(7)) + tuple(10.0**power for power in range(3, 7))
 _PROBES = (*(step / 2 for step in range(-20, 21)), *(sign * far for far in _FAR for sign in (1, -1)))
 # Growth beyond this multiple of abs(x) is not linear.
@@ -48,7 +48,7 @@ _REMEMBERED = 1024
 
 
 class Traits(NamedTuple):
-    """How a function behaves, at any position of its constants.
+    """The behaviour of a function, at any position of its constants.
 
     Attributes
     ----------

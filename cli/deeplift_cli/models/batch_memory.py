@@ -24,8 +24,8 @@ from deeplift_cli.process.memory import available_memory, in_words
 
 # For sequences longer than this, the memory is first measured with shorter sequences.
 _LONG, SHORTER = 2**18, 2**13
-# No known model keeps more values for a base than 24,000. A batch that fits with this number needs no
-# measurement.
+# Bytes of forward values for a base, which no known model exceeds (24,000 values). A batch that fits with
+# this number needs no measurement.
 _MOST_PER_BASE = 100_000
 # A pair has contributions, hypothetical contributions and multipliers.
 _SCORES_OF_A_PAIR = 3

@@ -219,7 +219,7 @@ def _remove(folder: Path) -> None:
     if not own_folder.holds_others(folder):
         with suppress(OSError):  # the folder does not exist, or the new name is taken
             os.replace(folder, _gone(folder))
-            own_folder.remove(_gone(folder))  # by now another run may have a folder of the first name
+            own_folder.remove(_gone(folder))  # another run may have made a folder of the first name meanwhile
             return
     own_folder.remove(folder)
 

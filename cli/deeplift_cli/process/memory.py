@@ -1,4 +1,4 @@
-"""How much memory a process may use, and how the C library allocates memory for tensors."""
+"""The memory that a process may use, and the C library's allocation of memory for tensors."""
 
 import ctypes
 import os

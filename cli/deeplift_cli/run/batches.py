@@ -36,7 +36,7 @@ class Batch:
     turned : bool array [N]
         True for sequences that are the reverse complement of the genome; their scores are turned back.
     lines : list of int, [N]
-        Where each record begins in its file, counted from 1.
+        The line in which each record begins, counted from 1.
     """
 
     number: int
@@ -74,7 +74,7 @@ class Records:
     any_length : bool
         True if the model takes any length, so that L is the length of the first record; messages say so.
     strand_aware : bool
-        Whether windows on the minus strand of a genome are scored as reverse complements.
+        True to score windows on the minus strand of a genome as reverse complements.
     """
 
     def __init__(self, source: Source, length: int, *, any_length: bool, strand_aware: bool) -> None:
@@ -119,7 +119,7 @@ class Records:
 
     @property
     def _turns_minus(self) -> bool:
-        """Whether sequences on the minus strand are turned before they are scored."""
+        """True if sequences on the minus strand are reverse complemented before they are scored."""
         return self._strand_aware and self._source.orientation == "genome"
 
     def __iter__(self) -> Iterator[Record | Skipped]:

@@ -31,7 +31,7 @@ Note = Callable[[str], None]
 
 
 class State(Enum):
-    """How far a run has come; a checkpoint goes through the states in this order."""
+    """The states of a checkpoint, in the order in which a run enters them."""
 
     OPEN = "the folders are locked, and what the job is gets written down"
     RUNNING = "batches are added"
@@ -218,7 +218,7 @@ class Checkpoint:
         chrom_sizes : mapping of str to int, or None
             Lengths of the chromosomes in bp, where they are known.
         overwrite : bool
-            Whether files that exist may be replaced.
+            True if files that exist may be replaced.
         outputs : sequence of Path
             All files that the run is going to publish.
 

@@ -10,7 +10,7 @@ from deeplift_cli.distribution import deeplift_version
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.process.file_digest import file_digest
 
-MODEL = "the model"  # what folds of a cross-validation may differ in
+MODEL = "the model"  # the only entry in which folds of a cross-validation may differ
 
 
 def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Heading:
     Attributes
     ----------
     text : str
-        The text after ">"; of a longer line, its first 131,072 characters.
+        The text after ">", of at most the first 131,072 characters of the line.
     line : int
         The number of the line, from 1.
     """

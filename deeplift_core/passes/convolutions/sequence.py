@@ -61,7 +61,7 @@ def adjoint_of(weight: Tensor, shape: torch.Size, settings: Settings) -> Callabl
     ----------
     weight : Tensor [O, I, 1, k]
     shape : torch.Size
-        Of the convolution's input [N, C, L].
+        The shape of the convolution's input [N, C, L].
     settings : tuple
         As for :func:`convolution`.
 
