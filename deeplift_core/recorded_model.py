@@ -1,6 +1,7 @@
 """What a recorded model is asked for apart from scores: its graph, rules, shapes and sizes."""
 
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Self
@@ -52,6 +53,24 @@ class RecordedModel:
         other.__dict__.update(self.__dict__, _options=replace(self._options, **changes))
         other._made = None if self._made is None else Explainer(self._made.recording, other._options)
         return other
+
+    def __repr__(self) -> str:
+        """Return what is recorded and how scores are computed, in a few lines."""
+        name, options = type(self).__name__, self._options
+        rules = "".join(f", {pattern}={rule}" for pattern, rule in options.layer_rules.items())
+        given = f"{name} of {self._source} under {options.rule}{rules}"
+        if self._made is None:
+            return f"<{given}; nothing is recorded yet>"
+        shapes = ", ".join(str(list(self.graph.nodes[index].shape)) for index in self.graph.inputs)
+        explained = "the logit of the output" if self.explains_logit else "the output"
+        counts = Counter(node.rule for node in self.nodes)
+        operations = ", ".join(f"{rule} {count}" for rule, count in counts.most_common())
+        return (
+            f"<{given}\n"
+            f"  recorded on   {shapes}, {self.dtype}, {self.device}\n"
+            f"  explains      {explained}, {list(self.output_shape)} for each row\n"
+            f"  operations    {operations}>"
+        )
 
     def check_target(self, target: Target) -> None:
         """Check a target before any sequence is scored.

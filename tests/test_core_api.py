@@ -364,7 +364,7 @@ def test_what_errors_about_shapes_say() -> None:
         (x, references[:2], r"references have shape \(2, 3, 4, 8\)"),
         (x, references[:, :0], r"references have shape \(5, 0, 4, 8\)"),
         (x, references[0, 0], r"references have shape \(4, 8\)"),
-        (x.numpy(), references, r"inputs and references are tensors.*; got ndarray"),
+        (x.numpy().astype(str), references, "is not an array of numbers that torch knows"),
         (x, references.tolist(), r"inputs and references are tensors.*; got list"),
         (x[:0], references[:0], r"x has shape \(0, 4, 8\)"),
         ((x, x), (references, references), "the model has 1 inputs; got 2 for x and 2 for references"),
@@ -721,3 +721,87 @@ def test_every_public_name_is_there() -> None:
         assert getattr(deeplift_core, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         deeplift_core.nothing  # noqa: B018
+
+
+# ---- what may be given in place of names and tensors, and what is shown
+
+
+def test_arrays_are_taken_like_tensors() -> None:
+    x, references = data()
+    explainer = DeepLift(net(), x[:2].numpy())
+    expected = explainer.attribute(x, references)
+    reversed_view = np.ascontiguousarray(x.numpy()[..., ::-1])[..., ::-1]  # with negative strides
+    for given in ((x.numpy(), references.numpy()), (reversed_view, references)):
+        assert torch.equal(explainer.attribute(*given).contributions, expected.contributions)
+    two = TwoInputs()
+    sequence, signal = torch.randn(2, 4, 8), torch.randn(2, 7)
+    both = DeepLift(two, (sequence.numpy(), signal.numpy()))
+    behind = (sequence.numpy()[:, None] * 0, signal.numpy()[:, None] * 0)
+    found = both.attribute((sequence.numpy(), signal.numpy()), behind, 1)
+    assert [tuple(part.shape) for part in found.contributions] == [(2, 4, 8), (2, 7)]
+
+
+def conv_tanh() -> nn.Sequential:
+    return nn.Sequential(nn.Conv1d(5, 5, 3), nn.Tanh())
+
+
+class Blocks(nn.Module):
+    """Two blocks whose names begin alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.block = nn.Sequential(
+            nn.Conv1d(4, 5, 3), nn.ReLU(), nn.Sequential(nn.Conv1d(5, 5, 3), nn.Tanh())
+        )
+        self.block1 = nn.Sequential(nn.Flatten(), nn.Linear(20, 6), nn.Tanh(), nn.Linear(6, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.block1(self.block(x))
+
+
+def test_modules_stand_for_their_names() -> None:
+    x, references = data()
+    model = Blocks().double()
+    rules = {name: DeepLift(model, x[:2], layer_rules={key: "revealcancel"}).nodes for name, key in (
+        ("module", model.block), ("pattern", "block.**"), ("inner", model.block[2]), ("all", model),
+    )}  # fmt: skip
+
+    def changed(name: str) -> set[str]:
+        return {node.module for node in rules[name] if node.rule == "revealcancel"}
+
+    assert changed("module") == changed("pattern") == {"block.1", "block.2.1", "block1.2"}
+    assert changed("inner") == {"block.2.1", "block1.2"}
+    assert changed("all") == {"block.1", "block.2.1", "block1.2"}  # dense layers have it by default
+    to_rescale = DeepLift(model, x[:2], layer_rules={model.block1: "rescale"}).nodes
+    assert not [node for node in to_rescale if node.rule == "revealcancel"]
+
+    explainer = DeepLift(model, x[:2])
+    by_module = explainer.attribute(x, references, layer=model.block[2])
+    by_name = explainer.attribute(x, references, layer="block.2")
+    assert torch.equal(by_module.contributions, by_name.contributions)
+    stranger = nn.ReLU()
+    for use in (
+        lambda: explainer.attribute(x, references, layer=stranger),
+        lambda: explainer.with_rule("rescale", {stranger: "rescale"}),
+    ):
+        with pytest.raises(OptionError, match="this ReLU is no module of the model Blocks"):
+            use()
+
+
+def test_what_is_shown_is_one_screen_of_shapes() -> None:
+    x, references = data()
+    fresh = DeepLift(net())
+    assert repr(fresh) == "<DeepLift of Sequential under genomics-default; nothing is recorded yet>"
+    explainer = DeepLift(nn.Sequential(net(), nn.Sigmoid()), x[:2], layer_rules={"0.4": "rescale"})
+    lines = repr(explainer).splitlines()
+    assert lines[0] == "<DeepLift of Sequential under genomics-default, 0.4=rescale"
+    assert lines[1].split() == ["recorded", "on", "[2,", "4,", "8],", "torch.float64,", "cpu"]
+    assert lines[2].endswith("the logit of the output, [3] for each row")
+    assert "linear 3" in lines[3]
+    assert "rescale 2" in lines[3]
+    shown = repr(explainer.attribute(x, references)).splitlines()
+    assert shown[0] == "<Attribution"
+    assert shown[1].split(maxsplit=1) == ["contributions", "[5, 4, 8] torch.float64"]
+    assert len(shown) <= 15
+    assert all(len(line) < 80 for line in shown + lines)
