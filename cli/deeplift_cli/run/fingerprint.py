@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import deeplift_references
+from deeplift_cli.extensions import versions
 from deeplift_cli.models.model_file import file_sha256
 from deeplift_cli.options.settings import ScoreOptions
 
 MODEL = "the model"  # what folds of a cross-validation may differ in
 _PACKAGES = ("deeplift", "torch")
+# What other packages bring of these can change any score.
+_CHANGING_SCORES = ("deeplift.rules", "deeplift.references", "deeplift.models")
 
 
 def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[str, Any]:
@@ -45,7 +48,8 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
     found |= {_flag(name): value for name, value in options.format_options}
     if options.genome is not None:
         found["the size of the genome"] = options.genome.stat().st_size
-    return found | {f"the version of {name}": version(name) for name in _PACKAGES}
+    packages = {name: version(name) for name in _PACKAGES} | versions(*_CHANGING_SCORES)
+    return found | {f"the version of {name}": release for name, release in packages.items()}
 
 
 def _flag(key: str) -> str:
