@@ -106,6 +106,9 @@ def test_the_documented_package_scores_exports_and_lists(lab: Path) -> None:
     for row, value in zip(rows[1:], total, strict=True):
         assert float(row[4]) + float(row[5]) == pytest.approx(value, rel=0.02, abs=0.01)
 
+    done = command(lab, "export", "s.h5", "--digits", 3, "--npz", "t.npz")
+    assert "--digits goes with --totals" in one_line(done, 2)
+
     done = command(lab, "strongest", "s.h5", "-n", 1)
     assert (done.code, done.out.split("\t")[0]) == (0, "site")
 
