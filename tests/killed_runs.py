@@ -88,6 +88,7 @@ def child(arguments: list[str], moment: dict[str, Any] | None, log: Path, err: P
     wrap(Explained, "score", lambda: None, note)
     if moment and "at" in moment:
         arm(moment["at"], moment["call"], moment["before"], signal_of(moment))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have jobs in the background ignore it
     stop_on_signals()
     return run(arguments)
 

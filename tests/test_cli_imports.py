@@ -24,8 +24,8 @@ ALLOWED = {
     "outputs": {"errors", "process", "threads", "extensions", "options", "sequences"},
     "reference_kinds": {"errors", "process", "sequences", "outputs"},
     "run": {
-        "errors", "distribution", "process", "threads", "options", "sequences", "models", "outputs",
-        "reference_kinds",
+        "errors", "distribution", "process", "threads", "extensions", "options", "sequences", "models",
+        "outputs", "reference_kinds",
     },
     "show": {"errors", "process", "sequences", "outputs"},
     "inspection": {"errors", "distribution", "process", "options", "models", "run"},

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
@@ -13,6 +14,7 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.chrom_sizes import Placement
 from deeplift_cli.outputs.overlaps import RULES, Rule
 from deeplift_cli.outputs.registry import Export
+from deeplift_cli.sequences.records import Region
 
 _OBSERVED = "projected_shap/seq"
 
@@ -41,69 +43,62 @@ def pieces(export: Export) -> Iterator[Pieces]:
         or if a window has no place on the chromosomes, as far as their lengths are known.
     """
     with TemporaryFile(dir=export.path.parent) as scratch:
-        rows = _read_rows(export)
-        _sort_values(export, rows, scratch)
+        rows = _read_rows(export, scratch)
         yield _disjoint(rows, scratch, RULES[export.options["overlap"]])
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Where the score file's N rows lie, and their order along the genome."""
+    """The score file's N rows in their order along the genome."""
 
     bounds: list[tuple[str, int, int]]  # chromosome, in the order of names: its slice of the sorted rows
     start: npt.NDArray[np.int64]  # [N] sorted by chromosome, start and row
-    rank: npt.NDArray[np.int64]  # [N] place of each row of the score file in that order
+    order: npt.NDArray[np.int64]  # [N] places in the score file of the sorted rows
     length: int  # L
 
 
-def _read_rows(export: Export) -> _Rows:
+def _read_rows(export: Export, scratch: IO[bytes]) -> _Rows:
+    """Read where rows lie, and write per-base contributions, float32 [N, L], to a scratch file.
+
+    One pass through the score file in its own order, whatever that is: going by chromosome would unpack
+    most chunks once for each.
+    """
     scores = export.scores
     if not scores.n_rows:
         raise UserError(f"score file {scores.path} has no rows to write to {export.path}")
     placement = None if export.chrom_sizes is None else Placement(export.chrom_sizes)
     codes: dict[str, int] = {}
     chrom, start = np.empty((2, scores.n_rows), np.int64)
-    for batch in export.batches():
+    for batch in export.batches(_OBSERVED):
         for row, region in enumerate(batch.regions, start=batch.rows.start):
-            if placement is not None:
-                placement.check(region)
-            elif region.start < 0:
-                raise UserError(
-                    f"window {region.chrom}:{region.start}-{region.end} ({region.name}) of score file "
-                    f"{scores.path} begins before its chromosome"
-                )
+            _check_place(region, placement, scores.path)
             chrom[row] = codes.setdefault(region.chrom, len(codes))
             start[row] = region.start
-    names = sorted(codes)
-    by_name = np.array([names.index(name) for name in codes], np.int64)
-    chrom = by_name[chrom]
-    order = np.lexsort((start, chrom))  # stable: rows with the same place stay in the file's order
-    rank = np.empty(scores.n_rows, np.int64)
-    rank[order] = np.arange(scores.n_rows)
-    edges = np.searchsorted(chrom[order], np.arange(len(names) + 1)).tolist()
-    bounds = list(zip(names, edges[:-1], edges[1:], strict=True))
-    return _Rows(bounds, start[order], rank, scores.layout.length)
-
-
-def _sort_values(export: Export, rows: _Rows, scratch: IO[bytes]) -> None:
-    """Write per-base contributions, [N, L] of float32 in the order along the genome, to a scratch file.
-
-    One pass through the score file in its own order, whatever that is: going by chromosome would unpack
-    most chunks once for each.
-    """
-    for batch in export.batches(_OBSERVED):
         # One channel of the four is not 0.
         values = batch.values(_OBSERVED).sum(axis=1, dtype=np.float32)
         unsound = np.flatnonzero(~np.isfinite(values).all(axis=1))
         if unsound.size:
-            raise UserError(
-                f"score file {export.scores.path}, row {batch.rows.start + unsound[0]}: a score is not a "
-                "finite number"
-            )
-        for rank, row in zip(rows.rank[batch.rows].tolist(), values, strict=True):
-            scratch.seek(rank * row.nbytes)
-            scratch.write(row.tobytes())
+            row = batch.rows.start + unsound[0]
+            raise UserError(f"score file {scores.path}, row {row}: a score is not a finite number")
+        scratch.write(values.tobytes())
     scratch.flush()
+    names = sorted(codes)
+    by_name = np.array([names.index(name) for name in codes], np.int64)
+    chrom = by_name[chrom]
+    order = np.lexsort((start, chrom))  # stable: rows with the same place stay in the file's order
+    edges = np.searchsorted(chrom[order], np.arange(len(names) + 1)).tolist()
+    bounds = list(zip(names, edges[:-1], edges[1:], strict=True))
+    return _Rows(bounds, start[order], order, scores.layout.length)
+
+
+def _check_place(region: Region, placement: Placement | None, path: Path) -> None:
+    if placement is not None:
+        placement.check(region)
+    elif region.start < 0:
+        raise UserError(
+            f"window {region.chrom}:{region.start}-{region.end} ({region.name}) of score file {path} begins "
+            "before its chromosome"
+        )
 
 
 def _disjoint(rows: _Rows, scratch: IO[bytes], rule: Rule) -> Pieces:
@@ -117,7 +112,9 @@ def _disjoint(rows: _Rows, scratch: IO[bytes], rule: Rule) -> Pieces:
 
 
 def _values(rows: _Rows, scratch: IO[bytes], low: int, high: int) -> npt.NDArray[np.float32]:
-    """One chromosome's windows."""
-    scratch.seek(low * rows.length * 4)
-    content = scratch.read((high - low) * rows.length * 4)
-    return np.frombuffer(content, np.float32).reshape(high - low, rows.length)
+    """One chromosome's windows [n, L] in their order."""
+    values = np.empty((high - low, rows.length), np.float32)
+    for value, place in zip(values, rows.order[low:high].tolist(), strict=True):
+        scratch.seek(place * value.nbytes)
+        value[:] = np.frombuffer(scratch.read(value.nbytes), np.float32)
+    return values

@@ -7,10 +7,13 @@ from typing import Any
 
 import deeplift_references
 from deeplift_cli.distribution import deeplift_version
+from deeplift_cli.extensions import versions
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.process.file_digest import file_digest
 
 MODEL = "the model"  # what folds of a cross-validation may differ in
+# What other packages bring of these can change any score.
+_CHANGING_SCORES = ("deeplift.rules", "deeplift.references", "deeplift.models")
 
 
 def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[str, Any]:
@@ -45,7 +48,8 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
     found |= {_flag(name): value for name, value in options.format_options}
     if options.genome is not None:
         found["the size of the genome"] = options.genome.stat().st_size
-    return found | {"the version of deeplift": deeplift_version(), "the version of torch": version("torch")}
+    packages = {"deeplift": deeplift_version(), "torch": version("torch")} | versions(*_CHANGING_SCORES)
+    return found | {f"the version of {name}": release for name, release in packages.items()}
 
 
 def _flag(key: str) -> str:
