@@ -10,7 +10,7 @@ LOWEST_TESTS := tests/test_core_golden.py tests/test_core_rules.py tests/test_co
 # A process for each core, of one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo quick test zoo fuzz hostile coverage lowest audit constraints workflow clean
+.PHONY: demo quick test zoo fuzz hostile coverage mutation lowest audit constraints workflow clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(RESULTS)
@@ -58,6 +58,10 @@ $(BIN)/python:
 # Which lines and branches the tests run: a table, and pages in .coverage-pages/.
 coverage: $(VENV)/.installed-dev
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html:.coverage-pages
+
+# Small faults in the rules, references, outputs and merging: do the tests notice each?  An hour on two cores.
+mutation: $(VENV)/.installed-dev
+	$(BIN)/python tools/mutation/run.py
 
 # The oldest packages that pyproject.toml allows, in an environment of their own: do files, models and scores work?
 lowest:
