@@ -92,8 +92,7 @@ GROUPS = {
     "references": Group("references/deeplift_references", "", ("tests/test_references_*.py",)),
     "outputs": Group(
         "cli/deeplift_cli", "outputs",
-        ("tests/test_outputs_*.py", "tests/test_workspace.py", "tests/test_verify.py", "tests/test_merge.py",
-         "tests/test_skipped_scores.py", "tests/test_resume.py"),
+        ("tests/test_outputs_*.py", "tests/test_workspace.py", "tests/test_verify.py"),
     ),
     "merging": Group("cli/deeplift_cli", "merging", ("tests/test_merge.py", "tests/test_verify.py")),
 }  # fmt: skip
@@ -278,6 +277,7 @@ def run_group(name: str, sample: int, seed: int, limit: float) -> Counter[str]:
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="deeplift-mutation-") as folder:
         root = copied(Path(folder).resolve())
+        os.environ["COVERAGE_FILE"] = str(root / ".coverage")  # also of processes in other folders
         os.environ["PYTHONPATH"] = os.pathsep.join(str(root / package) for package in _PACKAGES)
         sys.path[:0] = [str(root / package) for package in _PACKAGES]
         every = [
