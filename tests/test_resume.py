@@ -471,6 +471,20 @@ def test_a_lock_is_not_taken_on_a_folder_that_is_gone() -> None:
     second.release()
 
 
+def test_what_the_system_says_of_a_lock_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing stands in the lock's way, but there is no room for it."""
+    opened = os.open
+
+    def full(path: Any, *options: Any, **more: Any) -> int:
+        if path == "lock":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(path, *options, **more)
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        FolderLock(Path("x"))
+
+
 def test_a_file_system_without_locks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def flock(*_: object) -> None:
         raise OSError(errno.ENOSYS, "Function not implemented")
