@@ -22,7 +22,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # threads would not live through a fork
 
 from deeplift_cli.main import run
-from deeplift_cli.merge import shards
+from deeplift_cli.merge import merge
 from deeplift_cli.models.explainer import Explained
 from deeplift_cli.outputs import export, own_folder
 from deeplift_cli.outputs.pieces import Pieces
@@ -40,7 +40,7 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "assembly": (ScoreFile, "append"),
     "publication": (Workspace, "mark_complete"),
     "removal": (own_folder, "remove"),
-    "bigwig": (shards, "add_output"),
+    "bigwig": (merge, "add_output"),
     "exporting": (export, "add_output"),
     "listening": (watched_child, "_listen"),
 }

@@ -94,7 +94,7 @@ GROUPS = {
         "cli/deeplift_cli", "outputs",
         ("tests/test_outputs_*.py", "tests/test_workspace.py", "tests/test_verify.py"),
     ),
-    "merging": Group("cli/deeplift_cli", "merging", ("tests/test_merge.py", "tests/test_verify.py")),
+    "merge": Group("cli/deeplift_cli", "merge", ("tests/test_merge.py", "tests/test_verify.py")),
 }  # fmt: skip
 
 
