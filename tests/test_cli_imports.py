@@ -19,7 +19,7 @@ ALLOWED = {
     "threads": set(),
     "extensions": {"errors"},
     "options": set(),
-    "sequences": {"errors", "process"},
+    "sequences": {"errors", "distribution", "process"},
     "models": {"errors", "process", "extensions", "options", "sequences"},
     "outputs": {"errors", "process", "threads", "extensions", "options", "sequences"},
     "reference_kinds": {"errors", "process", "sequences", "outputs"},
