@@ -6,7 +6,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from deeplift_cli.models.onnx.calls import call
+from deeplift_cli.models.onnx.registry import operator
 
 
 def _heads(x: Tensor, heads: int | None) -> Tensor:
@@ -58,7 +58,7 @@ def _attended(scores: Tensor, added: Tensor | None, allowed: list[Tensor]) -> tu
     return biased + barrier.masked_fill(closed, float("-inf")), weights
 
 
-@call("Attention")
+@operator("Attention")
 def attention(
     q: Tensor,
     k: Tensor,
@@ -101,7 +101,7 @@ def attention(
     return y, *present, (products, capped, biased, weights)[qk_matmul_output_mode]
 
 
-@call("RotaryEmbedding")
+@operator("RotaryEmbedding")
 def rotary_embedding(
     x: Tensor,
     cosines: Tensor,
@@ -132,7 +132,7 @@ def rotary_embedding(
     return y.reshape(shape) if len(shape) == 3 else y.transpose(1, 2)
 
 
-@call("LinearAttention")
+@operator("LinearAttention")
 def linear_attention(
     q: Tensor,
     k: Tensor,

@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from onnx import NodeProto
+from torch import Tensor, nn
 
-from deeplift_cli.models.onnx.calls import call
+from deeplift_cli.models.onnx.graph import Graph, attributes
+from deeplift_cli.models.onnx.registry import Conversion, call, operator
 
 _PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
     "Acosh": torch.acosh,
@@ -24,7 +26,7 @@ _PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
     "Softsign": F.softsign,
 }
 for _op_type, _function in _PLAIN.items():
-    call(_op_type)(_function)
+    operator(_op_type)(_function)
 
 _OF_TWO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "BitwiseAnd": torch.bitwise_and,
@@ -35,22 +37,22 @@ _OF_TWO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "Xor": torch.logical_xor,
 }
 for _op_type, _of_two in _OF_TWO.items():
-    call(_op_type)(_of_two)
+    operator(_op_type)(_of_two)
 
 
-@call("Gelu")
+@operator("Gelu")
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:
     """Gaussian error linear unit, exact or by tanh."""
     return F.gelu(x, approximate=approximate)
 
 
-@call("Swish")
+@operator("Swish")
 def swish(x: Tensor, alpha: float = 1.0) -> Tensor:
     """x sigmoid(alpha x)."""
     return F.silu(x) if alpha == 1.0 else x * torch.sigmoid(alpha * x)
 
 
-@call("SwiGLU")
+@operator("SwiGLU")
 def swiglu(x: Tensor, gate: Tensor | None = None, axis: int = -1, alpha: float = 1.0) -> Tensor:
     """One half, gated by the swish of the other."""
     if gate is None:
@@ -59,13 +61,13 @@ def swiglu(x: Tensor, gate: Tensor | None = None, axis: int = -1, alpha: float =
     return gated
 
 
-@call("Celu")
+@operator("Celu")
 def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """Continuously differentiable ELU."""
     return F.celu(x, alpha)
 
 
-@call("Selu")
+@operator("Selu")
 def selu(x: Tensor, alpha: float = 1.6732632, gamma: float = 1.0507010) -> Tensor:
     """Scaled ELU; with the usual numbers torch's own."""
     if abs(alpha - 1.6732632) < 1e-5 and abs(gamma - 1.0507010) < 1e-5:
@@ -73,13 +75,13 @@ def selu(x: Tensor, alpha: float = 1.6732632, gamma: float = 1.0507010) -> Tenso
     return gamma * F.elu(x, alpha)
 
 
-@call("ThresholdedRelu")
+@operator("ThresholdedRelu")
 def thresholded_relu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """x where it is larger than alpha, else 0."""
     return F.threshold(x, alpha, 0.0)
 
 
-@call("HardSigmoid")
+@operator("HardSigmoid")
 def hard_sigmoid(x: Tensor, alpha: float = 0.2, beta: float = 0.5) -> Tensor:
     """alpha x + beta, kept within 0 and 1."""
     if abs(alpha - 1 / 6) < 1e-6 and beta == 0.5:
@@ -87,13 +89,13 @@ def hard_sigmoid(x: Tensor, alpha: float = 0.2, beta: float = 0.5) -> Tensor:
     return (alpha * x + beta).clamp(0.0, 1.0)
 
 
-@call("Softplus")
+@operator("Softplus")
 def softplus(x: Tensor) -> Tensor:
     """log(1 + exp(x))."""
     return F.softplus(x)
 
 
-@call("Shrink")
+@operator("Shrink")
 def shrink(x: Tensor, bias: float = 0.0, lambd: float = 0.5) -> Tensor:
     """0 between -lambd and lambd; outside, x moved towards 0 by the bias."""
     if bias == 0.0:
@@ -103,28 +105,20 @@ def shrink(x: Tensor, bias: float = 0.0, lambd: float = 0.5) -> Tensor:
     return F.hardshrink(x, lambd) - bias * (x > lambd) + bias * (x < -lambd)
 
 
-@call("Clip")
-def clip(x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
-    """Keep within bounds that are tensors, constant or not; the upper one wins."""
-    if low is not None and high is not None:
-        return torch.clamp(x, low, high)
-    return x if low is high else torch.clamp(x, min=low, max=high)
-
-
-@call("Mod")
+@operator("Mod")
 def modulo(x: Tensor, y: Tensor, fmod: int = 0) -> Tensor:
     """Remainder with the sign of the divisor, or (`fmod`) of the dividend."""
     return torch.fmod(x, y) if fmod else torch.remainder(x, y)
 
 
-@call("BitShift")
+@operator("BitShift")
 def bit_shift(x: Tensor, amount: Tensor, direction: str) -> Tensor:
     """Shift the bits of whole numbers."""
     shift = torch.bitwise_left_shift if direction == "LEFT" else torch.bitwise_right_shift
     return shift(x, amount)
 
 
-@call("IsInf")
+@operator("IsInf")
 def is_infinite(x: Tensor, detect_negative: int = 1, detect_positive: int = 1) -> Tensor:
     """Where x is infinite, of the signs that count."""
     signs = ((detect_negative, torch.isneginf), (detect_positive, torch.isposinf))
@@ -132,56 +126,92 @@ def is_infinite(x: Tensor, detect_negative: int = 1, detect_positive: int = 1) -
     return reduce(torch.logical_or, found) if found else torch.zeros_like(x, dtype=torch.bool)
 
 
-@call("Mean")
+@operator("Mean")
 def mean(*tensors: Tensor) -> Tensor:
     """The mean of several tensors."""
     return tensors[0] if len(tensors) == 1 else reduce(torch.add, tensors) / len(tensors)
 
 
-@call("Dropout")
+@operator("Dropout")
 def dropout(x: Tensor, *_: Tensor | None, **__: Any) -> tuple[Tensor, Tensor]:
     """Nothing, at inference, with a mask that keeps all: where the mask is used."""
     return x, torch.ones_like(x, dtype=torch.bool)
 
 
-@call("CastLike")
-def cast_like(x: Tensor, like: Tensor, dtype: torch.dtype, saturate: int = 1, round_mode: str = "") -> Tensor:  # noqa: ARG001
-    """Change the type to that of another tensor."""
-    return x.to(dtype if like.is_floating_point() else like.dtype)
+@operator("Clip")
+def clip(node: NodeProto, graph: Graph) -> Conversion:
+    """Keep values within bounds, which are attributes or (from operator set 11 on) inputs."""
+    if not graph.is_constant(node, 1) or not graph.is_constant(node, 2):
+        return call(clip_by_tensors, node)
+    attrs = attributes(node)
+    low, high = (
+        attrs.get(name) if value is None else float(value)
+        for name, value in (("min", graph.constant(node, 1)), ("max", graph.constant(node, 2)))
+    )
+    return call(clipped, node, node.input[:1], {"low": low, "high": high})
 
 
-def _log_or_not(x: Tensor, axis: int, log: bool) -> Tensor:
-    return F.log_softmax(x, axis) if log else F.softmax(x, axis)
+def clipped(x: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
+    """Keep values within bounds; a lower bound of 0 alone is a ReLU."""
+    if low is None and high is None:
+        return x
+    if low == 0.0 and high is None:
+        return F.relu(x)
+    return x.clamp(low, high)
 
 
-def _softmax(x: Tensor, axis: int | None, opset: int, log: bool) -> Tensor:
-    if opset >= 13:
-        return _log_or_not(x, -1 if axis is None else axis, log)
-    first = (1 if axis is None else axis) % max(x.dim(), 1)  # over all axes from this one on, as one
-    if all(size == 1 for size in x.shape[first + 1 :]):
-        return _log_or_not(x, first, log)
-    return _log_or_not(x.flatten(first), -1, log).reshape(x.shape)
+def clip_by_tensors(x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
+    """Keep within bounds that are tensors, constant or not; the upper one wins."""
+    if low is not None and high is not None:
+        return torch.clamp(x, low, high)
+    return x if low is high else torch.clamp(x, min=low, max=high)
 
 
-@call("Softmax")
-def softmax(x: Tensor, opset: int, axis: int | None = None) -> Tensor:
-    """Softmax along an axis; before operator set 13, over all axes from it on."""
-    return _softmax(x, axis, opset, log=False)
+@operator("Max", "Min")
+def extremes(node: NodeProto, graph: Graph) -> Conversion:
+    """The maximum or minimum of a tensor and a constant number is a clip, others are of pairs."""
+    values = [graph.constant(node, index) for index in range(len(node.input))]
+    numbers = [value.item() for value in values if value is not None and value.size == 1 and value.ndim <= 1]
+    tensors = [name for name, value in zip(node.input, values, strict=True) if value is None]
+    if len(tensors) == 1 and len(numbers) == len(values) - 1 and numbers and graph.is_float(tensors[0]):
+        low, high = (float(max(numbers)), None) if node.op_type == "Max" else (None, float(min(numbers)))
+        return call(clipped, node, tensors, {"low": low, "high": high})
+    return call(largest if node.op_type == "Max" else smallest, node)
 
 
-@call("LogSoftmax")
-def log_softmax(x: Tensor, opset: int, axis: int | None = None) -> Tensor:
-    """The logarithm of `softmax`."""
-    return _softmax(x, axis, opset, log=True)
+def largest(*tensors: Tensor) -> Tensor:
+    """The largest of several tensors."""
+    return reduce(torch.maximum, tensors)
 
 
-@call("Hardmax")
-def hardmax(x: Tensor, opset: int, axis: int | None = None) -> Tensor:
-    """1 at the first of the largest, 0 elsewhere."""
-    shape = x.shape
-    if opset < 13:
-        x, axis = x.flatten(1 if axis is None else axis % x.dim()), -1
-    axis = (-1 if axis is None else axis) % x.dim()
-    places = torch.arange(x.shape[axis], device=x.device)
-    places = places.reshape([-1 if place == axis else 1 for place in range(x.dim())])
-    return (x.argmax(axis, keepdim=True) == places).to(x.dtype).reshape(shape)
+def smallest(*tensors: Tensor) -> Tensor:
+    """The smallest of several tensors."""
+    return reduce(torch.minimum, tensors)
+
+
+@operator("Sum")
+def total(*tensors: Tensor) -> Tensor:
+    """The sum of several tensors."""
+    return reduce(torch.add, tensors)
+
+
+@operator("PRelu")
+def prelu(node: NodeProto, graph: Graph) -> Conversion | None:
+    """Leaky ReLU with slopes that are constant."""
+    if not graph.is_constant(node, 1):
+        return None
+    return Conversion(Prelu(graph.tensor(node.input[1])), (node.input[0],))
+
+
+class Prelu(nn.Module):
+    """Leaky ReLU with slopes that broadcast against the input: one, or one for each channel or value."""
+
+    def __init__(self, slope: Tensor) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(slope)
+
+    def forward(self, x: Tensor) -> Tensor:
+        slope = self.slope.reshape((1,) * (x.dim() - self.slope.dim()) + tuple(self.slope.shape))
+        if x.dim() > 1 and slope.shape[1] == slope.numel():
+            return F.prelu(x, slope.reshape(-1))
+        return F.relu(x) - slope * F.relu(-x)
