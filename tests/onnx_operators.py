@@ -242,8 +242,9 @@ _TAIL = '''
 ## To add an operator
 
 An operator is one function under one decorator, in the module of its family in
-`cli/deeplift_cli/models/onnx/operators/`. Most are functions of tensors, which are called with the node's
-inputs and, by name, its attributes:
+`cli/deeplift_cli/models/onnx/operators/`, or in `operators/rare/` where no model of the tests' zoo and no
+published model has it. Most are functions of tensors, which are called with the node's inputs and, by name,
+its attributes:
 
 ```python
 import torch

@@ -9,6 +9,7 @@ import onnx
 import pytest
 import torch
 from onnx import NodeProto, helper, numpy_helper
+from onnx_cases import rare_operators
 from onnx_hostile import model, node, small, value, weights
 from test_onnx_fuzz import recurrent, shaped
 from torch import Tensor, nn
@@ -76,9 +77,9 @@ def test_who_makes_and_takes_a_value_is_looked_up_once_for_all(
         ]
     nodes.append(node("ReduceMax", f"a{count}", "y", axes=[2], keepdims=0))
     onnx.save(model(nodes, {"w": weights(3, 4, 3), "k": 0 * weights(1) + 0.75}), tmp_path / "m.onnx")
-    made = Counter[int]()
+    made: Counter[str] = Counter()
     index = graph_module._Index.of
-    monkeypatch.setattr(graph_module._Index, "of", lambda nodes: made.update([len(nodes)]) or index(nodes))
+    monkeypatch.setattr(graph_module._Index, "of", lambda *given: made.update(["index"]) or index(*given))
     assert "random operations" in read(tmp_path / "m.onnx").notes[0]
     assert 0 < made.total() < 20
 
@@ -164,3 +165,9 @@ def test_names_that_modules_have_themselves_are_no_names_of_nodes(tmp_path: Path
     x = torch.rand(2, 4, 12)
     w, k = (torch.from_numpy(constants[name]) for name in "wk")
     torch.testing.assert_close(read(path).module(x), torch.conv1d(x, w).relu() + k)
+
+
+def test_published_models_have_no_operators_that_are_kept_apart(shared: Path) -> None:
+    files = sorted((shared / "models").glob("*.onnx"))
+    assert len(files) >= 4
+    assert {path.name: rare_operators(path) for path in files} == {path.name: set() for path in files}

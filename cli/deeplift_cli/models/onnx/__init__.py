@@ -14,7 +14,8 @@ A file goes one way through this package, as one `graph.Graph`:
 6. `check` compares what the module gives with onnxruntime.
 
 To add an operator, write one function under the decorator `registry.operator`, in the module of its family
-in `operators`; docs/onnx-operators.md shows how.
+in `operators`; docs/onnx-operators.md shows how. Operators that no model of the tests' zoo and no published
+model writes are in `operators.rare`.
 
 onnx2torch by itself converts few files of today's exporters, and converts some operators into code that works
 in place or depends on data. It is used for the operators that it converts rightly.

@@ -93,13 +93,12 @@ def _trim_outputs(graph: Graph) -> None:
 def _remove_identities(graph: Graph) -> None:
     """Remove what does nothing at inference: `Identity`, `Dropout`, casts from float to float."""
     outputs = {value.name for value in graph.outputs}
-    removed = [_does_nothing(node, graph) for node in graph.nodes]
     renamed: dict[str, str] = {}
     kept = []
-    for node, does_nothing in zip(graph.nodes, removed, strict=True):
+    for node in graph.nodes:
         for index, name in enumerate(node.input):
             node.input[index] = renamed.get(name, name)
-        if not does_nothing:
+        if not _does_nothing(node, graph):
             kept.append(node)
         elif node.output[0] in outputs:
             kept.append(make_node(node, "Identity", node.input[:1], node.output[:1]))

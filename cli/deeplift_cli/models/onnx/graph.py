@@ -55,15 +55,16 @@ RANDOM = frozenset(
 
 @dataclass
 class _Index:
-    """Which node makes each value, and which nodes take it, in the order of the nodes."""
+    """Which node makes each value, which nodes take it, in their order, and which values are outputs."""
 
     nodes: list[NodeProto]
+    outputs: frozenset[str] = frozenset()
     makers: dict[str, NodeProto] = field(default_factory=dict)
     users: dict[str, list[NodeProto]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, nodes: list[NodeProto]) -> "_Index":
-        index = cls(nodes)
+    def of(cls, nodes: list[NodeProto], outputs: Iterable[ValueInfoProto]) -> "_Index":
+        index = cls(nodes, frozenset(value.name for value in outputs))
         for node in nodes:
             index.makers.update(dict.fromkeys(node.output, node))
             for name in dict.fromkeys(node.input):
@@ -75,8 +76,8 @@ class _Index:
 class Graph:
     """The nodes of a model in topological order, with its constants as arrays.
 
-    A pass over the graph makes a new list of nodes; `maker` and `users` look them up in an index that is
-    made once for each list.
+    A pass over the graph makes a new list of nodes; `maker`, `users` and `is_output` look them up in an index
+    that is made once for each list.
 
     Attributes
     ----------
@@ -211,7 +212,7 @@ class Graph:
 
     def is_output(self, name: str) -> bool:
         """Whether a value is one of the model's outputs."""
-        return any(value.name == name for value in self.outputs)
+        return name in self._indexed().outputs
 
     def is_used(self, name: str) -> bool:
         """Whether a node takes a value, or it is one of the model's outputs."""
@@ -231,7 +232,7 @@ class Graph:
 
     def _indexed(self) -> _Index:
         if self._index.nodes is not self.nodes:
-            self._index = _Index.of(self.nodes)
+            self._index = _Index.of(self.nodes, self.outputs)
         return self._index
 
     # ---- values

@@ -1,6 +1,5 @@
-"""Activations, trigonometry, logic and bits."""
+"""Activations, comparisons, bounds and extremes of single values."""
 
-from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -12,53 +11,41 @@ from torch import Tensor, nn
 from deeplift_cli.models.onnx.graph import Graph, attributes
 from deeplift_cli.models.onnx.registry import Conversion, call, operator
 
-_PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
-    "Acosh": torch.acosh,
-    "Asinh": torch.asinh,
-    "Atanh": torch.atanh,
-    "BitwiseNot": torch.bitwise_not,
-    "Cosh": torch.cosh,
-    "Erfc": lambda x: 1 - torch.erf(x),  # no ONNX op, but tf2onnx leaves it in Keras models with GELU
-    "HardSwish": F.hardswish,
-    "IsNaN": torch.isnan,
-    "Mish": F.mish,
-    "Sinh": torch.sinh,
-    "Softsign": F.softsign,
-}
-for _op_type, _function in _PLAIN.items():
-    operator(_op_type)(_function)
 
-_OF_TWO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "BitwiseAnd": torch.bitwise_and,
-    "BitwiseOr": torch.bitwise_or,
-    "BitwiseXor": torch.bitwise_xor,
-    "GreaterOrEqual": torch.ge,
-    "LessOrEqual": torch.le,
-    "Xor": torch.logical_xor,
-}
-for _op_type, _of_two in _OF_TWO.items():
-    operator(_op_type)(_of_two)
+@operator("HardSwish")
+def hard_swish(x: Tensor) -> Tensor:
+    """x times the hard sigmoid of x."""
+    return F.hardswish(x)
+
+
+@operator("Mish")
+def mish(x: Tensor) -> Tensor:
+    """x tanh(softplus(x))."""
+    return F.mish(x)
+
+
+@operator("LessOrEqual")
+def less_or_equal(x: Tensor, y: Tensor) -> Tensor:
+    """Whether x is at most y."""
+    return torch.le(x, y)
+
+
+@operator("GreaterOrEqual")
+def greater_or_equal(x: Tensor, y: Tensor) -> Tensor:
+    """Whether x is at least y."""
+    return torch.ge(x, y)
+
+
+@operator("IsNaN")
+def is_no_number(x: Tensor) -> Tensor:
+    """Where x is not a number."""
+    return torch.isnan(x)
 
 
 @operator("Gelu")
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:
     """Gaussian error linear unit, exact or by tanh."""
     return F.gelu(x, approximate=approximate)
-
-
-@operator("Swish")
-def swish(x: Tensor, alpha: float = 1.0) -> Tensor:
-    """x sigmoid(alpha x)."""
-    return F.silu(x) if alpha == 1.0 else x * torch.sigmoid(alpha * x)
-
-
-@operator("SwiGLU")
-def swiglu(x: Tensor, gate: Tensor | None = None, axis: int = -1, alpha: float = 1.0) -> Tensor:
-    """One half, gated by the swish of the other."""
-    if gate is None:
-        x, gate = x.chunk(2, axis)
-    gated: Tensor = swish(x, alpha) * gate
-    return gated
 
 
 @operator("Celu")
@@ -75,12 +62,6 @@ def selu(x: Tensor, alpha: float = 1.6732632, gamma: float = 1.0507010) -> Tenso
     return gamma * F.elu(x, alpha)
 
 
-@operator("ThresholdedRelu")
-def thresholded_relu(x: Tensor, alpha: float = 1.0) -> Tensor:
-    """x where it is larger than alpha, else 0."""
-    return F.threshold(x, alpha, 0.0)
-
-
 @operator("HardSigmoid")
 def hard_sigmoid(x: Tensor, alpha: float = 0.2, beta: float = 0.5) -> Tensor:
     """alpha x + beta, kept within 0 and 1."""
@@ -95,41 +76,10 @@ def softplus(x: Tensor) -> Tensor:
     return F.softplus(x)
 
 
-@operator("Shrink")
-def shrink(x: Tensor, bias: float = 0.0, lambd: float = 0.5) -> Tensor:
-    """0 between -lambd and lambd; outside, x moved towards 0 by the bias."""
-    if bias == 0.0:
-        return F.hardshrink(x, lambd)
-    if bias == lambd:
-        return F.softshrink(x, lambd)
-    return F.hardshrink(x, lambd) - bias * (x > lambd) + bias * (x < -lambd)
-
-
 @operator("Mod")
 def modulo(x: Tensor, y: Tensor, fmod: int = 0) -> Tensor:
     """Remainder with the sign of the divisor, or (`fmod`) of the dividend."""
     return torch.fmod(x, y) if fmod else torch.remainder(x, y)
-
-
-@operator("BitShift")
-def bit_shift(x: Tensor, amount: Tensor, direction: str) -> Tensor:
-    """Shift the bits of whole numbers."""
-    shift = torch.bitwise_left_shift if direction == "LEFT" else torch.bitwise_right_shift
-    return shift(x, amount)
-
-
-@operator("IsInf")
-def is_infinite(x: Tensor, detect_negative: int = 1, detect_positive: int = 1) -> Tensor:
-    """Where x is infinite, of the signs that count."""
-    signs = ((detect_negative, torch.isneginf), (detect_positive, torch.isposinf))
-    found = [function(x) for wanted, function in signs if wanted]
-    return reduce(torch.logical_or, found) if found else torch.zeros_like(x, dtype=torch.bool)
-
-
-@operator("Mean")
-def mean(*tensors: Tensor) -> Tensor:
-    """The mean of several tensors."""
-    return tensors[0] if len(tensors) == 1 else reduce(torch.add, tensors) / len(tensors)
 
 
 @operator("Dropout")
@@ -187,12 +137,6 @@ def largest(*tensors: Tensor) -> Tensor:
 def smallest(*tensors: Tensor) -> Tensor:
     """The smallest of several tensors."""
     return reduce(torch.minimum, tensors)
-
-
-@operator("Sum")
-def total(*tensors: Tensor) -> Tensor:
-    """The sum of several tensors."""
-    return reduce(torch.add, tensors)
 
 
 @operator("PRelu")

@@ -111,6 +111,9 @@ def _flat_positions(indices: Tensor, sizes: Sequence[int]) -> Tensor:
     return position
 
 
+_REDUCTIONS = {"mul": "prod", "max": "amax", "min": "amin"}
+
+
 @operator("GatherND")
 def gather_nd(x: Tensor, indices: Tensor, batch_dims: int = 0) -> Tensor:
     """Take slices by tuples of indices, as one index_select over the axes they count, flattened."""
@@ -121,9 +124,6 @@ def gather_nd(x: Tensor, indices: Tensor, batch_dims: int = 0) -> Tensor:
     position = position + rows * math.prod(sizes)
     flat = x.reshape(math.prod(x.shape[:depth]), *rest)
     return flat.index_select(0, position.reshape(-1)).reshape(*position.shape, *rest)
-
-
-_REDUCTIONS = {"mul": "prod", "max": "amax", "min": "amin"}
 
 
 @operator("ScatterElements", "Scatter")
@@ -154,33 +154,6 @@ def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, reduction: str = "no
     return torch.scatter_reduce(flat, 0, index, slices, _REDUCTIONS[reduction]).reshape(x.shape)
 
 
-@operator("TensorScatter")
-def tensor_scatter(
-    past: Tensor, update: Tensor, start: Tensor | None = None, axis: int = -2, mode: str = "linear"
-) -> Tensor:
-    """Write an update into each row's cache from its start on (round the end where `mode` is circular)."""
-    axis %= past.dim()
-    first = torch.zeros(past.shape[0], dtype=torch.int64) if start is None else start
-    positions = first[:, None] + torch.arange(update.shape[axis])
-    if mode == "circular":
-        positions = positions % past.shape[axis]
-    places = [1] * past.dim()
-    places[0], places[axis] = positions.shape
-    return torch.scatter(past, axis, positions.reshape(places).expand(update.shape), update)
-
-
-@operator("OneHot")
-def one_hot(indices: Tensor, depth: Tensor, values: Tensor, axis: int = -1) -> Tensor:
-    """The second value at each index of a new axis, the first elsewhere."""
-    size = int(depth.reshape(-1)[0])
-    axis %= indices.dim() + 1
-    places = torch.arange(size, device=indices.device).to(indices.dtype)
-    places = places.reshape([-1 if place == axis else 1 for place in range(indices.dim() + 1)])
-    from_start = torch.where(indices < 0, indices + size, indices)  # beyond either end: no place at all
-    chosen = from_start.unsqueeze(axis) == places
-    return torch.where(chosen, values[1], values[0])
-
-
 @operator("Trilu")
 def triangle(x: Tensor, k: Tensor | None = None, upper: int = 1) -> Tensor:
     """The upper or lower triangle, 0 elsewhere."""
@@ -199,26 +172,3 @@ def top_k(
     """The k largest or smallest along an axis, and where they are."""
     values, indices = torch.sort(x, dim=axis, descending=bool(largest), stable=True)  # first of equals first
     return values.narrow(axis, 0, int(k)), indices.narrow(axis, 0, int(k))  # type: ignore[arg-type]
-
-
-@operator("ReverseSequence")
-def reverse_sequence(x: Tensor, lengths: Tensor, batch_axis: int = 1, time_axis: int = 0) -> Tensor:
-    """Turn the first so many steps of each row round."""
-    steps, lengths = torch.arange(x.shape[time_axis], device=x.device), lengths.to(torch.int64)[:, None]
-    source = torch.where(steps < lengths, lengths - 1 - steps, steps)
-    source = source if batch_axis < time_axis else source.T
-    shape = [size if axis in (batch_axis, time_axis) else 1 for axis, size in enumerate(x.shape)]
-    return torch.gather(x, time_axis, source.reshape(shape).expand(x.shape))
-
-
-@operator("Compress")
-def compress(x: Tensor, condition: Tensor, axis: int | None = None) -> Tensor:
-    """Take the slices where a constant condition holds."""
-    x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
-    return x.index_select(axis, condition.nonzero().reshape(-1))
-
-
-@operator("NonZero")
-def nonzero(x: Tensor) -> Tensor:
-    """Where x is not 0: one row of indices for each axis."""
-    return x.nonzero().T

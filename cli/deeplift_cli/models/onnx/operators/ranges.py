@@ -5,15 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deeplift_cli.models.onnx.operators.types import torch_type
 from deeplift_cli.models.onnx.registry import operator
-
-
-@operator("EyeLike")
-def eye_like(x: Tensor, dtype: Any, k: int = 0) -> Tensor:
-    """Ones on a diagonal, with the shape of x."""
-    given = torch_type(dtype, x.dtype) if isinstance(dtype, int) else x.dtype
-    return torch.ones(x.shape, dtype=given, device=x.device).triu(k).tril(k)
 
 
 @operator("Size")

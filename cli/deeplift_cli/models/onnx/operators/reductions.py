@@ -1,4 +1,4 @@
-"""Reductions over axes, the places of extremes, and sums and products along an axis."""
+"""Reductions over axes, and sums along an axis."""
 
 from collections.abc import Callable, Sequence
 
@@ -48,32 +48,13 @@ def reduced(x: Tensor, kind: str, keep: int, axes: Sequence[int] | None = None) 
     return _REDUCTIONS[kind](x, list(range(x.dim())) if axes is None else list(axes), bool(keep))
 
 
-def _extreme(x: Tensor, largest: bool, axis: int, keepdims: int, select_last_index: int) -> Tensor:
-    choose = torch.argmax if largest else torch.argmin
-    if not select_last_index:
-        return choose(x, axis, bool(keepdims))
-    return x.shape[axis] - 1 - choose(x.flip(axis), axis, bool(keepdims))
-
-
-@operator("ArgMax")
-def arg_max(x: Tensor, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Tensor:
-    """Where the largest along an axis is."""
-    return _extreme(x, True, axis, keepdims, select_last_index)
-
-
-@operator("ArgMin")
-def arg_min(x: Tensor, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Tensor:
-    """Where the smallest along an axis is."""
-    return _extreme(x, False, axis, keepdims, select_last_index)
-
-
 def _shifted(x: Tensor, axis: int, first: float) -> Tensor:
     """Move along by one, with a constant in front."""
     head = torch.full_like(x.narrow(axis, 0, 1), first)
     return torch.cat([head, x.narrow(axis, 0, x.shape[axis] - 1)], axis)
 
 
-def _accumulated(
+def accumulated(
     accumulate: Callable[[Tensor, int], Tensor],
     first: float,
     x: Tensor,
@@ -81,6 +62,7 @@ def _accumulated(
     exclusive: int,
     reverse: int,
 ) -> Tensor:
+    """Accumulate along an axis up to each place (without it: exclusive), from either end."""
     x = x.flip(axis) if reverse else x
     x = accumulate(_shifted(x, axis, first) if exclusive else x, axis)
     return x.flip(axis) if reverse else x
@@ -89,10 +71,4 @@ def _accumulated(
 @operator("CumSum")
 def cumulative_sum(x: Tensor, axis: Tensor, exclusive: int = 0, reverse: int = 0) -> Tensor:
     """Sums along an axis up to each place (without it: exclusive), from either end."""
-    return _accumulated(torch.cumsum, 0.0, x, int(axis), exclusive, reverse)
-
-
-@operator("CumProd")
-def cumulative_product(x: Tensor, axis: Tensor, exclusive: int = 0, reverse: int = 0) -> Tensor:
-    """Products along an axis up to each place (without it: exclusive), from either end."""
-    return _accumulated(torch.cumprod, 1.0, x, int(axis), exclusive, reverse)
+    return accumulated(torch.cumsum, 0.0, x, int(axis), exclusive, reverse)

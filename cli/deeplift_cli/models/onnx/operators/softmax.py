@@ -1,6 +1,5 @@
-"""Softmax and its kin; before operator set 13 they are over all axes from the given one on, as one."""
+"""Softmax and its logarithm; before operator set 13 they are over all axes from the given one on, as one."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -35,18 +34,3 @@ def log_softmax_of_the_rest(x: Tensor, axis: int = 1) -> Tensor:
     if all(size == 1 for size in x.shape[first + 1 :]):
         return F.log_softmax(x, first)
     return F.log_softmax(x.flatten(first), -1).reshape(x.shape)
-
-
-@operator("Hardmax", since=13)
-def hardmax(x: Tensor, axis: int = -1) -> Tensor:
-    """1 at the first of the largest along an axis, 0 elsewhere."""
-    axis %= x.dim()
-    places = torch.arange(x.shape[axis], device=x.device)
-    places = places.reshape([-1 if place == axis else 1 for place in range(x.dim())])
-    return (x.argmax(axis, keepdim=True) == places).to(x.dtype)
-
-
-@operator("Hardmax")
-def hardmax_of_the_rest(x: Tensor, axis: int = 1) -> Tensor:
-    """1 at the first of the largest over all axes from this one on, 0 elsewhere."""
-    return hardmax(x.flatten(axis % x.dim())).reshape(x.shape)
