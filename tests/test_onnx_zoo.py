@@ -16,6 +16,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from onnx_cases import rare_operators
 from promised import PROMISED
 from torch import Tensor, nn
 from zoo import ENTRIES, Entry
@@ -139,6 +140,7 @@ def test_through_onnx(name: str, kind: str, opset: int, batch: str, tmp_path: Pa
     entry = ENTRIES[name]
     path = tmp_path / "model.onnx"
     export(entry, path, kind, opset, batch)
+    assert not rare_operators(path), "move what models have out of operators/rare"
     inputs = entry.inputs(1 if batch == "one" else ROWS_OF_EXAMPLE, seed=5)
     expected = by_onnxruntime(path, inputs)
     original = run(entry.make(), inputs)

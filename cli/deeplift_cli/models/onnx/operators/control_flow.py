@@ -5,44 +5,20 @@ their bodies one after the other.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import GraphProto, NodeProto, helper, numpy_helper
 
-from deeplift_cli.errors import UserError
-from deeplift_cli.models.onnx.errors import about
 from deeplift_cli.models.onnx.fold import evaluate
 from deeplift_cli.models.onnx.graph import Array, Graph, attributes, constant_value
-from deeplift_cli.models.onnx.validity import MOST_NODES
+from deeplift_cli.models.onnx.registry import operator
+from deeplift_cli.models.onnx.validity import require_few_written_out
 
 _MOST_ROUNDS = 4096  # of a loop that may be written out
 
 
-def inline_control_flow(graph: Graph) -> bool:
-    """Replace, in place, each `If`, `Loop` and `Scan` whose course is known; return whether there was one."""
-    inliners = {"If": _inline_if, "Loop": _inline_loop, "Scan": _inline_scan}
-    nodes: list[Any] = []
-    changed = False
-    for node in graph.nodes:
-        inline = None if node.domain else inliners.get(node.op_type)
-        with about(node):
-            replacement = inline(node, graph) if inline else None
-        changed = changed or replacement is not None
-        nodes.extend([node] if replacement is None else replacement)
-        _require_few(len(nodes))
-    graph.nodes = nodes
-    return changed
-
-
-def _require_few(count: int) -> None:
-    """Refuse loops that, written out, are more nodes than a model may have: loops in loops multiply."""
-    if count > MOST_NODES:
-        raise UserError(f"its loops, written out, have more than {MOST_NODES:,} nodes")
-
-
-def _written_out(body: Any, graph: Graph) -> int:
+def _written_out(body: GraphProto, graph: Graph) -> int:
     """Return how many nodes a body has once the loops inside it are written out, too."""
     count = 0
     for node in body.node:
@@ -53,25 +29,26 @@ def _written_out(body: Any, graph: Graph) -> int:
     return count
 
 
-def _identity(source: str, target: str, name: str) -> Any:
+def _identity(source: str, target: str, name: str) -> NodeProto:
     return helper.make_node("Identity", [source], [target], name=name)
 
 
-def _inline_if(node: Any, graph: Graph) -> list[Any] | None:
+@operator("If", written_out=True)
+def inline_if(node: NodeProto, graph: Graph) -> list[NodeProto] | None:
     condition = graph.constant(node, 0)
     if condition is None:
         return None
     taken = attributes(node)["then_branch" if condition.reshape(-1)[0] else "else_branch"]
-    nodes, results = _body(taken, [], node.name, graph)
-    return [*nodes, *_handed_over(results, node.output, node.name)]
+    nodes, results = renamed_body(taken, [], node.name, graph)
+    return [*nodes, *handed_over(results, node.output, node.name)]
 
 
-def _handed_over(results: Iterable[str], outputs: Iterable[str], name: str) -> list[Any]:
+def handed_over(results: Iterable[str], outputs: Iterable[str], name: str) -> list[NodeProto]:
     pairs = zip(results, outputs, strict=True)
     return [_identity(a, b, f"{name}/result_{i}") for i, (a, b) in enumerate(pairs) if b]
 
 
-def _rounds(node: Any, graph: Graph) -> int | None:
+def _rounds(node: NodeProto, graph: Graph) -> int | None:
     """Return the largest number of rounds of a loop; None where it is not known."""
     if not graph.is_constant(node, 0) or not graph.is_constant(node, 1):
         return None
@@ -79,12 +56,13 @@ def _rounds(node: Any, graph: Graph) -> int | None:
     return _MOST_ROUNDS if most is None else min(int(most.reshape(-1)[0]), _MOST_ROUNDS)
 
 
-def _inline_loop(node: Any, graph: Graph) -> list[Any] | None:
+@operator("Loop", written_out=True)
+def inline_loop(node: NodeProto, graph: Graph) -> list[NodeProto] | None:
     most, body = _rounds(node, graph), attributes(node)["body"]
     if most is None:
         return None
     if most < _MOST_ROUNDS:
-        _require_few(most * _written_out(body, graph))
+        require_few_written_out(most * _written_out(body, graph))
     before = dict(graph.constants)
     start = graph.constant(node, 1)
     going = start is None or bool(start.reshape(-1)[0])
@@ -93,9 +71,9 @@ def _inline_loop(node: Any, graph: Graph) -> list[Any] | None:
     while going and count < most:
         names = [_constant(graph, f"{node.name}:round_{count}", np.asarray(count, dtype=np.int64))]
         names += [_constant(graph, f"{node.name}:going_{count}", np.asarray(True)), *carried]
-        new, results = _body(body, names, f"{node.name}/{count}", graph)
+        new, results = renamed_body(body, names, f"{node.name}/{count}", graph)
         nodes += _folded(new, graph)
-        _require_few(len(nodes))
+        require_few_written_out(len(nodes))
         verdict = graph.constants.get(results[0])
         if verdict is None:  # it depends on the input when the loop ends
             graph.constants = before
@@ -108,13 +86,14 @@ def _inline_loop(node: Any, graph: Graph) -> list[Any] | None:
     if count == _MOST_ROUNDS or not all(stacked):
         graph.constants = before
         return None
-    nodes += _handed_over(carried, node.output[: len(carried)], node.name)
+    nodes += handed_over(carried, node.output[: len(carried)], node.name)
     for column, output in zip(stacked, node.output[len(carried) :], strict=True):
         nodes += _stack(column, 0, output, node.name, graph)
     return nodes
 
 
-def _inline_scan(node: Any, graph: Graph) -> list[Any] | None:
+@operator("Scan", written_out=True)
+def inline_scan(node: NodeProto, graph: Graph) -> list[NodeProto] | None:
     attrs = attributes(node)
     body, scanned = attrs["body"], attrs["num_scan_inputs"]
     carried, sources = list(node.input[:-scanned]), list(node.input[-scanned:])
@@ -126,7 +105,7 @@ def _inline_scan(node: Any, graph: Graph) -> list[Any] | None:
     rounds = lengths.pop() if len(lengths) == 1 else None
     if graph.opset < 9 or rounds is None or not 0 < rounds <= _MOST_ROUNDS:
         return None
-    nodes: list[Any] = []
+    nodes: list[NodeProto] = []
     stacked: list[list[str]] = [[] for _ in range(count)]
     for step in range(rounds):
         prefix = f"{node.name}/{step}"
@@ -137,13 +116,13 @@ def _inline_scan(node: Any, graph: Graph) -> list[Any] | None:
             nodes.append(
                 helper.make_node("Gather", [source, index], slices[-1:], f"{prefix}/slice_{place}", axis=axis)
             )
-        new, results = _body(body, [*carried, *slices], prefix, graph)
+        new, results = renamed_body(body, [*carried, *slices], prefix, graph)
         nodes += new
-        _require_few(len(nodes))
+        require_few_written_out(len(nodes))
         carried = results[: len(carried)]
         for column, name in zip(stacked, results[len(carried) :], strict=True):
             column.append(name)
-    nodes += _handed_over(carried, node.output[: len(carried)], node.name)
+    nodes += handed_over(carried, node.output[: len(carried)], node.name)
     ways = attrs.get("scan_output_directions") or [0] * count
     outward = attrs.get("scan_output_axes") or [0] * count
     for column, output, axis, back in zip(stacked, node.output[len(carried) :], outward, ways, strict=True):
@@ -151,7 +130,7 @@ def _inline_scan(node: Any, graph: Graph) -> list[Any] | None:
     return nodes
 
 
-def _stack(names: list[str], axis: int, output: str, prefix: str, graph: Graph) -> list[Any]:
+def _stack(names: list[str], axis: int, output: str, prefix: str, graph: Graph) -> list[NodeProto]:
     """Return nodes that put values together along a new axis."""
     if not output:
         return []
@@ -159,11 +138,11 @@ def _stack(names: list[str], axis: int, output: str, prefix: str, graph: Graph) 
     by_input = graph.opset >= 13
     nodes = []
     for index, name in enumerate(names):
-        attrs = {} if by_input else {"axes": [axis]}
-        inputs, result = [name, axes] if by_input else [name], f"{prefix}:{output}:{index}"
-        nodes.append(
-            helper.make_node("Unsqueeze", inputs, [result], name=f"{prefix}/{output}/{index}", **attrs)
-        )
+        result, own = f"{prefix}:{output}:{index}", f"{prefix}/{output}/{index}"
+        if by_input:
+            nodes.append(helper.make_node("Unsqueeze", [name, axes], [result], name=own))
+        else:
+            nodes.append(helper.make_node("Unsqueeze", [name], [result], name=own, axes=[axis]))
     parts = [node.output[0] for node in nodes]
     return [*nodes, helper.make_node("Concat", parts, [output], name=f"{prefix}/{output}", axis=axis)]
 
@@ -173,7 +152,7 @@ def _constant(graph: Graph, name: str, value: Array) -> str:
     return name
 
 
-def _folded(nodes: list[Any], graph: Graph) -> list[Any]:
+def _folded(nodes: list[NodeProto], graph: Graph) -> list[NodeProto]:
     """Return the nodes that are not constant; the values of the others become constants."""
     kept = []
     for node in nodes:
@@ -185,7 +164,9 @@ def _folded(nodes: list[Any], graph: Graph) -> list[Any]:
     return kept
 
 
-def _body(body: Any, inputs: list[str], prefix: str, graph: Graph) -> tuple[list[Any], list[str]]:
+def renamed_body(
+    body: GraphProto, inputs: list[str], prefix: str, graph: Graph
+) -> tuple[list[NodeProto], list[str]]:
     """Return a body's nodes, with names of their own for what they define, and the names of its results."""
     renamed = dict(zip((value.name for value in body.input), inputs, strict=True))
     for tensor in body.initializer:
@@ -205,7 +186,7 @@ def _body(body: Any, inputs: list[str], prefix: str, graph: Graph) -> tuple[list
     return nodes, [renamed.get(value.name, value.name) for value in body.output]
 
 
-def _renamed(node: Any, rename: Callable[[str], str]) -> Any:
+def _renamed(node: NodeProto, rename: Callable[[str], str]) -> NodeProto:
     """Return a copy of a node whose values, and those that bodies in it take from outside, are renamed."""
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
@@ -218,7 +199,7 @@ def _renamed(node: Any, rename: Callable[[str], str]) -> Any:
     return copy
 
 
-def _rename_outer(body: Any, rename: Callable[[str], str]) -> None:
+def _rename_outer(body: GraphProto, rename: Callable[[str], str]) -> None:
     inner = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
     inner |= {name for node in body.node for name in node.output}
 

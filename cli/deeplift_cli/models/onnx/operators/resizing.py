@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deeplift_cli.models.onnx.calls import call
+from deeplift_cli.models.onnx.registry import operator
 
 _TORCH_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -39,24 +39,23 @@ class _Settings:
     antialias: bool
 
 
-@call("Upsample")
+@operator("Upsample", "Resize")
 def upsample(
     x: Tensor, scales: Tensor | Sequence[float] | None = None, mode: str = "nearest", **attrs: Sequence[float]
 ) -> Tensor:
-    """Resize by factors, as before operator set 10."""
+    """Resize by factors, with coordinates counted from the corner, as before operator set 11."""
     given = torch.as_tensor(attrs.get("scales", scales), dtype=torch.float64)
-    where = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    resized: Tensor = resize(x, None, given, mode=mode, **where)
-    return resized
+    return resize(
+        x, None, given, mode=mode, coordinate_transformation_mode="asymmetric", nearest_mode="floor"
+    )
 
 
-@call("Resize")
+@operator("Resize", since=11)
 def resize(
     x: Tensor,
     roi: Tensor | None = None,
     scales: Tensor | None = None,
     sizes: Tensor | None = None,
-    opset: int = 11,
     antialias: int = 0,
     axes: Sequence[int] | None = None,
     coordinate_transformation_mode: str = "half_pixel",
@@ -68,9 +67,6 @@ def resize(
     nearest_mode: str = "round_prefer_floor",
 ) -> Tensor:
     """Resize to sizes or by factors."""
-    if opset < 11:  # the second input is the factors, and coordinates are counted from the corner
-        scales, roi = roi, None
-        coordinate_transformation_mode, nearest_mode = "asymmetric", "floor"
     over = list(range(x.dim())) if axes is None else [axis % x.dim() for axis in axes]
     changes = _changes(x, over, scales, sizes, keep_aspect_ratio_policy, roi)
     settings = _Settings(

@@ -10,7 +10,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from onnx import NodeProto
 from torch import Tensor, nn
+
+from deeplift_cli.models.onnx.graph import Graph, attributes
+from deeplift_cli.models.onnx.registry import Conversion, operator
 
 Function = Callable[[Tensor], Tensor]
 _DEFAULTS = {"LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh"), "RNN": ("tanh",)}
@@ -31,6 +35,17 @@ _WITH_NUMBERS: dict[str, tuple[tuple[float, ...], Callable[..., Tensor]]] = {
     "scaledtanh": ((1.0, 1.0), lambda x, a, b: a * torch.tanh(b * x)),
     "thresholdedrelu": ((1.0,), lambda x, a: F.threshold(x, a, 0.0)),
 }
+
+
+@operator("LSTM", "GRU", "RNN")
+def recurrent(node: NodeProto, graph: Graph) -> Conversion:
+    """A layer whose weights are constant; its lengths and first states may be constant or not."""
+    attrs = {name: value for name, value in attributes(node).items() if value != []}
+    constants = [graph.tensor(name) if name in graph.constants else None for name in node.input]
+    given = [place for place, name in enumerate(node.input) if name and name not in graph.constants]
+    used = [bool(name) for name in node.output]
+    module = Recurrent(node.op_type, attrs, constants[1:], given, used)
+    return Conversion(module, tuple(node.input[place] for place in given))
 
 
 @dataclass(frozen=True)

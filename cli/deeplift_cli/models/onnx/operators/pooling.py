@@ -1,80 +1,54 @@
-"""Torch modules for pooling and padding, with all of ONNX's ways to say where the windows lie.
+"""Pooling.
 
 Each module computes with functions of torch that DeepLIFT has rules for, whatever the number of rows and the
 rank of its input; no result depends on the values of the input other than by those functions.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import reduce
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from onnx import NodeProto
 from torch import Tensor, nn
 
-# Padding for maxima. Not -inf, whose difference from itself is not a number; within bfloat16's range.
-LOWEST = -1e30
+from deeplift_cli.models.onnx.graph import Graph, attributes
+from deeplift_cli.models.onnx.registry import Conversion, call, operator
+from deeplift_cli.models.onnx.windows import LOWEST, Window, pad_spatial
 
 
-class Reshape(nn.Module):
-    """Reshape to a constant shape: 0 copies an axis of the input, -1 is worked out."""
-
-    def __init__(self, shape: Sequence[int]) -> None:
-        super().__init__()
-        self.shape = tuple(shape)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.reshape([x.shape[axis] if n == 0 else n for axis, n in enumerate(self.shape)])
+@operator("MaxPool")
+def max_pool(node: NodeProto, graph: Graph) -> Conversion:  # noqa: ARG001
+    """A module, or a function where the places of the maxima are asked for, too."""
+    if len(node.output) > 1:
+        return call(max_pool_with_places, node)
+    return Conversion(MaxPool(_window(node)), tuple(node.input))
 
 
-class Window:
-    """Where the windows of a convolution or pooling lie, as the attributes of ONNX say it."""
-
-    def __init__(
-        self,
-        kernel_shape: Sequence[int],
-        strides: Sequence[int] | None = None,
-        dilations: Sequence[int] | None = None,
-        pads: Sequence[int] | None = None,
-        auto_pad: str = "NOTSET",
-        ceil_mode: int = 0,
-    ) -> None:
-        ones = [1] * len(kernel_shape)
-        self.kernel = list(kernel_shape)
-        self.strides, self.dilations = list(strides or ones), list(dilations or ones)
-        self.pads = list(pads or [0] * 2 * len(ones)) if auto_pad == "NOTSET" else [0] * 2 * len(ones)
-        self.auto_pad, self.ceil_mode = auto_pad, bool(ceil_mode)
-
-    def amounts(self, sizes: Sequence[int]) -> list[tuple[int, int]]:
-        """Return the padding before and after each spatial axis of an input of these `sizes`."""
-        half = len(self.kernel)
-        if not self.auto_pad.startswith("SAME"):
-            return list(zip(self.pads[:half], self.pads[half:], strict=True))
-        return [self._same(axis, size) for axis, size in enumerate(sizes)]
-
-    def _same(self, axis: int, size: int) -> tuple[int, int]:
-        stride, reach = self.strides[axis], self.dilations[axis] * (self.kernel[axis] - 1) + 1
-        total = max(0, (-(-size // stride) - 1) * stride + reach - size)
-        small = total // 2
-        return (total - small, small) if self.auto_pad == "SAME_LOWER" else (small, total - small)
+@operator("AveragePool")
+def average_pool(node: NodeProto, graph: Graph) -> Conversion:  # noqa: ARG001
+    """A module with the windows that the attributes say."""
+    counted = bool(attributes(node).get("count_include_pad", 0))
+    return Conversion(AveragePool(_window(node), counted), tuple(node.input))
 
 
-def pad_spatial(x: Tensor, amounts: Sequence[tuple[int, int]], value: float) -> Tensor:
-    """Pad the spatial axes of x [N, C, ...] with a constant; x itself where there is nothing to pad."""
-    if not any(map(any, amounts)):
-        return x
-    return F.pad(x, [n for pair in reversed(amounts) for n in pair], value=value)
+def _window(node: NodeProto) -> Window:
+    names = ("kernel_shape", "strides", "dilations", "pads", "auto_pad", "ceil_mode")
+    return Window(**{name: value for name, value in attributes(node).items() if name in names})
 
 
-class SamePad(nn.Module):
-    """Pad with zeros so that a convolution gives ceil(length / stride) positions."""
+@operator("GlobalAveragePool")
+def global_average(x: Tensor) -> Tensor:
+    """The mean over all spatial axes, which stay with length 1."""
+    return x.mean(list(range(2, x.dim())), keepdim=True)
 
-    def __init__(self, kernel_shape: list[int], strides: list[int], dilations: list[int], lower: int) -> None:
-        super().__init__()
-        auto_pad = "SAME_LOWER" if lower else "SAME_UPPER"
-        self.window = Window(kernel_shape, strides, dilations, auto_pad=auto_pad)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return pad_spatial(x, self.window.amounts(x.shape[2:]), 0.0)
+@operator("GlobalMaxPool")
+def global_maximum(x: Tensor) -> Tensor:
+    """The maximum over all spatial axes, which stay with length 1."""
+    return x.amax(list(range(2, x.dim())), keepdim=True)
 
 
 _MAX_POOLS: list[Callable[..., Tensor]] = [F.max_pool1d, F.max_pool2d, F.max_pool3d]
@@ -145,3 +119,31 @@ def _dilated_sums(x: Tensor, window: Window, padding_after: Sequence[int]) -> Te
         ]
         x = reduce(torch.add, parts)
     return x
+
+
+_MAX_POOLS_WITH_PLACES: list[Callable[..., tuple[Tensor, Tensor]]] = [
+    F.max_pool1d,
+    F.max_pool2d,
+    F.max_pool3d,
+]
+
+
+def max_pool_with_places(x: Tensor, storage_order: int = 0, **attrs: Any) -> tuple[Tensor, Tensor]:
+    """Max pooling that also tells where in the whole of x each maximum is."""
+    window = Window(**attrs)
+    amounts, sizes = window.amounts(x.shape[2:]), x.shape[2:]
+    padded = pad_spatial(x, amounts, LOWEST)
+    pool = _MAX_POOLS_WITH_PLACES[len(sizes) - 1]
+    values, flat = pool(
+        padded, window.kernel, window.strides, 0, window.dilations, window.ceil_mode, return_indices=True
+    )
+    places: list[Tensor] = []
+    for (before, _), size in zip(reversed(amounts), reversed(padded.shape[2:]), strict=True):
+        places.insert(0, flat % size - before)
+        flat = flat // size
+    pairs = list(zip(places, sizes, strict=True))
+    position = torch.zeros_like(flat)
+    for place, size in reversed(pairs) if storage_order else pairs:
+        position = position * size + place
+    first = torch.arange(math.prod(x.shape[:2]), device=x.device) * math.prod(sizes)
+    return values, position + first.reshape(*x.shape[:2], *[1] * len(sizes))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from deeplift_cli.models.onnx.calls import call
+from deeplift_cli.models.onnx.registry import operator
 
 
 def _waves(length: int, count: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,19 +29,28 @@ def _transformed(x: Tensor, length: int, inverse: bool, onesided: bool) -> Tenso
     return y / length if inverse else y
 
 
-@call("DFT")
+@operator("DFT")
+def dft_of_axis(
+    x: Tensor, length: Tensor | None = None, axis: int = 1, inverse: int = 0, onesided: int = 0
+) -> Tensor:
+    """The discrete Fourier transform along an axis that is an attribute."""
+    return _dft(x, length, axis, inverse, onesided)
+
+
+@operator("DFT", since=20)
 def dft(
     x: Tensor,
     length: Tensor | None = None,
-    places: Tensor | None = None,
-    opset: int = 20,
-    axis: int = 1,
+    axis: Tensor | None = None,
     inverse: int = 0,
     onesided: int = 0,
 ) -> Tensor:
-    """The discrete Fourier transform along an axis."""
-    along = axis if opset < 20 else -2 if places is None else int(places)
-    along %= x.dim()
+    """The discrete Fourier transform along an axis that is an input."""
+    return _dft(x, length, -2 if axis is None else int(axis), inverse, onesided)
+
+
+def _dft(x: Tensor, length: Tensor | None, axis: int, inverse: int, onesided: int) -> Tensor:
+    along = axis % x.dim()
     moved = x.movedim(along, -2)
     count = moved.shape[-2] if length is None else int(length)
     if inverse and onesided:  # from half of the spectrum to real numbers, in the newest operator set
@@ -61,7 +70,7 @@ def _real_from_half(x: Tensor, length: int) -> Tensor:
     return (real / length).unsqueeze(-1)
 
 
-@call("STFT")
+@operator("STFT")
 def stft(
     signal: Tensor,
     step: Tensor,

@@ -1,0 +1,21 @@
+"""Tensors that are made of shapes and numbers alone."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deeplift_cli.models.onnx.registry import operator
+
+
+@operator("Size")
+def size_of(x: Tensor) -> Tensor:
+    """The number of elements."""
+    return torch.tensor(x.numel())
+
+
+@operator("Range")
+def evenly_spaced(start: Tensor, limit: Tensor, delta: Tensor, dtype: torch.dtype, **_: Any) -> Tensor:
+    """Numbers from start to before limit."""
+    kind = dtype if start.is_floating_point() else start.dtype
+    return torch.arange(start.item(), limit.item(), delta.item(), dtype=kind)
