@@ -131,6 +131,13 @@ class Explainer:
             return None
         return softmax_axis(self.recording.graph, self._output_of(wanted))
 
+    def shape_of(self, target: Target) -> tuple[int, ...]:
+        """Return the shape, without the rows, of the output that a target is taken of, as it is explained."""
+        wanted = checked(target)
+        if isinstance(wanted, tuple) and wanted and isinstance(wanted[0], str):
+            return tuple(self.graph.nodes[layer_node(self.graph, wanted[0])].shape[1:])
+        return tuple(self.graph.nodes[self._output_of(wanted)].shape[1:])
+
     def _output_of(self, target: Target) -> int:
         """Return the node of the output that a target is taken of."""
         if not isinstance(target, OfOutput):

@@ -138,6 +138,10 @@ class RecordedModel:
         """
         return self._explainer.centred_axis(target)
 
+    def shape_of(self, target: Target) -> tuple[int, ...]:
+        """Return the shape for one sequence of the output that a target chooses from."""
+        return self._explainer.shape_of(target)
+
     @property
     def bytes_per_row(self) -> int:
         """Size of the forward values that one sequence keeps, its reference's included."""

@@ -526,11 +526,11 @@ def test_scoring_time_tells_the_sequence_from_its_references() -> None:
     class Timed:
         device = torch.device("cpu")
 
-        def attribute(self, x: Tensor, references: Tensor, target: int) -> None:
-            time.sleep(own + each * references.shape[1])
+        def attribute(self, x: tuple[Tensor], references: tuple[Tensor], target: int) -> None:
+            time.sleep(own + each * references[0].shape[1])
 
     x = torch.zeros(rows, 4, LENGTH)
-    found = cost.scoring_seconds(Timed(), x, torch.zeros(rows, 3, 4, LENGTH), 0)  # type: ignore[arg-type]
+    found = cost.scoring_seconds(Timed(), (x,), (torch.zeros(rows, 3, 4, LENGTH),), 0)  # type: ignore[arg-type]
     assert found[0] == pytest.approx(own / rows, abs=0.005)
     assert found[1] == pytest.approx(each / rows, rel=0.2)
 

@@ -147,7 +147,8 @@ def _checked_scalar(target: Any) -> Scalar:
             f"a target of class {type(target).__name__} has no hash, by which it is found again: "
             "make the class a frozen dataclass with hashable fields"
         )
-    return target
+    function: Callable[[Tensor], Tensor] = target
+    return function
 
 
 def _has_hash(value: Hashable) -> bool:

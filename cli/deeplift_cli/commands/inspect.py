@@ -11,6 +11,7 @@ from deeplift_cli.commands.shared_options import (
     ALPHABET,
     BATCH_SIZE,
     DEVICE,
+    LABELS,
     LAYER_RULE,
     LAYOUT,
     LOGITS,
@@ -19,10 +20,11 @@ from deeplift_cli.commands.shared_options import (
     PRECISION,
     THREADS,
     parsed,
+    unusable_options,
     with_options,
 )
 from deeplift_cli.options.settings import InspectOptions
-from deeplift_cli.options.targets import parse_targets
+from deeplift_cli.options.target_grammar import parse_targets
 from deeplift_cli.process.fast_imports import without_garbage_collection
 
 _WIDTH = 120  # of tables that go to a file or a pipe
@@ -31,6 +33,7 @@ _OPTIONS = (
     OUTPUT,
     click.option("--target", "targets", callback=parsed(parse_targets), metavar="SPEC",
                  help="Elements of the output for the self-check, as in score.  [default: the first]"),
+    LABELS,
     LAYER_RULE,
     LAYOUT,
     ALPHABET,
@@ -49,7 +52,8 @@ _OPTIONS = (
 
 @click.command("inspect", context_settings={"help_option_names": ["-h", "--help"]})
 @with_options(_OPTIONS)
-def command(full: bool, as_json: bool, **given: Any) -> int:
+@click.pass_context
+def command(context: click.Context, /, full: bool, as_json: bool, **given: Any) -> int:
     """Inspect a model: can it be scored, by which rules, and at what cost?
 
     \b
@@ -71,13 +75,12 @@ def command(full: bool, as_json: bool, **given: Any) -> int:
         del given["targets"]
     screen = Screen(quiet=False)
     options = InspectOptions(**given)
-    found = inspect(options)
+    with unusable_options(context):
+        found = inspect(options)
     for line in found.model.notes:
         screen.note(line)
     width = shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else _WIDTH
-    screen.show(
-        [json_form.as_json(found, options)] if as_json else as_lines(found, options, full=full, width=width)
-    )
+    screen.show([json_form.as_json(found)] if as_json else as_lines(found, full=full, width=width))
     if found.can_be_scored:
         return 0
     screen.problem(f"cannot be scored: {'; '.join(found.problems)}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.models.labels import labels_in_metadata
 from deeplift_cli.models.model_file import ModelFile, TensorSpec, batch_note, file_sha256
 from deeplift_cli.models.registry import Candidate, Format
 
@@ -72,7 +73,9 @@ def _read(path: Path) -> ModelFile:
         module, batch, found = _settled(file, module, [spec.shape or () for spec in inputs])
         notes = (*notes, *found)
         inputs = tuple(TensorSpec(spec.name, (batch, *(spec.shape or ())[1:]), spec.dtype) for spec in inputs)
-    return ModelFile(module, "onnx", path, file_sha256(path, external), inputs, outputs, notes)
+    metadata = {item.key: item.value for item in model.metadata_props}
+    labels = labels_in_metadata(metadata)
+    return ModelFile(module, "onnx", path, file_sha256(path, external), inputs, outputs, notes, labels)
 
 
 @dataclass(frozen=True)
