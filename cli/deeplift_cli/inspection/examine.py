@@ -26,7 +26,7 @@ from deeplift_cli.models.explainer import (
 from deeplift_cli.models.held_weights import HeldWeights
 from deeplift_cli.models.output_shapes import output_specs
 from deeplift_cli.models.probing import one_hot
-from deeplift_cli.models.targets import ModelTargets, find_targets
+from deeplift_cli.models.targets import ModelTargets, find_targets, place_in_file
 from deeplift_cli.options.settings import InspectOptions
 from deeplift_cli.options.targets import Element
 from deeplift_core import DeepLift
@@ -82,7 +82,8 @@ def _one_input(found: Inspection, options: InspectOptions) -> None:
     batch = (form.layout.to_model(one_hot(rows or FEW_ROWS, form.length)),)
     found.inputs = input_specs(found.model, form, batch[0])
     targets = find_targets(options, found.model, lambda: form.length) if options.targets else None
-    options = options if targets is None else replace(options, output=targets.outputs[0])
+    if targets is not None and place_in_file(options.output, found.model) != targets.outputs[0]:
+        options = replace(options, output=targets.outputs[0])
     recorded = _record(found, options, batch, form)
     if found.problems:
         found.cost = _cost(found, options, batch)

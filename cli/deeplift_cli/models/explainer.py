@@ -22,7 +22,7 @@ from deeplift_cli.models.input_layout import find_batch_size
 from deeplift_cli.models.probing import one_hot
 from deeplift_cli.models.scorer import Scorer, Scores
 from deeplift_cli.models.target_functions import terms_of
-from deeplift_cli.models.targets import ModelTargets
+from deeplift_cli.models.targets import ModelTargets, place_in_file
 from deeplift_cli.options.settings import ModelOptions, ScoreOptions
 from deeplift_cli.process.failures import is_about_memory
 from deeplift_cli.process.memory import keep_freed_memory, memory_of
@@ -387,7 +387,7 @@ def record(
         example,
         rule=rule,
         layer_rules=layer_rules,
-        output=options.output or 0,
+        output=place_in_file(options.output, model) or 0,
         logits=options.logits,
         centre=options.centre,
         channel_axis=channel_axis,

@@ -104,7 +104,7 @@ def find_targets(options: ModelOptions, model: ModelFile, length: Callable[[], i
     """
     labels = model.labels if options.labels is None else read_labels(options.labels)
     targets = _with_names_read(options.targets, labels)
-    given = _place_in_file(options.output, model)
+    given = place_in_file(options.output, model)
     if not any(isinstance(target, Head) or has_each(target) or has_names(target) for target in targets):
         return ModelTargets(targets, (given or 0,) * len(targets), tuple(map(_scalar, targets)))
     outputs = _outputs_of(options, model, length())
@@ -225,7 +225,7 @@ def _with_names_read(targets: Sequence[TargetSpec], labels: Sequence[str]) -> tu
     return tuple(read)
 
 
-def _place_in_file(output: int | str | None, model: ModelFile) -> int | str | None:
+def place_in_file(output: int | str | None, model: ModelFile) -> int | str | None:
     """Return the place of the chosen output, or its name where the file names none.
 
     Raises
