@@ -5,9 +5,9 @@
 A small BPNet of bpnet-lite is trained here, for a minute, on sequences with two planted motifs whose
 footprints are in the profiles. The command scores other such sequences under `rescale`, and the functions of
 the other packages score them against the same references: bpnet-lite's `deep_lift_shap` on its CountWrapper
-and ProfileWrapper, and on ChromBPNet's `get_weightedsum_meannormed_logits` in torch. The correlation (Pearson)
-is that of one sequence's contributions of observed bases; `--markdown` puts the table into that page, between
-its marks.
+and ProfileWrapper, and on ChromBPNet's `get_weightedsum_meannormed_logits` in torch. The correlation is
+Pearson's, of one sequence's contributions of observed bases; `--markdown` puts the table into that page,
+between its marks.
 """
 
 import argparse

@@ -400,7 +400,7 @@ def test_options_that_do_not_fit_the_model(options: list[Any], said: str) -> Non
      (["-m", str(pickled())], 1, "--allow-pickle"),
      (["-m", str(onnx_file()), "--device", "cuda:9999999999"], 1, "cuda:9"),
      ([], 2, "--model"), (["-m", "x", "--length", 0], 2, "--length"),
-     (["-m", "x", "--target", "a"], 2, "'a'"), (["-m", "x", "--rule", "rescale"], 2, "--rule"),
+     (["-m", "x", "--target", "(0"], 2, "'(0'"), (["-m", "x", "--rule", "rescale"], 2, "--rule"),
      (["-m", "x", "--layer-rule", "a=gradient"], 2, "gradient")],
 )  # fmt: skip
 @pytest.mark.parametrize("form", [[], ["--json"]])

@@ -24,7 +24,7 @@ from small_models import (
 )
 from torch import Tensor, nn
 
-from deeplift_cli.models import ModelFile
+from deeplift_cli.models import ModelFile, targets
 from deeplift_cli.models.heads import with_bias_inside
 from deeplift_cli.models.labels import labels_in_metadata
 from deeplift_cli.run.checkpoint import Checkpoint
@@ -190,6 +190,27 @@ def test_a_mean_over_some_classes_of_a_softmax_is_scored() -> None:
     )
     same("a.h5", by_hand(MODELS["Softmax"](), lambda y: y[:, :2].mean(1)))
     assert deeplift("score", "-m", torchscript("Softmax"), "-o", "b.h5", "--target", "max", *FEW).code == 0
+
+
+def test_shapes_of_long_sequences_are_found_by_short_ones_where_the_model_takes_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = list[int]()
+    kept = targets.find_layout
+
+    def find_layout(*given: object, length: int, **rest: object) -> object:
+        tried.append(length)
+        return kept(*given, length=length, **rest)
+
+    monkeypatch.setattr(targets, "find_layout", find_layout)
+    monkeypatch.setattr(targets, "LONG", LENGTH - 1)
+    monkeypatch.setattr(targets, "SHORTER", 12)
+    for name, lengths in (("AnyLength", [12]), ("Net", [12, LENGTH])):
+        tried.clear()
+        score("-m", torchscript(name), "-o", f"{name}{{target}}.h5", "--target", "all", *FEW)
+        assert tried == lengths
+        score("-m", torchscript(name), "-o", f"{name}.h5", "--target", 1, *FEW)
+        assert datasets(f"{name}1.h5")["shap/seq"] == datasets(f"{name}.h5")["shap/seq"]
 
 
 # ---- names
@@ -358,6 +379,24 @@ def test_fixed_weights_are_those_of_the_sequence(options: tuple[str, ...]) -> No
     assert deeplift("verify", "a.h5", "-m", "heads.pt").code == 0
 
 
+class TwoRows(Heads):
+    """It takes batches of exactly two rows."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = torch.relu(self.conv(x)).reshape(2, 6, 24)
+        return 3 * self.profile(h), self.counts(h.mean(-1))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
+def test_fixed_weights_of_a_last_batch_that_is_not_full_and_in_any_precision(precision: str) -> None:
+    given = ("--target", "profile-fixed-weights", "--precision", precision, "--rule", "rescale", *FEW)
+    score("-m", scripted(TwoRows(), "two.pt"), "-o", "a.h5", *given)
+    score("-m", scripted(Heads()), "-o", "b.h5", *given[:2], *given[4:])
+    tolerance = {"float32": 1e-5, "float64": 1e-4, "bfloat16": 0.15}[precision]
+    one, other = (scored(name)["shap/seq"] for name in ("a.h5", "b.h5"))
+    np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * np.abs(other).max())
+
+
 def test_heads_are_found_by_shape_whatever_their_order() -> None:
     score("-m", scripted(CountsFirst()), "-o", "{target}.h5", "--target", "counts,profile", *FEW,
           "--save-references", "refs.h5")  # fmt: skip
@@ -465,6 +504,20 @@ def test_a_run_resumes_and_shards_merge_whatever_the_target(monkeypatch: pytest.
     mixed = deeplift("merge", "part_profile.1-of-2.h5", "part_counts.2-of-2.h5", "-o", "mixed.h5")
     assert mixed.code == 1
     assert "the target" in mixed.err
+
+
+@pytest.mark.compiles
+def test_compiled_scores_of_heads_are_the_same() -> None:
+    given = ("-m", scripted(Heads()), "--target", "profile,counts", "--batch-size", 4, *FEW)
+    for compile_ in ("on", "off"):
+        score(*given, "-o", f"{compile_}_{{target}}.h5", "--compile", compile_)
+    for target in ("profile", "counts"):
+        one, other = (scored(f"{compile_}_{target}.h5")["shap/seq"] for compile_ in ("on", "off"))
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(other).max())
+    score(*given[:2], "--target", "profile-fixed-weights", *FEW, "-o", "a.h5", "--compile", "on")
+    score(*given[:2], "--target", "profile-fixed-weights", *FEW, "-o", "b.h5", "--compile", "off")
+    one, other = (scored(name)["shap/seq"] for name in ("a.h5", "b.h5"))
+    np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(other).max())
 
 
 def test_names_of_another_content_are_another_job(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,7 @@ def _one_input(found: Inspection, options: InspectOptions) -> None:
     x: Batch = batch
     weights = None
     if targets.weights_of is not None:
-        weights = held_weights(options, found.model, targets.weights_of)
+        weights = held_weights(options, found.model, targets.weights_of, rows)
         held = weights(batch[0])
         x = (batch[0], held)
         references = (references[0], held.unsqueeze(1).expand(-1, references[0].shape[1], -1))

@@ -150,7 +150,7 @@ def explain(
     with model_errors(options, memory):
         weights = None
         if targets.weights_of is not None:
-            weights = held_weights(options, model, targets.weights_of)
+            weights = held_weights(options, model, targets.weights_of, rows)
             _require_logits(options, model, layout, length, targets.weights_of)
         explainer = _on(options, model, layout, length, rows, weights)
         for target in targets.for_core:
@@ -242,10 +242,10 @@ def _on(
     )
 
 
-def held_weights(options: ModelOptions, model: ModelFile, output: int) -> HeldWeights:
+def held_weights(options: ModelOptions, model: ModelFile, output: int, rows: int) -> HeldWeights:
     """Return the model with the weights of its profile, the output at this place, as a second input."""
     dtype = getattr(torch, options.precision)
-    return HeldWeights(WithHeldWeights(model.module, output), dtype, chosen_device(options.device))
+    return HeldWeights(WithHeldWeights(model.module, output), dtype, chosen_device(options.device), rows)
 
 
 def _require_logits(

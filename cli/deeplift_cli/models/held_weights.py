@@ -47,14 +47,29 @@ class WithHeldWeights(nn.Module):
 
 @dataclass(frozen=True)
 class HeldWeights:
-    """The weights of sequences, computed where and in the precision in which the model is scored."""
+    """The weights of sequences, computed where and in the precision in which the model is scored.
+
+    Attributes
+    ----------
+    model : WithHeldWeights
+    dtype : torch.dtype
+    device : torch.device
+    rows : int
+        K: the model runs on exactly so many sequences at a time.
+    """
 
     model: WithHeldWeights
     dtype: torch.dtype
     device: torch.device
+    rows: int
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the probabilities [K, positions and tracks] of the model's profile for x [K, ...]."""
+        """Return the probabilities [N, positions and tracks] of the model's profile for x [N, ...]."""
+        filled = x[torch.arange(-(-len(x) // self.rows) * self.rows) % len(x)]
         with borrowed(self.model, self.dtype, self.device), torch.no_grad():
-            logits = self.model.logits(called(self.model.model, x.to(self.device, self.dtype)))
-            return torch.softmax(logits, 1).to(x.device)
+            batches = torch.split(filled.to(self.device, self.dtype), self.rows)
+            parts = [self._of_batch(batch) for batch in batches]
+            return torch.cat(parts)[: len(x)].to(x.device)
+
+    def _of_batch(self, x: Tensor) -> Tensor:
+        return torch.softmax(self.model.logits(called(self.model.model, x)), 1)

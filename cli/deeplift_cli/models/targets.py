@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from itertools import chain
 
 from deeplift_cli.errors import OptionsError, UserError
+from deeplift_cli.models.batch_memory import LONG, SHORTER
 from deeplift_cli.models.heads import function_of_head, output_of_head
-from deeplift_cli.models.input_layout import find_batch_size, find_layout
+from deeplift_cli.models.input_layout import Layout, find_batch_size, find_layout
 from deeplift_cli.models.labels import read_labels
 from deeplift_cli.models.model_file import ModelFile, TensorSpec
 from deeplift_cli.models.output_shapes import output_specs
@@ -38,9 +39,6 @@ from deeplift_cli.options.targets import (
 from deeplift_core import OfOutput, TargetFunction
 
 Scalar = int | tuple[int, ...] | TargetFunction
-
-# Rows to run a model with that takes any number of them.
-_ROWS = 2
 
 
 @dataclass(frozen=True)
@@ -242,12 +240,27 @@ def place_in_file(output: int | str | None, model: ModelFile) -> int | str | Non
 
 
 def _outputs_of(options: ModelOptions, model: ModelFile, length: int | None) -> list[TensorSpec]:
-    """Run the model on a few random sequences of the length to be scored."""
-    layout, only = find_layout(model, layout=options.layout, alphabet=options.alphabet, length=length)
+    """Run the model on random sequences of the length to be scored, as few as it takes."""
+    layout, only = _layout_by_short_sequences(options, model, length) or find_layout(
+        model, layout=options.layout, alphabet=options.alphabet, length=length
+    )
     used = only or length
     assert used is not None
-    rows = find_batch_size(model, layout, used) or _ROWS
+    rows = find_batch_size(model, layout, used if only else min(used, SHORTER)) or 1
     return output_specs(model, (layout.to_model(one_hot(rows, used)),))
+
+
+def _layout_by_short_sequences(
+    options: ModelOptions, model: ModelFile, length: int | None
+) -> tuple[Layout, None] | None:
+    """Return the layout as found with short sequences, where those to be scored are long; else None."""
+    if length is None or length <= LONG:
+        return None
+    try:
+        layout, only = find_layout(model, layout=options.layout, alphabet=options.alphabet, length=SHORTER)
+    except UserError:  # it may need longer sequences
+        return None
+    return (layout, None) if only is None else None
 
 
 def _no_names(name: Name, axis: int) -> int:

@@ -17,7 +17,7 @@ import torch
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models import ModelFile
-from deeplift_cli.models.explainer import Explained, chosen_device, explain, read_model
+from deeplift_cli.models.explainer import Explained, chosen_device, explain, model_errors, read_model
 from deeplift_cli.models.targets import ModelTargets, find_targets, need_the_model
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.bigwig import write_bigwig
@@ -81,7 +81,8 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
         sizes = _chrom_sizes(options, source)
     with step("reading the model", options.model):
         model = read_model(options, screen)
-        targets = find_targets(options, model, source.first_length)
+        with model_errors(options):
+            targets = find_targets(options, model, source.first_length)
     options = replace(options, targets=targets.specs)
     outputs = outputs or _output_paths(options)
     job = fingerprint(options, model.sha256, chosen_device(options.device).type)
