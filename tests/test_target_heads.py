@@ -132,6 +132,9 @@ def test_chrombpnet_has_heads_and_a_warning() -> None:
     assert "model.accessibility" in outcome.err
     with torch.no_grad():
         np.testing.assert_allclose(scored("a.h5")[1], CountWrapper(model)(X)[:, 0], rtol=1e-5)
+    one = X[:1]
+    torch.onnx.export(model, (one,), "a.onnx", dynamo=True, verbose=False, output_names=["profile", "counts"])
+    assert "model.accessibility" in score("-m", "a.onnx", "-o", "c.h5", "--target", "counts", *GIVEN).err
     torch.save(model.accessibility, "nobias.torch")
     outcome = score("-m", "nobias.torch", "-o", "b.h5", "--target", "counts", *GIVEN)
     assert "warning" not in outcome.err

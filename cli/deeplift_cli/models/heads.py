@@ -1,5 +1,6 @@
 """Which output of a BPNet-like model a head is taken of, and what it is of that output."""
 
+import re
 from collections.abc import Sequence
 
 from deeplift_cli.errors import OptionsError
@@ -56,8 +57,11 @@ def function_of_head(head: str, output: TensorSpec) -> MeanCounts | WeightedProf
 
 def with_bias_inside(model: ModelFile) -> str:
     """Return a note where a ChromBPNet's branch of the enzyme's bias is in the model; "" where it is not."""
-    parts = {name.lower().replace(".", "/") for name, _ in model.module.named_modules()}
-    names = {part for name in parts for part in name.split("/")}
+    modules = [name for name, _ in model.module.named_modules()]
+    weights = [*model.weights, *(name for name, _ in model.module.named_parameters())]
+    # The last part of a weight's name says which of a layer's weights it is: "bias" in nearly every model.
+    folders = [name.replace("/", ".").rpartition(".")[0] for name in weights]
+    names = {part for name in (*modules, *folders) for part in re.split(r"[./]", name.lower())}
     bias = any(name == "bias" or "bias_model" in name or "bpnet_bias" in name for name in names)
     other = any("accessib" in name or "wo_bias" in name or "nobias" in name for name in names)
     if not (bias and other):

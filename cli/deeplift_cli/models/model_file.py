@@ -51,6 +51,8 @@ class ModelFile:
         One-line things that the user should be told.
     labels : tuple of str
         Names of the classes or tracks of an output, in order; empty where the file has none.
+    weights : tuple of str
+        Names of the weights in the file, where the module does not keep them.
     """
 
     module: "nn.Module"
@@ -61,6 +63,7 @@ class ModelFile:
     outputs: tuple[TensorSpec, ...] = ()
     notes: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
 
     @property
     def batch_size(self) -> int | None:

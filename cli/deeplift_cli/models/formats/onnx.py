@@ -75,7 +75,9 @@ def _read(path: Path) -> ModelFile:
         inputs = tuple(TensorSpec(spec.name, (batch, *(spec.shape or ())[1:]), spec.dtype) for spec in inputs)
     metadata = {item.key: item.value for item in model.metadata_props}
     labels = labels_in_metadata(metadata)
-    return ModelFile(module, "onnx", path, file_sha256(path, external), inputs, outputs, notes, labels)
+    weights = tuple(item.name for item in model.graph.initializer)
+    sha256 = file_sha256(path, external)
+    return ModelFile(module, "onnx", path, sha256, inputs, outputs, notes, labels, weights)
 
 
 @dataclass(frozen=True)
