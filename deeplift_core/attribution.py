@@ -119,10 +119,12 @@ class DeepLift(RecordedModel):
             Inputs; a tuple for a model with several. NumPy arrays are taken, too.
         references : Tensor [N, R, ...] or [R, ...], or tuple of Tensor
             R references for each input, or R that serve all.
-        target : int, tuple of int, callable, or (module name, index)
-            Element of the explained output; or a function of that output which returns one value a row, and
-            which runs at every call; or an element of the output of any module, named as for
-            ``layer``.
+        target : int, tuple of int, callable, (module name, index), or OfOutput
+            Element of the explained output; or a function of that output which returns one value a row; or an
+            element of the output of any module, named as for ``layer``; or ``OfOutput(output, target)``, a
+            target of another output of the model. A function runs at every call, because what it computes may
+            have changed, unless its class is derived from `deeplift_core.TargetFunction`: such a function is
+            recorded once, and found again by its value.
         per_reference : bool
             Return the first three results for each reference, [N, R, ...], instead of their mean.
         layer : str or Module, optional

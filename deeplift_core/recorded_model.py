@@ -142,6 +142,25 @@ class RecordedModel:
         """Whether a final sigmoid or softmax, or the logarithm of either, is left out."""
         return self._explainer.explained != self._explainer.recording.output
 
+    def centred_axis(self, target: Target = 0) -> int | None:
+        """Return the axis of a target's output over which the mean is subtracted; None where none is.
+
+        Parameters
+        ----------
+        target : Target
+            Its output counts: another one than the explained output for `OfOutput`, none for a module's.
+
+        Returns
+        -------
+        int or None
+            The axis of the classes of a final softmax, with the batch as axis 0.
+        """
+        return self._explainer.centred_axis(target)
+
+    def shape_of(self, target: Target) -> tuple[int, ...]:
+        """Return the shape for one sequence of the output that a target chooses from."""
+        return self._explainer.shape_of(target)
+
     @property
     def bytes_per_row(self) -> int:
         """Size of the forward values that one sequence keeps, its reference's included."""

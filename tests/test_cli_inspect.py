@@ -400,7 +400,7 @@ def test_options_that_do_not_fit_the_model(options: list[Any], said: str) -> Non
      (["-m", str(pickled())], 1, "--allow-pickle"),
      (["-m", str(onnx_file()), "--device", "cuda:9999999999"], 1, "cuda:9"),
      ([], 2, "--model"), (["-m", "x", "--length", 0], 2, "--length"),
-     (["-m", "x", "--target", "a"], 2, "'a'"), (["-m", "x", "--rule", "rescale"], 2, "--rule"),
+     (["-m", "x", "--target", "(0"], 2, "'(0'"), (["-m", "x", "--rule", "rescale"], 2, "--rule"),
      (["-m", "x", "--layer-rule", "a=gradient"], 2, "gradient")],
 )  # fmt: skip
 @pytest.mark.parametrize("form", [[], ["--json"]])
@@ -526,11 +526,11 @@ def test_scoring_time_tells_the_sequence_from_its_references() -> None:
     class Timed:
         device = torch.device("cpu")
 
-        def attribute(self, x: Tensor, references: Tensor, target: int) -> None:
-            time.sleep(own + each * references.shape[1])
+        def attribute(self, x: tuple[Tensor], references: tuple[Tensor], target: int) -> None:
+            time.sleep(own + each * references[0].shape[1])
 
     x = torch.zeros(rows, 4, LENGTH)
-    found = cost.scoring_seconds(Timed(), x, torch.zeros(rows, 3, 4, LENGTH), 0)  # type: ignore[arg-type]
+    found = cost.scoring_seconds(Timed(), (x,), (torch.zeros(rows, 3, 4, LENGTH),), 0)  # type: ignore[arg-type]
     assert found[0] == pytest.approx(own / rows, abs=0.005)
     assert found[1] == pytest.approx(each / rows, rel=0.2)
 

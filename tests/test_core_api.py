@@ -3,8 +3,9 @@
 import ast
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import deeplift_core
-from deeplift_core import RULES, Attribution, DeepLift, OptionError, TargetError
+from deeplift_core import RULES, Attribution, DeepLift, OfOutput, OptionError, TargetError, TargetFunction
 from deeplift_core.engine import shared_references
 
 D = torch.float64
@@ -225,6 +226,97 @@ def test_a_target_function_sees_logits_and_the_prediction_is_the_models_own() ->
         logits, p = net()(x), model(x)
     torch.testing.assert_close(result.output, logits[:, 1] - logits[:, 0], rtol=0, atol=1e-12)
     torch.testing.assert_close(result.prediction, p[:, 1] - p[:, 0], rtol=0, atol=1e-12)
+
+
+@dataclass(frozen=True)
+class MeanOf(TargetFunction):
+    """The mean of some columns of an output [K, T]; it counts its calls."""
+
+    columns: tuple[int, ...]
+    calls: ClassVar[list[int]] = []
+
+    def __call__(self, output: torch.Tensor) -> torch.Tensor:
+        self.calls.append(len(output))
+        return output[:, list(self.columns)].mean(1)
+
+
+def test_a_target_function_that_means_its_value_is_recorded_once() -> None:
+    x, references = data()
+    explainer = DeepLift(net(), x[:2])
+    plain = explainer.attribute(x, references, lambda y: y[:, [0, 2]].mean(1))
+    found = explainer.attribute(x, references, MeanOf((0, 2)))
+    MeanOf.calls.clear()
+    again = explainer.attribute(x, references, MeanOf((0, 2)))
+    assert not MeanOf.calls
+    for name in ("contributions", "hypothetical", "multipliers", "output", "reference_output"):
+        assert torch.equal(getattr(found, name), getattr(plain, name)), name
+        assert torch.equal(getattr(again, name), getattr(plain, name)), name
+    other = explainer.attribute(x, references, MeanOf((1,)))
+    assert MeanOf.calls
+    assert torch.equal(other.output, explainer.attribute(x, references, 1).output)
+
+
+def test_a_target_function_without_a_hash_is_refused() -> None:
+    x, _ = data()
+    with pytest.raises(TargetError, match=r"a target of class MeanOf has no hash.*frozen dataclass"):
+        DeepLift(net(), x[:2]).check_target(MeanOf([0, 2]))  # type: ignore[arg-type]
+
+
+class TwoHeads(nn.Module):
+    """Outputs [K, 3] and, after a softmax, [K, 2]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = net(), net(2)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.first(x), torch.softmax(self.second(x) * 2, 1)
+
+
+def test_a_target_of_another_output_is_that_of_an_explainer_of_this_output() -> None:
+    x, references = data()
+    both = DeepLift(TwoHeads(), x[:2])
+    targets = [OfOutput(1, 0), OfOutput(0, MeanOf((0, 1))), 2, OfOutput(1, lambda y: y[:, 1])]
+    found = both.attribute_targets(x, references, targets)
+    first, second = DeepLift(TwoHeads(), x[:2]), DeepLift(TwoHeads(), x[:2], output=1)
+    expected = [
+        second.attribute(x, references, 0), first.attribute(x, references, MeanOf((0, 1))),
+        first.attribute(x, references, 2), second.attribute(x, references, 1),
+    ]  # fmt: skip
+    for one, other in zip(found, expected, strict=True):
+        for name in ("contributions", "output", "prediction", "reference_output"):
+            torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=1e-12)
+    with pytest.raises(TargetError, match="the model has no output 2"):
+        both.check_target(OfOutput(2, 0))
+
+
+def test_targets_of_other_outputs_are_scored_in_float32_within_the_promise() -> None:
+    x, references = (tensor.float() for tensor in data())
+    found = DeepLift(TwoHeads().float(), x[:2]).attribute_targets(x, references, [0, OfOutput(1, 0)])
+    expected = DeepLift(TwoHeads().double(), x[:2].double(), output=1).attribute(
+        x.double(), references.double()
+    )
+    torch.testing.assert_close(found[1].contributions.double(), expected.contributions, rtol=1e-4, atol=1e-6)
+
+
+def test_the_axis_of_a_centred_softmax_is_known() -> None:
+    x, _ = data()
+
+    class Moved(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net(6)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            p = torch.softmax(self.net(x).reshape(-1, 3, 2), 1)
+            return p.transpose(1, 2), p[:, 1], self.net(x).sigmoid()
+
+    explainer = DeepLift(Moved(), x[:2])
+    assert [explainer.centred_axis(OfOutput(place, 0)) for place in range(3)] == [2, None, None]
+    assert explainer.centred_axis() == 2
+    assert explainer.centred_axis(("net", 0)) is None
+    assert DeepLift(Moved(), x[:2], centre=False).centred_axis() is None
+    assert DeepLift(Moved(), x[:2], logits=False).centred_axis() is None
 
 
 def test_any_neuron_of_any_layer_may_be_explained() -> None:

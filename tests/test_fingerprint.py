@@ -9,12 +9,13 @@ import pytest
 from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.options.shards import Shard
-from deeplift_cli.options.targets import TargetSpec
+from deeplift_cli.options.targets import Element
 from deeplift_cli.run.fingerprint import fingerprint
 
 # Another value for every option that `deeplift score` has; a new one needs a line here.
 OTHER: dict[str, Any] = {
-    "model": Path("other.pt"), "output": 1, "targets": (TargetSpec(1),), "layer_rules": (("a", "rescale"),),
+    "model": Path("other.pt"), "output": 1, "labels": Path("other.fa"), "targets": (Element((1,)),),
+    "layer_rules": (("a", "rescale"),),
     "layout": "nlc", "alphabet": "TGCA", "logits": False, "centre": False, "batch_size": 8, "device": "cuda",
     "threads": 7, "precision": "float64", "allow_pickle": True, "out": Path("other.h5"),
     "fasta": Path("other.fa"), "genome": Path("g.fa"), "regions": Path("r.bed"), "bigwig": Path("a.bw"),

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from deeplift_cli.commands.score import _frequencies
 from deeplift_cli.errors import UserError
 from deeplift_cli.options.shards import parse_shard
-from deeplift_cli.options.targets import parse_targets
+from deeplift_cli.options.target_grammar import parse_targets
+from deeplift_cli.options.targets import Element
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
 from deeplift_cli.reference_kinds.reference_file import open_references
 from deeplift_cli.sequences import FastaSource, GenomeSource, Record, Skipped
@@ -168,10 +169,7 @@ def test_options(number: int, parse: Callable[[str], object]) -> None:
 def test_targets_that_are_written_are_read(number: int) -> None:
     def check(indices: list[tuple[int, ...]]) -> None:
         text = ",".join(f"({','.join(map(str, index))})" for index in indices)
-        found = [
-            spec.index if isinstance(spec.index, tuple) else (spec.index,) for spec in parse_targets(text)
-        ]
-        assert found == indices
+        assert [spec.places for spec in parse_targets(text) if isinstance(spec, Element)] == indices
 
     index = st.lists(st.integers(0, 10**20), min_size=1, max_size=4).map(tuple)
     times(number, check, st.lists(index, min_size=1, max_size=5, unique=True))

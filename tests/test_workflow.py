@@ -26,7 +26,7 @@ from small_models import score
 
 from deeplift_cli.commands.score import command as score_command
 from deeplift_cli.distribution import DISTRIBUTION
-from deeplift_cli.options.targets import parse_targets
+from deeplift_cli.options.target_grammar import parse_targets
 
 if importlib.util.find_spec("snakemake") is None:
     pytest.skip("snakemake is not installed: pip install 'snakemake>=9'", allow_module_level=True)

@@ -21,6 +21,7 @@ from deeplift_cli.commands.shared_options import (
     COMPILE,
     DEVICE,
     FILE,
+    LABELS,
     LAYER_RULE,
     LAYOUT,
     LOGITS,
@@ -32,11 +33,13 @@ from deeplift_cli.commands.shared_options import (
     Described,
     new_file,
     parsed,
+    unusable_options,
     with_options,
 )
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.options.shards import parse_shard
-from deeplift_cli.options.targets import parse_targets
+from deeplift_cli.options.target_grammar import parse_targets
+from deeplift_cli.options.targets import may_be_several
 from deeplift_cli.process.fast_imports import without_garbage_collection
 from deeplift_core import RULES
 from deeplift_core.assignment.names import parse_rule
@@ -94,8 +97,10 @@ _OPTIONS = (
     ),
     OUTPUT,
     click.option("--target", "targets", default="0", callback=parsed(parse_targets), metavar="SPEC",
-                 help="Element of the output: 3; or 0,3,5, with {target} in --out; or (50,1) with more axes."
-                      "  [default: 0]"),
+                 help="What is explained of the output: 3, a name, (50,1), mean(0:10,1), 3-1, all, counts, "
+                      "profile and others; several, as 0,3,5, with {target} in --out: docs/targets.md.  "
+                      "[default: 0]"),
+    LABELS,
     click.option("--rule", default="genomics-default", callback=parsed(_rule), show_default=True,
                  metavar="|".join(RULES), help="How activations are explained."),
     LAYER_RULE,
@@ -167,7 +172,7 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
 
     screen = Screen(quiet=quiet, verbose=verbose)
     options = ScoreOptions(**with_format_options(context, given, ScoreOptions))
-    with screen.progress() as progress:
+    with screen.progress() as progress, unusable_options(context):
         summary, written = score(options, screen, progress)
     screen.show(summary.lines(written))
     for line in summary.warnings():
@@ -208,7 +213,7 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
         if given[name] and "{shard}" in given[name].name and not given["shard"]:
             raise click.UsageError(f"{{shard}} in the name of --{name.replace('_', '-')} goes with --shard")
     for name in ("out", "bigwig"):
-        if given[name] and len(given["targets"]) > 1 and "{target}" not in given[name].name:
+        if given[name] and may_be_several(given["targets"]) and "{target}" not in given[name].name:
             raise click.UsageError(
                 f"several targets need {{target}} in the name of --{name}, one file for each"
             )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from deeplift_cli.models import Layout, ModelFile, TensorSpec
+from deeplift_cli.options.targets import Stored
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Recording:
     ----------
     operations : list of Operation
         In the order in which they ran, without the inputs.
+    output : int or str
+        The place of the explained output, or its name where the model returns a mapping.
     output_shape : tuple of int
         Of the explained output for one sequence.
     explains_logit : bool
@@ -66,6 +69,7 @@ class Recording:
     """
 
     operations: list[Operation]
+    output: int | str
     output_shape: tuple[int, ...]
     explains_logit: bool
     notes: list[str]
@@ -119,6 +123,8 @@ class SelfCheck:
 
     Attributes
     ----------
+    target : int, tuple of int, or str
+        As a score file holds it.
     worst_relative_error : float
         As `deeplift_core.accuracy.completeness` defines it; NaN where a score is.
     largest_difference : float
@@ -126,7 +132,7 @@ class SelfCheck:
     """
 
     rule: str
-    target: int | tuple[int, ...]
+    target: Stored
     sequences: int
     references: int
     worst_relative_error: float

@@ -23,7 +23,7 @@ from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.process.memory import available_memory, in_words
 
 # Sequences longer than this are measured by shorter ones first.
-_LONG, SHORTER = 2**18, 2**13
+LONG, SHORTER = 2**18, 2**13
 # No known model keeps more for a base: 24,000 values. Below, nothing need be measured.
 _MOST_PER_BASE = 100_000
 # Contributions, hypothetical contributions and multipliers of a pair.
@@ -168,7 +168,7 @@ def layout_for_long(
     UserError
         If they are too long, or if the model takes sequences of one other length only.
     """
-    if length <= _LONG:
+    if length <= LONG:
         return None
     memory = BatchMemory.of(options, length, options.batch_size or 1, device)
     memory.check(options.model)

@@ -11,6 +11,7 @@ import torch
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.process.screen import Screen
 from deeplift_core import CompileError, DeepLift
+from deeplift_core.engine.targets import Target
 
 # Compiling takes some seconds, and more with the number of operations: measured on two cores, generously.
 _SECONDS = 15.0
@@ -20,7 +21,9 @@ _SAVES = 0.1
 _COMPILERS = ("c++", "g++", "clang++")
 
 
-def compiled_if_worth_it(explainer: DeepLift, options: ScoreOptions, pairs: int, screen: Screen) -> DeepLift:
+def compiled_if_worth_it(
+    explainer: DeepLift, options: ScoreOptions, targets: Sequence[Target], pairs: int, screen: Screen
+) -> DeepLift:
     """Compile as `--compile` says: always, never, or where the job is long enough.
 
     Parameters
@@ -28,6 +31,7 @@ def compiled_if_worth_it(explainer: DeepLift, options: ScoreOptions, pairs: int,
     explainer : DeepLift
         Recorded, not compiled.
     options : ScoreOptions
+    targets : sequence of Target
     pairs : int
         Of a sequence and a reference, in the whole job; each strand counts.
     screen : Screen
@@ -38,8 +42,7 @@ def compiled_if_worth_it(explainer: DeepLift, options: ScoreOptions, pairs: int,
     DeepLift
         The one given, where it is not compiled.
     """
-    targets = [spec.index for spec in options.targets]
-    if not _is_wanted(explainer, options, pairs, screen):
+    if not _is_wanted(explainer, options, targets, pairs, screen):
         return explainer
     # It says on the screen, in passing, that there is no CUDA.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
@@ -55,7 +58,9 @@ def compiled_if_worth_it(explainer: DeepLift, options: ScoreOptions, pairs: int,
     return compiled
 
 
-def _is_wanted(explainer: DeepLift, options: ScoreOptions, pairs: int, screen: Screen) -> bool:
+def _is_wanted(
+    explainer: DeepLift, options: ScoreOptions, targets: Sequence[Target], pairs: int, screen: Screen
+) -> bool:
     """As `--compile` says; with `auto`, shards, which must be alike on whatever machines, are not.
 
     The first of them says so where they are long; the others need not find out whether they are.
@@ -65,7 +70,7 @@ def _is_wanted(explainer: DeepLift, options: ScoreOptions, pairs: int, screen: S
     if options.shard and options.shard.number > 1:
         return False
     shards = options.shard.count if options.shard else 1
-    if not _worth_it(explainer, [spec.index for spec in options.targets], pairs / shards):
+    if not _worth_it(explainer, targets, pairs / shards):
         return False
     if shards > 1:
         screen.note(
@@ -74,7 +79,7 @@ def _is_wanted(explainer: DeepLift, options: ScoreOptions, pairs: int, screen: S
     return shards == 1
 
 
-def _worth_it(explainer: DeepLift, targets: Sequence[int | tuple[int, ...]], pairs: float) -> bool:
+def _worth_it(explainer: DeepLift, targets: Sequence[Target], pairs: float) -> bool:
     if explainer.device.type == "cpu" and not _has_compiler():
         return False
     cost = _SECONDS + _SECONDS_PER_OPERATION * len(explainer.nodes) * len(targets)
@@ -85,7 +90,7 @@ def _has_compiler() -> bool:
     return any(shutil.which(name) for name in (environ.get("CXX"), *_COMPILERS) if name)
 
 
-def _seconds_per_pair(explainer: DeepLift, targets: Sequence[int | tuple[int, ...]]) -> float:
+def _seconds_per_pair(explainer: DeepLift, targets: Sequence[Target]) -> float:
     """The second of two batches with two references each; the first one also prepares."""
     x, references = explainer.example_batch(2)
     for _ in range(2):

@@ -13,7 +13,8 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 import deeplift_references
 from deeplift_cli.options.shards import Shard
-from deeplift_cli.options.targets import TargetSpec
+from deeplift_cli.options.target_grammar import parse_targets
+from deeplift_cli.options.targets import FIRST, Element, TargetSpec, indices_of
 
 # What a field says of its part in the fingerprint. It changes no score: where things go, how fast, and what
 # is said about it.
@@ -32,8 +33,11 @@ class ModelOptions:
     """Options about the model and how it is run; names are those of the command line."""
 
     model: Path = field(metadata=COUNTS_IN_ITS_OWN_WAY)  # by the digest that its reader makes
-    output: int | str = 0
-    targets: tuple[TargetSpec, ...] = (TargetSpec(0),)
+    output: int | str | None = (
+        None  # None: the first, or the one that a head of BPNet-like models is taken of
+    )
+    targets: tuple[TargetSpec, ...] = (FIRST,)
+    labels: Path | None = field(default=None, metadata=content_of("the file of labels"))
     layer_rules: tuple[tuple[str, str], ...] = ()
     layout: str = "auto"
     alphabet: str = "ACGT"
@@ -103,14 +107,14 @@ class ScoreOptions(ModelOptions):
 
     def inputs(self) -> list[Path]:
         """The files that the run reads."""
-        given = (self.model, self.fasta, self.genome, self.regions, self.chrom_sizes)
+        given = (self.model, self.fasta, self.genome, self.regions, self.chrom_sizes, self.labels)
         kind, argument = deeplift_references.parse_spec(self.reference)
         named = [Path(argument)] if kind.takes_argument and argument else []  # background:FASTA, file:REFS.h5
         return [path for path in given if path is not None] + named
 
     def as_attributes(self) -> dict[str, Any]:
         """For the score file: plain values only."""
-        plain = asdict(self) | {"targets": [spec.index for spec in self.targets]}
+        plain = asdict(self) | {"targets": [spec.stored for spec in self.targets]}
         plain["shard"] = None if self.shard is None else str(self.shard)
         return {key: _text(value) if isinstance(value, str | Path) else value for key, value in plain.items()}
 
@@ -128,9 +132,19 @@ class ScoreOptions(ModelOptions):
         stored = {
             name: _option(attrs[name], kinds[name]) for name in names if name not in {"targets", *given}
         }
-        target = attrs["target"]
-        index = tuple(json.loads(target)) if isinstance(target, str) else target
-        return cls(**stored | {"targets": (TargetSpec(index),)} | given)
+        return cls(**stored | {"targets": _stored_target(attrs["target"])} | given)
+
+
+def _stored_target(stored: int | str) -> tuple[TargetSpec]:
+    """Return the one target of a score file: an index, several as JSON, or a text of the grammar."""
+    if isinstance(stored, str):
+        indices = indices_of(stored)
+        if indices is None:
+            (target,) = parse_targets(stored, ())
+            return (target,)
+    else:
+        indices = (stored,)
+    return (Element(indices),)
 
 
 def _option(value: Any, kind: Any) -> Any:

@@ -17,7 +17,8 @@ import torch
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models import ModelFile
-from deeplift_cli.models.explainer import Explained, chosen_device, explain, read_model
+from deeplift_cli.models.explainer import Explained, chosen_device, explain, model_errors, read_model
+from deeplift_cli.models.targets import ModelTargets, find_targets, need_the_model
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
 from deeplift_cli.outputs.export import write_output
@@ -75,15 +76,16 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
         them.
     """
     started = time.perf_counter()
-    outputs = OutputPaths.of(options)
-    outputs.check_division(options)
-    clean_up(list(outputs.scores.values()))
-    outputs.check(options)
+    outputs = None if need_the_model(options.targets) else _output_paths(options)
     with step("reading sequences", options.records):
         source = _open_source(options, screen)
         sizes = _chrom_sizes(options, source)
     with step("reading the model", options.model):
         model = read_model(options, screen)
+        with model_errors(options):
+            targets = find_targets(options, model, source.first_length)
+    options = replace(options, targets=targets.specs)
+    outputs = outputs or _output_paths(options)
     job = fingerprint(options, model.sha256, chosen_device(options.device).type)
     share = {"--shard": None if options.shard is None else str(options.shard)}
     summary = Summary(
@@ -98,7 +100,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
         outputs.check(options)  # once more, now that no other run works on them
         with interruptible():
             with step("recording the model", options.model):
-                explained = _explain(options, model, source, checkpoint, screen)
+                explained = _explain(options, model, targets, source, checkpoint, screen)
             records = Records(
                 source,
                 explained.length,
@@ -113,6 +115,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
             known = source.chrom_sizes() if sizes is None and isinstance(source, GenomeSource) else sizes
             plan = make_plan(options, outputs, job, explained, records, reference, known, checkpoint)
             checkpoint.start(plan.layout)
+            summary.settings = _settings(options, explained, reference)
         summary.start_scoring()
         _score(options, plan, explained, records, reference, checkpoint, summary, progress)
         if sizes is not None:
@@ -123,12 +126,37 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     return summary, outputs.all
 
 
+def _output_paths(options: ScoreOptions) -> OutputPaths:
+    """Return the names of all outputs, free of what an interrupted run left, and found writable."""
+    outputs = OutputPaths.of(options)
+    outputs.check_division(options)
+    clean_up(list(outputs.scores.values()))
+    outputs.check(options)
+    return outputs
+
+
+def _settings(options: ScoreOptions, explained: Explained, reference: Reference) -> dict[str, str]:
+    """Return what the summary says of how sequences were scored."""
+    layers = f", and {len(options.layer_rules)} of layers" if options.layer_rules else ""
+    return {
+        "target": explained.explained,
+        "rule": options.rule + layers,
+        "reference": f"{options.reference}, {reference.n_references:,} for each sequence",
+        "window": f"{explained.length:,} bp",
+    }
+
+
 def _explain(
-    options: ScoreOptions, model: ModelFile, source: Source, checkpoint: Checkpoint, screen: Screen
+    options: ScoreOptions,
+    model: ModelFile,
+    targets: ModelTargets,
+    source: Source,
+    checkpoint: Checkpoint,
+    screen: Screen,
 ) -> Explained:
     """Record the model, deciding what the options leave open as an earlier run did."""
     options = replace(options, **checkpoint.decisions)
-    explained = explain(options, model, source.first_length, source.n_records, screen)
+    explained = explain(options, model, targets, source.first_length, source.n_records, screen)
     checkpoint.keep_decisions(
         batch_size=explained.batch_size, compile="on" if explained.is_compiled else "off"
     )
@@ -165,11 +193,12 @@ def _score(
             raise UserError(_nothing_left(options, checkpoint.skipped))
         own = {
             spec: {
-                "target": spec.index,
+                "target": spec.stored,
+                "output": output,
                 "worst_relative_completeness_error": summary.completeness[spec.label].worst,
                 "n_skipped": summary.skipped,
             }
-            for spec in plan.targets
+            for spec, output in zip(plan.targets, explained.targets.outputs, strict=True)
         }
         checkpoint.make_score_files(
             numbers,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.models.labels import labels_in_metadata
 from deeplift_cli.models.model_file import ModelFile, TensorSpec, batch_note, file_sha256
 from deeplift_cli.models.registry import Candidate, Format
 
@@ -73,7 +74,11 @@ def _read(path: Path) -> ModelFile:
         module, batch, found = _settled(file, module, [spec.shape or () for spec in inputs])
         notes = (*notes, *found)
         inputs = tuple(TensorSpec(spec.name, (batch, *(spec.shape or ())[1:]), spec.dtype) for spec in inputs)
-    return ModelFile(module, "onnx", path, file_sha256(path, external), inputs, outputs, notes)
+    metadata = {item.key: item.value for item in model.metadata_props}
+    labels = labels_in_metadata(metadata)
+    weights = tuple(item.name for item in model.graph.initializer)
+    sha256 = file_sha256(path, external)
+    return ModelFile(module, "onnx", path, sha256, inputs, outputs, notes, labels, weights)
 
 
 @dataclass(frozen=True)
