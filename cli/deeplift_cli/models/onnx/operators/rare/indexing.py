@@ -1,12 +1,9 @@
 """Places of extremes and of ones, and taking and putting by them."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from deeplift_cli.models.onnx.operators.reductions import accumulated
-from deeplift_cli.models.onnx.operators.types import torch_type
 from deeplift_cli.models.onnx.registry import operator
 
 
@@ -83,10 +80,3 @@ def arg_min(x: Tensor, axis: int = 0, keepdims: int = 1, select_last_index: int 
 def cumulative_product(x: Tensor, axis: Tensor, exclusive: int = 0, reverse: int = 0) -> Tensor:
     """Products along an axis up to each place (without it: exclusive), from either end."""
     return accumulated(torch.cumprod, 1.0, x, int(axis), exclusive, reverse)
-
-
-@operator("EyeLike")
-def eye_like(x: Tensor, dtype: Any, k: int = 0) -> Tensor:
-    """Ones on a diagonal, with the shape of x."""
-    given = torch_type(dtype, x.dtype) if isinstance(dtype, int) else x.dtype
-    return torch.ones(x.shape, dtype=given, device=x.device).triu(k).tril(k)
