@@ -551,6 +551,10 @@ def test_the_summary_says_what_was_scored_and_how() -> None:
     assert "1, before the final sigmoid or softmax, less the mean over its classes (axis 1)\n" in outcome.out
     assert "rule                rescale, and 1 of layers\n" in outcome.out
     assert "reference           zeros, 1 for each sequence\n" in outcome.out
+    assert "log-odds" not in outcome.out
+    two = scripted(nn.Sequential(MODELS["Net"](), nn.Softmax(1)), "two.pt")
+    outcome = score("-m", two, "-o", "d.h5", *FEW)
+    assert "less the mean over its classes (axis 1): half the log-odds of two classes\n" in outcome.out
     outcome = score("-m", torchscript("TwoOutputs"), "-o", "c.h5", "--output", 1, *FEW)
     assert "target              0 of output 1\n" in outcome.out
 

@@ -24,6 +24,7 @@ from deeplift_cli.models.scorer import Scorer, Scores
 from deeplift_cli.models.target_functions import terms_of
 from deeplift_cli.models.targets import ModelTargets, place_in_file
 from deeplift_cli.options.settings import ModelOptions, ScoreOptions
+from deeplift_cli.options.targets import Element
 from deeplift_cli.process.failures import is_about_memory
 from deeplift_cli.process.memory import keep_freed_memory, memory_of
 from deeplift_cli.process.screen import Screen
@@ -292,7 +293,11 @@ def _in_words(explainer: DeepLift, targets: ModelTargets) -> str:
     if explainer.explains_logit and targets.weights_of is None:
         text += ", before the final sigmoid or softmax"
         axis = explainer.centred_axis(targets.for_core[0])
-        text += f", less the mean over its classes (axis {axis})" if axis is not None else ""
+        if axis is not None:
+            text += f", less the mean over its classes (axis {axis})"
+            two = explainer.shape_of(targets.for_core[0])[axis - 1] == 2
+            elements = all(isinstance(spec, Element) for spec in targets.specs)
+            text += ": half the log-odds of two classes" if two and elements else ""
     return text
 
 
