@@ -114,10 +114,10 @@ def test_nothing_need_be_taken() -> None:
 
 def test_work_is_done_in_order_on_another_thread() -> None:
     done = list[tuple[int, str]]()
-    with Background(3) as behind:
+    with Background(3) as background:
         for i in range(100):
-            behind.hand_on(lambda i: done.append((i, threading.current_thread().name)), i)
-        behind.wait()
+            background.submit(lambda i: done.append((i, threading.current_thread().name)), i)
+        background.wait()
         assert [i for i, _ in done] == list(range(100))
     assert {name.rpartition("_")[0] for _, name in done} == {"deeplift-keeper"}
 
@@ -131,9 +131,9 @@ def test_no_more_waits_behind_than_allowed(at_most: int) -> None:
         most[0] = max(most[0], waiting[0])
         waiting[0] -= 1
 
-    with Background(at_most) as behind:
+    with Background(at_most) as background:
         for _ in range(30):
-            behind.hand_on(slow)
+            background.submit(slow)
             waiting[0] += 1
     assert (waiting[0], most[0]) == (0, at_most)
 
@@ -144,13 +144,13 @@ def test_an_error_of_the_work_comes_up(how: str) -> None:
         raise UserError("no room")
 
     def run() -> None:
-        with Background(1) as behind:
-            behind.hand_on(fail)
+        with Background(1) as background:
+            background.submit(fail)
             if how == "the next":
-                behind.hand_on(lambda: None)
+                background.submit(lambda: None)
                 pytest.fail("went on")
             if how == "waiting":
-                behind.wait()
+                background.wait()
                 pytest.fail("went on")
 
     with pytest.raises(UserError, match="no room"):
@@ -165,9 +165,9 @@ def test_what_was_handed_on_is_done_even_where_something_else_fails() -> None:
         done.append(i)
 
     def leave() -> None:
-        with Background(5) as behind:
+        with Background(5) as background:
             for i in range(5):
-                behind.hand_on(slow, i)
+                background.submit(slow, i)
             raise KeyError(5)
 
     with pytest.raises(KeyError, match="5"):

@@ -386,13 +386,22 @@ def test_two_runs_on_one_output(expected: dict[str, Any]) -> None:
         lambda text: "",
         lambda text: text[:20],
         lambda text: "[]",
-        lambda text: '{"job": {}, "decisions": [], "late": {}}',
+        lambda text: '{"job": {}, "decisions": [], "additions": {}}',
         lambda text: text.replace('"batch_size": 4', '"batch_size": "4"'),
         lambda text: text.replace('"compile": "off"', '"compile": {}'),
-        lambda text: text.replace('"late": {}', '"late": null'),
+        lambda text: text.replace('"additions": {}', '"additions": null'),
         lambda text: "[" * 100_000,
     ],
-    ids=["empty", "cut", "a list", "decisions a list", "rows a text", "compile an object", "no late", "deep"],
+    ids=[
+        "empty",
+        "cut",
+        "a list",
+        "decisions a list",
+        "rows a text",
+        "compile an object",
+        "no additions",
+        "deep",
+    ],
 )
 def test_a_damaged_description_is_told_and_loses_nothing(
     expected: dict[str, Any], damage: Callable[[str], str]

@@ -134,8 +134,8 @@ def test_an_exception_keeps_its_cause_and_step_from_thread_to_thread() -> None:
             list(items)
 
     def keep() -> None:
-        with Background(1) as behind:
-            behind.hand_on(fail)
+        with Background(1) as background:
+            background.submit(fail)
 
     for run, where in ((read, "while reading sequences (in.fa)"), (keep, "while writing (a.h5)")):
         with pytest.raises(UserError) as caught:

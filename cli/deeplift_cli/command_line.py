@@ -1,4 +1,4 @@
-"""The command with its subcommands, as click knows them."""
+"""The click command and its subcommands."""
 
 import importlib
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,8 @@ import click
 from deeplift_cli.distribution import DISTRIBUTION
 from deeplift_cli.extensions import Registry
 
-# One file per subcommand, imported when it is called: `deeplift --help` must be quick.
+# Each subcommand has a module of its own, which is imported when it is called: `deeplift --help` must be
+# quick.
 COMMANDS = {
     "score": "Score sequences: which bases made the model say this?",
     "prepare": "Prepare an input, so that many shards of it start at once.",
@@ -22,7 +23,7 @@ COMMANDS = {
 
 
 class _Own(Mapping[str, click.Command]):
-    """The program's own subcommands, each imported when it is asked for."""
+    """The program's own subcommands; the module of each is imported on access."""
 
     def __getitem__(self, name: str) -> click.Command:
         command: click.Command = importlib.import_module(f"deeplift_cli.commands.{name}").command
@@ -42,10 +43,10 @@ REGISTRY = Registry("deeplift.commands", "subcommand", click.Command, _Own)
 
 
 class EndedEarlyError(Exception):
-    """A subcommand ended with its cause, of which click would otherwise make something else.
+    """A subcommand ended with an exception that click would treat in another way; the cause is the exception.
 
-    click takes EOFError for a user's, and leaves in silence where a pipe is closed. What comes of a model's
-    file must be told, and a model's own code may even ask to exit.
+    click treats EOFError as the user's wish to stop, and exits silently at a closed pipe. Here such errors
+    may come from a model file and must be reported, and a model's own code may even raise SystemExit.
     """
 
 

@@ -1,12 +1,12 @@
-"""The name under which pip knows this program, and its version.
+"""The name of this program's distribution for pip, and its version.
 
-The distribution `deeplift` on PyPI is the original implementation of the paper. Installing a program of the
-same name would uninstall it.
+The distribution `deeplift` on PyPI is the original implementation of the paper, which pip would uninstall to
+install another distribution of the same name.
 """
 
 from importlib.metadata import version
 
-DISTRIBUTION = "deeplift-genomics"  # of pyproject.toml
+DISTRIBUTION = "deeplift-genomics"  # the name in pyproject.toml
 
 
 def deeplift_version() -> str:

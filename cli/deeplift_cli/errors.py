@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Something about a file, model, record or option that the user can mend.
+    """A problem with a file, model, record or option that the user can solve.
 
     Parameters
     ----------
@@ -18,4 +18,4 @@ class OptionsError(UserError):
 
 
 class OutOfMemoryError(UserError):
-    """There is not enough memory for what was asked for."""
+    """There is not enough memory for the job that the options describe."""

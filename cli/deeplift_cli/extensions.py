@@ -1,7 +1,7 @@
-"""What other packages bring, found by their entry points: loaded when it is needed, and in nobody's way.
+"""Registries of extensions: other packages bring subcommands, output formats and so on by entry points.
 
-An entry point's name is the name that the user knows: of a subcommand, an output format, a model format. That
-a package cannot be loaded is told in one line where something of the package is needed, and nowhere else.
+The name of an entry point is the name that the user types. An extension is loaded when it is needed; a
+package that cannot be loaded is reported in one line then, and does not disturb any other command.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,25 +10,26 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from deeplift_cli.errors import UserError
 
-if TYPE_CHECKING:  # its import takes a tenth of the time of `deeplift --help`
+if TYPE_CHECKING:  # the import takes a tenth of the time of `deeplift --help`
     from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Things of one kind by name: the program's own, and those of other packages.
+    """Extensions of one kind by name: the program's own, and those of other packages.
 
     Parameters
     ----------
     group : str
-        Of entry points: "deeplift.outputs".
+        The group of entry points, such as "deeplift.outputs".
     what : str
-        What one of the things is called in messages: "output format".
+        The word for one extension in messages, such as "output format".
     kind : type
-        What an entry point has to lead to. Where it has an attribute ``name``, that is the entry point's.
+        The type to which an entry point must lead. If the type has an attribute ``name``, its value must be
+        the name of the entry point.
     own : callable
-        Returns the program's own things by name. It is called when they are first needed.
+        Returns the program's own extensions by name; called when they are first needed.
     """
 
     def __init__(self, group: str, what: str, kind: type[T], own: Callable[[], Mapping[str, T]]) -> None:
@@ -37,7 +38,7 @@ class Registry(Generic[T]):
         self._loaded: dict[str, T] = {}
 
     def own(self) -> Mapping[str, T]:
-        """Return the program's own things by name."""
+        """Return the program's own extensions by name."""
         return self._own()
 
     def of_other_packages(self) -> dict[str, str]:
@@ -49,13 +50,13 @@ class Registry(Generic[T]):
         return tuple(dict.fromkeys([*self._own(), *self.of_other_packages()]))
 
     def get(self, name: str) -> T:
-        """Return the thing of this name.
+        """Return the extension of this name.
 
         Raises
         ------
         UserError
-            If there is none, with the names that there are; if two packages use the name; or if the package
-            that brings the name cannot be loaded.
+            If there is no such extension (with all known names), if two packages use the name, or if the
+            package that brings the name cannot be loaded.
         """
         own = self._own()
         points = [point for point in _points(self._group) if point.name == name]
@@ -78,14 +79,14 @@ class Registry(Generic[T]):
         return self._loaded[name]
 
     def further(self) -> tuple[list[T], list[str]]:
-        """Load all that other packages bring.
+        """Load all extensions of other packages.
 
         Returns
         -------
         things : list
-            In the order of their names.
+            The extensions in the order of their names.
         problems : list of str
-            One line for each that cannot be used.
+            One line for each extension that cannot be used.
         """
         things, problems = list[T](), list[str]()
         for name in self.of_other_packages():
@@ -96,14 +97,14 @@ class Registry(Generic[T]):
         return things, problems
 
     def loaded(self) -> list[T]:
-        """Return what other packages brought and has been loaded so far."""
+        """Return the extensions of other packages that have been loaded so far."""
         return list(self._loaded.values())
 
     def _load(self, point: "EntryPoint") -> T:
         about = f"the {self._what} {point.name!r} of the package {_package(point)}"
         try:
             thing = point.load()
-        except (Exception, SystemExit) as error:  # code of others can raise anything
+        except (Exception, SystemExit) as error:  # the code of other packages can raise any exception
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
             raise UserError(
                 f"{about} ({point.value}) cannot be loaded: {reason}; repair or uninstall that package"

@@ -1,6 +1,7 @@
-"""The `deeplift` command: what it returns to the shell, whatever happens.
+"""The `deeplift` command, which returns an exit code to the shell, whatever happens.
 
-Until `main` has seen to signals, this imports next to nothing, so that Ctrl-C finds it ready.
+The module imports almost nothing before `main` has installed the signal handlers, so that Ctrl-C always
+works.
 """
 
 import os
@@ -19,32 +20,32 @@ def run(arguments: list[str] | None = None) -> int:
     Parameters
     ----------
     arguments : list of str, optional
-        Without the program's name; those of this process by default.
+        The arguments without the program's name; by default those of this process.
 
     Returns
     -------
     int
-        0 done; 1 a file, model, record or output that cannot be used, and anything unexpected; 2 unusable
-        options; 3 finished, but beyond ``--max-completeness-error``; 129, 130, 138 and 143 stopped by a
-        signal.
+        0: done. 1: a file, model, record or output cannot be used, or an unexpected error. 2: unusable
+        options. 3: finished, but summation-to-delta is off by more than ``--max-completeness-error``. 129,
+        130, 138 and 143: stopped by a signal.
     """
     words = sys.argv[1:] if arguments is None else arguments
     try:
         with warnings.catch_warnings():
-            # Libraries' warnings are for those who write programs; `python -W` still shows them.
+            # Warnings of libraries are for programmers; `python -W` still shows them.
             if not sys.warnoptions:
                 warnings.simplefilter("ignore")
             from deeplift_cli.command_line import cli
 
             code = cli.main(args=words, prog_name="deeplift", standalone_mode=False)
-    except (Exception, KeyboardInterrupt, SystemExit, signals.Stopped) as error:  # noqa: BLE001 - told by line
+    except (Exception, KeyboardInterrupt, SystemExit, signals.Stopped) as error:  # noqa: BLE001 - printed
         return _ended_early(error, words)
     return code if isinstance(code, int) else 0
 
 
 def _ended_early(error: BaseException, words: list[str]) -> int:
-    """Say why the command ended, and return its exit code."""
-    # A signal counts whatever a library made of the exception that it raised.
+    """Print why the command ended, and return its exit code."""
+    # A signal counts even if a library replaced the exception of the signal.
     stopped = signals.received()
     if stopped is not None or isinstance(error, signals.Stopped):
         return _say_stopped(stopped or error)
@@ -53,7 +54,7 @@ def _ended_early(error: BaseException, words: list[str]) -> int:
     from deeplift_cli.command_line import EndedEarlyError
     from deeplift_cli.process import failures
 
-    closed_pipe = isinstance(error, SystemExit)  # click's own; a subcommand's is a cause
+    closed_pipe = isinstance(error, SystemExit)  # from click; a subcommand's is a cause
     if isinstance(error, EndedEarlyError) and error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, click.ClickException):
@@ -79,22 +80,22 @@ def _say_stopped(stopped: BaseException) -> int:
 def main() -> NoReturn:
     """Entry point of the console script."""
     signals.stop_on_signals()
-    # Read when torch is imported. By default torch's threads wait for each other in a loop that keeps their
-    # core busy, also where the one that they wait for has no core because another thread has it. On a machine
-    # with other work that made jobs several times as slow (docs/pipeline.md).
+    # OpenMP reads this variable when torch is imported. By default torch's threads wait for each other in a
+    # loop that keeps their core busy, even if the thread for which they wait has no core. On a machine with
+    # other work that made jobs several times as slow (docs/pipeline.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Read when torch first computes. On processors with AMX its convolutions in bfloat16 can be wrong
-    # (deeplift_core/capture/kernels.py).
+    # oneDNN reads this variable when torch first computes. On processors with AMX its convolutions in
+    # bfloat16 can be wrong (deeplift_core/capture/kernels.py).
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names of files can be any bytes
+            stream.reconfigure(errors="backslashreplace")  # file names can hold any bytes
     try:
         code = run()
-    except signals.Stopped as stopped:  # it came while `run` was about to return
+    except signals.Stopped as stopped:  # the signal came while `run` was about to return
         code = _say_stopped(stopped)
     if signals.received() is not None:
-        # As in `stopping`: what the signal cut short inside a C library is left as it is.
+        # As in `signals`: objects of a C library that the signal interrupted are not destroyed.
         with suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()
@@ -102,7 +103,7 @@ def main() -> NoReturn:
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
-    except OSError:  # Python would try once more, and complain
+    except OSError:  # Python would flush again on exit, and print an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = code or 1
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""References for DeepLIFT on DNA: what an input is compared with."""
+"""References for DeepLIFT on DNA: the sequences with which an input is compared."""
 
 from deeplift_references.base import Reference, SharedReference
 from deeplift_references.encoding import blank_missing, check_one_hot

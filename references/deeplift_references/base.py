@@ -1,4 +1,4 @@
-"""What a reference is to the rest of the program: something that turns sequences into references."""
+"""The base classes of all kinds of reference, which make references from sequences."""
 
 from abc import ABC, abstractmethod
 
@@ -16,9 +16,9 @@ class Reference(ABC):
     n_references : int
         R, the number of references of each sequence.
     shared : bool
-        True where one set, `common`, serves every sequence (except where a sequence has no base).
+        True if all sequences have the same references, `common` (except at positions without a base).
     needs_observation : bool
-        True where `observe` has to see the whole input before the first reference is made.
+        True if `observe` must see the whole input before the first reference is made.
     """
 
     n_references: int
@@ -26,7 +26,7 @@ class Reference(ABC):
     needs_observation: bool = False
 
     def observe(self, sequences: npt.ArrayLike) -> None:  # noqa: B027 - most kinds have nothing to observe
-        """Take account of one batch of the input; called for every batch before any reference is made.
+        """Collect statistics of one batch of the input; called for all batches before any reference is made.
 
         Parameters
         ----------
@@ -35,17 +35,17 @@ class Reference(ABC):
         """
 
     def observe_counts(self, counts: npt.NDArray[np.int64]) -> bool:
-        """Take account of the whole input at once, in place of every call of `observe`, by its bases alone.
+        """Collect statistics of the whole input from its base counts, instead of all calls of `observe`.
 
         Parameters
         ----------
         counts : int64 [4, L]
-            How many sequences of the input have each base (ACGT) at each position.
+            Number of sequences of the input with each base (ACGT) at each position.
 
         Returns
         -------
         bool
-            False, as here, where this kind needs the sequences themselves; nothing has changed then.
+            False, as here, if this kind needs the sequences themselves; the object is unchanged then.
         """
         return False
 
@@ -60,12 +60,12 @@ class Reference(ABC):
         sequences : int8 [N, 4, L]
             One-hot, ACGT; an all-zero column is a position with no base.
         rows : int64 [N], optional
-            The index of each sequence in the whole input; only kinds that look references up need it.
+            The index of each sequence in the whole input, for kinds that look up references by index.
 
         Returns
         -------
         float32 [N, R, 4, L]
-            All zero in each column where the sequence has no base.
+            The references; a column is all zero if the sequence has no base there.
 
         Raises
         ------
@@ -74,12 +74,12 @@ class Reference(ABC):
         """
 
     def common(self, length: int) -> npt.NDArray[np.float32]:
-        """The set that serves every sequence of ``length`` that has a base everywhere: float32 [R, 4, L].
+        """Return the references of all sequences of ``length`` with a base everywhere: float32 [R, 4, L].
 
         Raises
         ------
         TypeError
-            If there is no such set (`shared` is False).
+            If sequences have references of their own (`shared` is False).
         ReferenceDataError
             If this kind can make no reference of this length.
         """
@@ -87,13 +87,13 @@ class Reference(ABC):
 
 
 class SharedReference(Reference):
-    """A kind with one set for all sequences: a subclass defines `n_references` and `common`."""
+    """A kind with the same references for all sequences; a subclass defines `n_references` and `common`."""
 
     shared = True
 
     @abstractmethod
     def common(self, length: int) -> npt.NDArray[np.float32]:
-        """The set that serves every sequence of ``length`` that has a base everywhere: float32 [R, 4, L]."""
+        """Return the references of all sequences of ``length`` with a base everywhere: float32 [R, 4, L]."""
 
     def __call__(
         self,

@@ -1,4 +1,4 @@
-"""One-hot sequences: checking them, and finding where they have no base."""
+"""Checks of one-hot sequences, and their positions without a base."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ NO_BASE = 4
 
 
 def check_one_hot(sequences: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Return ``sequences`` as an array, having checked that it is one-hot.
+    """Check that ``sequences`` are one-hot, and return them as an array.
 
     Parameters
     ----------
     sequences : array [N, 4, L]
-        Each column is one-hot in the order ACGT, or all zero where there is no base. Any numeric type.
+        Sequences of any numeric type; each column is one-hot in the order ACGT, or all zero without a base.
 
     Raises
     ------
@@ -38,13 +38,13 @@ def check_one_hot(sequences: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 def has_base(sequences: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Where sequences [N, 4, L] have a base: bool [N, L]."""
+    """Return whether sequences [N, 4, L] have a base at each position: bool [N, L]."""
     present: npt.NDArray[np.bool_] = np.any(sequences, axis=1)
     return present
 
 
 def base_codes(sequences: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Sequences [N, 4, L] as 0 1 2 3 for ACGT and `NO_BASE` elsewhere: uint8 [N, L]."""
+    """Return sequences [N, 4, L] as codes 0 1 2 3 for ACGT, and `NO_BASE` elsewhere: uint8 [N, L]."""
     codes = np.full((sequences.shape[0], sequences.shape[2]), NO_BASE, dtype=np.uint8)
     for base in range(4):
         codes[sequences[:, base] != 0] = base
@@ -52,13 +52,13 @@ def base_codes(sequences: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def count_bases(sequences: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """How many of the sequences [N, 4, L] have each base at each position: int64 [4, L]."""
+    """Count the sequences [N, 4, L] with each base at each position: int64 [4, L]."""
     counts: npt.NDArray[np.int64] = np.count_nonzero(sequences, axis=0).astype(np.int64)
     return counts
 
 
 def blank_missing(references: npt.NDArray[Any], sequences: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Give references no base where their sequence has none.
+    """Set columns of references to zero where their sequence has no base.
 
     Parameters
     ----------

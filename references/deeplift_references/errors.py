@@ -1,22 +1,22 @@
-"""What this package raises; all are ValueErrors whose message is one line for the user."""
+"""The exceptions of this package; all are ValueErrors whose message is one line for the user."""
 
 
 class ReferenceSpecError(ValueError):
-    """The wanted kind of reference, its argument or a setting of it makes no sense."""
+    """The kind of reference, its argument or one of its settings is not valid."""
 
 
 class ReferenceDataError(ValueError):
-    """These sequences cannot be used with this kind of reference."""
+    """A kind of reference cannot make references for the given sequences."""
 
 
 class NoReferencesError(ReferenceDataError):
-    """Some of the sequences have no references, so that these sequences cannot be scored.
+    """Some of the given sequences have no references, so that they cannot be scored.
 
     Parameters
     ----------
     reasons : dict of int to str
-        For each such row of the sequences, why it has none: a phrase that follows the record's name, as in
-        "has no references in REFS.h5".
+        The reason for each such row of the sequences: a phrase that follows the record's name, such as "has
+        no references in REFS.h5".
     """
 
     def __init__(self, reasons: dict[int, str]) -> None:

@@ -1,4 +1,4 @@
-"""The compiled part of shuffling. Import late: numba and the compiled code take half a second to load.
+"""The compiled code of shuffles; import it inside functions, as numba takes half a second to load.
 
 A shuffle that keeps dinucleotides is a walk over the bases that uses every step (pair of neighbours) of the
 sequence once. To draw one uniformly (Altschul & Erickson 1985; Kandel, Matias, Unger & Winkler 1996):
@@ -7,14 +7,14 @@ sequence once. To draw one uniformly (Altschul & Erickson 1985; Kandel, Matias, 
    time. These steps must form a tree that leads to the last base; it is drawn uniformly among all such
    trees of the multigraph of steps by Wilson's loop-erased random walk (Propp & Wilson 1998);
 2. put the other steps out of each base in uniformly random order;
-3. walk.
+3. walk along the steps in this order.
 
 Every sequence with these dinucleotides belongs to the same number of (tree, orders) pairs, the product of
-the factorials of the 16 counts, so all are equally likely. Steps 2 and 3 are done together here: at each
-position the next base is drawn without replacement from the steps that are left.
+the factorials of the 16 counts, so all are equally likely. The code does 2 and 3 together: at each position
+it draws the next base without replacement from the steps that are left.
 
-Only the entry point is cached on disk; its helpers are compiled into it, and have to stay in this file
-because numba's cache notices changes to this file only.
+Only the entry point is cached on disk. Its helpers are compiled into the entry point, and must stay in this
+file, since numba's cache is invalidated only by changes of this file.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ import numpy.typing as npt
 Function = TypeVar("Function", bound=Callable[..., Any])
 Counts = npt.NDArray[np.int64]
 State = npt.NDArray[np.uint64]
-Integer = int | np.int64  # signed throughout: numba makes a float of int64 with uint64
+Integer = int | np.int64  # all are signed: numba makes a float of int64 with uint64
 
 
 def _helper(function: Function) -> Function:
@@ -36,14 +36,14 @@ def _helper(function: Function) -> Function:
 
 
 def _entry_point(signature: str) -> Callable[[Function], Function]:
-    """Compile at import, or load from numba's cache, whichever folder that finds to be writable."""
+    """Return a decorator that compiles a function at import, or loads it from numba's cache folder."""
 
     def compile_now(function: Function) -> Function:
         compiled: Function
         try:
             compiled = numba.njit(signature, nogil=True, cache=True)(function)
         except (RuntimeError, OSError):
-            # No writable folder for a cache (read-only install and home) or no space left in it.
+            # There is no writable cache folder (read-only install and home), or its disc is full.
             compiled = numba.njit(signature, nogil=True)(function)
         return compiled
 
@@ -52,7 +52,7 @@ def _entry_point(signature: str) -> Callable[[Function], Function]:
 
 @_helper
 def _random(state: State) -> Any:
-    """The next 64 bits, a uint64, of xoshiro256++ (Blackman & Vigna 2021); ``state`` is uint64 [4]."""
+    """Return the next 64 bits, a uint64, of xoshiro256++ (Blackman & Vigna 2021); ``state`` is uint64 [4]."""
     total = state[0] + state[3]
     result = ((total << np.uint64(23)) | (total >> np.uint64(41))) + state[0]
     shifted = state[1] << np.uint64(17)
@@ -67,7 +67,7 @@ def _random(state: State) -> Any:
 
 @_helper
 def _below(bound: Integer, state: State) -> np.int64:
-    """A uniform integer in [0, bound), 0 < bound < 2^32, without bias (Lemire 2019)."""
+    """Return a uniform integer in [0, bound), 0 < bound < 2^32, without bias (Lemire 2019)."""
     half = np.uint64(32)
     low = np.uint64(0xFFFFFFFF)
     wide = np.uint64(bound)
@@ -83,16 +83,17 @@ def _below(bound: Integer, state: State) -> np.int64:
 def _draw(counts: Counts, total: Integer, state: State) -> np.int64:
     """Draw a base in proportion to the four counts, whose sum is ``total``."""
     ticket = _below(total, state)
-    # Sums of comparisons instead of a loop: a branch here is wrong every other time.
+    # Comparisons are summed instead of a loop, whose branches the processor could not predict.
     ac = counts[0] + counts[1]
     return np.int64(ticket >= counts[0]) + np.int64(ticket >= ac) + np.int64(ticket >= ac + counts[2])
 
 
 @_helper
 def _draw_last_steps(steps: Counts, root: Integer, state: State) -> npt.NDArray[np.int64]:
-    """For every base that occurs, but the root, the base that its last step leads to.
+    """Draw, for every base that occurs except the root, the base to which its last step leads.
 
-    A uniform draw among the trees of ``steps`` [from, to] that lead to the root, counting equal steps apart.
+    The draw is uniform among the trees of ``steps`` [from, to] that lead to the root; equal steps count as
+    different.
     """
     towards = np.zeros(4, dtype=np.int64)
     in_tree = np.zeros(4, dtype=np.bool_)
@@ -100,7 +101,7 @@ def _draw_last_steps(steps: Counts, root: Integer, state: State) -> npt.NDArray[
     moves = steps.copy()
     exits = np.zeros(4, dtype=np.int64)
     for base in range(4):
-        moves[base, base] = 0  # never in a tree, and the walk would only dwell
+        moves[base, base] = 0  # a step to the same base is never in a tree, and would only slow the walk
         for following in range(4):
             exits[base] += moves[base, following]
     for start in range(4):
@@ -121,7 +122,7 @@ def _draw_last_steps(steps: Counts, root: Integer, state: State) -> npt.NDArray[
 def _shuffle_dinucleotides(codes: npt.NDArray[np.uint8], state: State, out: npt.NDArray[np.float32]) -> None:
     """Write one shuffle of a run of bases [L], L > 0, into one-hot zeros [4, L]."""
     steps = np.zeros((4, 4), dtype=np.int64)
-    left = np.zeros(4, dtype=np.int64)  # steps out of each base, its last one apart
+    left = np.zeros(4, dtype=np.int64)  # steps out of each base, without its last step
     for position in range(codes.size - 1):
         steps[codes[position], codes[position + 1]] += 1
         left[codes[position]] += 1
@@ -169,12 +170,12 @@ def shuffle_one_hot(
     codes : uint8 [N, L]
         0 1 2 3 for ACGT, 4 for no base.
     states : uint64 [N, 4]
-        Where each sequence's random stream starts, not all zero; used up. The R shuffles of a sequence
-        follow one another in its stream.
+        The initial state of each sequence's random stream, not all zero; the call changes the states. The R
+        shuffles of a sequence come one after the other from its stream.
     dinucleotides : bool
-        Whether to keep dinucleotides and ends, or bases only.
+        True to keep dinucleotides and ends, false to keep only bases.
     out : float32 [N, R, 4, L]
-        Zeros, to be filled with one-hot shuffles.
+        Zeros, which the call fills with one-hot shuffles.
     """
     length = codes.shape[1]
     for row in range(codes.shape[0]):

@@ -1,13 +1,13 @@
-"""The kinds of reference by name: what registers them, lists them and makes one.
+"""The registry of the kinds of reference, which registers, lists and makes them by name.
 
 A kind is one decorated factory::
 
     @register("thirds", help="a third each of A, C and G")
     def make_thirds(argument: str | None, settings: Settings) -> Reference: ...
 
-A module in ``generators/`` is found by itself. A kind of another package is registered once its module is
-imported, which an entry point of the group "deeplift.references" causes where the kind is asked for: the
-entry point has the kind's name, and leads to the module or to the factory in it.
+All modules in ``generators/`` are imported. A kind of another package needs an entry point of the group
+"deeplift.references", which has the kind's name and leads to the module or to the factory in it: when a user
+asks for the kind, the module is imported and registers the kind.
 """
 
 import importlib
@@ -33,19 +33,18 @@ _OWN = ("deeplift_references", "deeplift_cli")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a factory may use.
+    """The settings that a factory may use.
 
     Attributes
     ----------
     n_references : int
-        References wanted for each sequence, at least 1; kinds that have but one way to go make one.
+        Number of wanted references for each sequence, at least 1; some kinds always make one.
     seed : int
         Any integer.
     frequencies : tuple of float, optional
-        Base frequencies in the order ACGT as the user gave them, unchecked; None where they are to be
-        found in the input.
+        Base frequencies in the order ACGT as the user gave them, unchecked; None for those of the input.
     context : mapping
-        Whatever else the caller passed to `make`, for kinds of other packages.
+        All further arguments of `make`, for kinds of other packages.
     """
 
     n_references: int = 20
@@ -59,7 +58,7 @@ Factory = Callable[[str | None, Settings], Reference]
 
 @dataclass(frozen=True)
 class Kind:
-    """One registered kind: its name, one line of help, its factory and how it is spelled."""
+    """One registered kind: its name, one line of help, its factory and its syntax."""
 
     name: str
     help: str
@@ -70,7 +69,7 @@ class Kind:
 
     @property
     def usage(self) -> str:
-        """How the user spells it, e.g. ``zeros`` or ``background:FASTA``."""
+        """The syntax of the kind, e.g. ``zeros`` or ``background:FASTA``."""
         return f"{self.name}:{self.metavar}" if self.takes_argument else self.name
 
 
@@ -85,21 +84,21 @@ def register(
     metavar: str = "ARGUMENT",
     takes_count: bool = False,
 ) -> Callable[[Factory], Factory]:
-    """Decorate a factory ``(argument, settings) -> Reference`` to make it a kind.
+    """Return a decorator that registers a factory ``(argument, settings) -> Reference`` as a kind.
 
     Parameters
     ----------
     name : str
-        What the user types; no colon in it.
+        The name that the user types, without a colon.
     help : str
         One line for the command line's help.
     takes_argument : bool
-        Whether the kind is spelled ``name:argument``. The argument is then required; without it the
-        factory's first parameter is None.
+        True if the syntax is ``name:argument``, with a required argument. If false, the factory's first
+        parameter is None.
     metavar : str
-        What the argument is called in help, e.g. FASTA.
+        The name of the argument in help texts, e.g. FASTA.
     takes_count : bool
-        Whether the user decides how many references there are.
+        True if the user chooses the number of references.
 
     Raises
     ------
@@ -125,7 +124,7 @@ def import_generators() -> None:
 
 
 def kinds() -> Mapping[str, Kind]:
-    """All kinds registered so far, by name: those of this package first."""
+    """Return all kinds registered so far, by name: those of this package first."""
     return MappingProxyType(_KINDS)
 
 
@@ -147,7 +146,7 @@ def load_kinds_of_other_packages() -> list[str]:
 
 
 def _find(name: str) -> Kind | None:
-    """Return the kind of this name, after loading the package that brings it; None where there is none.
+    """Return the kind of this name, after loading the package that brings it; None if there is none.
 
     Raises
     ------
@@ -170,7 +169,7 @@ def _find(name: str) -> Kind | None:
         about = f"the kind of reference {name!r} of the package {_package(points[0])} ({points[0].value})"
         try:
             points[0].load()
-        except (Exception, SystemExit) as error:  # code of others can raise anything
+        except (Exception, SystemExit) as error:  # the code of other packages can raise any exception
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
             raise ReferenceSpecError(
                 f"{about} cannot be loaded: {reason}; repair or uninstall that package"
@@ -199,8 +198,8 @@ def parse_spec(spec: str) -> tuple[Kind, str | None]:
     Raises
     ------
     ReferenceSpecError
-        If the kind is unknown, its argument is missing or not wanted, or the package that brings it cannot be
-        loaded.
+        If the kind is unknown, its argument is missing or not allowed, or the package that brings the kind
+        cannot be loaded.
     """
     name, colon, argument = spec.partition(":")
     kind = _find(name)
@@ -230,20 +229,20 @@ def make(
     Parameters
     ----------
     spec : str
-        ``kind`` or ``kind:argument``; `kinds` lists them.
+        ``kind`` or ``kind:argument``; `kinds` lists all kinds.
     n_references : int
-        References for each sequence. Kinds with one reference only (frequency, mean, zeros) make one.
+        Number of references for each sequence. The kinds frequency, mean and zeros always make one.
     seed : int
-        Shuffles depend on it and on the sequence, and on nothing else.
+        Shuffles depend only on the seed and on the sequence.
     frequencies : sequence of 4 float, optional
-        For the kind ``frequency``: base frequencies in the order ACGT. None: those of the observed input.
+        For the kind ``frequency``: base frequencies in the order ACGT; None for those of the observed input.
     **context
-        For kinds of other packages, as `Settings.context`.
+        Arguments for kinds of other packages, see `Settings.context`.
 
     Raises
     ------
     ReferenceSpecError
-        If the kind is unknown, its argument is missing or not wanted, or a setting makes no sense.
+        If the kind is unknown, its argument is missing or not allowed, or a setting is not valid.
     """
     kind, argument = parse_spec(spec)
     if operator.index(n_references) < 1:

@@ -13,17 +13,17 @@ Kept = Literal["dinucleotide", "mononucleotide"]
 
 
 class Shuffle(Reference):
-    """Shuffles of each maximal run of ACGT; positions with no base stay where they are.
+    """Shuffles of each maximal run of ACGT; positions without a base do not move.
 
-    The references of a sequence depend on the seed and the sequence alone: not on other sequences, on
-    order, batches or threads. Asking for more references leaves the first ones as they were.
+    The references of a sequence depend only on the seed and the sequence, and not on other sequences, their
+    order, batches or threads. With a larger `n_references`, the first references stay the same.
 
     Parameters
     ----------
     kept : {"dinucleotide", "mononucleotide"}
-        Whose counts a shuffle keeps; with dinucleotides, the two ends of each run stay, too.
+        The counts that a shuffle keeps; with dinucleotides, the two ends of each run stay, too.
     n_references : int
-        R, the shuffles of each sequence.
+        R, the number of shuffles of each sequence.
     seed : int
         Any integer.
     """
@@ -38,8 +38,8 @@ class Shuffle(Reference):
         sequences: npt.ArrayLike,
         rows: npt.NDArray[np.int64] | None = None,
     ) -> npt.NDArray[np.float32]:
-        """Shuffle sequences: see `Reference.__call__`. Runs without the GIL."""
-        # numba takes longer to import than most of this program: only where a shuffle is made.
+        """Shuffle sequences without holding the GIL: see `Reference.__call__`."""
+        # numba is imported here, since its import takes longer than that of most of this program.
         from deeplift_references.kernels import shuffle_one_hot
 
         codes = base_codes(check_one_hot(sequences))
@@ -49,7 +49,7 @@ class Shuffle(Reference):
         return shuffled
 
     def _states(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
-        """The state that each sequence's random stream starts from: uint64 [N, 4], never all zero."""
+        """Return the initial state of each sequence's random stream: uint64 [N, 4], never all zero."""
         prefix = hashlib.blake2b(f"{self.seed}:".encode(), digest_size=32, person=self.kept.encode())
         states = np.empty((len(codes), 4), dtype=np.uint64)
         for row, sequence in enumerate(codes):

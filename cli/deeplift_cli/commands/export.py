@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from deeplift_cli.commands.further_options import Brought, ExtensibleCommand, said
+from deeplift_cli.commands.further_options import Brought, ExtensibleCommand, is_given
 from deeplift_cli.commands.shared_options import FILE, new_file, parsed, with_options
 from deeplift_cli.outputs.registry import FORMATS, OutputFormat
 
@@ -15,12 +15,12 @@ _OPTIONS = (
                  help="Lengths of chromosomes: two columns, name and length.  [default: those in SCORES.h5]"),
     click.option("-g", "--genome", type=FILE, help="The genome FASTA, instead of --chrom-sizes."),
     click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
-    click.option("-q", "--quiet", is_flag=True, help="No list of what was written."),
+    click.option("-q", "--quiet", is_flag=True, help="Do not list the files that were written."),
 )  # fmt: skip
 
 
 def _options_of(kind: OutputFormat) -> list[click.Option]:
-    """The option that writes the format, under a name that no other option has, and the format's own."""
+    """Return the option that writes the format, under a name that is unique, and the format's own options."""
     flag = click.Option(
         [_parameter(kind.name), kind.flag],
         callback=parsed(new_file),
@@ -31,13 +31,13 @@ def _options_of(kind: OutputFormat) -> list[click.Option]:
 
 
 def _parameter(name: str) -> str:
-    """What the option of a format is called in Python; no option of a format's own is called so."""
+    """Return the name in Python of the option that writes a format; no option of a format has this name."""
     return f"to_{name.replace('-', '_')}"
 
 
 def _own() -> list[click.Option]:
     options = [option for kind in FORMATS.own().values() for option in _options_of(kind)]
-    return list(dict.fromkeys(options))  # formats may share one
+    return list(dict.fromkeys(options))  # formats may share an option
 
 
 def _further() -> tuple[list[Brought], list[str]]:
@@ -70,8 +70,8 @@ def command(
     deeplift export scores.h5 --bigwig scores.bw
     deeplift export scores.h5 --bedgraph scores.bedGraph.gz --npz scores.npz
 
-    Several formats may be written at once; they appear together. Whatever stops the command, the same command
-    starts it again.
+    Several formats may be written at once; their files appear together. If the command was stopped, give the
+    same command again.
     """
     outputs = {name: path for name in FORMATS.names() if (path := given.pop(_parameter(name), None))}
     if not outputs:

@@ -1,4 +1,4 @@
-"""Subcommands with options that come from a registry: of the program's own things, and of other packages'."""
+"""Subcommands with options from a registry: those of the program's own formats, and of other packages."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -12,19 +12,20 @@ from deeplift_cli.models.registry import FORMATS
 
 _LOADED = "deeplift_cli.further_options"
 
-# What brings options, in words, and the options.
+# The name of the format that brings options, for messages, and the options.
 Brought = tuple[str, Sequence[click.Option]]
 
 
 class ExtensibleCommand(click.Command):
-    """A subcommand that asks other packages for options where it shows its help, or does not know an option.
+    """A subcommand that loads options of other packages for its help text and at an unknown option.
 
     Parameters
     ----------
     own : callable
-        Returns the options of the program's own things.
+        Returns the options of the program's own formats.
     further : callable
-        Loads other packages. Returns what each of them brings, and one line for each that cannot be used.
+        Loads the formats of other packages. Returns the options of each format, and one line for each format
+        that cannot be used.
     """
 
     def __init__(
@@ -39,13 +40,13 @@ class ExtensibleCommand(click.Command):
         self._further = further
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The subcommand's parameters, ``--help`` last."""
+        """Return the subcommand's parameters, ``--help`` last."""
         *params, help_option = super().get_params(ctx)
         loaded: tuple[list[click.Option], list[str]] = ctx.meta.get(_LOADED, ([], []))
         return [*params, *self._own(), *loaded[0], help_option]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse with the program's own options, and if these do not serve with those of other packages."""
+        """Parse with the program's own options; at an unknown option, parse with those of other packages."""
         try:
             return super().parse_args(ctx, list(args))
         except click.NoSuchOption:
@@ -58,7 +59,7 @@ class ExtensibleCommand(click.Command):
             raise click.UsageError("; ".join([error.format_message(), *problems]), ctx) from error
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the help, and at its end which packages cannot be used."""
+        """Write the help, and after it one line for each format that cannot be used."""
         problems = self._load(ctx)
         super().format_help(ctx, formatter)
         for problem in problems:
@@ -66,7 +67,7 @@ class ExtensibleCommand(click.Command):
             formatter.write_text(problem)
 
     def _load(self, ctx: click.Context) -> list[str]:
-        """Ask other packages, and return one line for each that cannot be used."""
+        """Load the options of other packages, and return one line for each format that cannot be used."""
         if _LOADED not in ctx.meta:
             things, problems = self._further()
             options = list[click.Option]()
@@ -94,18 +95,18 @@ def _flags(option: click.Parameter) -> list[str]:
 
 
 def options_of_own_model_formats() -> list[click.Option]:
-    """Return the options that the program's own model formats bring."""
+    """Return the options of the program's own model formats."""
     return [option for kind in FORMATS.own().values() for option in kind.options]
 
 
 def options_of_further_model_formats() -> tuple[list[Brought], list[str]]:
-    """Load the model formats of other packages for their options."""
+    """Load the model formats of other packages, and return their options and problems."""
     kinds, problems = FORMATS.further()
     return [(f"the model format {kind.name!r}", kind.options) for kind in kinds], problems
 
 
 def with_format_options(context: click.Context, given: dict[str, Any], options: type[Any]) -> dict[str, Any]:
-    """Put options of model formats, as far as the user gave them, under one name.
+    """Collect the options of model formats that the user gave under one name.
 
     Parameters
     ----------
@@ -113,27 +114,27 @@ def with_format_options(context: click.Context, given: dict[str, Any], options: 
     given : dict
         Values of all options.
     options : dataclass
-        Those of the subcommand: an option that is none of its fields is a model format's.
+        The options of the subcommand: an option that is not among its fields belongs to a model format.
 
     Returns
     -------
     dict
-        The fields of `options`, ``format_options`` among them.
+        Values for the fields of `options`, with ``format_options`` among them.
     """
     own = {field.name for field in fields(options)}
-    further = sorted(name for name in set(given) - own if said(context, name))
+    further = sorted(name for name in set(given) - own if is_given(context, name))
     rest = {name: value for name, value in given.items() if name in own}
     return rest | {"format_options": tuple((name, _plain(given[name])) for name in further)}
 
 
-def said(context: click.Context, name: str) -> bool:
-    """Whether the user gave the option that has this name in Python."""
+def is_given(context: click.Context, name: str) -> bool:
+    """Return whether the user gave the option that has this name in Python."""
     default = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
     return context.get_parameter_source(name) not in default
 
 
 def _plain(value: Any) -> Any:
-    """A value as the attributes of a score file can hold it."""
+    """Return a value in a form that the attributes of a score file can hold."""
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value

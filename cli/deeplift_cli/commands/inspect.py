@@ -1,4 +1,4 @@
-"""`deeplift inspect`: whether a model can be scored, by which rules, and at what cost."""
+"""`deeplift inspect`: tells whether a model can be scored, by which rules, and at what cost."""
 
 import shutil
 import sys
@@ -33,7 +33,7 @@ from deeplift_cli.options.settings import InspectOptions
 from deeplift_cli.options.target_grammar import parse_targets
 from deeplift_cli.process.fast_imports import without_garbage_collection
 
-_WIDTH = 120  # of tables that go to a file or a pipe
+_WIDTH = 120  # characters in a line of tables that go to a file or a pipe
 _OPTIONS = (
     MODEL,
     OUTPUT,
@@ -44,15 +44,15 @@ _OPTIONS = (
     LAYOUT,
     ALPHABET,
     click.option("--length", type=click.IntRange(1, 2**28), metavar="L",
-                 help="Of the sequences, for a model that takes any.  [default: one that it runs on]"),
+                 help="Length of the sequences, if the model takes any.  [default: one that it runs on]"),
     LOGITS,
     BATCH_SIZE,
     DEVICE,
     THREADS,
     PRECISION,
     ALLOW_PICKLE,
-    click.option("--full", is_flag=True, help="List every operation by itself."),
-    click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object."),
+    click.option("--full", is_flag=True, help="List every single operation."),
+    click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object."),
 )  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def command(context: click.Context, /, full: bool, as_json: bool, **given: Any) 
     time and memory for a sequence, and checks summation-to-delta on random sequences. The exit code is 0 if
     the model can be scored and the check holds.
     """
-    # These import torch, which takes seconds that --help should not.
+    # These modules import torch, for which --help should not wait.
     with without_garbage_collection():
         from deeplift_cli.inspection import as_json as json_form
         from deeplift_cli.inspection.examine import inspect

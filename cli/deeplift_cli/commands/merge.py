@@ -1,4 +1,4 @@
-"""`deeplift merge`: shards into one score file, or folds into their average."""
+"""`deeplift merge`: makes one score file of shards, or the average of folds."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _OPTIONS = (
     click.option("--bigwig", callback=parsed(new_file), metavar="PATH",
                  help="Also write a bigWig of the observed bases' contributions."),
     click.option("-c", "--chrom-sizes", type=FILE,
-                 help="For --bigwig: two columns, name and length.  [default: those that the parts keep]"),
+                 help="For --bigwig: two columns, name and length.  [default: those in the parts]"),
     click.option("-g", "--genome", type=FILE, help="For --bigwig: the genome FASTA, instead of sizes."),
     OVERLAP,
     click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
@@ -26,14 +26,14 @@ _OPTIONS = (
 @with_options(_OPTIONS)
 @click.option("-q", "--quiet", is_flag=True, help="No summary.")
 def command(quiet: bool, **given: Any) -> int:
-    """Put score files together.
+    """Merge score files into one.
 
     \b
     deeplift merge shards/*.h5 -o scores.h5
     deeplift merge --average fold*.h5 -o mean.h5
 
-    Shards (deeplift score --shard) become what one run would have written, bit for bit. All must be there, in
-    any order.
+    Merged shards (deeplift score --shard) are what one run would have written, bit for bit. Give all shards
+    of a job, in any order.
     """
     if (given["chrom_sizes"] or given["genome"]) and not given["bigwig"]:
         raise click.UsageError("--chrom-sizes and --genome go with --bigwig")

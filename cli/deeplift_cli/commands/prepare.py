@@ -1,4 +1,4 @@
-"""`deeplift prepare`: what the shards of a job need of their input, made once."""
+"""`deeplift prepare`: makes the index of an input once for all shards of a job."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ _OPTIONS = (
     click.option("-g", "--genome", type=FILE, help="Genome FASTA (.gz too)."),
     click.option("-r", "--regions", "--peaks", type=FILE, help="BED or narrowPeak, with --genome."),
     click.option("--length", type=click.IntRange(1, 2**28), metavar="L",
-                 help="Of the sequences that the model takes.  [default: that of the first record]"),
+                 help="Length of the sequences that the model takes.  [default: that of the first record]"),
 )  # fmt: skip
 
 
 @click.command("prepare", context_settings={"help_option_names": ["-h", "--help"]})
 @with_options(_OPTIONS)
-@click.option("-q", "--quiet", is_flag=True, help="No notes and no report.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no notes and no report.")
 def command(
     fasta: Path | None, genome: Path | None, regions: Path | None, length: int | None, quiet: bool
 ) -> int:
@@ -30,9 +30,9 @@ def command(
     deeplift prepare -f peaks.fa
     deeplift prepare -g hg38.fa.gz
 
-    Makes in the cache (DEEPLIFT_CACHE) what the first of many `deeplift score --shard` would make while the
-    others wait: the index of the input, by which each shard reads its own records only, and for a genome its
-    index, or an unpacked copy where it is gzip. Nothing is made that is there already.
+    Makes files in the cache (DEEPLIFT_CACHE) that the first of many `deeplift score --shard` would make while
+    the others wait: the index of the input, with which each shard reads only its own records, and for a
+    genome its index, or an unpacked copy of a gzip file. Files that exist are not made again.
     """
     if fasta and (genome or regions):
         raise click.UsageError("give either --fasta, or --genome, with --regions or without")
@@ -55,8 +55,8 @@ def command(
             before = cached_files(genome)
             sizes = Genome(genome, screen.note).sizes
             made = [path for path in cached_files(genome) if path not in before]
-        said = f"made {', '.join(map(str, made))}" if made else "its index is there already"
-        lines.append(f"{genome}: {len(sizes):,} sequence(s), {sum(sizes.values()):,} bp; {said}")
+        report = f"made {', '.join(map(str, made))}" if made else "its index is there already"
+        lines.append(f"{genome}: {len(sizes):,} sequence(s), {sum(sizes.values()):,} bp; {report}")
     records = fasta or regions
     if records is not None:
         with step("preparing", records):
@@ -69,10 +69,10 @@ def command(
                     f"{records} has no record that can be scored with {length:,} bp; the first, {first.name} "
                     f"(line {first.line}), {first.reason}"
                 )
-        said = f"made its index, {index.path}" if index.is_new else "its index is there already"
+        report = f"made its index, {index.path}" if index.is_new else "its index is there already"
         lines.append(
             f"{records}: {index.n_records:,} record(s), of which {index.n_usable:,} can be scored with "
-            f"{length:,} bp; {said}"
+            f"{length:,} bp; {report}"
         )
     screen.show([printable(line) for line in lines])
     return 0

@@ -1,4 +1,4 @@
-"""`deeplift score`: contribution scores of every sequence of a file."""
+"""`deeplift score`: computes contribution scores of every sequence of a file."""
 
 from math import isnan
 from typing import Any
@@ -9,9 +9,9 @@ import deeplift_references
 from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
 from deeplift_cli.commands.further_options import (
     ExtensibleCommand,
+    is_given,
     options_of_further_model_formats,
     options_of_own_model_formats,
-    said,
     with_format_options,
 )
 from deeplift_cli.commands.shared_options import (
@@ -44,7 +44,7 @@ from deeplift_cli.process.fast_imports import without_garbage_collection
 from deeplift_core import RULES
 from deeplift_core.assignment.names import parse_rule
 
-_SEED = click.IntRange(-(2**63), 2**63 - 1)  # what the score file's attributes hold
+_SEED = click.IntRange(-(2**63), 2**63 - 1)  # an attribute of the score file holds the seed
 
 
 def _rule(text: str) -> str:
@@ -75,7 +75,7 @@ def _limit(value: float) -> float:
 
 
 def _kinds_of_reference() -> dict[str, str]:
-    """How kinds of reference are spelled; what keeps one from being loaded is told where the kind is used."""
+    """Return the names of the kinds of reference; a kind that cannot be loaded is reported on its use."""
     deeplift_references.load_kinds_of_other_packages()
     return {"metavar": "|".join(kind.usage for kind in deeplift_references.kinds().values())}
 
@@ -107,13 +107,13 @@ _OPTIONS = (
     click.option("--reference", default="dinucleotide", callback=parsed(_reference), show_default=True,
                  cls=Described, describe=_kinds_of_reference, help="What sequences are compared with."),
     click.option("--save-references", callback=parsed(new_file), metavar="PATH",
-                 help="Write the references used, for --reference file:."),
+                 help="Write the references to a file, for --reference file:."),
     click.option("--frequencies", default="auto", callback=parsed(_frequencies), metavar="A,C,G,T|auto",
                  help="For --reference frequency; auto counts the bases of the input.  [default: auto]"),
     click.option("--n-references", "--n-shuffles", type=click.IntRange(min=1), default=20, show_default=True,
-                 help="Shuffles, or background sequences, for each sequence."),
+                 help="Number of shuffles, or background sequences, for each sequence."),
     click.option("--seed", type=_SEED, default=0, show_default=True, metavar="INTEGER",
-                 help="For shuffles and draws."),
+                 help="Seed of shuffles and draws."),
     LAYOUT,
     ALPHABET,
     LOGITS,
@@ -131,7 +131,7 @@ _OPTIONS = (
     PRECISION,
     COMPILE,
     click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True,
-                 help="Of the stored scores."),
+                 help="Type of the stored scores."),
     click.option("--standard-errors", is_flag=True,
                  help="Also store the standard error, over references, of each base's contribution."),
     click.option("--shard", callback=parsed(parse_shard), metavar="I/N|auto/N|auto",
@@ -152,7 +152,7 @@ _OPTIONS = (
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @with_options(_OPTIONS)
-@click.option("-q", "--quiet", is_flag=True, help="No progress, notes or summary.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no progress, notes or summary.")
 @click.option("-v", "--verbose", is_flag=True, help="More notes.")
 @click.pass_context
 def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any) -> int:
@@ -162,10 +162,10 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
     deeplift score -m model.onnx -f peaks.fa -o scores.h5
     deeplift score -m model.onnx -g hg38.fa -r peaks.narrowPeak -o scores.h5 --bigwig scores.bw
 
-    Writes contribution scores (HDF5), the scored windows (.bed) and what was skipped (.skipped.tsv).
+    Writes contribution scores (HDF5), the scored windows (.bed) and the skipped records (.skipped.tsv).
     """
     _refuse_contradictions(context, given)
-    # These import torch, which takes seconds that --help should not.
+    # These modules import torch, for which --help should not wait.
     with without_garbage_collection():
         from deeplift_cli.process.screen import Screen
         from deeplift_cli.run.scoring_run import score
@@ -185,7 +185,7 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
 
 
 def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> None:
-    """Options that cannot be meant together (exit code 2)."""
+    """Refuse options that contradict each other (exit code 2)."""
 
     if given["fasta"] and (given["genome"] or given["regions"]):
         raise click.UsageError("give either --fasta, or --genome with --regions")
@@ -195,15 +195,15 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
             f"{missing} is missing" if missing else "give --fasta, or --genome with --regions"
         )
     kind, _ = deeplift_references.parse_spec(given["reference"])
-    if said(context, "frequencies") and kind.name != "frequency":
+    if is_given(context, "frequencies") and kind.name != "frequency":
         raise click.UsageError(f"--frequencies goes with --reference frequency, not {kind.name}")
-    if said(context, "n_references") and not kind.takes_count:
+    if is_given(context, "n_references") and not kind.takes_count:
         raise click.UsageError(
             f"--reference {kind.usage} decides by itself how many; leave out --n-references"
         )
     if given["layer_rules"] and given["rule"].partition(":")[0] in ("gradient", "integrated-gradients"):
         raise click.UsageError(f"--layer-rule does not go with --rule {given['rule']}")
-    if (said(context, "overlap") or said(context, "chrom_sizes")) and not given["bigwig"]:
+    if (is_given(context, "overlap") or is_given(context, "chrom_sizes")) and not given["bigwig"]:
         raise click.UsageError("--overlap and --chrom-sizes go with --bigwig")
     if given["shard"] and given["batch_size"] is None:
         raise click.UsageError("--shard needs --batch-size K: shares are cut between batches")

@@ -1,4 +1,4 @@
-"""Command-line options that several subcommands have: defined once, so that they mean the same."""
+"""Command-line options of several subcommands, defined once so that they mean the same everywhere."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,13 +15,13 @@ from deeplift_cli.outputs import overlaps
 from deeplift_core import OptionError
 from deeplift_core.assignment.names import LAYER_RULES, check_layer_rule
 
-# Whether a file can be read is found, and told, where it is read.
+# click does not check files: the code that reads a file reports its problems.
 FILE = click.Path(path_type=Path, readable=False)
-_MOST_THREADS = 1024  # beyond some thousands OpenMP ends the process
+_MOST_THREADS = 1024  # OpenMP ends the process at more than some thousands of threads
 
 
 def parsed(parse: Callable[[Any], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """A click callback: what ``parse`` refuses with ValueError is an unusable option (exit code 2)."""
+    """Return a click callback that parses a value; a ValueError of ``parse`` gives exit code 2."""
 
     def callback(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         try:
@@ -80,7 +80,7 @@ def _output(text: str) -> int | str:
 
 
 class Described(click.Option):
-    """An option whose texts are made of a registry when they are shown.
+    """An option whose help text is made from a registry when the help is shown.
 
     Parameters
     ----------
@@ -152,14 +152,14 @@ BATCH_SIZE = click.option(
     default="auto",
     callback=parsed(_batch_size),
     metavar="auto|K",
-    help="Sequences at a time.  [default: auto]",
+    help="Number of sequences in a batch.  [default: auto]",
 )
 DEVICE = click.option(
     "--device",
     default="auto",
     callback=parsed(_device),
     metavar="auto|cpu|cuda[:i]",
-    help="Where to compute.  [default: auto]",
+    help="Device that computes.  [default: auto]",
 )
 THREADS = click.option(
     "--threads", type=click.IntRange(1, _MOST_THREADS), metavar="N", help="CPU threads.  [default: torch's]"
@@ -169,19 +169,19 @@ PRECISION = click.option(
     type=click.Choice(["float32", "bfloat16", "float64"]),
     default="float32",
     show_default=True,
-    help="To compute in.",
+    help="Type in which to compute.",
 )
 COMPILE = click.option(
     "--compile",
     type=click.Choice(["auto", "on", "off"]),
     default="auto",
     show_default=True,
-    help="Compile the model's scoring first; auto does where the job is long enough, but no shards.",
+    help="Compile the model's scoring first; auto compiles for long jobs, but not for shards.",
 )
 ALLOW_PICKLE = click.option(
     "--allow-pickle",
     is_flag=True,
-    help="Load files that can run any code: pickled modules, and archives refused without.",
+    help="Load files that can run any code: pickled modules, and archives that are refused otherwise.",
 )
 
 
@@ -204,7 +204,7 @@ def unusable_options(context: click.Context) -> Iterator[None]:
 
 
 def with_options(options: Sequence[Callable[..., Any]]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator: give a command these options, in this order."""
+    """Return a decorator that gives a command these options, in this order."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):

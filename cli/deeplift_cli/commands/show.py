@@ -1,4 +1,4 @@
-"""`deeplift show`: what is in a score file."""
+"""`deeplift show`: prints what is in a score file."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from deeplift_cli.commands.shared_options import FILE, with_options
 
 _OPTIONS = (
     click.argument("files", nargs=-1, required=True, type=FILE, metavar="SCORES.h5..."),
-    click.option("--name", metavar="NAME", help="The letters of the region of this name, instead."),
-    click.option("--table", is_flag=True, help="The quality of all files as one table, tab-separated."),
+    click.option("--name", metavar="NAME", help="Show the letters of the region of this name instead."),
+    click.option("--table", is_flag=True, help="Show the quality of all files as one table, tab-separated."),
 )  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def command(files: tuple[Path, ...], name: str | None, table: bool) -> int:
     """
     if name is not None and table:
         raise click.UsageError("give either --name or --table")
-    # These import h5py and numpy, which --help should not.
+    # These modules import h5py and numpy, for which --help should not wait.
     from deeplift_cli.process.screen import Screen
     from deeplift_cli.show.contents import read_contents, read_row
     from deeplift_cli.show.letters import as_letters, screen_of_stdout

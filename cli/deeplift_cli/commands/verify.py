@@ -1,4 +1,4 @@
-"""`deeplift verify`: is a score file what was written, and does it make sense?"""
+"""`deeplift verify`: checks that a score file is undamaged, and that its values agree with each other."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ _OPTIONS = (
     click.argument("files", nargs=-1, required=True, type=FILE, metavar="SCORES.h5..."),
     click.option("-m", "--model", type=FILE, help="Compute some rows again with this model, and compare."),
     click.option("-n", "--rows", type=click.IntRange(min=1), default=10, show_default=True,
-                 help="With --model: how many, spread over the file."),
+                 help="With --model: number of rows, spread over the file."),
     ALLOW_PICKLE,
 )  # fmt: skip
 
 
 @click.command("verify", context_settings={"help_option_names": ["-h", "--help"]})
 @with_options(_OPTIONS)
-@click.option("-q", "--quiet", is_flag=True, help="No table, only what is wrong.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no table, only problems.")
 def command(files: tuple[Path, ...], model: Path | None, rows: int, allow_pickle: bool, quiet: bool) -> int:
     """Verify score files.
 
@@ -27,10 +27,10 @@ def command(files: tuple[Path, ...], model: Path | None, rows: int, allow_pickle
     deeplift verify shards/*.h5 -m model.onnx
 
     Checks the layout, the checksum of every dataset, that values are finite and agree with each other, and
-    the files beside (.bed, .skipped.tsv). The exit code is 1 if anything is wrong, which is told with its
-    place.
+    the companion files (.bed, .skipped.tsv). The exit code is 1 if there is a problem, which is printed with
+    its place.
     """
-    # These import torch, which takes seconds that --help should not.
+    # These modules import torch, for which --help should not wait.
     with without_garbage_collection():
         from deeplift_cli.outputs.score_reader import ScoreReader
         from deeplift_cli.process.screen import Screen

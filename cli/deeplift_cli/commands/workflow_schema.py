@@ -1,7 +1,7 @@
-"""The options of `deeplift score` as the workflow's configuration takes them, as JSON schema.
+"""The options of `deeplift score` in the workflow's configuration, as a JSON schema.
 
-`workflow/schemas/config.schema.yaml` holds them, because Snakemake may run where deeplift is not installed. A
-test compares both, so that a new option or choice is in the schema, too.
+`workflow/schemas/config.schema.yaml` holds a copy of the schema, since Snakemake may run in an environment
+without deeplift. A test compares both, so that a new option or choice is in the copy, too.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from deeplift_cli.commands.score import command
 from deeplift_cli.outputs import overlaps
 from deeplift_core import RULES
 
-# Options that the workflow gives itself: what is scored, where files go, how jobs are shared and run.
+# Options that the workflow itself sets: the inputs and outputs, and how jobs are divided and run.
 _BY_THE_WORKFLOW = frozenset(
     {
         "model", "fasta", "genome", "regions", "out", "bigwig", "chrom_sizes", "targets", "overlap",
@@ -24,9 +24,9 @@ _BY_THE_WORKFLOW = frozenset(
 
 
 def score_settings() -> dict[str, dict[str, Any]]:
-    """Return what may stand under ``score`` in the configuration: a JSON schema for each long option.
+    """Return the entries of ``score`` in the configuration: a JSON schema for each long option.
 
-    Names of rules and of kinds of reference are given as examples: further ones are those of other packages,
+    The names of rules and of kinds of reference are examples only: other packages may bring further names,
     which `deeplift score` checks.
     """
     examples = {
@@ -60,5 +60,5 @@ def _schema(option: click.Option) -> dict[str, Any]:
     if isinstance(option.type, click.IntRange):
         limits = {"minimum": option.type.min, "maximum": option.type.max}
         return {"type": "integer"} | {key: limit for key, limit in limits.items() if limit is not None}
-    # A text whose default is a number can be a number, which YAML reads as one.
+    # An option of type text with a number as default may be a number in YAML.
     return {"type": ["string", "integer"] if str(option.default).isdecimal() else "string"}

@@ -1,1 +1,1 @@
-"""What `deeplift inspect` finds out about a model, and how it is told."""
+"""The inspection of a model by `deeplift inspect`, and its output as text and as JSON."""

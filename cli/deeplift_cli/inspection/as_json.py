@@ -1,4 +1,4 @@
-"""An inspection for machines: docs/inspect.md says what each key means."""
+"""An inspection as JSON; docs/inspect.md says what each key means."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from deeplift_cli.inspection.findings import Cost, Inspection
 from deeplift_cli.models import TensorSpec
 
 FORMAT_VERSION = 1
-REFERENCES = 20  # what `deeplift score` takes unless told otherwise
+REFERENCES = 20  # the default of `deeplift score`
 
 
 def as_json(found: Inspection) -> str:

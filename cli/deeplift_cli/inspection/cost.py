@@ -1,4 +1,4 @@
-"""What a model takes of time, measured."""
+"""Measurements of the time that a model takes."""
 
 import time
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from deeplift_core.capture import borrowed
 from deeplift_core.engine.targets import Target
 
 RUNS = 5
-# After so many seconds a slow model is not run again only to have a median.
+# Seconds after which a slow model is not run again for a better median.
 _ENOUGH_SECONDS = 10.0
 FEW, MORE = 1, 3
 
 
 def forward_seconds(module: nn.Module, batch: tuple[Tensor, ...], dtype: torch.dtype) -> float:
-    """Median time of the model alone, for one row of this batch on the batch's device."""
+    """Return the median time in seconds of the model's forward pass for one row, on the batch's device."""
     device = batch[0].device
     with borrowed(module, dtype, device):
         return _median_seconds(lambda: called(module, *batch), device) / batch[0].shape[0]
@@ -29,7 +29,7 @@ def forward_seconds(module: nn.Module, batch: tuple[Tensor, ...], dtype: torch.d
 def scoring_seconds(
     explainer: DeepLift, x: tuple[Tensor, ...], references: tuple[Tensor, ...], target: Target
 ) -> tuple[float, float]:
-    """Time of scoring one row: its own, and what each reference adds to it.
+    """Return the time in seconds of scoring one row: a fixed part, and the part for each reference.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def scoring_seconds(
 
 
 def _median_seconds(run: Callable[[], object], device: torch.device) -> float:
-    """Median time of a few runs after one that warms up."""
+    """Return the median time in seconds of a few runs, after one run that is not counted."""
     _seconds(run, device)
     times: list[float] = []
     while len(times) < RUNS and sum(times) < _ENOUGH_SECONDS:

@@ -1,4 +1,4 @@
-"""Finding out all that `deeplift inspect` tells, step by step until one fails."""
+"""The steps of an inspection, which ends at the first step that fails."""
 
 import math
 from dataclasses import replace
@@ -47,7 +47,7 @@ def inspect(options: InspectOptions) -> Inspection:
     Returns
     -------
     Inspection
-        What keeps the model from being scored is in its `problems`.
+        Its `problems` say why the model cannot be scored.
 
     Raises
     ------
@@ -119,13 +119,13 @@ def _one_input(found: Inspection, options: InspectOptions) -> None:
 
 
 def _check_memory(options: InspectOptions, length: int, rows: int) -> None:
-    """Refuse a batch that would not fit, before it is made."""
+    """Refuse a batch that would not fit into memory, before it is made."""
     device = chosen_device(options.device)
     BatchMemory.of_inspection(length, rows, options.precision, device).check(options.model)
 
 
 def _several_inputs(found: Inspection, options: InspectOptions) -> None:
-    """Describe what only the Python interface scores."""
+    """Describe a model with several inputs, which only the Python interface can score."""
     names = ", ".join(spec.name for spec in found.inputs)
     found.problems.append(
         f"{options.model} has {len(found.inputs)} inputs ({names}), and deeplift score takes models with "
@@ -137,7 +137,7 @@ def _several_inputs(found: Inspection, options: InspectOptions) -> None:
 
 
 def _record(found: Inspection, options: InspectOptions, batch: Batch, form: InputForm | None) -> DeepLift:
-    """Record by the gradient rule, which takes every operation, and see what DeepLIFT's own rules take."""
+    """Record with the gradient rule, which supports every operation, and find those without DeepLIFT rule."""
     found.outputs = output_specs(found.model, batch)
     recorded = _recorded(found, options, batch, form)
     found.recording = _describe(recorded, dict(options.layer_rules), options.output or 0)

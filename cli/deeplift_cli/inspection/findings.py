@@ -1,4 +1,4 @@
-"""What is found out about a model, as plain data: nothing here runs it."""
+"""The results of an inspection as plain data; this module runs no model."""
 
 from dataclasses import dataclass, field
 
@@ -8,17 +8,17 @@ from deeplift_cli.options.targets import Stored
 
 @dataclass(frozen=True)
 class InputForm:
-    """How sequences go into the model, and how that was found.
+    """The layout and length of the model's input, and how they were found.
 
     Attributes
     ----------
     layout : Layout
     layout_reason : str
     length : int
-        L of the sequences that everything else was found with.
+        L, the length of the sequences in all further steps of the inspection.
     length_reason : str
     takes_any_length : bool
-        Whether the model takes other lengths, too.
+        True if the model takes other lengths, too.
     """
 
     layout: Layout
@@ -37,9 +37,9 @@ class Operation:
     name, op, module, source : str
         As in `deeplift_core.NodeInfo`.
     rules : dict of str to str
-        The rule that it gets under each preset.
+        The rule of the operation under each preset.
     problem : str
-        Why there is none; "" where there is one.
+        The reason why the operation has no rule; "" if it has one.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Recording:
-    """The model's operations, and what of it is explained.
+    """The model's operations, and the output that is explained.
 
     Attributes
     ----------
@@ -61,11 +61,11 @@ class Recording:
     output : int or str
         The place of the explained output, or its name where the model returns a mapping.
     output_shape : tuple of int
-        Of the explained output for one sequence.
+        The shape of the explained output for one sequence.
     explains_logit : bool
-        Whether a final sigmoid or softmax is left out.
+        True if the output before a final sigmoid or softmax is explained.
     notes : list of str
-        What a user should know about the rules, under the default preset.
+        Notes for the user about the rules under the default preset.
     """
 
     operations: list[Operation]
@@ -78,7 +78,8 @@ class Recording:
     def unsupported(self) -> list[Operation]:
         """Operations that have no rule under some preset.
 
-        Taking one of several results ("getitem") is not blamed beside the operation that gave them.
+        A "getitem", which takes one of several results, is left out if the operation with the results is in
+        the list.
         """
         missing = [item for item in self.operations if item.problem]
         blamed = {(item.module, item.source) for item in missing if item.op != "getitem"}
@@ -87,18 +88,18 @@ class Recording:
 
 @dataclass(frozen=True)
 class Cost:
-    """Time and memory, measured on random sequences; what DeepLIFT takes is None where it cannot run.
+    """Time and memory, measured on random sequences; numbers for DeepLIFT are None if it cannot run.
 
     Attributes
     ----------
     batch_size : int
         K, the number of rows of every batch.
     forward_seconds : float
-        For one sequence, the model alone.
+        Seconds of the model's forward pass for one sequence.
     fixed_seconds, reference_seconds : float or None
         Scoring one sequence takes fixed_seconds + n * reference_seconds with n references.
     bytes_per_sequence : int or None
-        Of the values that one sequence keeps for the reverse walk, its reference's included.
+        Bytes of the forward values that one sequence and its reference keep for the backward pass.
     """
 
     device: str
@@ -111,7 +112,7 @@ class Cost:
     bytes_per_sequence: int | None = None
 
     def scoring_seconds(self, references: int) -> float | None:
-        """For one sequence against so many references."""
+        """Return the seconds for one sequence with this number of references; None if not known."""
         if self.fixed_seconds is None or self.reference_seconds is None:
             return None
         return self.fixed_seconds + references * self.reference_seconds
@@ -126,9 +127,10 @@ class SelfCheck:
     target : int, tuple of int, or str
         As a score file holds it.
     worst_relative_error : float
-        As `deeplift_core.accuracy.completeness` defines it; NaN where a score is.
+        The error as `deeplift_core.accuracy.completeness` defines it; NaN if a score is NaN.
     largest_difference : float
-        Of an output from a reference's, in size; 0 where the model says the same of all of them.
+        The largest absolute difference between the outputs of a sequence and of its reference; 0 if the model
+        returns the same for all sequences.
     """
 
     rule: str
@@ -141,22 +143,22 @@ class SelfCheck:
 
     @property
     def holds(self) -> bool:
-        """Whether the error is within the tolerance; NaN is not."""
+        """True if the error is within the tolerance, which NaN never is."""
         return self.worst_relative_error <= self.tolerance
 
 
 @dataclass
 class Inspection:
-    """All that was found out; what could not be is None, and `problems` says why.
+    """All results of an inspection; a result that is missing is None, and `problems` says why.
 
     Attributes
     ----------
     model : ModelFile
     parameters : int
     inputs, outputs : list of TensorSpec
-        As far as the file declares them or running the model shows them.
+        The tensors that the file declares, or that a run of the model shows.
     problems : list of str
-        What keeps the model from being scored, one line each.
+        The reasons why the model cannot be scored, one line each.
     """
 
     model: ModelFile
@@ -171,5 +173,5 @@ class Inspection:
 
     @property
     def can_be_scored(self) -> bool:
-        """Whether `deeplift score` takes the model and the self-check holds."""
+        """True if `deeplift score` takes the model and the self-check holds."""
         return not self.problems

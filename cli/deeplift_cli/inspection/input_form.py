@@ -1,4 +1,4 @@
-"""Finding the layout and a length to run a model with, and saying how they were found."""
+"""Search for the layout and length of a model's input, with the reason for each."""
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.inspection.findings import InputForm
@@ -9,17 +9,17 @@ from deeplift_cli.options.settings import InspectOptions
 
 
 def find_form(options: InspectOptions, model: ModelFile) -> InputForm:
-    """Find how sequences go into the model.
+    """Find the layout and length of the model's input.
 
     Raises
     ------
     UserError
-        If no layout fits, or several do; or the model runs on none of the lengths tried.
+        If no layout fits, or several fit, or the model runs on none of the tried lengths.
     """
     if model.inputs and model.inputs[0].shape is not None:
         try:
             layout, only = find_layout(model, layout=options.layout, alphabet=options.alphabet, length=None)
-        except UserError:  # the shape leaves several open, or none, which is said when running it
+        except UserError:  # several layouts or none fit the shape; a run of the model reports this
             return _by_running(options, model)
         reason = f"the only one that fits the declared shape of input {model.inputs[0]}"
         return _at_length(options, model, layout, reason, only)
@@ -29,7 +29,7 @@ def find_form(options: InspectOptions, model: ModelFile) -> InputForm:
 def _at_length(
     options: InspectOptions, model: ModelFile, layout: Layout, reason: str, only: int | None
 ) -> InputForm:
-    """The layout is known from the file; the length may be."""
+    """Find the length for a layout that the file declares; the file may declare the length, too."""
     if options.layout != "auto":
         reason = "as --layout says"
     if only is not None:
@@ -50,7 +50,7 @@ def _at_length(
 
 
 def _by_running(options: InspectOptions, model: ModelFile) -> InputForm:
-    """Neither is known from the file: run the model on random sequences."""
+    """Find layout and length by running the model on random sequences, if the file declares neither."""
     first: UserError | None = None
     for length in _lengths(options):
         try:
@@ -91,7 +91,7 @@ def _tried(options: InspectOptions) -> str:
 
 
 def _problem_at(model: ModelFile, layout: Layout, length: int) -> str:
-    """Why the model does not run on sequences of this length; "" where it does."""
+    """Return why the model does not run on sequences of this length; "" if it does."""
     try:
         rows = find_batch_size(model, layout, length) or 1
     except UserError as error:
@@ -99,5 +99,5 @@ def _problem_at(model: ModelFile, layout: Layout, length: int) -> str:
     outputs = outputs_of(model.module, layout.to_model(one_hot(rows, length)))
     if isinstance(outputs, str):
         return " ".join(outputs.split())
-    # Models that crop what padding has touched leave nothing of short sequences.
+    # Models that crop positions which depend on padding have an empty output for short sequences.
     return "" if all(tensor.numel() for tensor in outputs) else "they are so short that an output is empty"

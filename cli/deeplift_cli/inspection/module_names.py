@@ -1,16 +1,16 @@
-"""Many names of modules in few words: layers.0.conv to layers.7.conv are layers.0-7.conv."""
+"""Short lists of module names: layers.0.conv to layers.7.conv become layers.0-7.conv."""
 
 import re
 from collections.abc import Iterable
 
-# A number by itself; one with leading zeros is text, for it would not be spelled the same again.
+# A number without leading zeros; a number with leading zeros is text, since its spelling would be lost.
 _NUMBER = re.compile(r"(?<!\d)(0|[1-9]\d*)(?!\d)")
 
 _Token = str | frozenset[int]
 
 
 def collapse(names: Iterable[str]) -> list[str]:
-    """Join names that differ in their numbers, without adding any that is not there.
+    """Join names that differ only in numbers; the result stands for the given names and no others.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def collapse(names: Iterable[str]) -> list[str]:
     Returns
     -------
     list of str
-        In order of first appearance; numbers as "0-7" or "0,2,5-6".
+        The joined names in the order of first appearance; numbers are joined as "0-7" or "0,2,5-6".
     """
     patterns = list(dict.fromkeys(_tokens(name) for name in names))
     longest = max(map(len, patterns), default=0)
@@ -29,7 +29,7 @@ def collapse(names: Iterable[str]) -> list[str]:
 
 
 def _tokens(name: str) -> tuple[_Token, ...]:
-    """Text at even places, numbers at odd ones."""
+    """Split a name into text at even places and numbers at odd places."""
     parts = _NUMBER.split(name)
     return tuple(frozenset([int(part)]) if place % 2 else part for place, part in enumerate(parts))
 

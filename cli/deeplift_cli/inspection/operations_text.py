@@ -13,7 +13,7 @@ from deeplift_cli.inspection.module_names import collapse
 from deeplift_cli.process.terminal_text import printable
 from deeplift_core.assignment.presets import preset_names
 
-# What stands in a table for names that are too long for it.
+# Short names for rules whose names are too long for a table.
 _SHORT = {"revealcancel-positive-first": "positive-first"}
 _SHOWN = 3
 _UNBROKEN = 10_000
@@ -26,7 +26,10 @@ _LEGEND = {
 
 
 def grouped_operations(recording: Recording, width: int) -> list[str]:
-    """Operations of one kind and with the same rules in one line; those whose rule a preset chooses apart."""
+    """Return a table with one line for all operations of one kind with the same rules.
+
+    Operations whose rule depends on the preset are in a table of their own.
+    """
     groups: dict[tuple[str, ...], list[Operation]] = {}
     for item in recording.operations:
         groups.setdefault((item.op, *item.rules.values()), []).append(item)
@@ -45,7 +48,7 @@ def grouped_operations(recording: Recording, width: int) -> list[str]:
 
 
 def every_operation(recording: Recording) -> list[str]:
-    """Every operation in the order in which they run, each on one line however long it gets."""
+    """Return a table of every operation in the order in which they run, each on one line of any length."""
     rows = []
     for item in recording.operations:
         rules = list(dict.fromkeys(item.rules.values()))
@@ -58,7 +61,7 @@ def every_operation(recording: Recording) -> list[str]:
 
 
 def short_op(op: str) -> str:
-    """An operation's name without what all have in common: "aten.relu.default" is "relu"."""
+    """Return an operation's name without its usual prefix and suffix: "aten.relu.default" becomes "relu"."""
     return op.removeprefix("aten.").removesuffix(".default")
 
 
@@ -73,7 +76,7 @@ def _places(items: list[Operation]) -> list[str]:
 
 
 def _some(names: list[str]) -> str:
-    """The first few of them, and how many there are besides."""
+    """Return the first few names, and the number of further names."""
     further = len(names) - _SHOWN
     return ", ".join(names) if further <= 0 else f"{', '.join(names[:_SHOWN])} and {further} more"
 
@@ -83,14 +86,14 @@ def _short(rule: str) -> str:
 
 
 def _legend(recording: Recording) -> list[str]:
-    """What the names in the tables mean, where they need it."""
+    """Return explanations of the names in the tables that need one."""
     shown = {_short(rule) for item in recording.operations for rule in item.rules.values()}
     lines = [f"  {name}: {text}" for name, text in _LEGEND.items() if name in shown]
     return ["", *lines] if lines else []
 
 
 def _table(headings: list[str], rows: Iterable[list[str]], width: int) -> list[str]:
-    """Lines of a table without colours or frames; columns in which nothing stands are left out."""
+    """Return the lines of a table without colours or frames; empty columns are left out."""
     listed = list(rows)
     filled = [place for place in range(len(headings)) if any(row[place] for row in listed)]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

@@ -1,4 +1,4 @@
-"""Summation-to-delta on random sequences, the way `deeplift score` scores them."""
+"""Self-check: summation-to-delta on random sequences, scored as by `deeplift score`."""
 
 from dataclasses import dataclass
 
@@ -24,14 +24,14 @@ _SEED = 1
 
 @dataclass(frozen=True)
 class Sample:
-    """Random sequences [N, 4, L] and their dinucleotide shuffles [N, R, 4, L]; N is whole batches."""
+    """Random sequences [N, 4, L] and their dinucleotide shuffles [N, R, 4, L]; N is a multiple of K."""
 
     sequences: npt.NDArray[np.int8]
     references: npt.NDArray[np.float32]
 
     @classmethod
     def of(cls, batch_size: int, length: int) -> "Sample":
-        """As many batches as make a few sequences; the same ones every time."""
+        """Return whole batches with at least a few sequences, which are the same in every call."""
         rows = batch_size * -(-_AT_LEAST // batch_size)
         sequences = one_hot(rows, length, seed=_SEED).numpy().astype(np.int8)
         shuffles = deeplift_references.make("dinucleotide", n_references=REFERENCES, seed=_SEED)
@@ -56,7 +56,7 @@ def check(
         spec.stored,
         len(sample.sequences),
         sample.references.shape[1],
-        worst_relative_error=float(errors.max()),  # NaN where one is
+        worst_relative_error=float(errors.max()),  # NaN if an error is NaN
         tolerance=TOLERANCE[explainer.dtype],
         largest_difference=float(np.abs(scores.output[:, None] - scores.reference_output).max()),
     )

@@ -13,7 +13,7 @@ _EXAMPLE = "deeplift_core.DeepLift(model, example=(...)).nodes shows its operati
 
 
 def input_specs(model: ModelFile, form: InputForm, x: Tensor) -> list[TensorSpec]:
-    """The only input, with what its file does not declare as it was found."""
+    """Return the model's only input; a run of the model adds what the file does not declare."""
     declared = model.inputs[0] if model.inputs else TensorSpec("0", None, None)
     shape = declared.shape
     if shape is None:
@@ -23,12 +23,12 @@ def input_specs(model: ModelFile, form: InputForm, x: Tensor) -> list[TensorSpec
 
 
 def random_inputs(model: ModelFile, rows: int, length: int | None) -> tuple[Tensor, ...]:
-    """Random rows for each of several inputs: one-hot along an axis of 4, numbers otherwise.
+    """Return random rows for each of several inputs: one-hot along an axis of 4, or else normal numbers.
 
     Raises
     ------
     UserError
-        If the file declares too little to make them, or the model does not run on them.
+        If the file declares too little to make the inputs, or the model does not run on them.
     """
     rows = model.batch_size or rows
     batch = []

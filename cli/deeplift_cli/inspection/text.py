@@ -1,4 +1,4 @@
-"""An inspection for people: plain text for a terminal, a file or a pipe."""
+"""An inspection as plain text for a terminal, a file or a pipe."""
 
 import textwrap
 from collections.abc import Iterator
@@ -24,9 +24,9 @@ def as_lines(found: Inspection, *, full: bool, width: int) -> list[str]:
     ----------
     found : Inspection
     full : bool
-        List every operation by itself, in the order in which they run.
+        True to list every single operation, in the order in which they run.
     width : int
-        Of the terminal: everything fits in it that can be broken.
+        The width of the terminal in characters; lines are broken to fit, if possible.
     """
     parts = [list(_tensors_and_form(found))]
     operations: list[str] = []
@@ -47,7 +47,7 @@ def as_lines(found: Inspection, *, full: bool, width: int) -> list[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Lines that fit; those after the first stand where the label's text does."""
+    """Break a text into lines that fit; lines after the first are indented to the label's text."""
     indent = " " * (len(text) - len(text.lstrip()) or _LABEL)
     if len(text) <= width:
         return [text]
@@ -73,7 +73,7 @@ def _tensors_and_form(found: Inspection) -> Iterator[str]:
 
 
 def _tensors(label: str, specs: list[TensorSpec]) -> Iterator[str]:
-    """Every tensor with its shape; the file may declare none."""
+    """Yield a line for each tensor with its shape, or one line if the file declares none."""
     shown = [f"{_shape(spec)} {spec.dtype or ''}".strip() for spec in specs]
     for place, text in enumerate(shown or ["not declared by the file"]):
         yield _line("" if place else label, text)
@@ -171,7 +171,7 @@ def _row(label: str, text: str) -> str:
 
 
 def _seconds(value: float) -> str:
-    """A time in the unit that suits it."""
+    """Return a time in a unit that gives few digits."""
     for unit, size in (("us", 1e-6), ("ms", 1e-3), ("s", 1.0)):
         if value < 999.5 * size and (unit != "s" or value < 120):
             return f"{value / size:.3g} {unit}"

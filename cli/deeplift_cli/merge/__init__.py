@@ -1,1 +1,1 @@
-"""Score files made of others: shards put together, and averages over the folds of a cross-validation."""
+"""Merging of score files: the shards of one job, or an average over the folds of a cross-validation."""

@@ -43,12 +43,12 @@ def end_to_end(parts: Sequence[ScoreReader], pool: Executor) -> Combined:
 
 
 def _in_order(parts: Sequence[ScoreReader]) -> list[ScoreReader]:
-    """By their numbers.
+    """Return the shards in the order of their numbers.
 
     Raises
     ------
     UserError
-        If they are not all shards of one division, each once.
+        If the parts are not all shards of one division, each once.
     """
     found: dict[int, ScoreReader] = {}
     count = 0

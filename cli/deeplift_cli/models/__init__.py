@@ -1,4 +1,4 @@
-"""Loading models: any supported file becomes a `torch.nn.Module`."""
+"""Readers of model files: any supported file becomes a `torch.nn.Module`."""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.foreign import told_in_one_line
+from deeplift_cli.models.foreign import errors_in_one_line
 from deeplift_cli.models.input_layout import Layout, find_layout
 from deeplift_cli.models.model_file import ModelFile, TensorSpec
 from deeplift_cli.models.registry import FORMATS, examine, find_format
@@ -25,9 +25,9 @@ def read(
     Parameters
     ----------
     path : path
-        The format is told from the content, not from the suffix.
+        The model file. Its content, not its suffix, determines the format.
     allow_pickle : bool
-        True reads files that can run any code: pickled modules, and archives of torch unexamined.
+        True to read files that can run any code: pickled modules, and archives of torch without examination.
     options : mapping of str to anything, optional
         Options of the file's format.
 
@@ -38,8 +38,8 @@ def read(
     Raises
     ------
     UserError
-        Where the file is missing, damaged, of no known format, or uses what cannot be converted; or an option
-        is another format's.
+        If the file is missing, damaged, of no known format, or uses an operation that cannot be converted; or
+        if an option belongs to another format.
     """
     candidate = examine(Path(path))
     kind, problems = find_format(candidate)
@@ -54,7 +54,7 @@ def read(
     try:
         if kind.name in FORMATS.own():
             return kind.read(candidate.path, allow_pickle=allow_pickle, **given)
-        with told_in_one_line(f"{candidate.path} cannot be read as the model format {kind.name!r}"):
+        with errors_in_one_line(f"{candidate.path} cannot be read as the model format {kind.name!r}"):
             return kind.read(candidate.path, allow_pickle=allow_pickle, **given)
     except UserError as error:
         if not problems:

@@ -1,11 +1,11 @@
-"""What a batch takes of memory at the least, worked out before it is taken.
+"""A lower bound of the memory that a batch takes, computed before the batch is made.
 
-The estimate has what is there at one moment for certain: the forward values that the backward pass reads, the
-references, and what is scored for each of them. What operations need in passing comes on top: peaks were
-measured at 2.1 to 6.7 times the estimate, of which some 130 MB are the same for any batch (example, 64 rows
-with 20 references and 512 with 2: 6.7 and 4.2; a CNN of 200 bp, 1,024 rows with 2 references and 256 with 40:
-2.7 and 2.1; a deeper one, 512 with 3: 4.1). Without those 130 MB they are 1.4 times at the least, so that no
-batch which fits is refused at `_AT_LEAST`.
+The estimate counts tensors that certainly exist at one moment: the forward values that the backward pass
+reads, the references, and the scores for each reference. Temporary tensors of operations come on top: peaks
+were measured at 2.1 to 6.7 times the estimate, of which some 130 MB are the same for any batch (example, 64
+rows with 20 references and 512 with 2: 6.7 and 4.2; a CNN of 200 bp, 1,024 rows with 2 references and 256
+with 40: 2.7 and 2.1; a deeper one, 512 with 3: 4.1). Without these 130 MB the peaks are at least 1.4 times
+the estimate, so that no batch which fits is refused at `_AT_LEAST`.
 """
 
 from collections.abc import Callable
@@ -26,40 +26,40 @@ from deeplift_cli.process.memory import available_memory, in_words
 LONG, SHORTER = 2**18, 2**13
 # No known model keeps more for a base: 24,000 values. Below, nothing need be measured.
 _MOST_PER_BASE = 100_000
-# Contributions, hypothetical contributions and multipliers of a pair.
+# A pair has contributions, hypothetical contributions and multipliers.
 _SCORES_OF_A_PAIR = 3
-# References of the batch that is scored, and their copy of exactly K rows.
+# The references of a batch, and their copy of exactly K rows.
 _COPIES = 2
 _AT_LEAST = 1.25
-# Of what is free, for a batch size that is proposed: peaks are larger than the estimate.
+# The fraction of the free memory for a batch size that a message proposes: peaks exceed the estimate.
 _SAFE = 0.4
 
 
 class Measured(Protocol):
-    """A recording, of which this matters."""
+    """A recording, of which only the size of its values is needed."""
 
     @property
     def bytes_per_row(self) -> int:
-        """Size of the forward values that one row keeps, its reference's included."""
+        """Bytes of the forward values that one row and its reference keep."""
 
 
 @dataclass(frozen=True)
 class BatchMemory:
-    """What one batch takes.
+    """The memory that one batch takes.
 
     Attributes
     ----------
     rows, length : int
         K sequences of L bases.
     references : int
-        R for each sequence.
+        R, the number of references for each sequence.
     values : int
-        Bytes of the forward values of one row; those of the input alone where no more is known.
+        Bytes of the forward values of one row; only those of the input if the model is not recorded yet.
     a_reference : int
         Bytes that each row takes for each of its references.
     device : torch.device
     takes_count : bool
-        Whether the user says how many references there are.
+        True if the user chooses the number of references.
     """
 
     rows: int
@@ -72,9 +72,9 @@ class BatchMemory:
 
     @classmethod
     def of(cls, options: ScoreOptions, length: int, rows: int, device: torch.device) -> "BatchMemory":
-        """As far as the options tell, without the model."""
+        """Return the memory of a batch as far as the options determine it, without the model."""
         kind, argument = deeplift_references.parse_spec(options.reference)
-        takes_count = kind.takes_count and argument is None  # of a file there may be fewer than asked for
+        takes_count = kind.takes_count and argument is None  # a file may hold fewer references
         one_hot = 4 * length * getattr(torch, options.precision).itemsize
         scores = _SCORES_OF_A_PAIR * len(options.targets)
         references = options.n_references if takes_count else 1
@@ -82,12 +82,12 @@ class BatchMemory:
 
     @classmethod
     def of_inspection(cls, length: int, rows: int, precision: str, device: torch.device) -> "BatchMemory":
-        """Of a batch of random sequences that a model is tried with, without the model."""
+        """Return the memory of a batch of random sequences in an inspection, without the model."""
         one_hot = 4 * length * getattr(torch, precision).itemsize
         return cls(rows, length, 1, 2 * one_hot, (_COPIES + _SCORES_OF_A_PAIR) * one_hot, device, False)
 
     def with_values(self, values: int) -> "BatchMemory":
-        """The same, of a model whose forward values of one row take so many bytes."""
+        """Return the memory for a model whose forward values of one row take this number of bytes."""
         return replace(self, values=values)
 
     @property
@@ -97,22 +97,22 @@ class BatchMemory:
 
     @property
     def size(self) -> int:
-        """Bytes of the batch, at the least."""
+        """A lower bound of the bytes of the batch."""
         return int(_AT_LEAST * self.rows * self.per_row)
 
     @property
     def may_be_too_large(self) -> bool:
-        """Whether some model's values would not fit, so that this model's must be measured."""
+        """Return whether the values of some model would not fit, so that this model must be measured."""
         most = _MOST_PER_BASE * self.length + self.references * self.a_reference
         return self.rows * most > available_memory(self.device)
 
     def check(self, model: Path) -> None:
-        """Refuse a batch that does not fit into what is free.
+        """Refuse a batch that does not fit into the free memory.
 
         Raises
         ------
         OutOfMemoryError
-            With the estimate, and what to do.
+            If the batch does not fit, with the estimate and what to do.
         """
         available = available_memory(self.device)
         if self.size <= available:
@@ -126,7 +126,7 @@ class BatchMemory:
         )
 
     def remedy(self) -> str:
-        """The option that helps most."""
+        """Return the change of options that saves most memory."""
         fitting = int(_SAFE * available_memory(self.device) / self.per_row)
         if self.rows > 1 and fitting >= 1:
             return f"--batch-size {min(fitting, self.rows - 1)} or less"
@@ -142,12 +142,12 @@ def layout_for_long(
     device: torch.device,
     recorded: Callable[[Layout, int], Measured],
 ) -> Layout | None:
-    """Find the layout for long sequences by short ones, and refuse those that are too long for the memory.
+    """Find the layout for long sequences with short ones, and refuse sequences too long for the memory.
 
     To find a layout and a batch size, a model runs on several rows and on twice the length. With long
-    sequences this is work for minutes and memory for many rows. Here the model is recorded on short sequences
-    instead, and what they take is scaled by the length. That is too little where memory grows faster
-    (attention), and never too much.
+    sequences this takes minutes, and memory for many rows. This function records the model on short sequences
+    instead, and scales their memory by the length. The result is too small if memory grows faster than the
+    length (attention), and never too large.
 
     Parameters
     ----------
@@ -161,12 +161,12 @@ def layout_for_long(
     Returns
     -------
     Layout or None
-        None where sequences are not long, or the model does not run on short ones.
+        None if the sequences are not long, or the model does not run on short ones.
 
     Raises
     ------
     UserError
-        If they are too long, or if the model takes sequences of one other length only.
+        If the sequences are too long, or the model takes only sequences of another length.
     """
     if length <= LONG:
         return None
@@ -177,7 +177,7 @@ def layout_for_long(
     except WrongLengthError as error:
         message = f"{options.model} does not take sequences of {length:,} bp; it takes {error.takes:,} bp"
         raise WrongLengthError(message, error.takes) from error
-    except UserError:  # it may need longer sequences than those tried here
+    except UserError:  # the model may need longer sequences than these
         return None
     if only is not None:
         return None

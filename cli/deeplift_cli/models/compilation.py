@@ -1,4 +1,4 @@
-"""Whether to compile a model's scoring, and what to do where that fails."""
+"""The decision whether to compile a model's scoring, and a fallback if the compilation fails."""
 
 import logging
 import shutil
@@ -13,10 +13,10 @@ from deeplift_cli.process.screen import Screen
 from deeplift_core import CompileError, DeepLift
 from deeplift_core.engine.targets import Target
 
-# Compiling takes some seconds, and more with the number of operations: measured on two cores, generously.
+# Seconds that a compilation takes, and seconds for each operation: generous values, measured on two cores.
 _SECONDS = 15.0
 _SECONDS_PER_OPERATION = 0.15
-# The part of the time that it saves, at the least that is worth waiting for (docs/performance.md).
+# The fraction of the scoring time that compiled code saves, as a cautious value (docs/performance.md).
 _SAVES = 0.1
 _COMPILERS = ("c++", "g++", "clang++")
 
@@ -29,22 +29,22 @@ def compiled_if_worth_it(
     Parameters
     ----------
     explainer : DeepLift
-        Recorded, not compiled.
+        A recorded model that is not compiled.
     options : ScoreOptions
     targets : sequence of Target
     pairs : int
-        Of a sequence and a reference, in the whole job; each strand counts.
+        Number of pairs of a sequence and a reference in the whole job; each strand counts.
     screen : Screen
-        Is told that it was compiled, or why not although the job is long enough.
+        Shows that the model was compiled, or why not although the job is long enough.
 
     Returns
     -------
     DeepLift
-        The one given, where it is not compiled.
+        The compiled explainer, or the given one.
     """
     if not _is_wanted(explainer, options, targets, pairs, screen):
         return explainer
-    # It says on the screen, in passing, that there is no CUDA.
+    # torch.compile prints that there is no CUDA.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     started = time.perf_counter()
     try:
@@ -63,7 +63,7 @@ def _is_wanted(
 ) -> bool:
     """As `--compile` says; with `auto`, shards, which must be alike on whatever machines, are not.
 
-    The first of them says so where they are long; the others need not find out whether they are.
+    The first shard says so if the shards are long; the others do not measure how long they are.
     """
     if options.compile != "auto":
         return options.compile == "on"

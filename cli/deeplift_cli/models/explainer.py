@@ -1,4 +1,4 @@
-"""A model file made ready to explain: its layout, its length, the batch size, and what runs on it."""
+"""Preparation of a model for scoring: its layout, its length, the batch size, and its recording."""
 
 import sys
 from collections import Counter
@@ -30,11 +30,12 @@ from deeplift_cli.process.memory import keep_freed_memory, memory_of
 from deeplift_cli.process.screen import Screen
 from deeplift_core import CaptureError, DeepLift, DeepLiftError, ForwardError
 
-# `auto`: values kept for one batch stay near this size, where a CPU's caches and memory are at ease, and as
-# much more as there are weights, which every batch reads; a GPU wants more at a time.
+# With `auto`, the forward values of one batch take about this many bytes, which suits a CPU's caches, plus
+# the bytes of the weights, which every batch reads; a GPU is faster with more.
 _AUTO_BYTES = 128 << 20
 _AUTO_LARGEST = 256
-# Of all memory, since a walk holds further values, and pairs that are scored again in float64 twice as much.
+# Forward values may take one part in so many of all memory: a backward pass holds further values, and pairs
+# that are scored again in float64 take twice as much.
 _AUTO_SHARE = 8
 _TARGETS_SHOWN = 5
 # Rows to record with where the batch size is free: as few as tell a row from a batch.
@@ -43,15 +44,15 @@ FEW_ROWS = 2
 
 @dataclass(frozen=True)
 class Explained:
-    """A model that is recorded and ready.
+    """A model that is recorded and ready to score.
 
     Attributes
     ----------
     model : ModelFile
     length : int
-        L of the sequences that it scores.
+        L, the length of the sequences to score.
     takes_any_length : bool
-        Whether that is the input's choice rather than the model's.
+        True if the model takes any length, so that L comes from the input.
     batch_size : int
         K, the number of rows of every batch.
     is_compiled : bool
@@ -82,12 +83,12 @@ class Explained:
 
 
 def load_model(options: ModelOptions) -> ModelFile:
-    """Read the model's file, in a process that is set up to run it.
+    """Read the model file, and set up the process for running the model.
 
     Raises
     ------
     UserError
-        If it cannot be read.
+        If the file cannot be read.
     """
     keep_freed_memory()
     if options.threads is not None:
@@ -96,12 +97,12 @@ def load_model(options: ModelOptions) -> ModelFile:
 
 
 def read_model(options: ModelOptions, screen: Screen) -> ModelFile:
-    """Load the model, and tell the screen what there is to be told of it.
+    """Load the model, and show the notes about it on the screen.
 
     Raises
     ------
     UserError
-        If it cannot be read.
+        If the file cannot be read.
     """
     model = load_model(options)
     for line in model.notes:
@@ -128,16 +129,16 @@ def explain(
     targets : ModelTargets
         What the options' targets are for this model.
     first_length : callable
-        Length of the input's first sequence: what a model that takes any length is recorded with.
+        Returns the length of the input's first sequence, with which a model of any length is recorded.
     n_sequences : int
-        How many there are, as far as known: how large a batch is of use, and whether compiling pays.
+        The approximate number of sequences, which limits the batch size and decides whether to compile.
     screen : Screen
-        Gets lines that the user should read.
+        Shows lines that the user should read.
 
     Raises
     ------
     UserError
-        If the model cannot be recorded, has no rule for some operation, or the target does not fit.
+        If the model cannot be recorded, an operation has no rule, or the target does not fit the output.
     """
     options = replace(options, output=targets.output)
     with model_errors(options):
@@ -180,22 +181,23 @@ def explain(
 
 @contextmanager
 def model_errors(options: ModelOptions, memory: BatchMemory | None = None) -> Iterator[None]:
-    """What goes wrong inside the model, told in the user's words.
+    """Turn errors inside the model into one line for the user.
 
     Parameters
     ----------
     options : ModelOptions
     memory : BatchMemory, optional
-        What a batch takes, as far as known; it says which option helps where there is not enough.
+        The memory that a batch takes, if known; it names the option that helps if memory runs out.
 
     Raises
     ------
     UserError
+        If the code in the block raises an error of the model.
     """
     try:
         yield
     except ForwardError as error:
-        # find_layout has run the model in float32 and on few rows, so what fails now is what the user chose.
+        # find_layout has run the model in float32 and on few rows, so the cause is an option of the user.
         if options.precision != "float32":
             raise UserError(
                 f"{options.model} cannot be computed in {options.precision}: {error}; leave out --precision"
@@ -302,7 +304,7 @@ def _in_words(explainer: DeepLift, targets: ModelTargets) -> str:
 
 
 def _on_few(options: ScoreOptions, model: ModelFile, layout: Layout, length: int) -> DeepLift:
-    """Record on as few rows as the model takes, to see what a row takes."""
+    """Record the model on as few rows as possible, to measure the memory of one row."""
     return _on(options, model, layout, length, chosen_batch_size(options, model, layout, length) or FEW_ROWS)
 
 
@@ -318,10 +320,10 @@ def _chosen_rows(
     given: int | None,
     n_sequences: int,
 ) -> tuple[int, BatchMemory]:
-    """K, and what a batch of so many takes, before it is taken.
+    """Return K, and the memory of a batch of K rows, before such a batch is made.
 
-    Where K is given, the model is recorded on a few rows first only if a batch could be too large, and not if
-    it takes batches of K rows only.
+    If K is given, the model is first recorded on a few rows only if a batch could be too large and the model
+    also takes batches of fewer than K rows.
 
     Raises
     ------
@@ -347,12 +349,12 @@ def _chosen_rows(
 
 
 def chosen_batch_size(options: ModelOptions, model: ModelFile, layout: Layout, length: int) -> int | None:
-    """K where the model or the user decides it; None where it is free.
+    """Return K if the model or the user decides it; None if it is free.
 
     Raises
     ------
     UserError
-        If they disagree.
+        If the model and the user disagree.
     """
     fixed = find_batch_size(model, layout, length)
     if fixed is not None and options.batch_size not in (None, fixed):
@@ -361,14 +363,14 @@ def chosen_batch_size(options: ModelOptions, model: ModelFile, layout: Layout, l
 
 
 def auto_batch_size(explainer: DeepLift, n_sequences: int = sys.maxsize) -> int:
-    """K for `auto`: a power of two whose values fit comfortably into the device's memory, 1 at least.
+    """Return K for `auto`: the power of two whose values fit comfortably into the device's memory, or 1.
 
     Parameters
     ----------
     explainer : DeepLift
-        With a recording of any batch size.
+        An explainer that was recorded with any batch size.
     n_sequences : int
-        As many as there are to score at most: a batch of more would be filled up.
+        The largest number of sequences to score: a larger batch would only be padded.
     """
     budget = memory_of(explainer.device) // _AUTO_SHARE
     if explainer.device.type != "cuda":
@@ -386,7 +388,7 @@ def record(
     layer_rules: dict[str, str],
     channel_axis: int | None,
 ) -> DeepLift:
-    """Record the model on a batch as the options want it computed."""
+    """Record the model on an example batch, with the device, type and output of the options."""
     return DeepLift(
         model.module,
         example,
@@ -402,12 +404,12 @@ def record(
 
 
 def chosen_device(name: str) -> torch.device:
-    """The device that `--device` means.
+    """Return the device that `--device` names.
 
     Raises
     ------
     UserError
-        If it is not there.
+        If there is no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

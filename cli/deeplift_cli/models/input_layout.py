@@ -1,4 +1,4 @@
-"""Which axis of a model's input holds the bases, in which order, and how long its sequences are."""
+"""The layout of a model's input: its axis of bases, their order, and the length of the sequences."""
 
 import re
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BASES = "ACGT"
-# Where the axis of 4 lies, and where the axis of 1 does in two-dimensional models.
+# The axis of size 4, and the axis of size 1 in two-dimensional models.
 _CHANNEL_AXIS = {"ncl": 1, "nlc": 2, "nc1l": 1, "ncl1": 1}
 _UNIT_AXIS = {"ncl": None, "nlc": None, "nc1l": 2, "ncl1": 3}
 LAYOUTS = tuple(_CHANNEL_AXIS)
-# Numbers of rows to try where the file does not say: any, one, then batch sizes that people bake in.
+# Numbers of rows to try if the file declares none: any, one, then usual fixed batch sizes.
 _ROWS = (3, 1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -25,7 +25,7 @@ class WrongLengthError(UserError):
     Attributes
     ----------
     takes : int
-        The length that it does take.
+        The length that the model takes.
     """
 
     def __init__(self, message: str, takes: int) -> None:
@@ -39,7 +39,7 @@ class SeveralLayoutsError(UserError):
     Attributes
     ----------
     fitting : list of str
-        Their names.
+        The names of these layouts.
     """
 
     def __init__(self, message: str, fitting: list[str]) -> None:
@@ -49,14 +49,14 @@ class SeveralLayoutsError(UserError):
 
 @dataclass(frozen=True)
 class Layout:
-    """How a model wants its one-hot input.
+    """The order of axes and bases in a model's one-hot input.
 
     Attributes
     ----------
     name : str
         "ncl" [N, 4, L], "nlc" [N, L, 4], "nc1l" [N, 4, 1, L] or "ncl1" [N, 4, L, 1].
     alphabet : str
-        The base that each of the model's channels stands for.
+        The base of each of the model's channels, in order.
     """
 
     name: str
@@ -101,8 +101,8 @@ def find_layout(
 ) -> tuple[Layout, int | None]:
     """Find the layout of a model's input and the length of its sequences.
 
-    Where the file does not declare its input's shape, or that fits several layouts, the model is run once on
-    random sequences in each.
+    If the file does not declare the shape of its input, or several layouts fit the shape, the model is run
+    once on random sequences in each layout.
 
     Parameters
     ----------
@@ -112,17 +112,18 @@ def find_layout(
     alphabet : str
         The model's channel order.
     length : int or None
-        Of the sequences to be scored, for trying out; not needed where the file declares the shape.
+        The length of the sequences to score, for runs of the model; not needed if the file declares the
+        shape.
 
     Returns
     -------
     tuple of Layout, and int or None
-        The layout, and the only length that the model takes, or None where it takes others too.
+        The layout, and the only length that the model takes, or None if it takes several lengths.
 
     Raises
     ------
     UserError
-        Where the model takes several inputs, none or several layouts fit, or the given one does not.
+        If the model takes several inputs, no layout or several layouts fit, or the given layout does not fit.
     """
     spec = _only_input(model)
     wanted = [Layout(name, alphabet) for name in (LAYOUTS if layout == "auto" else (layout,))]
@@ -142,15 +143,15 @@ def find_layout(
 
 
 def find_batch_size(model: ModelFile, layout: Layout, length: int) -> int | None:
-    """Return the number of rows that every batch must have; None where any number gives the same rows.
+    """Return the number of rows that every batch must have; None if any number gives the same rows.
 
-    Formats that declare no shapes (TorchScript, pickled modules) may still have a batch size baked in; this
-    runs the model on a few random sequences of `length` to see.
+    Models of formats that declare no shapes (TorchScript, pickled modules) may still have a fixed batch size;
+    this function runs the model on a few random sequences of `length` to find it.
 
     Raises
     ------
     UserError
-        Where no number of rows that was tried works.
+        If the model runs on none of the tried numbers of rows.
     """
     if model.batch_size is not None:
         return model.batch_size
@@ -186,7 +187,7 @@ def _only_input(model: ModelFile) -> TensorSpec | None:
 
 
 def _fitting(model: ModelFile, spec: TensorSpec, wanted: list[Layout], name: str) -> list[Layout]:
-    """Return the layouts that fit a declared shape; where it declares some's 4 (and 1), only those."""
+    """Return the layouts that fit a declared shape; those whose 4 (and 1) it declares exclude the others."""
     shape = spec.shape or ()
     fitting = [layout for layout in wanted if _fits(shape, layout)]
     exact = [layout for layout in fitting if _fits(shape, layout, exactly=True)]
@@ -245,7 +246,7 @@ def _by_trial(model: ModelFile, wanted: list[Layout], length: int) -> Layout:
 
 
 def _problem(model: ModelFile, layout: Layout, length: int, rows: int) -> str | None:
-    """Run the model on random sequences; return what is wrong with their shape, or None."""
+    """Run the model on random sequences; return the problem with their shape, or None."""
     from deeplift_cli.models.probing import one_hot, outputs_of
 
     outputs = outputs_of(model.module, layout.to_model(one_hot(rows, length)))
@@ -253,15 +254,15 @@ def _problem(model: ModelFile, layout: Layout, length: int, rows: int) -> str | 
 
 
 def _length_by_trial(model: ModelFile, layout: Layout, length: int) -> int | None:
-    """Return `length`, which works, where neither twice nor half of it does; else None."""
+    """Return `length`, on which the model runs, if it runs on neither twice nor half of it; else None."""
     rows = next(rows for rows in _ROWS if _problem(model, layout, length, rows) is None)
     others = (2 * length, max(1, length // 2))
     return None if any(_problem(model, layout, other, rows) is None for other in others) else length
 
 
 def _wanted_length(model: ModelFile, layout: Layout, length: int, rows: int) -> int | None:
-    """Look for the length at which a dense layer after flattening fits, by the sizes in torch's message."""
-    tried: dict[int, int] = {}  # length: number of features that it gives
+    """Find the length at which a dense layer after flattening fits, from the sizes in torch's message."""
+    tried: dict[int, int] = {}  # the number of features by length
     for _ in range(12):
         problem = _problem(model, layout, length, rows)
         if problem is None:
@@ -281,7 +282,7 @@ def _wanted_length(model: ModelFile, layout: Layout, length: int, rows: int) -> 
 
 
 def _brief(problem: str) -> str:
-    """Return the line of an error's message that says what is wrong (TorchScript puts it last), cut short."""
+    """Return the line of an error's message that names the problem (the last in TorchScript), shortened."""
     lines = [line.strip() for line in problem.splitlines() if line.strip()] or [""]
     line = next((line for line in reversed(lines) if "Error: " in line), lines[0])
     return line if len(line) <= 120 else line[:117] + "..."

@@ -1,4 +1,4 @@
-"""What reading a model file gives: the module and what the file says about its inputs and outputs."""
+"""The content of a model file: the module, and the inputs and outputs that the file declares."""
 
 import hashlib
 from collections.abc import Iterable
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # torch takes seconds to import, and `deeplift --help` must not
+if TYPE_CHECKING:  # the import of torch takes seconds, and `deeplift --help` must be fast
     from torch import nn
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One input or output of a model, as far as its file declares it.
+    """One input or output of a model, as its file declares it.
 
     Attributes
     ----------
     name : str
     shape : tuple of (int or None), or None
-        None for an axis of any length; None as a whole where not even the number of axes is known.
+        The sizes, with None for an axis of any length; None as a whole if the number of axes is not known.
     dtype : str or None
-        As torch prints it without ``torch.`` ("float32"); None where the file does not say.
+        The type as torch prints it without ``torch.`` ("float32"); None if the file does not declare it.
     """
 
     name: str
@@ -34,19 +34,19 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model that was read.
+    """A model that was read from a file.
 
     Attributes
     ----------
     module : torch.nn.Module
-        In evaluation mode, float32, on the CPU, with parameters that need no gradient.
+        The module in evaluation mode, float32, on the CPU, with parameters that need no gradient.
     format : str
         Name of the format in the registry ("onnx", "torchscript", ...).
     path : pathlib.Path
     sha256 : str
-        Of the file's bytes, followed by those of its external data files (ONNX) where there are some.
+        The digest of the file's bytes, followed by those of its external data files (ONNX), if any.
     inputs, outputs : tuple of TensorSpec
-        Empty where the format does not declare them.
+        The declared inputs and outputs; empty if the format does not declare them.
     notes : tuple of str
         One-line things that the user should be told.
     labels : tuple of str
@@ -67,7 +67,7 @@ class ModelFile:
 
     @property
     def batch_size(self) -> int | None:
-        """The number of rows that every batch must have; None where any will do, or none is known."""
+        """The number of rows that every batch must have; None if it is free or not known."""
         if not self.inputs or not self.inputs[0].shape:
             return None
         return self.inputs[0].shape[0]

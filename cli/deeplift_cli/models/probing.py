@@ -1,4 +1,4 @@
-"""Running a model once to learn what its file does not say."""
+"""Runs of a model on random sequences, to find properties that its file does not declare."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,8 +10,8 @@ from deeplift_cli.process.failures import is_about_memory
 from deeplift_core.capture import one_precision
 from deeplift_core.capture.places import run_user_code
 
-TOLERANCE = 1e-4  # relative to the largest output
-# Lengths to try where the model takes any (its pooling may still ask for a multiple, or for a minimum).
+TOLERANCE = 1e-4  # allowed difference relative to the largest output
+# Lengths to try if the model takes any length (its pooling may still need a multiple or a minimum).
 LENGTHS = (512, 2048, 16384)
 
 
@@ -23,7 +23,7 @@ def one_hot(rows: int, length: int, seed: int = 0) -> Tensor:
 
 
 def message_of(error: BaseException) -> str:
-    """Return an exception's message, with its kind where the message alone says too little ("'x'")."""
+    """Return an exception's message, with its type if the message alone says too little ("'x'")."""
     telling = isinstance(error, RuntimeError | ValueError | IndexError | AssertionError | torch.jit.Error)
     return str(error) if telling and str(error) else f"{type(error).__name__}: {error}".removesuffix(": ")
 
@@ -31,13 +31,13 @@ def message_of(error: BaseException) -> str:
 def called(module: nn.Module, *inputs: Tensor) -> Any:
     """Run a module without gradients, and return what it returns.
 
-    A module that fails because its code casts values to a half precision, while its weights are in the
-    inputs' precision, is run in the inputs' precision throughout, as it is scored.
+    If a module fails because its code casts values to a half precision while its weights have the inputs'
+    precision, the module is run again with all values in the inputs' precision, as in scoring.
 
     Raises
     ------
     Exception
-        Whatever the module raises: its code, and that of its libraries, is not ours.
+        Any exception of the module's code or of its libraries.
     """
     with torch.no_grad():
         try:
@@ -55,12 +55,12 @@ def called(module: nn.Module, *inputs: Tensor) -> Any:
 
 
 def run(module: nn.Module, x: Tensor) -> tuple[Tensor, ...] | str:
-    """Run a module without gradients; return its outputs, or the message of whatever it raises.
+    """Run a module without gradients; return its outputs, or the message of an exception.
 
     Raises
     ------
     MemoryError, torch.OutOfMemoryError, RuntimeError
-        Where there is not enough memory, which says nothing about whether `x` fits the module.
+        If there is not enough memory, which does not mean that `x` does not fit the module.
     """
     try:
         return tuple(tensors_in(called(module, x)))
@@ -71,7 +71,7 @@ def run(module: nn.Module, x: Tensor) -> tuple[Tensor, ...] | str:
 
 
 def outputs_of(module: nn.Module, x: Tensor) -> tuple[Tensor, ...] | str:
-    """Run a module as `run` does; no output, or one without a row for each of x's, is a misfit, too."""
+    """Run a module as `run` does; return a message, too, if there is no output or its rows are not x's."""
     tensors = run(module, x)
     if isinstance(tensors, str):
         return tensors
@@ -95,8 +95,8 @@ def tensors_in(result: Any) -> list[Tensor]:
 def largest_difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     """Return the largest difference between outputs, relative to each expected output's largest number.
 
-    NaN equals NaN, and an infinity itself. The result is infinite where numbers or shapes of outputs differ,
-    or where one has a number and the other has none.
+    NaN equals NaN, and an infinity equals itself. The result is infinite if the numbers or shapes of outputs
+    differ, or if one value is finite and the other is not.
     """
     if len(found) != len(expected):
         return float("inf")
@@ -116,7 +116,7 @@ def largest_difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> f
 
 
 def in_batches(module: nn.Module, x: Tensor, rows: int) -> tuple[Tensor, ...] | str:
-    """Run a module on x [N, ...] in batches of `rows`; outputs as from one batch, or the error's message."""
+    """Run a module on x [N, ...] in batches of `rows`; return joined outputs, or the error's message."""
     parts = []
     for batch in torch.split(x, rows):
         part = outputs_of(module, batch)
@@ -127,10 +127,10 @@ def in_batches(module: nn.Module, x: Tensor, rows: int) -> tuple[Tensor, ...] | 
 
 
 def example_input(module: nn.Module, shape: tuple[int | None, ...], rows: int) -> Tensor | None:
-    """Return random one-hot sequences of the declared shape.
+    """Return random one-hot sequences of the declared shape, or None if the input is no sequence.
 
-    Where the length is free, of one that the model runs on. None where none is found, or the input is no
-    sequence.
+    If the length is free, the sequences have a length on which the model runs; None if no such length is
+    found.
     """
     free = [axis for axis, size in enumerate(shape) if size is None and axis > 0]
     fours = [axis for axis, size in enumerate(shape) if size == 4 and axis > 0]
@@ -153,24 +153,24 @@ def settle_batch(
     x: Tensor,
     declared: int | None,
 ) -> tuple[nn.Module, int | None]:
-    """Find out whether a model takes any number of rows, and make it if it can be.
+    """Test whether a model takes any number of rows, and make its number of rows free if possible.
 
     Parameters
     ----------
     module : nn.Module
-        The model as its file has it.
+        The model from its file.
     freed : callable
-        Makes the model anew with the batch size taken out of its graph; None where that does not convert.
+        Returns the model without the batch size in its graph; None if the conversion fails.
     x : Tensor
-        Two batches of the declared number of rows (of one row where none is declared).
+        Two batches of the declared number of rows (of one row if none is declared).
     declared : int or None
 
     Returns
     -------
     module : nn.Module
-        The given one or the freed one.
+        The given module or the freed one.
     batch_size : int or None
-        None where any number of rows gives the same rows.
+        The number of rows of every batch; None if any number gives the same rows.
     """
     rows = declared or 1
     expected = in_batches(module, x, rows)

@@ -1,10 +1,10 @@
-"""The registry of model formats: one module in `formats` per format, found by being there.
+"""The registry of model formats: every module in the package `formats` defines one format.
 
 A new format is one file: a module in `deeplift_cli/models/formats` that defines ``FORMAT``, or a package with
-an entry point of the group "deeplift.models" that leads to a `Format`. Such modules are imported to decide
-what a file is, and for help texts, so that they import torch, onnx and the like inside their functions only.
-Those of other packages are imported where no format of the program's own recognises a file, or an option is
-not the program's own.
+an entry point of the group "deeplift.models" that leads to a `Format`. Modules of formats are imported to
+find the format of a file, and for help texts, so they must import torch, onnx and the like inside functions
+only. Formats of other packages are imported if no format of the program recognises a file, or an option is
+unknown.
 """
 
 import importlib
@@ -28,7 +28,7 @@ HEAD_BYTES = 4096
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file as the formats' `recognises` see it.
+    """The argument of the formats' `recognises`: a file, and the beginning of its content.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Candidate:
     head : bytes
         The first `HEAD_BYTES` bytes.
     members : tuple of str
-        Names inside the archive where the file is a zip archive, without the folder that all share.
+        The names in a zip archive, without the common top folder; empty for other files.
     """
 
     path: Path
@@ -52,17 +52,17 @@ class Format:
     ----------
     name : str
     description : str
-        For help and error messages: what it is, and the suffix it usually has.
+        A phrase for help and error messages: the kind of file, and its usual suffix.
     recognises : callable
-        Whether a file is of this kind, by its content (by its suffix only where the content says nothing).
+        Returns whether a file has this format, by its content (by its suffix only if the content is no help).
     read : callable
         ``read(path, allow_pickle=bool, **options)`` returns the `ModelFile` or raises `UserError`. The
-        options are those of the format's own that the user gave, by their names in Python, as texts (paths,
-        too), numbers, truth values or lists of them; defaults are those of the function.
+        options are the format's own options that the user gave, by their names in Python, as texts (paths,
+        too), numbers, truth values or lists of these; the function has the defaults.
     options : tuple of click.Option
-        Options of its own, for `deeplift score` and `deeplift inspect`. Scores depend on them.
+        The format's own options for `deeplift score` and `deeplift inspect`; scores depend on their values.
     asked_last : bool
-        Whether files are of this kind only where no other format recognises them.
+        True if a file has this format only if no other format recognises the file.
     """
 
     name: str
@@ -86,13 +86,13 @@ FORMATS = Registry("deeplift.models", "model format", Format, _own)
 
 
 def examine(path: Path) -> Candidate:
-    """Read what is needed to tell the format of `path`.
+    """Read the part of a file that determines its format.
 
     Raises
     ------
     UserError
-        Where the file is missing, no regular file, unreadable, empty, or a zip archive that was cut short,
-        has two members of one name or would fill the memory.
+        If the file is missing, no regular file, unreadable or empty, or a zip archive that is truncated, has
+        two members of one name or would fill the memory.
     """
     try:
         mode = path.stat().st_mode
@@ -118,7 +118,7 @@ def examine(path: Path) -> Candidate:
 
 
 def _kind(mode: int) -> str:
-    """Return what a file that is neither a folder nor a regular file is, which reading could wait for."""
+    """Return the kind of a file that is neither a folder nor a regular file; reading it could block."""
     kinds = ((stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"))
     return next((name for is_kind, name in kinds if is_kind(mode)), "a device")
 
@@ -130,12 +130,12 @@ def find_format(candidate: Candidate) -> tuple[Format, list[str]]:
     -------
     format : Format
     problems : list of str
-        What kept formats of other packages, which might have known the file better, from being asked.
+        One line for each format of other packages that failed, and might have recognised the file.
 
     Raises
     ------
     UserError
-        If there is none, with what would be read instead.
+        If no format recognises the file; the message names the known formats.
     """
     own = FORMATS.own().values()
     for kind in own:
@@ -146,7 +146,7 @@ def find_format(candidate: Candidate) -> tuple[Format, list[str]]:
         try:
             if kind.recognises(candidate):
                 return kind, problems
-        except Exception as error:  # noqa: BLE001 - code of others can raise anything
+        except Exception as error:  # noqa: BLE001 - the code of other packages can raise any exception
             problems.append(f"the model format {kind.name!r} cannot tell: {reason(error)}")
     for kind in own:
         if kind.asked_last and kind.recognises(candidate):
@@ -161,7 +161,7 @@ def known_kinds() -> str:
 
 
 def _hint(candidate: Candidate) -> str:
-    """Say what to do about files of other tools that users are likely to have."""
+    """Return what to do about a file of another tool that users often have."""
     if candidate.head.startswith(b"\x89HDF\r\n\x1a\n") or "model.weights.h5" in candidate.members:
         return (
             ": it is a Keras model; convert it to ONNX (python -m tf2onnx.convert --keras, or model.export)"

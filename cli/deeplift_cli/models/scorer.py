@@ -1,4 +1,4 @@
-"""Scores of one batch of sequences in the tool's own layout, [N, 4, L] in the order ACGT."""
+"""Scoring of one batch of sequences in the tool's own layout, [N, 4, L] in the order ACGT."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -19,7 +19,7 @@ Float = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Scores:
-    """What the model says of N sequences, and why; R references each.
+    """Outputs and contribution scores of N sequences with R references each.
 
     Attributes
     ----------
@@ -27,9 +27,9 @@ class Scores:
     prediction, output : array [N]
     reference_output, completeness_error : array [N, R]
     rescored : array of int [N]
-        Pairs that were computed again in float64.
+        Number of pairs that were scored again in float64.
     standard_error : array [N, L] or None
-        Over references, of the contribution of each observed base; None for a single reference.
+        The standard error, over references, of each observed base's contribution; None for one reference.
     """
 
     hypothetical: npt.NDArray[Any]
@@ -41,17 +41,17 @@ class Scores:
     standard_error: npt.NDArray[Any] | None
 
     def rows(self, kept: Sequence[int]) -> "Scores":
-        """Return the scores of these rows only."""
+        """Return scores with only these rows."""
         every: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
         every |= {name: values[kept] for name, values in every.items() if values is not None}
         return Scores(**every)
 
 
 def _mean_of_strands(forward: Scores, turned: Scores) -> Scores:
-    """Average two strands.
+    """Average the scores of two strands.
 
-    Both strands are compared with the same references, so that their errors are not independent: the mean of
-    the standard errors is the largest standard error that the mean of the scores can have.
+    Both strands have the same references, so that their errors may be fully correlated: the mean of the
+    standard errors is an upper bound of the standard error of the mean scores.
     """
     error = None
     if forward.standard_error is not None and turned.standard_error is not None:
@@ -73,7 +73,7 @@ class Scorer:
     Parameters
     ----------
     explainer : DeepLift
-        Recorded on a batch in the model's layout.
+        An explainer that was recorded on a batch in the model's layout.
     layout : Layout
         The model's layout.
     rc_average : bool
@@ -93,13 +93,13 @@ class Scorer:
 
     @property
     def rescoring_stopped(self) -> str:
-        """Why pairs are no longer computed again in float64; "" while they are."""
+        """The reason why pairs are no longer scored again in float64; "" while rescoring is on."""
         return self._explainer.rescoring_stopped
 
     def score(
         self, sequences: npt.NDArray[np.int8], references: Float, targets: Sequence[Target]
     ) -> list[Scores]:
-        """Scores for each target of sequences [N, 4, L] against references [N, R, 4, L], or [R, 4, L]."""
+        """Score sequences [N, 4, L] with references [N, R, 4, L] or [R, 4, L], for each target."""
         forward = self._one_strand(sequences, references, targets)
         if not self._rc_average:
             return forward
@@ -143,5 +143,5 @@ class Scorer:
         return Scores(**arrays)
 
     def _to_model(self, one_hot: npt.NDArray[Any]) -> torch.Tensor:
-        # numpy's reversed views have strides that torch does not take.
+        # Reversed views of numpy have negative strides, which torch refuses.
         return self._layout.to_model(torch.from_numpy(np.ascontiguousarray(one_hot)))

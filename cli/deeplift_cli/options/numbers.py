@@ -1,17 +1,17 @@
-"""Whole numbers that the user types, and their bounds."""
+"""Parser of whole numbers that the user types, and their bounds."""
 
 LARGEST_BATCH = 2**24  # rows
 
-_MOST_DIGITS = 4000  # Python converts no more than 4,300, and says so in its own words
+_MOST_DIGITS = 4000  # Python converts at most 4,300 digits, and its message for more is not for users
 
 
 def whole_number(text: str) -> int:
-    """The number that decimal digits, and nothing else, stand for.
+    """Return the number in a text that consists of decimal digits only.
 
     Raises
     ------
     ValueError
-        If there is anything else, or more than 4,000 digits.
+        If the text holds anything but digits, or more than 4,000 digits.
     """
     if not (text.isascii() and text.isdecimal()):
         raise ValueError(f"{text[:40]!r} is not a whole number")

@@ -1,7 +1,7 @@
-"""Everything that a subcommand can be told, checked and in one place.
+"""The options of the subcommands, checked, in one place.
 
-What makes two runs the same job, see `fingerprint`, follows from the fields: each option of `score` counts by
-its value unless its field says otherwise.
+The fingerprint of a job (`run.fingerprint`) is made from the fields: each option of `score` counts by its
+value unless its field says otherwise.
 """
 
 import json
@@ -16,21 +16,21 @@ from deeplift_cli.options.shards import Shard
 from deeplift_cli.options.target_grammar import parse_targets
 from deeplift_cli.options.targets import FIRST, Element, TargetSpec, indices_of
 
-# What a field says of its part in the fingerprint. It changes no score: where things go, how fast, and what
-# is said about it.
+# Metadata of a field that says how the option counts in the fingerprint.
+# The option changes no score: it says where files go, how fast the run is, or what is printed.
 CHANGES_NO_SCORE = {"counts": "not"}
-# `fingerprint` takes what matters of it by code of its own.
+# `fingerprint` has code of its own for the option.
 COUNTS_IN_ITS_OWN_WAY = {"counts": "apart"}
 
 
 def content_of(what: str) -> dict[str, str]:
-    """For a field that is a path: the file's content counts, by this name in the user's words."""
+    """Return metadata of a path whose file counts by its content, under the name `what`, which users read."""
     return {"counts": "content", "what": what}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """Options about the model and how it is run; names are those of the command line."""
+    """Options of the model and of how it runs, named as on the command line."""
 
     model: Path = field(metadata=COUNTS_IN_ITS_OWN_WAY)  # by the digest that its reader makes
     output: int | str | None = (
@@ -44,17 +44,17 @@ class ModelOptions:
     logits: bool = True
     centre: bool = True
     batch_size: int | None = None
-    device: str = field(default="auto", metadata=COUNTS_IN_ITS_OWN_WAY)  # by its kind
-    threads: int | None = field(default=None, metadata=CHANGES_NO_SCORE)  # but for rounding
+    device: str = field(default="auto", metadata=COUNTS_IN_ITS_OWN_WAY)  # counts by its kind
+    threads: int | None = field(default=None, metadata=CHANGES_NO_SCORE)  # except by rounding
     precision: str = "float32"
     allow_pickle: bool = field(default=False, metadata=CHANGES_NO_SCORE)
-    # Options of the model's format that the user gave, by their names in Python; each counts by its own.
+    # Options of the model's format that the user gave, by their names in Python; each counts by its name.
     format_options: tuple[tuple[str, Any], ...] = field(default=(), metadata=COUNTS_IN_ITS_OWN_WAY)
 
 
 @dataclass(frozen=True, kw_only=True)
 class InspectOptions(ModelOptions):
-    """Options of `deeplift inspect`; no target stands for the output's first element."""
+    """Options of `deeplift inspect`; without targets, the first element of the output is explained."""
 
     targets: tuple[TargetSpec, ...] = ()
     length: int | None = None
@@ -69,13 +69,13 @@ class ScoreOptions(ModelOptions):
 
     out: Path = field(metadata=CHANGES_NO_SCORE)
     fasta: Path | None = field(default=None, metadata=content_of("the FASTA file"))
-    # By its size: hashing a genome takes a minute, and its sequences are compared as they are read.
+    # Counts by its size: to hash a genome takes a minute, and its sequences are compared when they are read.
     genome: Path | None = field(default=None, metadata=COUNTS_IN_ITS_OWN_WAY)
     regions: Path | None = field(default=None, metadata=content_of("the file of regions"))
     bigwig: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     chrom_sizes: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     rule: str = "genomics-default"
-    # By its kind, and by the content of its file.
+    # Counts by its kind, and by the content of its file.
     reference: str = field(default="dinucleotide", metadata=COUNTS_IN_ITS_OWN_WAY)
     save_references: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     frequencies: tuple[float, ...] | None = None
@@ -88,19 +88,19 @@ class ScoreOptions(ModelOptions):
     compile: str = "auto"
     dtype: str = "float32"
     standard_errors: bool = field(default=False, metadata=CHANGES_NO_SCORE)
-    # A share has the rows of the whole job; a workspace tells them apart.
+    # All shards have the fingerprint of the whole job; each shard has a workspace of its own.
     shard: Shard | None = field(default=None, metadata=CHANGES_NO_SCORE)
     resume: bool = field(default=True, metadata=CHANGES_NO_SCORE)
     overwrite: bool = field(default=False, metadata=CHANGES_NO_SCORE)
 
     def named(self, path: Path, target: TargetSpec | None = None) -> Path:
-        """``{target}`` in an output's name stands for the target, ``{shard}`` for the share of the job."""
+        """Return an output's path with ``{target}`` and ``{shard}`` in the file name filled in."""
         name = path.name.replace("{target}", target.label) if target else path.name
         return path.with_name(name.replace("{shard}", self.shard.label) if self.shard else name)
 
     @property
     def records(self) -> Path:
-        """The file that says what is scored: the FASTA file, or the regions."""
+        """The file that lists the records to score: the FASTA file, or the regions."""
         given = self.fasta or self.regions
         assert given is not None
         return given
@@ -120,12 +120,14 @@ class ScoreOptions(ModelOptions):
 
     @classmethod
     def from_attributes(cls, attrs: Mapping[str, Any], **given: Any) -> Self:
-        """Options as a score file holds them, for its one target, but for what is given.
+        """Return the options from the attributes of a score file, for its one target.
+
+        Keyword arguments replace the options of the same name.
 
         Raises
         ------
         ValueError
-            If an attribute is not what `as_attributes` gives.
+            If an attribute is not a value that `as_attributes` returns.
         """
         kinds = get_type_hints(cls)
         names = [field.name for field in fields(cls) if field.name in attrs]
@@ -148,7 +150,7 @@ def _stored_target(stored: int | str) -> tuple[TargetSpec]:
 
 
 def _option(value: Any, kind: Any) -> Any:
-    """An option's value from an attribute, where lists and None are JSON."""
+    """Return an option's value from an attribute, in which lists and None are JSON."""
     choices = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     if value == "null" and NoneType in choices:
         return None
@@ -158,5 +160,5 @@ def _option(value: Any, kind: Any) -> Any:
 
 
 def _text(value: str | Path) -> str:
-    """Names of files can be any bytes, attributes are UTF-8."""
+    """Return a text that UTF-8 can hold, as attributes must: file names can hold any bytes."""
     return str(value).encode("utf-8", "backslashreplace").decode()

@@ -1,9 +1,10 @@
 """One of several equal shares of a job: `--shard 2/4`, or the place in a Slurm array.
 
-Slurm tells a task its own number and the size of the array at hand, and nothing of an array that was
+Slurm tells a task its own number and the size of the current array, but nothing about an array that was
 submitted before. `sbatch --array=1-5`, which runs five tasks of twenty again, looks like a job of five
-shards. So `auto/20` takes the number of shards from the command, and `auto` alone, which takes it from the
-array, is marked as a guess, for `scoring_run` to refuse where shards of another division lie.
+shards. `auto/20` therefore takes the number of shards from the command. `auto` alone takes the number of
+shards from the array and marks the number as a guess, which `scoring_run` refuses if there are shards of
+another division.
 """
 
 import os
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 
 from deeplift_cli.options.numbers import whole_number
 
-_MOST_SHARDS = 10**9  # a job has fewer batches, and its number of them is in the names of files
+_MOST_SHARDS = 10**9  # a job has fewer batches; the number of shards is a part of file names
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Shard:
     number, count : int
         I and N.
     is_guess : bool
-        Whether N is the size of a Slurm array, which may be a part of the job's own.
+        True if N is the size of a Slurm array, which may be only a part of the job's whole array.
     """
 
     number: int
@@ -33,14 +34,14 @@ class Shard:
 
     @property
     def label(self) -> str:
-        """In a file's name: "2-of-4"."""
+        """The shard in a file name, such as "2-of-4"."""
         return f"{self.number}-of-{self.count}"
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
 
     def batches(self, n_batches: int) -> range:
-        """The batches of this share: contiguous, and as many as in any other or one more."""
+        """Return the batches of this shard: contiguous, and with sizes that differ by at most one batch."""
         first, last = ((place * n_batches) // self.count for place in (self.number - 1, self.number))
         return range(first, last)
 
@@ -51,7 +52,7 @@ def parse_shard(text: str) -> Shard:
     Raises
     ------
     ValueError
-        If it is none of these, or the place in the array cannot be told.
+        If the text is none of these, or the environment does not give the place in the array.
     """
     if text == "auto":
         return _from_slurm(os.environ)
@@ -71,7 +72,7 @@ def parse_shard(text: str) -> Shard:
 
 
 def _task_of(count: int, variables: Mapping[str, str]) -> Shard:
-    """The shard that has the task's number, whichever tasks the array at hand has."""
+    """Return the shard that has the task's number, whichever tasks the current array has."""
     (task,) = _numbers(variables, "ID")
     if not 1 <= task <= count:
         raise ValueError(
@@ -82,7 +83,7 @@ def _task_of(count: int, variables: Mapping[str, str]) -> Shard:
 
 
 def _numbers(variables: Mapping[str, str], *names: str) -> list[int]:
-    """Variables of a task of an array."""
+    """Return the numbers in environment variables of a task of a Slurm array."""
     try:
         return [whole_number(variables[f"SLURM_ARRAY_TASK_{name}"]) for name in names]
     except KeyError as error:
@@ -92,10 +93,10 @@ def _numbers(variables: Mapping[str, str], *names: str) -> list[int]:
 
 
 def _from_slurm(variables: Mapping[str, str]) -> Shard:
-    """From the variables that a task of ``sbatch --array=1-N`` has.
+    """Return the shard from the environment variables of a task of ``sbatch --array=1-N``.
 
-    An array that begins elsewhere, or has gaps, is likely to be a part of a larger one that is run again:
-    its size says nothing about the number of shards.
+    An array that begins elsewhere, or has gaps, is probably a part of a larger array that runs again; the
+    size of such an array says nothing about the number of shards.
     """
     task, count, low, high = _numbers(variables, "ID", "COUNT", "MIN", "MAX")
     if not low <= task <= high:

@@ -1,1 +1,1 @@
-"""Where scores go: pieces while a run is at work, HDF5 with its companions, bigWig."""
+"""The files with scores: pieces (finished batches) during a run, the HDF5 score file, other formats."""

@@ -23,12 +23,12 @@ Pieces = Iterator[tuple[str, int, npt.NDArray[np.float32]]]
 
 @contextmanager
 def pieces(export: Export) -> Iterator[Pieces]:
-    """Give the contributions of the observed bases, one value per base.
+    """Yield the contributions of the observed bases in the order of the genome, one value per base.
 
     Parameters
     ----------
     export : Export
-        Its option "overlap", a name of `overlaps.RULES`, says what a position under several windows gets.
+        Its option "overlap", a name of `overlaps.RULES`, chooses the value of a position in several windows.
 
     Yields
     ------
@@ -39,8 +39,8 @@ def pieces(export: Export) -> Iterator[Pieces]:
     Raises
     ------
     UserError
-        Before the first piece: if the score file has no rows, holds a value that is not finite or is damaged;
-        or if a window has no place on the chromosomes, as far as their lengths are known.
+        Before the first piece: if the score file has no rows, holds a value that is not finite, or is
+        damaged; or if a window lies outside its chromosome, as far as the lengths are known.
     """
     with TemporaryFile(dir=export.path.parent) as scratch:
         rows = _read_rows(export, scratch)
@@ -51,7 +51,7 @@ def pieces(export: Export) -> Iterator[Pieces]:
 class _Rows:
     """The score file's N rows in their order along the genome."""
 
-    bounds: list[tuple[str, int, int]]  # chromosome, in the order of names: its slice of the sorted rows
+    bounds: list[tuple[str, int, int]]  # each chromosome, by name, and the slice of its sorted rows
     start: npt.NDArray[np.int64]  # [N] sorted by chromosome, start and row
     order: npt.NDArray[np.int64]  # [N] places in the score file of the sorted rows
     length: int  # L

@@ -1,4 +1,4 @@
-"""The attributes of a score file, as they are written and as they are read again."""
+"""Writing and reading the attributes of a score file."""
 
 import json
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from deeplift_cli.outputs.datasets import FORMAT, FORMAT_VERSION
 
 
 class AttributeTypeError(ValueError):
-    """An attribute is of a type that deeplift does not write; its text says which."""
+    """An attribute has a type that deeplift does not write; the text of the error names the attribute."""
 
 
 def write_attributes(file: h5py.File, attrs: Mapping[str, Any]) -> None:
-    """Write attributes, the format's own, and the checksum of them all.
+    """Write attributes, the name and version of the format, and the checksum of all attributes.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ def write_attributes(file: h5py.File, attrs: Mapping[str, Any]) -> None:
 
 
 def read_attributes(file: h5py.File) -> dict[str, str | bool | int | float]:
-    """All attributes of a file, as they are stored.
+    """Return all attributes of a file as they are stored.
 
     Raises
     ------
     AttributeTypeError
-        If one is neither text nor a number.
+        If an attribute is neither text nor a number.
     """
     return {key: _plain(key, value) for key, value in file.attrs.items()}
 
@@ -49,7 +49,7 @@ def _plain(key: str, value: Any) -> str | bool | int | float:
 
 
 def _stored(value: Any) -> Any:
-    """What HDF5 and h5dump show plainly stays as it is; the rest becomes JSON."""
+    """Return a value that HDF5 can store: text and numbers unchanged, anything else as JSON."""
     if isinstance(value, str | bool | int | float | np.generic):
         return value
     if isinstance(value, Path):

@@ -1,9 +1,9 @@
-"""Moves a bigWig's chromosomes before its data, where every reader finds them.
+"""Moves the tree of chromosomes of a bigWig before its data, where every reader finds the tree.
 
-pybigtools writes the tree of chromosomes behind the data. UCSC's own tools write it before them, and some
-readers (WashU, JBrowse 2 before May 2025, igv.js up to 3.0) take all that lies between the tree's place and
-the data's for the tree. Only the tree and the data change places: the index, and the zoom levels behind it,
-stay where they are, so that no more than the places in the index's leaves and in the header have to follow.
+pybigtools writes the tree of chromosomes after the data. UCSC's tools write the tree before the data, and
+some readers (WashU, JBrowse 2 before May 2025, igv.js up to 3.0) read all bytes between the start of the tree
+and the start of the data as the tree. Only the tree and the data change places. The index and the zoom levels
+stay where they are, so that only the offsets in the leaves of the index and in the header have to change.
 """
 
 import struct
@@ -12,7 +12,7 @@ from typing import IO
 
 import numpy as np
 
-_TREE, _DATA, _INDEX = 8, 16, 24  # where the header says where these begin
+_TREE, _DATA, _INDEX = 8, 16, 24  # places in the header that hold the offsets of these parts
 _TREE_MAGIC, _INDEX_MAGIC = 0x78CA8C91, 0x2468ACE0
 _TREE_HEAD = struct.Struct("<IIIIQQ")  # magic, block size, key size, value size, items, reserved
 _INDEX_HEAD = struct.Struct("<IIQIIIIQII")
@@ -28,7 +28,7 @@ def move_chromosomes_forward(path: Path) -> None:
     Parameters
     ----------
     path : Path
-        The chromosomes stand before the data afterwards, whether they did before or not.
+        The file. Afterwards its tree of chromosomes is before the data, even if the tree was there before.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def _move_back(file: IO[bytes], begin: int, end: int, by: int) -> None:
 
 
 def _move_children(tree: bytearray, by: int) -> None:
-    """Change the places of nodes in the tree of chromosomes, which are those in the file."""
+    """Change the offsets of child nodes in the tree of chromosomes, which count from the file's start."""
     magic, _, key_size, value_size, _, _ = _TREE_HEAD.unpack_from(tree)
     if magic != _TREE_MAGIC:
         raise ValueError("there is no tree of chromosomes where the header says so")
@@ -89,7 +89,7 @@ def _move_children(tree: bytearray, by: int) -> None:
 
 
 def _move_leaves(file: IO[bytes], index: int, by: int) -> None:
-    """Change the places of blocks of data in the leaves of the index."""
+    """Change the offsets of blocks of data in the leaves of the index."""
     file.seek(index)
     if _INDEX_HEAD.unpack(file.read(_INDEX_HEAD.size))[0] != _INDEX_MAGIC:
         raise ValueError("there is no index where the header says so")

@@ -1,7 +1,7 @@
-"""Checksums of what a score file holds: SHA-256 of each dataset's values, and of the attributes.
+"""Checksums of the content of a score file: SHA-256 of each dataset's values, and of the attributes.
 
-The values of a dataset count in their order (C order), little-endian; of a dataset of texts, each text's
-UTF-8 bytes and a byte 0 after them, which no text can hold.
+The digest of a dataset of numbers is over its values in C order, little-endian. The digest of a dataset of
+texts is over the UTF-8 bytes of each text, each followed by a byte 0, which no text can hold.
 """
 
 import hashlib
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-CHECKSUM = "sha256"  # the attribute of a dataset
-ATTRIBUTES_CHECKSUM = "attributes_sha256"  # the file's own
+CHECKSUM = "sha256"  # the attribute with the checksum of a dataset
+ATTRIBUTES_CHECKSUM = "attributes_sha256"  # the attribute with the checksum of the file's attributes
 
 
 class OrderedDigest:
-    """SHA-256 of values whose parts become ready on several threads, in the order of their turns."""
+    """SHA-256 of values whose parts come from several threads; parts count in the order of their numbers."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
@@ -27,12 +27,12 @@ class OrderedDigest:
         self._given = self._done = 0
 
     def turn(self) -> int:
-        """The place of the next part; for the one thread that knows their order."""
+        """Return the number of the next part; only the thread that knows the order may call this method."""
         self._given += 1
         return self._given - 1
 
     def put(self, turn: int, values: npt.NDArray[Any]) -> None:
-        """Take the part of this turn, which must not change any more. Any thread may call this."""
+        """Add the part with this number, whose values must not change any more; any thread may call this."""
         with self._lock:
             self._ready[turn] = values
             while self._done in self._ready:
@@ -40,11 +40,11 @@ class OrderedDigest:
                 self._done += 1
 
     def add(self, values: npt.NDArray[Any]) -> None:
-        """Take the next part, where one thread has them all."""
+        """Add the next part, if one thread has all parts."""
         self.put(self.turn(), values)
 
     def hexdigest(self) -> str:
-        """Of all parts, when they are there."""
+        """Return the digest of all parts, which must have been added."""
         assert self._done == self._given
         return self._digest.hexdigest()
 
@@ -56,16 +56,16 @@ class TextDigest:
         self._digest = hashlib.sha256()
 
     def add(self, texts: Iterable[bytes]) -> None:
-        """Take further texts as UTF-8."""
+        """Add further texts as UTF-8."""
         self._digest.update(b"".join(text + b"\0" for text in texts))
 
     def hexdigest(self) -> str:
-        """Of all texts so far."""
+        """Return the digest of all texts so far."""
         return self._digest.hexdigest()
 
 
 def attributes_digest(attrs: Mapping[str, Any]) -> str:
-    """SHA-256 of plain attributes but their own checksum: of a JSON object sorted by name, as UTF-8."""
+    """Return the SHA-256 of all attributes but their checksum: of a JSON object sorted by name, as UTF-8."""
     others = {name: value for name, value in attrs.items() if name != ATTRIBUTES_CHECKSUM}
     text = json.dumps(others, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

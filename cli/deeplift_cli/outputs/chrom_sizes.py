@@ -1,4 +1,4 @@
-"""Chromosome sizes, and whether a window has its place on them."""
+"""Chromosome sizes, and a check that windows lie on their chromosomes."""
 
 import re
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ def read_chrom_sizes(path: Path) -> dict[str, int]:
     Raises
     ------
     UserError
-        When the file cannot be read, is without a chromosome, or a line has no positive integer of 32 bits in
-        its second column, a name with control characters, a chromosome for the second time, or more than a
-        million characters (with the line's number).
+        If the file cannot be read or names no chromosome; with the line's number, if a line has no positive
+        integer of 32 bits in its second column, a name with control characters, a chromosome of an earlier
+        line, or more than a million characters.
     """
     sizes = dict[str, int]()
     with open_text(path, _WHAT) as file:
@@ -63,15 +63,15 @@ class Placement:
         self._names = ChromosomeNames(chrom_sizes)
 
     def check(self, region: Region) -> None:
-        """Check one window; cheap enough to do for each record before it is scored.
+        """Check one window; the check is cheap enough for each record before it is scored.
 
-        A record without coordinates has its own name for chromosome, so it passes only where that is the
-        name of a chromosome that is long enough.
+        The chromosome of a record without coordinates is the record's name, so that such a record passes only
+        if a chromosome has the same name and is long enough.
 
         Raises
         ------
         UserError
-            When the window has no place, with what to do.
+            If the window lies on no known chromosome or outside its chromosome; the message says what to do.
         """
         size = self._sizes.get(region.chrom)
         if size is None and region.chrom == region.name and region.start == 0:

@@ -1,7 +1,7 @@
-"""The lengths of the genome's chromosomes in a score file, which bigWigs of it need.
+"""The lengths of the genome's chromosomes in a score file, which an export to bigWig needs.
 
-They stand beside the fixed layout: ``chromosomes/name`` (text [C]) and ``chromosomes/length`` (int64 [C], in
-bp), in the genome's order, each with its checksum. A file of sequences without a genome has neither.
+Two datasets hold the chromosomes in the genome's order: ``chromosomes/name`` (text [C]) and
+``chromosomes/length`` (int64 [C], in bp), each with its checksum. Score files of a FASTA file have neither.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _KINDS = {
 
 
 def write(file: h5py.File, chrom_sizes: Mapping[str, int], pool: Executor) -> None:
-    """Write names and lengths."""
+    """Write the names and the lengths [bp] of the chromosomes."""
     datasets = {name: kind.create(file, name) for name, kind in _KINDS.items()}
     names, lengths = TextColumn(datasets[_NAME]), ArrayColumn(datasets[_LENGTH], pool)
     names.append(list(chrom_sizes))
@@ -35,12 +35,12 @@ def write(file: h5py.File, chrom_sizes: Mapping[str, int], pool: Executor) -> No
 
 
 def read(file: h5py.File) -> dict[str, int] | None:
-    """Return the lengths in bp by name, or None where the file does not keep them.
+    """Return the lengths of the chromosomes in bp by name, or None if the file does not hold any.
 
     Raises
     ------
     LayoutError
-        If they are damaged: of another type or shape, not those of the checksum, repeated, or not positive.
+        If the datasets have another type, shape or checksum, a name is repeated, or a length is not positive.
     """
     if file.get(GROUP, getlink=True) is None:
         return None
@@ -50,7 +50,7 @@ def read(file: h5py.File) -> dict[str, int] | None:
             raise LayoutError(problem)
     text_digest, number_digest = TextDigest(), OrderedDigest()
     sizes: dict[str, int] = {}
-    for first in range(0, len(lengths), ROW_CHUNK):  # a damaged file can claim any number
+    for first in range(0, len(lengths), ROW_CHUNK):  # a damaged file can claim any number of rows
         rows = slice(first, first + ROW_CHUNK)
         texts, numbers = names[rows], lengths[rows]
         text_digest.add(texts)

@@ -1,7 +1,7 @@
-"""Datasets that grow by rows: chunks are compressed on threads and handed to HDF5 as they are to be stored.
+"""Datasets that grow by rows: threads compress the chunks, and HDF5 stores the compressed chunks unchanged.
 
 HDF5 itself compresses one chunk at a time, under a lock, by zlib, which takes longer than some models take to
-score. What is written here are the same filters, gzip and shuffle, and every HDF5 reads it.
+score. This module applies the same filters, gzip and shuffle, so that every HDF5 library can read the chunks.
 """
 
 import os
@@ -19,34 +19,34 @@ from isal import isal_zlib
 from deeplift_cli.outputs.checksums import CHECKSUM, OrderedDigest, TextDigest
 from deeplift_cli.threads.optional import WillingThreads
 
-LEVEL = 1  # isal's higher levels take longer and save less than one part in a hundred of scores
+LEVEL = 1  # isal's higher levels take longer and make scores less than 1 % smaller
 FILTERS = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": True}
 _CHUNKS_AHEAD = 4
-_THREADS = 4  # each manages some 5,000 sequences of 2,114 bp in a second
+_THREADS = 4  # each thread compresses some 5,000 sequences of 2,114 bp in a second
 
 
 def compressing_threads() -> ThreadPoolExecutor:
-    """Threads for the chunks of one file's columns; a context manager."""
+    """Return threads that compress the chunks of one file's columns; a context manager."""
     return WillingThreads(min(_THREADS, os.cpu_count() or 1), "deeplift-compressor")
 
 
 def deflated(chunk: npt.NDArray[Any]) -> bytes:
-    """A whole chunk as the filters shuffle and gzip leave it."""
+    """Return the bytes of a whole chunk after the filters shuffle and gzip."""
     return bytes(isal_zlib.compress(_shuffled(chunk), LEVEL))
 
 
 class DamagedChunkError(ValueError):
-    """A chunk is not what `deflated` made; its text says why."""
+    """The content of a chunk cannot come from `deflated`; the text of the error says why."""
 
 
 def inflated(content: bytes, shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """The values of a whole chunk, from what the filters shuffle and gzip left.
+    """Return the values of a whole chunk from its bytes after the filters shuffle and gzip.
 
     Parameters
     ----------
     content : bytes
     shape : sequence of int
-        Of the chunk.
+        The shape of the chunk.
     dtype : numpy dtype
 
     Raises
@@ -66,7 +66,7 @@ def inflated(content: bytes, shape: Sequence[int], dtype: np.dtype[Any]) -> npt.
 
 
 def _shuffled(chunk: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """First bytes of all numbers, then all second ones, and so on."""
+    """Return the first bytes of all numbers, then all second bytes, and so on."""
     content = np.ascontiguousarray(chunk).reshape(-1).view(np.uint8)
     if chunk.itemsize == 1:
         return content
@@ -74,7 +74,7 @@ def _shuffled(chunk: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def _unshuffled(content: bytes, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """The numbers again: what `_shuffled` takes apart."""
+    """Return the numbers from the bytes that `_shuffled` returned."""
     planes = np.frombuffer(content, np.uint8).reshape(dtype.itemsize, -1)
     numbers = np.empty((planes.shape[1], dtype.itemsize), np.uint8)
     for place, plane in enumerate(planes):  # four times as fast as to copy the transposed array
@@ -86,24 +86,25 @@ class Column(Protocol):
     """One dataset of a file that is written row by row; used by one thread."""
 
     def append(self, values: Any) -> None:
-        """Add rows; they may stay in memory until there are enough of them."""
+        """Add rows, which may stay in memory until they fill a chunk."""
 
     def finish(self) -> None:
-        """Write what is left; nothing can be added any more."""
+        """Write the rows that are still in memory; no row can be added any more."""
 
 
 class ArrayColumn:
-    """Numbers, with the filters `FILTERS`, and the checksum of them all.
+    """A column of numbers, with the filters `FILTERS` and a checksum of all values.
 
     Parameters
     ----------
     dataset : h5py.Dataset
-        Made with these filters, chunked along its first axis only, and empty.
+        An empty dataset with these filters, chunked along its first axis only.
     pool : Executor
-        Where chunks are compressed, inflated and summed up. At most a few of them are in memory.
+        The threads that compress chunks, inflate them and compute their checksum. At most a few chunks are in
+        memory.
     digest : OrderedDigest, optional
-        Of all values that are going to be added, where that is known: to inflate chunks only to sum them up
-        takes several times as long as to store them.
+        The digest of all values that are going to be added, if it is known. To inflate chunks only for the
+        digest takes several times as long as to store the chunks.
     """
 
     def __init__(self, dataset: h5py.Dataset, pool: Executor, digest: OrderedDigest | None = None) -> None:
@@ -118,7 +119,7 @@ class ArrayColumn:
         self._pending = deque[tuple[int, int, Future[bytes]]]()  # first row, row after the last, content
 
     def append(self, values: npt.ArrayLike) -> None:
-        """Add rows [N, ...]; they are copied."""
+        """Add a copy of rows [N, ...]."""
         values = np.asarray(values)
         done = 0
         while done < len(values):
@@ -130,10 +131,10 @@ class ArrayColumn:
                 self._submit_chunk()
 
     def append_deflated(self, chunks: Sequence[bytes], rows: int) -> None:
-        """Add chunks as `deflated` leaves them, of so many rows in all; only the last may be filled up.
+        """Add compressed chunks from `deflated`, which hold `rows` rows; only the last chunk may be padded.
 
-        Whole chunks are stored as they are where the rows before them fill their own chunks. All others are
-        taken apart and compressed again, each row in the chunk where it belongs.
+        The compressed chunks are stored unchanged if the rows before them fill whole chunks. Otherwise they
+        are inflated, and each row is compressed again in the chunk to which the row belongs.
 
         Raises
         ------
@@ -151,7 +152,7 @@ class ArrayColumn:
             left -= len(values)
 
     def finish(self) -> None:
-        """Write what is left, the last chunk filled up with zeros as HDF5 would, and the checksum."""
+        """Write the last rows, in a chunk padded with zeros as HDF5 pads chunks, and the checksum."""
         if self._filled:
             self._chunk[self._filled :] = 0
             self._submit_chunk()
@@ -164,7 +165,7 @@ class ArrayColumn:
         self._submit(filled, self._deflated, chunk, filled)
 
     def _submit(self, rows: int, work: Callable[..., bytes], *given: Any) -> None:
-        """Have the next chunk made ready, and its rows summed up in their turn."""
+        """Submit the work that compresses the next chunk and adds its rows to the digest, in order."""
         first, self._first_row = self._first_row, self._first_row + rows
         turn = None if self._is_known else self._digest.turn()
         self._pending.append((first, first + rows, self._pool.submit(work, turn, *given)))
@@ -181,7 +182,7 @@ class ArrayColumn:
         return content
 
     def _write(self, until: int) -> None:
-        """Hand chunks to HDF5, in order, until so many are left."""
+        """Write chunks to HDF5, in order, until `until` chunks are left."""
         while len(self._pending) > until:
             first, end, content = self._pending.popleft()
             self._write_chunk(first, end, content.result())
@@ -195,12 +196,12 @@ class ArrayColumn:
 
 
 class TextColumn:
-    """Texts, which HDF5 keeps apart from their dataset, so that there is nothing to compress.
+    """A column of texts. HDF5 keeps texts outside their dataset, so that no filter can compress the texts.
 
     Parameters
     ----------
     dataset : h5py.Dataset
-        Of strings, [0], chunked.
+        An empty, chunked dataset [0] of strings.
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
@@ -215,7 +216,7 @@ class TextColumn:
             self._write()
 
     def finish(self) -> None:
-        """Write what is left, and the checksum."""
+        """Write the texts that are still in memory, and the checksum."""
         self._write()
         self._dataset.attrs[CHECKSUM] = self._digest.hexdigest()
 

@@ -12,7 +12,7 @@ from deeplift_cli.outputs.columns import FILTERS
 FORMAT = "deeplift-scores"
 FORMAT_VERSION = 1
 WIDE = ("raw/seq", "shap/seq", "projected_shap/seq")
-# Each dataset of numbers, with the attribute of `ScoredBatch` that it holds.
+# Each dataset of numbers, and the attribute of `ScoredBatch` with its values.
 NUMBERS = {
     "qc/prediction": "prediction",
     "qc/output": "output",
@@ -24,18 +24,18 @@ NUMBERS = {
     "standard_error/seq": "position_standard_error",
 }
 RESCORED, STANDARD_ERROR, STANDARD_ERRORS = "qc/rescored", "qc/standard_error", "standard_error/seq"
-# Not in every file: there is no standard error of one reference, some are written on request only, and files
-# of earlier versions have none of these.
+# Datasets that a file may lack: one reference has no standard error, some datasets are written on request
+# only, and files of earlier versions have none of these datasets.
 OPTIONAL = (RESCORED, STANDARD_ERROR, STANDARD_ERRORS)
 REGION_KEYS = ("chrom", "start", "end", "name", "strand", "index")
 TEXTS = ("chrom", "name", "strand")
-_CHUNK_BYTES = 512 * 1024  # below HDF5's chunk cache of 1 MiB, so that readers unpack a chunk once
+_CHUNK_BYTES = 512 * 1024  # less than HDF5's chunk cache of 1 MiB, so that readers unpack a chunk once
 ROW_CHUNK = 1024
 
 
 @dataclass(frozen=True)
 class ScoreLayout:
-    """Of N sequences of length L against R references, in batches of K rows.
+    """The layout of a score file of N sequences of length L with R references, in batches of K rows.
 
     Attributes
     ----------
@@ -44,10 +44,10 @@ class ScoreLayout:
     n_references : int
         R.
     batch_size : int
-        K. A batch fills whole chunks of the wide datasets, so that chunks can be compressed before the file
-        is begun, kept, and put together with those of other batches as they are.
+        K. A batch fills whole chunks of the wide datasets, so that the chunks of a batch can be compressed
+        and saved before the score file is begun, and copied into the score file unchanged.
     dtype : str
-        Of the scores: "float32" or "float16".
+        The type of the scores: "float32" or "float16".
     optional : frozenset of str
         The datasets of `OPTIONAL` that the file has.
     """
@@ -69,7 +69,7 @@ class ScoreLayout:
         length, n_references, batch_size : int
         dtype : str
         standard_errors : bool
-            Whether the standard error of each position is wanted; there is none of one reference.
+            True if the file gets the standard error of each position; one reference has no standard error.
         """
         optional = {RESCORED}
         if n_references > 1:
@@ -78,18 +78,18 @@ class ScoreLayout:
 
     @property
     def rows_per_chunk(self) -> int:
-        """Of the wide datasets: as many as divide K and stay below the bytes that a chunk should have."""
+        """Rows in a chunk of the wide datasets: the largest divisor of K that keeps to `_CHUNK_BYTES`."""
         most = max(1, _CHUNK_BYTES // (4 * self.length * np.dtype(self.dtype).itemsize))
         return max(rows for rows in range(1, min(most, self.batch_size) + 1) if self.batch_size % rows == 0)
 
     @property
     def wide(self) -> dict[str, np.dtype[Any]]:
-        """Datasets [N, 4, L]."""
+        """The types of the datasets [N, 4, L], by name."""
         return dict(zip(WIDE, map(np.dtype, ("int8", self.dtype, self.dtype)), strict=True))
 
     @property
     def numbers(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-        """Of the other datasets of numbers, what follows N in their shapes, and their types."""
+        """The shapes without N, and the types, of the other datasets of numbers, by name."""
         each = (self.n_references,)
         real, count = np.dtype("float64"), np.dtype("int32")
         kinds: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...] = (
@@ -101,7 +101,7 @@ class ScoreLayout:
 
     @property
     def datasets(self) -> dict[str, "DatasetKind"]:
-        """All of them, in the order in which they are made."""
+        """All datasets, in the order in which they are made."""
         rows = self.rows_per_chunk
         kinds = {name: DatasetKind(rows, (4, self.length), kind) for name, kind in self.wide.items()}
         for key in REGION_KEYS:
@@ -112,21 +112,21 @@ class ScoreLayout:
         return kinds
 
     def create(self, file: h5py.File) -> dict[str, h5py.Dataset]:
-        """Empty datasets that grow along their first axis; the filters are those that every reader has."""
+        """Make empty datasets that grow along their first axis, with filters that every reader has."""
         return {name: kind.create(file, name) for name, kind in self.datasets.items()}
 
 
 @dataclass(frozen=True)
 class DatasetKind:
-    """What one dataset is like.
+    """The shape, type and chunks of one dataset.
 
     Attributes
     ----------
     chunk_rows : int
     rest : tuple of int
-        What follows N in its shape.
+        The shape without N.
     dtype : numpy dtype, or None
-        None for texts.
+        The type; None for texts.
     """
 
     chunk_rows: int
@@ -134,7 +134,7 @@ class DatasetKind:
     dtype: np.dtype[Any] | None
 
     def create(self, file: h5py.File, name: str) -> h5py.Dataset:
-        """Make the dataset, without rows."""
+        """Make the dataset without any row."""
         return file.create_dataset(
             name,
             shape=(0, *self.rest),

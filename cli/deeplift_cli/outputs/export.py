@@ -1,4 +1,4 @@
-"""Files of other formats, made of a score file: by `deeplift export`, and after scoring and merging."""
+"""Export of a score file to other formats: by `deeplift export`, and after scoring and merging."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -26,11 +26,11 @@ class ExportOptions:
     ----------
     scores : Path
     outputs : mapping of str to Path
-        What to write, by the names of the formats.
+        The files to write, by the names of their formats.
     options : mapping of str to anything
         Values of the formats' own options.
     chrom_sizes, genome : Path or None
-        Where lengths of chromosomes come from; otherwise they are those that the score file keeps.
+        The file with the lengths of chromosomes; by default the lengths in the score file are used.
     overwrite : bool
     """
 
@@ -43,13 +43,13 @@ class ExportOptions:
 
 
 def export(options: ExportOptions, note: Callable[[str], None]) -> list[Path]:
-    """Write the files that are wanted, which appear together; a run that was stopped leaves none of them.
+    """Write the files that the options ask for. All appear together; a run that is stopped leaves no file.
 
     Parameters
     ----------
     options : ExportOptions
     note : callable
-        Gets lines that the user should read.
+        Called with lines that the user should read.
 
     Returns
     -------
@@ -104,24 +104,24 @@ def write_output(
     overwrite: bool,
     scratch: Path | None = None,
 ) -> None:
-    """Write one file, which takes its name only when complete.
+    """Write one file, which gets its name when it is complete.
 
     Parameters
     ----------
     name : str
-        Of the format.
+        The name of the format.
     path : Path
-        Where to write.
+        The file to write.
     scores : Path
-        A score file of this program's own.
+        A score file that this run has written.
     chrom_sizes : mapping of str to int, or None
         Length of each chromosome in bp, as far as known.
     options : mapping of str to anything
         Values of the format's own options.
     overwrite : bool
-        Whether a file that exists may be replaced.
+        True if a file that exists may be replaced.
     scratch : Path, optional
-        A folder for what is unfinished, if it is on the same disc; beside the file by default.
+        A folder for the unfinished file, if it is on the same disc; by default the file's own folder.
 
     Raises
     ------
@@ -143,12 +143,12 @@ def add_output(
     *,
     scratch: Path | None = None,
 ) -> None:
-    """Write the same, to appear with the other files of a publication.
+    """Write one file, which appears together with the other files of a publication.
 
     Raises
     ------
     UserError
-        As `write_output`, but for a file that exists.
+        As `write_output`, except for a file that exists.
     """
     kind = FORMATS.get(name)
     own = {option.name: options[option.name] for option in kind.options if option.name in options}

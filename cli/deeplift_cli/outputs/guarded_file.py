@@ -1,4 +1,4 @@
-"""A file that HDF5 can write to without ever seeing a failure."""
+"""A file that hides write errors from HDF5."""
 
 from io import FileIO
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Any
 
 
 class GuardedFile(FileIO):
-    """A new file that keeps the first error of writing for later instead of raising it.
+    """A new file that keeps the first write error for `raise_error` instead of raising it.
 
-    HDF5 (1.14 and 2.0 alike) crashes the process some time after a write failed, on a full disc or past a
-    quota, because a file can then be closed no more. Here it never learns of the failure; whoever writes
-    through HDF5 calls `raise_error` after each step, and drops the file.
+    HDF5 (1.14 and 2.0 alike) crashes the process some time after a write failed, on a full disc or at a
+    quota, because HDF5 then cannot close the file any more. This file hides the failure from HDF5. Code that
+    writes through HDF5 calls `raise_error` after each step, and drops the file if there was an error.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class GuardedFile(FileIO):
         self._error: OSError | None = None
 
     def write(self, content: Any) -> int:
-        """Write all of the content, or nothing more once an error has come up."""
+        """Write the whole content; after an error, write nothing."""
         view = memoryview(content).cast("B")
         done = 0
         try:
@@ -34,7 +34,7 @@ class GuardedFile(FileIO):
         return len(view)
 
     def truncate(self, size: int | None = None) -> int:
-        """Set the file's size, as far as that is possible."""
+        """Set the file's size; keep an error for `raise_error`."""
         try:
             return super().truncate(size)
         except OSError as error:
@@ -42,7 +42,7 @@ class GuardedFile(FileIO):
             return size or 0
 
     def readinto(self, buffer: Any) -> int:
-        """Read; what was never written, because of an error, is zeros."""
+        """Read into the buffer; bytes that were not written because of an error are zeros."""
         view = memoryview(buffer).cast("B")
         done = super().readinto(view) or 0
         view[done:] = bytes(len(view) - done)
@@ -54,7 +54,7 @@ class GuardedFile(FileIO):
         Raises
         ------
         OSError
-            The first error of writing.
+            The first write error.
         """
         if self._error is not None:
             raise self._error

@@ -1,4 +1,4 @@
-"""A lock on a folder, which ends with the process that holds it, however that ends."""
+"""A lock on a folder; the system frees the lock when the process ends, even if the process is killed."""
 
 import errno
 import os
@@ -9,46 +9,46 @@ from pathlib import Path
 from deeplift_cli.errors import UserError
 from deeplift_cli.process import file_lock
 
-# What the system answers where a folder, a symbolic link or a socket stands in a file's place.
+# Error numbers of the system if a folder, a symbolic link or a socket has the name of the file.
 _NO_FILE = (errno.EISDIR, errno.ELOOP, errno.EMLINK, errno.ENXIO)
 
 
 class LockedError(Exception):
-    """Another process holds the lock; its text says which."""
+    """Another process holds the lock; the text of the error says which process."""
 
 
 class FolderLock:
-    """Held from its making until `release`.
+    """A lock that is held from the construction of the object until `release`.
 
     Parameters
     ----------
     folder : Path
-        Made where it is not there.
+        The folder, which is made if it does not exist.
 
     Attributes
     ----------
     works : bool
-        False where the file system has no locks, so that nothing is held.
+        False if the file system has no locks, so that no lock is held.
 
     Raises
     ------
     LockedError
-        If another process holds it.
+        If another process holds the lock.
     UserError
-        If a symbolic link or a file stands in the folder's place: the folder is the program's own, and files
-        in it are written and removed, which a link would lead elsewhere. Or if something else than a file
-        stands in the lock's place.
+        If the folder's name belongs to a symbolic link or a file: the program writes and removes files in
+        the folder, and a link would lead to a folder of other people. Or if the lock's name belongs to
+        something other than a regular file.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "lock"
         self.works = True
         while not self._take(folder):
-            pass  # whoever held it has removed the folder in the meantime
+            pass  # the process that held the lock has removed the folder in the meantime
 
     def _take(self, folder: Path) -> bool:
         with suppress(FileExistsError):
-            os.mkdir(folder)  # where it fails with "no such file", no repetition helps
+            os.mkdir(folder)  # if the call fails with "no such file", a repetition does not help
         try:
             self._file = self._open_in(folder)
         except FileNotFoundError:
@@ -72,7 +72,7 @@ class FolderLock:
         return True
 
     def _open_in(self, folder: Path) -> int:
-        """Open the lock's file in its folder, without following a link in the place of either."""
+        """Open the lock's file in its folder; never follow a link that has the name of either."""
         try:
             opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -85,7 +85,7 @@ class FolderLock:
                 ) from error
             raise
         try:
-            how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe may not keep it waiting
+            how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe must not block the call
             return os.open(self._path.name, how, 0o666, dir_fd=opened)
         except OSError as error:
             if error.errno in _NO_FILE:
@@ -101,7 +101,7 @@ class FolderLock:
         )
 
     def _withdraw(self, folder: Path) -> None:
-        """Leave nothing behind where the disc is full, unless an earlier run left something to resume."""
+        """Remove the folder again if the disc is full, unless the folder holds files of an earlier run."""
         with suppress(OSError):
             if os.listdir(folder) == [self._path.name]:
                 self._path.unlink()
@@ -115,5 +115,5 @@ class FolderLock:
             raise LockedError(file_lock.holder(self._file)) from error
 
     def release(self) -> None:
-        """Let others have it."""
+        """Free the lock."""
         os.close(self._file)

@@ -1,4 +1,4 @@
-"""A hidden folder beside an output: locked while it is used, with notes of how far its outputs have come."""
+"""A hidden folder beside an output: locked while in use, with small files that say how far a run has come."""
 
 import json
 import os
@@ -36,7 +36,7 @@ class LockedFolder:
         Raises
         ------
         UserError
-            If another process is at it, something else has the folder's name, or the disc is full.
+            If another process uses the folder, the name belongs to something else, or the disc is full.
         """
         try:
             return FolderLock(self.folder)
@@ -48,7 +48,7 @@ class LockedFolder:
             raise not_written(self._out, error) from error
 
     def mark_complete(self, outputs: Iterable[Path]) -> None:
-        """Note that these outputs appear from now on; the next run may replace them.
+        """Note that these outputs are being published, so that the next run may replace them.
 
         Raises
         ------
@@ -58,7 +58,7 @@ class LockedFolder:
         self._write(COMPLETE, json.dumps([os.fsdecode(path.absolute()) for path in outputs]))
 
     def mark_published(self) -> None:
-        """Note that all outputs are where they belong, so that nothing in the folder is needed any more."""
+        """Note that all outputs have their final names, so that the folder is no longer needed."""
         self._write(PUBLISHED, "")
 
     def _write(self, name: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The scored windows as 10-column narrowPeak, in row order."""
+"""The scored windows as narrowPeak with 10 columns, in the order of the score file's rows."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,20 +12,20 @@ class NarrowPeakFile:
     """Writes one line per scored window; a context manager.
 
     The summit is the middle, length // 2, so that tools which centre on the summit and tools which centre on
-    the midpoint cut the same window. Column 7 (signalValue) is the explained output; score is 0 and the P and
-    Q values are -1, narrowPeak's way to say that there is none.
+    the midpoint cut the same window. Column 7 (signalValue) is the explained output. The score is 0, and the
+    P and Q values are -1, which means in narrowPeak that there is no value.
 
     Parameters
     ----------
     path : Path
-        Where to write.
+        The file to write.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("x", encoding="utf-8", newline="\n")
 
     def append(self, regions: Iterable[Region], outputs: Iterable[float]) -> None:
-        """Write windows with the output explained in each."""
+        """Write windows, each with its explained output."""
         self._file.writelines(narrowpeak_line(*both) for both in zip(regions, outputs, strict=True))
 
     def __enter__(self) -> Self:
@@ -38,7 +38,7 @@ class NarrowPeakFile:
 
 
 def narrowpeak_line(region: Region, output: float) -> str:
-    """The line of a window, with its end."""
+    """Return the line of a window, with its line end."""
     start, end = region.start, region.end
     chrom, name = one_column(region.chrom), one_column(region.name)
     ending = f"{region.strand}\t{output:.6g}\t-1\t-1\t{(end - start) // 2}"
@@ -46,5 +46,5 @@ def narrowpeak_line(region: Region, output: float) -> str:
 
 
 def one_column(text: str) -> str:
-    """A text that stays in one column: tabs and line ends become spaces, and nothing becomes a dot."""
+    """Return a text that fits one column: tabs and line ends become spaces, an empty text becomes a dot."""
     return " ".join(text.split("\t")).replace("\n", " ").replace("\r", " ") or "."

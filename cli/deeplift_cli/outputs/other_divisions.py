@@ -1,4 +1,4 @@
-"""Outputs of a job that was divided into another number of shards."""
+"""Search for outputs of the same job that was divided into another number of shards."""
 
 import re
 from pathlib import Path
@@ -7,20 +7,20 @@ from deeplift_cli.outputs.workspace import workspace_folder
 
 
 def other_division(out: Path, count: int) -> tuple[Path, int] | None:
-    """Find what lies where shards go and belongs to another division of the same outputs.
+    """Find an output, or a folder of finished batches, of another division of the same job.
 
     Parameters
     ----------
     out : Path
-        The output, with ``{shard}`` in its name, for which I-of-N stands, and perhaps ``{target}``.
+        The output, with ``{shard}`` in its name, which stands for I-of-N, and perhaps ``{target}``.
     count : int
-        The number of shards that is no other division.
+        The number of shards of this division.
 
     Returns
     -------
     tuple of Path and int, or None
-        A score file or a folder of finished batches, and the number of shards there. None if there is none,
-        or the name has no ``{shard}``.
+        A score file or a folder of finished batches, and the number of shards in its name. None if there is
+        no such file or folder, or the name has no ``{shard}``.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def other_division(out: Path, count: int) -> tuple[Path, int] | None:
 
 
 def _pattern(name: str) -> str:
-    """A regular expression for the names that this one with ``{shard}`` stands for."""
+    """Return a regular expression that matches the names for which a name with ``{shard}`` stands."""
     stand_for = {"{shard}": r"[0-9]{1,10}-of-[0-9]{1,10}", "{target}": ".*"}
     before, _, after = name.partition("{shard}")
     first = r"[0-9]{1,10}-of-(?P<count>[0-9]{1,10})"

@@ -17,10 +17,10 @@ Rule = Callable[[Starts, Values], Pieces]
 
 
 def nearest_centre(starts: Starts, values: Values) -> Pieces:
-    """Each position takes the window whose centre, start + L // 2, is nearest.
+    """Give each position the value of the window whose centre, start + L // 2, is nearest.
 
-    Halfway between two centres the window further right is taken, as by ChromBPNet; among windows with the
-    same centre the one that comes first.
+    Halfway between two centres the window further right counts, as in ChromBPNet. Among windows with the same
+    centre the first one counts.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ def nearest_centre(starts: Starts, values: Values) -> Pieces:
     """
     length = values.shape[1]
     starts, first = np.unique(starts, return_index=True)
-    # With one length, the nearest of all centres is one of the two around a position, so each window holds
-    # from halfway to its left neighbour's to halfway to its right neighbour's.
+    # All windows have one length, so the nearest centre is one of the two around a position: each window
+    # covers the positions from halfway to its left neighbour to halfway to its right neighbour.
     halfway = (starts[:-1] + starts[1:] + 1) // 2 + length // 2
     lows = np.concatenate([starts[:1], np.maximum(halfway, starts[1:])])
     highs = np.concatenate([np.minimum(halfway, starts[:-1] + length), starts[-1:] + length])
@@ -46,7 +46,7 @@ def nearest_centre(starts: Starts, values: Values) -> Pieces:
 
 
 def mean(starts: Starts, values: Values) -> Pieces:
-    """Each position takes the mean over all windows that cover it, summed in float64.
+    """Give each position the mean over all windows that cover it, summed in float64.
 
     Parameters and yields: as `nearest_centre`.
     """
@@ -67,7 +67,7 @@ def mean(starts: Starts, values: Values) -> Pieces:
 
 RULES: dict[str, Rule] = {"nearest-centre": nearest_centre, "mean": mean}
 DEFAULT = "nearest-centre"
-# The option of formats that hold one value per base.
+# The option of the formats that hold one value per base.
 OPTION = click.Option(
     ["--overlap"],
     type=click.Choice(list(RULES)),

@@ -1,7 +1,7 @@
-"""Hidden folders of the program's own: files in them with one of its own names are removed, and nothing else.
+"""The program's hidden folders: only files with one of the program's names are removed from them.
 
 Such a folder lies beside an output, where other people and programs write, too. A symbolic link of the same
-name could lead anywhere, and a file of another name is somebody else's.
+name could lead anywhere, and a file of another name belongs to somebody else.
 """
 
 import os
@@ -14,10 +14,10 @@ from deeplift_cli.errors import UserError
 
 LOCK = "lock"
 JOB, COMPLETE, PUBLISHED = "job.json", "complete", "published"
-# The table of what was skipped, and the two that it is made of.
+# The table of skipped records, and the two tables from which it is made.
 SKIPPED, UNUSABLE, UNSCORED = "skipped.tsv", "unusable.tsv", "unscored.tsv"
-# Files that stay until the folder goes, what is being written under another name first, finished batches, and
-# the temporary files of a `Publication`.
+# Names of the files that stay until the folder is removed, of files that are still being written, of finished
+# batches, and of the temporary files of a `Publication`.
 _STATE = (
     rf"{LOCK}|{PUBLISHED}(\.part)?|{COMPLETE}(\.part)?|job\.json(\.part)?|(skipped|unusable|unscored)\.tsv"
 )
@@ -28,24 +28,24 @@ _OWN = re.compile(
 
 
 def is_own(entry: os.DirEntry[str]) -> bool:
-    """Return whether the program gives files this entry's name, and the entry is a file or a link."""
+    """Return whether the entry is a file or a link with a name that the program gives to its files."""
     return _OWN.fullmatch(entry.name) is not None and not entry.is_dir(follow_symlinks=False)
 
 
 def holds_others(folder: Path) -> bool:
-    """Whether a folder holds anything that is not the program's own; False where there is no folder."""
+    """Return whether a folder holds files that are not the program's own; False if there is no folder."""
     with suppress(OSError), os.scandir(folder) as entries:
         return not all(map(is_own, entries))
     return False
 
 
 def require_files(folder: Path) -> None:
-    """Refuse a folder in which a folder stands in the place of a file that every run writes.
+    """Refuse a folder in which another folder has the name of a file that every run writes.
 
     Raises
     ------
     UserError
-        Now, because it could be neither removed nor replaced later, when there is work to lose.
+        If there is such a folder, which the program could neither remove nor replace later.
     """
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -57,11 +57,11 @@ def require_files(folder: Path) -> None:
 
 
 def remove_files(folder: Path, wanted: Callable[[str], bool] = lambda _: True) -> None:
-    """Remove the program's own files in a folder, those whose names are wanted.
+    """Remove the program's own files in a folder whose names pass `wanted`.
 
-    What says that outputs have begun, and that all are there, goes late: where this is cut short, the next
-    run still finds it and continues. The lock goes last, because from then on the folder may be another
-    run's.
+    The files that say which outputs were begun, and that all are published, are removed near the end: if the
+    removal is interrupted, the next run finds these files and continues. The lock is removed last, because
+    the folder may belong to another run from then on.
     """
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if is_own(entry) and wanted(entry.name)]
@@ -71,9 +71,9 @@ def remove_files(folder: Path, wanted: Callable[[str], bool] = lambda _: True) -
 
 
 def remove(folder: Path) -> None:
-    """Remove the program's own files in a folder and the folder, which stays where it holds anything else.
+    """Remove the program's own files in a folder, and the folder if it then is empty.
 
-    A symbolic link is left alone. What cannot be removed stays: this tidies up, and no result depends on it.
+    A symbolic link stays. Files that cannot be removed stay, too, since no result depends on their removal.
     """
     if os.path.islink(folder):
         return

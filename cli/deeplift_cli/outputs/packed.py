@@ -1,4 +1,4 @@
-"""Batches of scores as the score file stores them: wide arrays already compressed, chunk by chunk."""
+"""Batches of scores in the form of the score file: wide arrays are compressed, chunk by chunk."""
 
 from collections.abc import Mapping
 from concurrent.futures import Executor, Future
@@ -16,24 +16,26 @@ from deeplift_cli.sequences.records import Region
 
 @dataclass
 class ScoredBatch:
-    """Scores of N sequences of length L against R references.
+    """Scores of N sequences of length L with R references.
 
     Parameters
     ----------
     regions : list of Region, [N]
-        Where they are.
+        The places of the sequences.
     sequences : ndarray of int8, [N, 4, L]
-        One-hot, ACGT; all zero where there is no base.
+        One-hot sequences in the order ACGT; all zero at an N.
     hypothetical : ndarray of float32, [N, 4, L]
         Hypothetical contributions.
     prediction, output : ndarray, [N]
         The model's own prediction, and the explained scalar.
     reference_output, completeness_error : ndarray, [N, R]
-        The explained scalar at each reference, and by how much the contributions miss the difference.
+        The explained scalar at each reference, and the summation-to-delta error: the sum of contributions
+        minus the difference of the explained scalar.
     identical_references : ndarray of int, [N]
-        How many of the references equal the sequence.
+        The number of references that equal the sequence.
     rescored : ndarray of int, [N], or None
-        How many pairs were computed again in float64. None, as below, where the file has no such dataset.
+        The number of pairs that were scored again in float64. None, here and below, if the file has no such
+        dataset.
     standard_error : ndarray, [N], or None
         The root mean square over positions of the standard error, over references, of the contributions.
     position_standard_error : ndarray, [N, L], or None
@@ -55,15 +57,15 @@ class ScoredBatch:
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """The same, ready to be stored.
+    """A batch of scores that is ready to be stored.
 
     Attributes
     ----------
     regions : list of Region, [N]
     chunks : mapping of str to list of bytes
-        For each wide dataset its chunks; the last is filled up with zeros.
+        The compressed chunks of each wide dataset; the last chunk is padded with zeros.
     numbers : mapping of str to ndarray [N, ...]
-        The other datasets, in the types of the file.
+        The values of the other datasets, in the types of the file.
     """
 
     regions: list[Region]
@@ -72,7 +74,7 @@ class PackedBatch:
 
 
 def wide_digests() -> dict[str, OrderedDigest]:
-    """For each wide dataset the checksum of no values yet."""
+    """Return a new digest for each wide dataset."""
     return {name: OrderedDigest() for name in WIDE}
 
 
@@ -90,12 +92,12 @@ def pack(
     layout : ScoreLayout
     pool : Executor
     digests : mapping of str to OrderedDigest, optional
-        Get the values of the wide datasets, which are at hand here.
+        The digests of the wide datasets, to which the values of the batch are added.
 
     Raises
     ------
     ValueError
-        When an array's shape does not fit the layout.
+        If an array's shape does not fit the layout.
     """
     _check_shapes(batch, layout)
     observed = np.where(batch.sequences != 0, batch.hypothetical, 0)
@@ -123,7 +125,7 @@ def _deflated(chunk: npt.NDArray[Any], rows: int, digest: OrderedDigest | None, 
 
 
 def _chunks(values: npt.NDArray[Any], rows: int, dtype: np.dtype[Any]) -> list[npt.NDArray[Any]]:
-    """Whole chunks; HDF5, too, would fill the last one up."""
+    """Return whole chunks; the last chunk is padded with zeros, as HDF5 does."""
     chunks = []
     for first in range(0, len(values), rows):
         chunk = np.zeros((rows, *values.shape[1:]), dtype)

@@ -1,11 +1,12 @@
-"""Finished batches, each in a file of its own, until all are there and become a score file.
+"""Pieces: finished batches, each in a file of its own, from which the score file is made at the end.
 
 An HDF5 file that is open for writing is lost when its process is killed. A piece is written under another
-name, brought to the disc and renamed, so that it is there as a whole or not at all, whatever happens.
-Pieces are zip archives of arrays (`numpy.load` opens them), whose checksums tell a damaged one. Each says of
-which job it is and which of its records have no row, because their scores are not finite. Each array costs
-about as much as compressing a sequence, so there are three: ``head``, JSON; ``rows``, a record of the numbers
-of each sequence; and ``content``, the compressed chunks one after the other.
+name, flushed to the disc and renamed, so that a piece is either whole or missing, whatever happens.
+Pieces are zip archives of arrays (`numpy.load` opens them); the checksums of the archive reveal damage. Each
+piece names its job and the records that have no row because their scores are not finite. An array takes about
+as long to write as a sequence takes to compress, so there are only three arrays: ``head`` holds JSON,
+``rows`` a record with the numbers of each sequence, and ``content`` the compressed chunks one after the
+other.
 """
 
 import errno
@@ -28,12 +29,12 @@ from deeplift_cli.outputs.state_files import PieceHead, head_json, parse_head
 from deeplift_cli.sequences.records import Region, Skipped
 
 _NAME = re.compile(r"(\d{8,})\.npz")
-# What zipfile and numpy raise at a file that is not what was written.
+# Exceptions that zipfile and numpy raise when they read a damaged file.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError, TypeError)
 
 
 class DamagedPieceError(Exception):
-    """A piece is not what was written."""
+    """A piece is damaged."""
 
 
 class Pieces:
@@ -42,12 +43,12 @@ class Pieces:
     Parameters
     ----------
     folder : Path
-        It exists.
+        The folder, which exists.
 
     Attributes
     ----------
     numbers : set of int
-        Of the batches that are there.
+        The numbers of the batches that have a piece.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,23 +60,23 @@ class Pieces:
     def save(
         self, number: int, batch: PackedBatch, digest: bytes, job: str, skipped: Sequence[Skipped] = ()
     ) -> None:
-        """Keep a batch.
+        """Save a batch as a piece.
 
         Parameters
         ----------
         number : int
         batch : PackedBatch
         digest : bytes
-            Tells that it was made from the same records.
+            The digest of the records; a run that resumes compares it with its own records.
         job : str
-            Tells that it was made by the same job.
+            The digest of the job; a run that resumes compares it with its own job.
         skipped : sequence of Skipped
             Records of the batch that have no row.
 
         Raises
         ------
         OSError
-            If it could not be written; it is then not there.
+            If the piece could not be written; no piece of the batch is there then.
         """
         head = PieceHead(
             digest,
@@ -95,7 +96,7 @@ class Pieces:
         temporary = final.with_suffix(".part")
         try:
             temporary.unlink(missing_ok=True)
-            with temporary.open("xb") as file:  # never through a link that stands there
+            with temporary.open("xb") as file:  # the mode "x" never follows a link
                 np.savez(file, **arrays)  # type: ignore[arg-type]
             to_disc(temporary)
             os.replace(temporary, final)
@@ -105,12 +106,12 @@ class Pieces:
         self.numbers.add(number)
 
     def load(self, number: int) -> PackedBatch:
-        """A batch as it was kept.
+        """Return a batch from its piece.
 
         Raises
         ------
         DamagedPieceError
-            The piece is removed then, so that its batch counts as not done.
+            If the piece is damaged; the piece is removed, so that its batch counts as not scored.
         """
         with _Piece(self, number) as piece:
             head = _head(piece)
@@ -120,7 +121,7 @@ class Pieces:
             )
 
     def summary(self, number: int) -> tuple[PieceHead, dict[str, npt.NDArray[Any]]]:
-        """What a batch says of itself and its small arrays, without its scores.
+        """Return the head of a piece and its small arrays, without scores.
 
         Raises
         ------
@@ -132,17 +133,17 @@ class Pieces:
             return head, _numbers(piece["rows"], head)
 
     def drop(self, number: int) -> None:
-        """Forget a batch."""
+        """Remove the piece of a batch."""
         self.numbers.discard(number)
         self.path(number).unlink(missing_ok=True)
 
     def path(self, number: int) -> Path:
-        """Where a batch is kept."""
+        """Return the path of a batch's piece."""
         return self._folder / f"{number:08d}.npz"
 
 
 class _Piece:
-    """An opened piece, as a context manager that removes it where it turns out to be damaged."""
+    """An opened piece; a context manager that removes the piece if it turns out to be damaged."""
 
     def __init__(self, pieces: Pieces, number: int) -> None:
         self._pieces, self._number = pieces, number
@@ -162,7 +163,7 @@ class _Piece:
 
     def _give_up(self, error: BaseException) -> None:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL, errno.ENOENT):
-            raise error  # the disc's trouble, not the piece's
+            raise error  # the disc failed; the piece itself may be whole
         self._pieces.drop(self._number)
         raise DamagedPieceError(f"{self._path} is damaged ({error})") from error
 
@@ -185,12 +186,12 @@ def _numbers(rows: npt.NDArray[Any], head: PieceHead) -> dict[str, npt.NDArray[A
     names = rows.dtype.names
     if names is None or not set(NUMBERS) - set(OPTIONAL) <= set(names) <= set(NUMBERS):
         raise ValueError("other numbers than those of a batch")
-    # Copies: within records numbers lie askew, which torch refuses, and numpy calls one row contiguous so.
+    # The arrays are copied: numbers inside records are not aligned, and torch refuses such arrays.
     return {name: rows[name].copy() for name in names}
 
 
 def _cut(content: bytes, sizes: dict[str, list[int]]) -> dict[str, list[bytes]]:
-    """The chunks of each wide dataset."""
+    """Return the chunks of each wide dataset."""
     if set(sizes) != set(WIDE):
         raise ValueError("chunks of other datasets")
     if sum(map(sum, sizes.values())) != len(content):

@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all."""
+"""Publication of outputs: complete files get their final names, or no file appears."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from deeplift_cli.errors import UserError
 
-_LONGEST_NAME = 200  # of the 255 bytes that a file system takes
+_LONGEST_NAME = 200  # bytes; file systems accept 255, and the program adds prefixes and suffixes
 
 
 def check_writable(paths: Iterable[Path], overwrite: bool, inputs: Iterable[Path] = ()) -> None:
@@ -21,15 +21,15 @@ def check_writable(paths: Iterable[Path], overwrite: bool, inputs: Iterable[Path
     paths : iterable of Path
         Every file that the command will write.
     overwrite : bool
-        Whether files that exist may be replaced.
+        True if files that exist may be replaced.
     inputs : iterable of Path, optional
         Files that the command reads, none of which may be overwritten.
 
     Raises
     ------
     UserError
-        When two outputs have one path, an output is also an input, its folder is missing or cannot be
-        written, or it exists and `overwrite` is False (or it is not a regular file).
+        If two outputs have one path, an output is also an input, its folder is missing or cannot be written,
+        or the output exists and `overwrite` is False (or the output is not a regular file).
     """
     read = {_resolved(path) for path in inputs}
     taken = set[Path]()
@@ -50,12 +50,12 @@ def check_writable(paths: Iterable[Path], overwrite: bool, inputs: Iterable[Path
 def _resolved(path: Path) -> Path:
     try:
         return path.resolve()
-    except RuntimeError as error:  # Python 3.11 and 3.12 say so of links that go round in a circle
+    except RuntimeError as error:  # Python 3.11 and 3.12 raise this error at links that form a circle
         raise UserError(f"{path} cannot be used: {error}; give another name") from error
 
 
 def short_name(name: str) -> str:
-    """A name that leaves room for what is put around it, other for every name."""
+    """Return a name that leaves room for prefixes and suffixes, and differs for every given name."""
     if len(os.fsencode(name)) <= _LONGEST_NAME:
         return name
     return f"{name[:20]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
@@ -72,10 +72,11 @@ def _check_folder(path: Path) -> None:
 
 
 class Publication:
-    """Temporary files that become the real ones together, when all are complete.
+    """Temporary files that get their final names together, when all are complete.
 
-    A context manager: on a clean exit the files are renamed in the order in which they were asked for; on an
-    exception, an interruption included, they are removed, and whatever stood at their places stays.
+    A context manager: on a clean exit the files are renamed in the order in which they were requested. On an
+    exception, an interruption included, the temporary files are removed, and the outputs of an earlier run
+    stay.
 
     Parameters
     ----------
@@ -88,9 +89,10 @@ class Publication:
         self._files = list[tuple[Path, Path]]()
 
     def temporary(self, path: Path, suffix: str = ".part", scratch: Path | None = None) -> Path:
-        """A new name to write to, which becomes `path`; some writers mind its suffix.
+        """Return a new temporary path for a file that becomes `path`; some writers need a certain suffix.
 
-        It is in the folder `scratch`, or in the publication's own, if that is on the same disc.
+        The temporary file is in the folder `scratch`, or in the publication's folder, if that folder is on
+        the same disc.
         """
         folder, scratch = path.parent, scratch or self._scratch
         if scratch is not None and scratch.stat().st_dev == folder.stat().st_dev:
@@ -100,7 +102,7 @@ class Publication:
         return temporary
 
     def add(self, temporary: Path, path: Path) -> None:
-        """A file that exists, or will, and is to become `path`."""
+        """Add a temporary file, which exists or will exist, and becomes `path`."""
         self._files.append((temporary, path))
 
     def __enter__(self) -> Self:
@@ -121,6 +123,6 @@ class Publication:
 
 
 def to_disc(path: Path) -> None:
-    """Wait until the content is on the disc, so that a rename never outlives it in a power cut."""
+    """Wait until the content is on the disc, so that a power cut after a rename leaves no empty file."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""The registry of output formats: one module in `formats` per format, found by being there.
+"""The registry of output formats: every module in the package `formats` defines one format.
 
 A new format is one file: a module in `deeplift_cli/outputs/formats` that defines ``FORMAT``, or a package
 with an entry point of the group "deeplift.outputs" that leads to an `OutputFormat`. The name of the format is
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Export:
-    """What a format's `write` gets.
+    """The argument of a format's `write`.
 
     Attributes
     ----------
     scores : ScoreReader
         The score file: `n_rows`, `layout.length` (L in bp) and `attrs` among others.
     temporary : Path
-        Where to write. The file appears under its own name when all that is exported is complete.
+        The path to write to. The file is renamed to `path` when all exported files are complete.
     path : Path
-        That name, for messages, and for formats that mind it.
+        The final name, for messages, and for formats that depend on the name.
     chrom_sizes : mapping of str to int, or None
-        Length of each chromosome in bp; None where it is not known.
+        Length of each chromosome in bp; None if the lengths are not known.
     options : mapping of str to anything
         Values of the format's own options, by their names in Python ("overlap").
     """
@@ -47,13 +47,13 @@ class Export:
     options: Mapping[str, Any]
 
     def batches(self, *wide: str) -> Iterator["ReadBatch"]:
-        """Go through the rows in their order, some at a time.
+        """Yield the rows of the score file in their order, some at a time.
 
         Parameters
         ----------
         *wide : str
-            The datasets [N, 4, L] that are wanted: "raw/seq", "shap/seq", "projected_shap/seq". The regions
-            and the numbers are always there.
+            The datasets [N, 4, L] to read: "raw/seq", "shap/seq", "projected_shap/seq". The regions and the
+            small datasets are always read.
 
         Yields
         ------
@@ -63,7 +63,7 @@ class Export:
         Raises
         ------
         UserError
-            If what is read is damaged, at the latest after the last batch.
+            If the score file is damaged; raised after the last batch at the latest.
         """
         from deeplift_cli.outputs.columns import compressing_threads
 
@@ -73,23 +73,23 @@ class Export:
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """One kind of file that can be made of a score file.
+    """A format to which a score file can be exported.
 
     Attributes
     ----------
     name : str
-        Of the option, without the dashes: lower case, words joined by "-".
+        The name of the option without the dashes: lower case, words joined by "-".
     help : str
         One sentence for `deeplift export --help`.
     suffix : str
-        That files of this kind usually have, with its dot. Temporary files end in it, too.
+        The usual suffix of such files, with its dot. Temporary files end in the suffix, too.
     write : callable
-        Gets an `Export` and writes the file; raises `UserError` where that is not possible. Running out of
-        disc may be left as the OSError that it is.
+        Takes an `Export` and writes the file; raises `UserError` if the file cannot be written. The OSError
+        of a full disc may pass through.
     options : tuple of click.Option
-        Options of its own. Several formats may share one, as an equal object.
+        The format's own options. Several formats may share an option, which must be an equal object.
     lengths : {"needed", "used", "ignored"}
-        Whether the lengths of chromosomes have to be known, are used where they are known, or do not matter.
+        Whether the format needs the lengths of chromosomes, uses them if they are known, or ignores them.
     """
 
     name: str
@@ -101,12 +101,12 @@ class OutputFormat:
 
     @property
     def flag(self) -> str:
-        """The option on the command line."""
+        """The name of the option on the command line."""
         return f"--{self.name}"
 
     @property
     def metavar(self) -> str:
-        """What stands for the file in help texts."""
+        """The placeholder for the file in help texts."""
         return f"FILE{self.suffix}"
 
 

@@ -1,4 +1,4 @@
-"""SCORES.h5, layout version 1, with SCORES.bed and SCORES.skipped.tsv beside it."""
+"""Writer of SCORES.h5, layout version 1, and of SCORES.bed and SCORES.skipped.tsv beside it."""
 
 import os
 from collections.abc import Mapping
@@ -23,47 +23,47 @@ from deeplift_cli.outputs.publish import Publication, check_writable
 
 
 def companions(path: Path) -> tuple[Path, Path]:
-    """The two files beside a score file: SCORES.bed and SCORES.skipped.tsv."""
+    """Return the paths of the two files beside a score file: SCORES.bed and SCORES.skipped.tsv."""
     is_hdf5 = path.suffix.lower() in (".h5", ".hdf5", ".hdf")
     stem = path.stem if is_hdf5 else path.name
     return path.with_name(f"{stem}.bed"), path.with_name(f"{stem}.skipped.tsv")
 
 
 class ScoreFile:
-    """Puts packed batches together in one HDF5 file with its companions; a context manager.
+    """Writes packed batches to one HDF5 file and its two companion files; a context manager.
 
-    The three appear together on a clean exit, the HDF5 last: where it stands, the others beside it are
-    complete and belong to it. On an exception nothing appears, and what stood there stays.
+    The three files appear together on a clean exit, the HDF5 file last: if the HDF5 file exists, the other
+    two are complete and belong to it. On an exception no file appears, and the files of an earlier run stay.
 
     Parameters
     ----------
     path : str or Path
-        Where the HDF5 goes.
+        The HDF5 file to write.
     layout : ScoreLayout
     skipped : Path
-        A finished table of what was skipped; it becomes SCORES.skipped.tsv.
+        A finished table of the skipped records, which becomes SCORES.skipped.tsv.
     attrs : mapping of str to anything that JSON can hold
         Written as attributes of the file; lists, mappings and None as JSON.
     chrom_sizes : mapping of str to int, optional
-        Lengths of the genome's chromosomes in bp, where they are known.
+        Lengths of the genome's chromosomes in bp, if they are known.
     overwrite : bool
-        Whether files that exist may be replaced.
+        True if files that exist may be replaced.
     scratch : Path, optional
-        A folder on the same disc for what is unfinished; beside the file by default.
+        A folder on the same disc for unfinished files; by default the file's own folder.
     publication : Publication, optional
-        What the files appear with, some time after a clean exit; with each other by default.
+        The publication with which the files appear after a clean exit; by default a publication of their own.
     digests : mapping of str to OrderedDigest, optional
-        Of all values of the wide datasets that are going to be appended, where they are known.
+        The digests of all values of the wide datasets that are going to be appended, if they are known.
 
     Attributes
     ----------
     temporary : Path
-        The HDF5 until it appears; whole after a clean exit.
+        The HDF5 file before it is published; it is complete after a clean exit.
 
     Raises
     ------
     UserError
-        On entry, see `publish.check_writable`; later, when the disc is full.
+        On entry, as `publish.check_writable`; later, if the disc is full.
     """
 
     def __init__(
@@ -114,8 +114,8 @@ class ScoreFile:
     def append(self, batch: PackedBatch) -> None:
         """Add a batch of at most K rows.
 
-        As long as all batches before were whole, chunks are stored as they are; after one with fewer rows,
-        rows are moved into the chunks where they belong, so that the file does not tell how its rows came.
+        While all batches before had K rows, compressed chunks are stored unchanged. After a batch with fewer
+        rows, each row is compressed again in its chunk, so that the file does not depend on the batches.
 
         Raises
         ------
@@ -155,14 +155,14 @@ class ScoreFile:
         self._regions = {key: _region_column(datasets[f"regions/{key}"], pool) for key in REGION_KEYS}
 
     def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
-        """On leaving: write what fills no chunk yet."""
+        """Write the rows that fill no chunk yet; called on exit."""
         if kind is None:
             for column in (*self._arrays.values(), *self._regions.values()):
                 column.finish()
             self._raise_error()
 
     def _check(self, kind: type[BaseException] | None, *_: object) -> None:
-        """After HDF5 has closed its file: find out whether all of it was written."""
+        """Raise an error if HDF5 could not write the whole file; called after HDF5 has closed the file."""
         if kind is None:
             self._guarded.raise_error()
 
@@ -174,7 +174,7 @@ class ScoreFile:
 
 
 def not_written(path: Path, error: OSError) -> UserError:
-    """What to tell the user when a file could not be written; the file that failed may be another one."""
+    """Return the error for an output that could not be written; the file that failed may be another one."""
     reason = os.strerror(error.errno) if error.errno else error  # h5py's own text runs over several lines
     failed = error.filename if error.filename2 is None else error.filename2
     place = "" if failed in (None, str(path), os.fspath(path.absolute())) else f" ({os.fsdecode(failed)})"

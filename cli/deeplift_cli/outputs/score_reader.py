@@ -1,4 +1,4 @@
-"""Score files as they are read again, batch by batch, each value compared with the checksums in the file."""
+"""Reader of score files, batch by batch; all values are compared with the checksums in the file."""
 
 import json
 import os
@@ -44,9 +44,9 @@ from deeplift_cli.sequences.records import Region
 
 T = TypeVar("T")
 
-_BYTES_AT_ONCE = 64 * 1024 * 1024  # of hypothetical contributions in a batch that is read
+_BYTES_AT_ONCE = 64 * 1024 * 1024  # bytes of hypothetical contributions in a batch that is read
 _PROBED_ROWS = 4096
-_BATCHES_AHEAD = 1  # being inflated while the batch before is used
+_BATCHES_AHEAD = 1  # number of batches that are inflated while the batch before is used
 
 
 class ScoreReader:
@@ -66,21 +66,22 @@ class ScoreReader:
     shard : str or None
         "2/4"; None for a whole job.
     fingerprint : dict
-        What its scores depend on.
+        The fingerprint of the job that made the scores.
     model : str or list of str
         SHA-256 of the model, or of the models of an average.
     n_skipped : int
     worst : float
         The largest relative error of summation-to-delta.
     chrom_sizes : dict of str to int, or None
-        Lengths of the genome's chromosomes in bp; None where the file does not keep them.
+        Lengths of the genome's chromosomes in bp; None if the file does not hold any.
     checksums : dict of str to str
-        The stored ones, of all datasets by name; empty in files of before there were checksums.
+        The stored checksums of all datasets, by name; empty if an early version without checksums wrote the
+        file.
 
     Raises
     ------
     UserError
-        If it is not a score file; when it is read, if it is damaged.
+        If the file is not a score file; while it is read, if it is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -117,7 +118,7 @@ class ScoreReader:
             raise self._damaged(f"attribute {name} is {shown}") from error
 
     def _read_layout(self, file: h5py.File) -> None:
-        file.visit(lambda _: None)  # a program that lists what is there must be able to
+        file.visit(lambda _: None)  # programs such as h5ls must be able to list the content
         scores, references = (structure.dataset(file, name) for name in ("shap/seq", "qc/reference_output"))
         if scores.ndim != 3 or references.ndim != 2 or scores.dtype not in (np.float32, np.float16):
             raise LayoutError("shap/seq or qc/reference_output has another shape or type")
@@ -150,7 +151,7 @@ class ScoreReader:
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
-        """What HDF5 and h5py raise at a damaged file can be of any kind."""
+        """Turn exceptions of HDF5 and h5py, which can have any type at a damaged file, into one line."""
         try:
             yield
         except UserError:
@@ -169,24 +170,24 @@ class ScoreReader:
         return UserError(f"score file {self.path} is damaged, {what}; {remedy}")
 
     def packed(self, pool: Executor) -> Iterator[PackedBatch]:
-        """Batches of at most K rows, their chunks as they are stored. Each is checked before it is given.
+        """Yield batches of at most K rows with their chunks as stored, each batch after a check.
 
         Parameters
         ----------
         pool : Executor
-            Where chunks are inflated and summed up.
+            The threads that inflate chunks and compute checksums.
 
         Raises
         ------
         UserError
-            If a dataset is damaged, with its name and the rows; after the last batch, if its values are not
-            those of the checksum.
+            If a dataset is damaged, with its name and the rows; after the last batch, if the values of a
+            dataset do not fit its checksum.
         """
         for batch in self.batches(pool):
             yield PackedBatch(batch.regions, batch.chunks, batch.numbers)
 
     def unpacked(self, pool: Executor) -> Iterator[ScoredBatch]:
-        """Batches of at most K rows; as `packed`.
+        """Yield batches of at most K rows with their values, as `packed` yields compressed batches.
 
         Raises
         ------
@@ -199,12 +200,12 @@ class ScoreReader:
             yield ScoredBatch(batch.regions, *wide, **numbers)
 
     def probe(self, alive: Callable[[], None]) -> None:
-        """Read everything but the chunks of the wide datasets, and where these lie.
+        """Read everything but the chunks of the wide datasets, of which only the offsets are read.
 
         Parameters
         ----------
         alive : callable
-            Called now and then.
+            Called now and then, as a sign of life.
 
         Raises
         ------
@@ -224,18 +225,18 @@ class ScoreReader:
                 alive()
 
     def columns(self, names: Sequence[str]) -> Iterator[dict[str, npt.NDArray[Any]]]:
-        """Some rows after the other of datasets that are not wide; texts as bytes.
+        """Yield the rows of small datasets, some at a time; texts are bytes.
 
         Parameters
         ----------
         names : sequence of str
-            Such as "qc/output" or "regions/name".
+            Names of datasets that are not wide, such as "qc/output" or "regions/name".
 
         Raises
         ------
         UserError
-            If one cannot be read, with its name and the rows; after the last rows, if its values are not
-            those of the checksum.
+            If a dataset cannot be read, with its name and the rows; after the last rows, if the values of a
+            dataset do not fit its checksum.
         """
         digests = _Digests(self.layout)
         with self._opened() as file:
@@ -253,7 +254,7 @@ class ScoreReader:
         self._check_sums({name: sums[name] for name in names})
 
     def around(self, row: int, pool: Executor) -> "ReadBatch":
-        """The rows that are stored in one chunk with this one. Checksums, of whole datasets, are not used.
+        """Return the rows of the chunk that holds this row; checksums are not compared.
 
         Raises
         ------
@@ -266,13 +267,13 @@ class ScoreReader:
             return self._complete(file, self._begin(file, rows, _Digests(self.layout), pool, WIDE))
 
     def _check_stored(self, dataset: h5py.Dataset, rows: slice) -> None:
-        """What claims more rows than it holds would take as long to read as it claims to be."""
+        """Refuse a dataset that lacks chunks: a damaged file could claim any number of rows."""
         for first in self._firsts(rows):
             if dataset.id.get_chunk_info_by_coord((first, 0, 0)).byte_offset is None:
                 raise DamagedChunkError("the chunk is missing")
 
     def _check_sums(self, found: Mapping[str, str]) -> None:
-        """Compare checksums of all values of datasets with the stored ones."""
+        """Compare the checksums of all values of datasets with the stored checksums."""
         for name, stored in self.checksums.items():
             if name in found and found[name] != stored:
                 place = _place(name, slice(0, self.n_rows))
@@ -280,19 +281,19 @@ class ScoreReader:
 
     @property
     def _rows_at_once(self) -> int:
-        """Of the batches that are read: whole chunks, at most K rows, and not too many bytes."""
+        """The number of rows in a batch: whole chunks, at most K rows, and at most `_BYTES_AT_ONCE`."""
         chunk = self.layout.rows_per_chunk
         most = _BYTES_AT_ONCE // (4 * self.layout.length * np.dtype(self.layout.dtype).itemsize)
         return max(chunk, min(self.layout.batch_size, most) // chunk * chunk)
 
     def batches(self, pool: Executor, wide: Sequence[str] = WIDE) -> Iterator["ReadBatch"]:
-        """What the file holds, as `packed`; `found_checksums` are there after the last batch.
+        """Yield batches of all datasets, as `packed`; after the last batch, `found_checksums` is complete.
 
         Parameters
         ----------
         pool : Executor
         wide : sequence of str, optional
-            The wide datasets that are wanted; the others are not read. By default all.
+            The wide datasets to read; by default all.
 
         Raises
         ------
@@ -318,7 +319,7 @@ class ScoreReader:
     def _begin(
         self, file: h5py.File, rows: slice, digests: "_Digests", pool: Executor, wide: Sequence[str]
     ) -> "_Pending":
-        """Read rows as they are stored, and have those of the wide datasets that are wanted inflated."""
+        """Read stored rows, and submit the chunks of the wanted wide datasets to be inflated."""
         numbers: dict[str, npt.NDArray[Any]] = {}
         columns: dict[str, npt.NDArray[Any]] = {}
         chunks: dict[str, list[bytes]] = {}
@@ -370,13 +371,13 @@ class ReadBatch:
     Attributes
     ----------
     rows : slice
-        Their places in the file.
+        The places of the rows in the file.
     regions : list of Region, [N]
     wide : dict of str to list of arrays [n, 4, L]
         Values of the wide datasets that were read, chunk by chunk.
     numbers : dict of str to array [N, ...]
     chunks : dict of str to list of bytes
-        The wide datasets' chunks as they are stored.
+        The compressed chunks of the wide datasets as stored.
     """
 
     rows: slice
@@ -386,7 +387,7 @@ class ReadBatch:
     chunks: dict[str, list[bytes]]
 
     def values(self, name: str) -> npt.NDArray[Any]:
-        """One wide dataset's values [N, 4, L]."""
+        """Return the values [N, 4, L] of one wide dataset."""
         return np.concatenate(self.wide[name])
 
 
@@ -402,7 +403,7 @@ class _Pending:
 
 
 class _Digests:
-    """The checksums of all datasets, as they are read."""
+    """The digests of all datasets, to which values are added when they are read."""
 
     def __init__(self, layout: ScoreLayout) -> None:
         self.of: dict[str, Any] = {
@@ -411,7 +412,7 @@ class _Digests:
         }
 
     def hexdigests(self) -> dict[str, str]:
-        """Of all values."""
+        """Return the checksums of all values, by dataset."""
         return {name: digest.hexdigest() for name, digest in self.of.items()}
 
 
@@ -424,13 +425,13 @@ def _inflated(
 
 
 def _stored_chunk(dataset: h5py.Dataset, first: int) -> bytes:
-    """A chunk by its first row, without what a damaged index could make of it."""
+    """Return the content of a chunk by its first row, checked since the index of the file may be damaged."""
     place = (first, 0, 0)
     info = dataset.id.get_chunk_info_by_coord(place)
     size = int(np.prod(dataset.chunks)) * dataset.dtype.itemsize
     if info.byte_offset is None:
         raise DamagedChunkError("the chunk is missing")
-    if info.size > size + size // 100 + 1024:  # what gzip makes of what it cannot compress
+    if info.size > size + size // 100 + 1024:  # the largest size of incompressible content after gzip
         raise DamagedChunkError(f"a chunk of {info.size:,} bytes")
     mask, content = dataset.id.read_direct_chunk(place)
     if mask:
@@ -439,18 +440,18 @@ def _stored_chunk(dataset: h5py.Dataset, first: int) -> bytes:
 
 
 def _check_same(by_hdf5: npt.NDArray[Any], by_us: npt.NDArray[Any]) -> None:
-    """What HDF5 itself reads depends on more of the file, such as the filters' parameters."""
+    """Check that HDF5 reads the same values, which also depend on the filters' parameters in the file."""
     if by_hdf5.tobytes() != by_us.tobytes():
         raise DamagedChunkError("HDF5 reads other values than are stored")
 
 
 def probed(path: Path) -> ScoreReader:
-    """Open a score file of anybody's, after another process has found that it can be read.
+    """Open a score file of unknown origin, after a child process has tested that HDF5 can read the file.
 
     Raises
     ------
     UserError
-        If it is not a score file, or damaged.
+        If the file is not a score file, or is damaged.
     """
     try:
         watched(lambda alive: ScoreReader(path).probe(alive))
@@ -464,12 +465,12 @@ def _place(name: str, rows: slice) -> str:
 
 
 def read_regions(file: h5py.File, rows: slice) -> list[Region]:
-    """The windows of some rows of a score file."""
+    """Return the windows of some rows of a score file."""
     return regions_of({key: file[f"regions/{key}"][rows] for key in REGION_KEYS})
 
 
 def regions_of(columns: dict[str, npt.NDArray[Any]]) -> list[Region]:
-    """Windows from the columns of `regions/`, as HDF5 gives them: texts as bytes."""
+    """Return windows from the columns of `regions/`, in which texts are bytes, as HDF5 returns them."""
     plain = {
         key: [text.decode("utf-8", "surrogateescape") for text in values] if key in TEXTS else values.tolist()
         for key, values in columns.items()
@@ -478,7 +479,7 @@ def regions_of(columns: dict[str, npt.NDArray[Any]]) -> list[Region]:
     return [Region(*fields) for fields in zip(*ordered, strict=True)]
 
 
-# ---- attributes: what they are read as; a ValueError says no
+# ---- parsers of attributes; a ValueError says that the value is not valid
 
 
 def _anything(value: Any) -> Any:
@@ -494,7 +495,7 @@ def _text(value: Any) -> str:
 
 
 def _texts(value: Any) -> str | list[str]:
-    """A text, or a list of them as JSON."""
+    """Return a text, or a list of texts from JSON."""
     text = _text(value)
     if not text.startswith("["):
         return text

@@ -1,4 +1,4 @@
-"""The hidden folder beside an output where what is unfinished lies, and what a killed run leaves there."""
+"""The hidden folder beside an output for unfinished files, and the files that a killed run left in it."""
 
 from pathlib import Path
 from types import TracebackType
@@ -13,27 +13,26 @@ from deeplift_cli.outputs.publish import short_name
 class Scratch(LockedFolder):
     """The folder ``.NAME.SUFFIX`` beside an output NAME; a context manager.
 
-    It is locked while it is used. On entry what a killed run left in it is removed, and in the end the folder
-    goes; files that are not of this program stay, and the folder with them.
+    The folder is locked while it is used. Files of a killed run are removed on entry, and the folder is
+    removed on exit. Files of other programs stay, and the folder with them.
 
     Parameters
     ----------
     out : Path
         The output.
     suffix : str
-        The subcommand's own.
+        The suffix of the subcommand.
 
     Attributes
     ----------
     folder : Path
     begun : set of Path
-        Outputs, as absolute paths, that a run which was killed while it published them had begun. They are
-        its own, and may be replaced.
+        Absolute paths of the outputs that a killed run had begun to publish, and that may be replaced.
 
     Raises
     ------
     UserError
-        On entry: if another process is at it, or something else has the folder's name.
+        On entry: if another process uses the folder, or the name belongs to something else.
     """
 
     def __init__(self, out: Path, suffix: str) -> None:

@@ -1,4 +1,4 @@
-"""The records that were skipped, and why, as a table."""
+"""The table of skipped records, with the reason for each."""
 
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ class SkippedFile:
     Parameters
     ----------
     path : Path
-        Where to write.
+        The file to write.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,7 +31,7 @@ class SkippedFile:
         self._file.write(f"{skipped.index}\t{skipped.line}\t{name}\t{reason}\n")
 
     def close(self) -> None:
-        """Nothing comes any more."""
+        """Close the file; no record can be added any more."""
         self._file.close()
 
     def __enter__(self) -> Self:

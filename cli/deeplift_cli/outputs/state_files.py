@@ -1,7 +1,7 @@
-"""The small files in which one run tells the next what it was doing, and how far it came.
+"""The small files with the state of a run, from which the next run of the same job resumes.
 
-They may be cut short, edited, or left by another version. Each has one function that reads it and raises
-ValueError for anything but what a run writes.
+The files may be truncated, edited, or written by another version. Each file has one function that parses it
+and raises ValueError unless the content is what a run writes.
 """
 
 import json
@@ -20,41 +20,43 @@ from deeplift_cli.sequences.records import Skipped
 
 @dataclass(frozen=True)
 class JobState:
-    """What the finished batches in a folder are of.
+    """The job to which the finished batches in a folder belong.
 
     Attributes
     ----------
     job : mapping of str to anything that JSON can hold
-        What their scores depend on, as it was given.
+        The fingerprint of the job.
     decisions : mapping
-        What the run decided by itself: "batch_size" (int) and "compile" ("on" or "off"); empty before that.
-    late : mapping of str to str
-        What their scores depend on and the run found out later.
+        The choices of the run: "batch_size" (int) and "compile" ("on" or "off"); empty before the choices.
+    additions : mapping of str to str
+        Values that were added to the fingerprint after the folder was opened.
     """
 
     job: Mapping[str, Any]
     decisions: Mapping[str, Any]
-    late: Mapping[str, str]
+    additions: Mapping[str, str]
 
     def to_json(self) -> str:
         """Return the text that `parse_job` reads."""
-        return json.dumps({"job": self.job, "decisions": self.decisions, "late": self.late}, indent=1)
+        return json.dumps(
+            {"job": self.job, "decisions": self.decisions, "additions": self.additions}, indent=1
+        )
 
     @property
     def digest(self) -> str:
-        """Tells batches of this job from those of others: SHA-256 of all of it, as hex digits."""
-        content = json.dumps([self.job, self.decisions, self.late], sort_keys=True)
+        """The SHA-256 of the whole state as hex digits, which differs between the batches of two jobs."""
+        content = json.dumps([self.job, self.decisions, self.additions], sort_keys=True)
         return sha256(content.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class PieceHead:
-    """The description that is kept with a finished batch.
+    """The description in the piece of a finished batch.
 
     Attributes
     ----------
     digest : bytes
-        Of the records that it was made from, see `Batch.digest`.
+        The digest of the records of the batch, see `Batch.digest`.
     job : str
         The digest of the `JobState`.
     regions : list of list
@@ -78,9 +80,9 @@ def read_state(path: Path) -> str:
     Raises
     ------
     FileNotFoundError
-        If there is none.
+        If there is no such file.
     ValueError
-        If it is something else than a file of text.
+        If the file is not a regular file of text.
     """
     if not stat.S_ISREG(os.lstat(path).st_mode):
         raise ValueError("it is not a regular file")
@@ -88,12 +90,12 @@ def read_state(path: Path) -> str:
 
 
 def write_state(path: Path, text: str) -> None:
-    """Write a state file, whole or not at all, and never through a link that stands in its place.
+    """Write a state file, whole or not at all, and never follow a link with its name.
 
     Raises
     ------
     OSError
-        If the disc is full, or the like.
+        If the file cannot be written, such as on a full disc.
     """
     temporary = path.with_name(f"{path.name}.part")
     temporary.unlink(missing_ok=True)
@@ -109,12 +111,12 @@ def parse_job(text: str) -> JobState:
     Raises
     ------
     ValueError
-        If it is not what `JobState.to_json` writes.
+        If the text is not what `JobState.to_json` returns.
     """
-    found = _object(_json(text), {"job", "decisions", "late"})
-    job, late = (_object(found[key]) for key in ("job", "late"))
-    _check(all(isinstance(value, str) for value in late.values()), "what was found out late")
-    return JobState(job, _decisions(found["decisions"]), late)
+    found = _object(_json(text), {"job", "decisions", "additions"})
+    job, additions = (_object(found[key]) for key in ("job", "additions"))
+    _check(all(isinstance(value, str) for value in additions.values()), "what was found out additions")
+    return JobState(job, _decisions(found["decisions"]), additions)
 
 
 def _decisions(value: Any) -> dict[str, Any]:
@@ -132,7 +134,7 @@ def parse_complete(text: str) -> set[Path]:
     Raises
     ------
     ValueError
-        If it is not a list of absolute paths.
+        If the text is not a list of absolute paths.
     """
     found = _json(text)
     _check(isinstance(found, list), "the list of outputs")
@@ -148,7 +150,7 @@ def parse_head(text: bytes) -> PieceHead:
     Raises
     ------
     ValueError
-        If it is not what `head_json` writes.
+        If the text is not what `head_json` returns.
     """
     found = _object(_json(text.decode("utf-8")), {"digest", "job", "regions", "sizes", "skipped"})
     _check(isinstance(found["digest"], str) and isinstance(found["job"], str), "a digest")
@@ -191,7 +193,7 @@ def _object(value: Any, keys: set[str] | None = None) -> dict[str, Any]:
 
 
 def _are(fields: Any, kinds: tuple[type, ...]) -> bool:
-    """Whether a list has a field of each of these types; a score file holds numbers of 64 bits."""
+    """Return whether a list has one field of each of these types; numbers must fit 64 bits."""
     if not isinstance(fields, list) or len(fields) != len(kinds):
         return False
     return all(

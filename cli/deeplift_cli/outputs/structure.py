@@ -1,7 +1,7 @@
-"""Whether an HDF5 file is laid out as a score file: names, types, shapes, chunks and filters.
+"""Checks that an HDF5 file has the layout of a score file: names, types, shapes, chunks and filters.
 
-What a stranger's file can hold in place of a dataset (a group, a link into another file, content kept
-outside) is never followed or read.
+A file of unknown origin can hold a group, a link to another file, or external storage in place of a dataset.
+None of these is followed or read.
 """
 
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ _FILTERS = [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE]
 
 
 class LayoutError(ValueError):
-    """A dataset is not there, or not what the layout says; its text says which and how."""
+    """A dataset is missing or does not fit the layout; the text of the error says which one, and why."""
 
 
 def dataset(file: h5py.File, name: str) -> h5py.Dataset:
-    """A dataset whose content lies in chunks in the file itself.
+    """Return a dataset that is stored in chunks in the file itself.
 
     Raises
     ------
     LayoutError
-        If there is none of this name.
+        If there is no such dataset of this name.
     """
     here = file
     for part in name.split("/"):
@@ -41,7 +41,7 @@ def dataset(file: h5py.File, name: str) -> h5py.Dataset:
 
 
 def problems(file: h5py.File, layout: ScoreLayout, n_rows: int) -> Iterator[str]:
-    """What is not as the layout says, dataset by dataset."""
+    """Yield the differences between a file and the layout, dataset by dataset."""
     for name, kind in layout.datasets.items():
         try:
             found = dataset(file, name)
@@ -52,7 +52,7 @@ def problems(file: h5py.File, layout: ScoreLayout, n_rows: int) -> Iterator[str]
 
 
 def differences(name: str, found: h5py.Dataset, kind: DatasetKind, n_rows: int) -> Iterator[str]:
-    """In what a dataset is not of this kind and number of rows."""
+    """Yield the differences between a dataset and its kind and number of rows."""
     if kind.dtype is None:
         is_text = h5py.check_string_dtype(found.dtype)
         if is_text is None or is_text.length is not None:

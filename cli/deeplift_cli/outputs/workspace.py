@@ -1,4 +1,4 @@
-"""The hidden folder beside an output where a run keeps what it has finished, so that the next can resume."""
+"""The hidden folder beside an output with the finished batches of a run, from which the next run resumes."""
 
 import json
 import os
@@ -24,20 +24,20 @@ _WAY_OUT = "Give what was given then to resume, --no-resume to start over, or an
 class Workspace(LockedFolder):
     """A run's folder ``.NAME.pieces`` beside the output NAME; a context manager.
 
-    It is locked while it is used. On an exception it stays if it holds a finished batch, whatever the
-    exception, and is removed otherwise; on a clean exit it is removed. A folder that holds files which are
-    not the program's own stays with these.
+    The folder is locked while it is used. On an exception, the folder stays if it holds a finished batch, and
+    is removed otherwise. On a clean exit, the folder is removed. A folder with files of other programs stays,
+    and these files with it.
 
     Parameters
     ----------
     out : Path
         The output.
     job : mapping of str to anything that JSON can hold
-        What must be equal for the finished batches to be of this run.
+        The fingerprint of the job; a run resumes only from batches with an equal fingerprint.
     resume : bool
-        Whether to resume from what is there; otherwise it is removed.
+        True to resume from the finished batches in the folder; false to remove these batches.
     note : callable
-        Gets lines that the user should read.
+        Called with lines that the user should read.
 
     Attributes
     ----------
@@ -45,20 +45,20 @@ class Workspace(LockedFolder):
     pieces : Pieces
         Finished batches.
     decisions : dict
-        What an earlier run decided by itself (see `keep_decisions`); empty where there was none.
+        The choices of an earlier run (see `keep_decisions`); empty if there was no earlier run.
 
     Raises
     ------
     UserError
-        On entry: if another process is at it, a symbolic link stands in its place, or what is there belongs
-        to another job.
+        On entry: if another process uses the folder, a symbolic link has the folder's name, or the folder
+        belongs to another job.
     """
 
     def __init__(
         self, out: Path, job: Mapping[str, Any], *, resume: bool, note: Callable[[str], None]
     ) -> None:
         super().__init__(out, workspace_folder(out))
-        self._job = json.loads(json.dumps(job))  # as it is read again
+        self._job = json.loads(json.dumps(job))  # in the types that JSON gives when it is read
         self._resume = resume
         self._note = note
 
@@ -84,16 +84,16 @@ class Workspace(LockedFolder):
         else:
             own_folder.remove_files(self.folder, lambda name: name != LOCK)
         self.pieces = Pieces(self.folder)
-        self._known: Mapping[str, str] = earlier.late if earlier else {}
+        self._known: Mapping[str, str] = earlier.additions if earlier else {}
         self._state = JobState(self._job, dict(earlier.decisions) if earlier else {}, dict(self._known))
         if earlier is None:
             self._save_state()
 
     def _earlier(self) -> JobState | None:
-        """What an earlier run wrote of its job.
+        """Return the state that an earlier run wrote, or None.
 
-        Each batch also says of which job it is. Where the description cannot be read, this run therefore
-        writes it anew, keeps the batches that are its own, and scores the others again.
+        Each batch also names its job. If the state cannot be read, this run therefore writes the state anew,
+        keeps the batches of its own job, and scores the others again.
         """
         path = self.folder / JOB
         try:
@@ -113,7 +113,7 @@ class Workspace(LockedFolder):
         return None
 
     def _check_complete(self) -> None:
-        """Drop a damaged list of what an earlier run had begun to publish."""
+        """Drop a damaged list of the outputs that an earlier run had begun to publish."""
         path = self.folder / COMPLETE
         try:
             parse_complete(read_state(path))
@@ -126,31 +126,31 @@ class Workspace(LockedFolder):
 
     @property
     def decisions(self) -> Mapping[str, Any]:
-        """What an earlier run or this one decided by itself (see `keep_decisions`); empty before that."""
+        """The choices of an earlier run or of this run (see `keep_decisions`); empty before the choices."""
         return self._state.decisions
 
     @property
     def job_digest(self) -> str:
-        """Tells this job's finished batches from those of others; settled when scoring begins."""
+        """The digest that this job's finished batches hold; it does not change after scoring has begun."""
         return self._state.digest
 
     def keep_decisions(self, decisions: Mapping[str, Any]) -> None:
-        """Write down what this run decided by itself, so that a run that resumes decides the same."""
+        """Save the choices that this run made by itself; a run that resumes makes the same choices."""
         self._state = replace(self._state, decisions=dict(decisions))
         self._save_state()
 
     def add_to_job(self, name: str, value: str) -> None:
-        """Add a fact to the description of the job that is found out after the folder is opened.
+        """Add to the job's fingerprint a value that becomes known after the folder is opened.
 
         Raises
         ------
         UserError
-            If an earlier run of this folder found another value.
+            If an earlier run in this folder added another value.
         """
         known = self._known.get(name)
         if known not in (None, value):
             raise UserError(f"{self.folder} {_ANOTHER}: {_difference(name, known, value)}. {_WAY_OUT}")
-        self._state = replace(self._state, late={**self._state.late, name: value})
+        self._state = replace(self._state, additions={**self._state.additions, name: value})
         self._save_state()
 
     def _save_state(self) -> None:
@@ -158,21 +158,21 @@ class Workspace(LockedFolder):
 
     @property
     def skipped(self) -> Path:
-        """Where the table of what was skipped is made."""
+        """The path of the table of skipped records."""
         return self.folder / SKIPPED
 
     @property
     def unusable(self) -> Path:
-        """Where the records are listed that cannot be scored, as they are read."""
+        """The path of the table of records that cannot be scored, in the order of reading."""
         return self.folder / UNUSABLE
 
     @property
     def unscored(self) -> Path:
-        """Where the records are listed whose scores are not finite, as they are scored."""
+        """The path of the table of records whose scores are not finite, in the order of scoring."""
         return self.folder / UNSCORED
 
     def kept(self) -> int:
-        """How many finished batches are there, as far as the folder can be read; none where it is gone."""
+        """Return the number of finished batches in the folder; 0 if the folder cannot be read."""
         try:
             return len(Pieces(self.folder).numbers)
         except FileNotFoundError:
@@ -183,24 +183,24 @@ class Workspace(LockedFolder):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Removed before it is let go: whoever comes next makes a folder of its own.
+        # The folder is removed before the lock is freed, so that the next run makes a new folder.
         if kind is None or not self.kept():
             _remove(self.folder)
         self._lock.release()
 
 
 def workspace_folder(out: Path) -> Path:
-    """Where the workspace of an output is."""
+    """Return the folder of an output's workspace."""
     return out.with_name(f".{short_name(out.name)}.pieces")
 
 
 def begun_outputs(out: Path) -> set[Path]:
-    """What a run that was killed while it published this output had begun, and may be replaced."""
+    """Return the outputs that a killed run had begun to publish, and that may be replaced."""
     return begun_in(workspace_folder(out))
 
 
 def clean_up(outs: Sequence[Path]) -> None:
-    """Remove what a run left that was killed when it had published everything."""
+    """Remove the workspaces of a run that was killed after it had published all outputs."""
     folders = [workspace_folder(out) for out in outs]
     if any(not os.path.islink(folder) and (folder / PUBLISHED).exists() for folder in folders):
         for folder in folders:
@@ -210,11 +210,14 @@ def clean_up(outs: Sequence[Path]) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """At once for others, whenever this is cut short, unless files of others lie in the folder."""
+    """Remove a folder: it is renamed first, so that other runs see it vanish at once.
+
+    The folder stays if it holds files of other programs.
+    """
     if os.path.islink(folder):
         return
     if not own_folder.holds_others(folder):
-        with suppress(OSError):  # no folder is there, or one that cannot be removed stands in the way
+        with suppress(OSError):  # the folder does not exist, or the new name is taken
             os.replace(folder, _gone(folder))
             own_folder.remove(_gone(folder))  # by now another run may have a folder of the first name
             return
@@ -226,12 +229,12 @@ def _gone(folder: Path) -> Path:
 
 
 def _is_unfinished(name: str) -> bool:
-    """Whether a file of the program's own is what a killed run was writing."""
+    """Return whether one of the program's files is a file that a killed run was writing."""
     return name not in (JOB, COMPLETE, PUBLISHED, LOCK) and not name.endswith(".npz")
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """In words, by name."""
+    """Return the differences between two fingerprints as text, by name."""
     return [
         _difference(name, before.get(name), now.get(name))
         for name in {**before, **now}

@@ -1,6 +1,6 @@
-"""What ends a command early: one line for the user and an exit code, whatever the exception.
+"""One line for the user about the exception that ended a command, whatever the exception is.
 
-It imports nothing that could be what failed.
+The module imports nothing whose own import may have been the failure.
 """
 
 import errno
@@ -14,15 +14,15 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.process.steps import step_of
 from deeplift_cli.process.terminal_text import printable
 
-# What libraries say where they are refused memory, each by an exception of its own choice.
+# Words by which libraries report that they got no memory; each library raises an exception of its own type.
 _SIGNS = ("allocate memory", "out of memory", "bad_alloc", "bad allocation", "failed to map segment")
-# These of torch and C++ count whatever kind of exception a library makes of them.
+# These words come from torch and C++; they count with every type of exception.
 _SURE_SIGNS = ("can't allocate memory", "bad_alloc")
-_LONGEST = 500  # characters of another's message
+_LONGEST = 500  # characters that are shown of a library's message
 
 
 def line_of(error: BaseException) -> str:
-    """The one line that says what went wrong, where, and what to do."""
+    """Return the one line that says what went wrong, where, and what to do."""
     return printable(_line_of(error))
 
 
@@ -31,9 +31,9 @@ def _line_of(error: BaseException) -> str:
         return _joined(str(error))
     where = step_of(error)
     if is_about_memory(error):
-        said = _shortened(error)
+        text = _shortened(error)
         return (
-            f"not enough memory{where and f' {where}'} ({said}{_address_space()}); give a smaller "
+            f"not enough memory{where and f' {where}'} ({text}{_address_space()}); give a smaller "
             "--batch-size, fewer --n-references or shorter sequences, or raise the limit"
         )
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
@@ -45,10 +45,10 @@ def _line_of(error: BaseException) -> str:
         place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         return f"{place}{os.strerror(error.errno)}{where and f' ({where})'}"
     if isinstance(error, RecursionError):
-        said = "something is nested more deeply than Python can follow"
+        text = "something is nested more deeply than Python can follow"
     else:
-        said = f"unexpected {type(error).__name__}: {_shortened(error)}"
-    return f"{said}{where and f' {where}'}; {_REPORT}"
+        text = f"unexpected {type(error).__name__}: {_shortened(error)}"
+    return f"{text}{where and f' {where}'}; {_REPORT}"
 
 
 _REPORT = (
@@ -71,13 +71,16 @@ def is_about_memory(error: BaseException) -> bool:
 
 
 def show_traceback(error: BaseException) -> None:
-    """For those who asked for it, and only where the line does not say what to do."""
+    """Print the traceback of an unexpected error to stderr; a `UserError` already says what to do."""
     if not isinstance(error, UserError):
         traceback.print_exception(error, file=sys.stderr)
 
 
 def silence_stdout() -> None:
-    """Whoever read it has gone (`| head`): Python, which flushes it on leaving, must not complain."""
+    """Redirect stdout to the null device when its reader is gone (`| head`).
+
+    Python flushes stdout when it ends, and would print an error otherwise.
+    """
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -93,7 +96,7 @@ def _joined(text: str) -> str:
 
 
 def _address_space() -> str:
-    """The limit that ``ulimit -v`` sets, where it sets one."""
+    """Return the limit that ``ulimit -v`` sets, as the end of a message; "" if there is no limit."""
     if sys.platform == "win32":
         return ""
     import resource

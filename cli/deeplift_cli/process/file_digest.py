@@ -1,4 +1,4 @@
-"""SHA-256 of files that a run needs in several places: each is read once."""
+"""SHA-256 of files: a file whose digest is needed in several places is read once."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ def file_digest(path: Path) -> str:
         If the file cannot be read.
     """
     state = path.stat()
-    # The last of these changes with every write, whatever a program says of the others.
+    # The change time (ctime) changes with every write; programs can set the modification time (mtime).
     known = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
     return _digest(os.fspath(path), *known)
 

@@ -1,4 +1,4 @@
-"""A lock on an opened file, which ends with the process that holds it, however that ends."""
+"""A lock on an opened file; the system frees the lock when the process ends, even if it is killed."""
 
 import errno
 import fcntl
@@ -7,7 +7,7 @@ import socket
 import time
 from pathlib import Path
 
-# What file systems without locks answer.
+# Error numbers of file systems that have no locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 

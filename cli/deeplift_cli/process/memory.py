@@ -1,4 +1,4 @@
-"""What memory there is for values, and how it is handed out."""
+"""How much memory a process may use, and how the C library allocates memory for tensors."""
 
 import ctypes
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-# glibc's numbers for mallopt.
+# Numbers of glibc's parameters of mallopt.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_LARGEST = 32 << 20  # the most that glibc takes from what it holds; anything larger always comes fresh
+_LARGEST = 32 << 20  # bytes; for larger blocks glibc always asks the kernel, and never reuses freed memory
 _PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
-# Names of a control group's limit, of what it uses, and of the caches among that, which the kernel gives
-# back: version 2 of Linux's control groups, and version 1.
+# Names of the files with a control group's limit and usage, and the entries of "memory.stat" for file caches,
+# which the kernel frees on demand: for version 2 of Linux's control groups, and for version 1.
 _VERSION_2 = ("memory.max", "memory.current", ("inactive_file", "active_file"))
 _VERSION_1 = (
     "memory.limit_in_bytes",
@@ -24,10 +24,10 @@ _VERSION_1 = (
 
 
 def keep_freed_memory() -> None:
-    """Let the process keep the memory that tensors free, for the next ones.
+    """Let the process keep the memory of freed tensors for the next tensors.
 
-    By default glibc gives it back each time, and the kernel clears it whenever it is asked for more: a tenth
-    to a fifth of the time that convolutions with few filters take.
+    By default glibc returns the memory to the kernel each time, and the kernel fills it with zeros before it
+    hands it out again: a tenth to a fifth of the time that convolutions with few filters take.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -38,9 +38,10 @@ def keep_freed_memory() -> None:
 
 
 def memory_of(device: torch.device) -> int:
-    """Bytes that the device has in all, or the job may use: what is free at the moment plays no part.
+    """Return the bytes that the device has, or that the limits of the job allow, whichever is less.
 
-    So that the same job on the same kind of machine takes batches of the same size.
+    The memory that is free at the moment plays no part, so that the same job on the same kind of machine
+    takes batches of the same size.
     """
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
@@ -48,10 +49,10 @@ def memory_of(device: torch.device) -> int:
 
 
 def available_memory(device: torch.device) -> int:
-    """Bytes that this process can still take on the device: what is free, and allowed.
+    """Return the bytes that this process can still allocate on the device.
 
-    On the CPU the least of what the machine has left (swap included), what the limits of the job's control
-    groups leave (a container's or Slurm's), and what ``ulimit -v`` leaves.
+    On the CPU this is the least of three numbers: the free memory of the machine (swap included), the rest
+    that the job's control groups (of a container or Slurm) allow, and the rest that ``ulimit -v`` allows.
     """
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
@@ -59,7 +60,7 @@ def available_memory(device: torch.device) -> int:
 
 
 def in_words(size: float) -> str:
-    """A number of bytes, as people say it."""
+    """Return a number of bytes as text with a unit, such as "1.5 GB"."""
     for unit in ("bytes", "kB", "MB", "GB", "TB"):
         if size < 1000 or unit == "TB":
             break
@@ -72,7 +73,7 @@ def _installed() -> int:
 
 
 def _free() -> int:
-    """What the machine can still give away; all of it where it does not say."""
+    """Return the free bytes of the machine, or all its memory if the system does not report the free part."""
     try:
         lines = (_PROC / "meminfo").read_text().splitlines()
         kilobytes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
@@ -82,7 +83,7 @@ def _free() -> int:
 
 
 def _limits() -> Iterator[tuple[int, int]]:
-    """Limits of this process, each with what counts against it already, in bytes."""
+    """Yield each limit of this process together with the memory that already counts against it, in bytes."""
     for folder, names in _control_groups():
         limit, used = (_number(folder / name) for name in names[:2])
         if limit is not None:
@@ -94,7 +95,10 @@ def _limits() -> Iterator[tuple[int, int]]:
 
 
 def _control_groups() -> Iterator[tuple[Path, tuple[str, str, tuple[str, ...]]]]:
-    """The folders of this process's control groups, up to the root, whose limits all hold."""
+    """Yield the folders of this process's control groups up to the root, and the names of their files.
+
+    The limits of all these groups apply.
+    """
     try:
         lines = (_PROC / "self" / "cgroup").read_text().splitlines()
     except OSError:
@@ -116,7 +120,7 @@ def _control_groups() -> Iterator[tuple[Path, tuple[str, str, tuple[str, ...]]]]
 
 
 def _number(path: Path) -> int | None:
-    """What a file of the kernel's holds; None where there is none, or it says "max"."""
+    """Return the number in a file of the kernel; None if there is no such file, or it holds "max"."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):
@@ -124,7 +128,7 @@ def _number(path: Path) -> int | None:
 
 
 def _given_back(path: Path, names: tuple[str, ...]) -> int:
-    """Bytes of files that the kernel keeps in memory as long as nobody else wants it."""
+    """Return the bytes of cached files, whose memory the kernel frees when a process needs it."""
     try:
         pairs = (line.split() for line in path.read_text().splitlines())
         return sum(int(value) for name, value in pairs if name in names)

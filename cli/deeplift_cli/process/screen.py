@@ -1,4 +1,4 @@
-"""What the user sees: notes and a progress bar on stderr, the summary on stdout."""
+"""Output to the terminal: notes and a progress bar on stderr, the summary on stdout."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ from deeplift_cli.process.terminal_text import printable
 
 
 class _Errors(Console):
-    """Stderr; a job goes on where nobody reads it any more (rich would end the process)."""
+    """A console on stderr; a job continues when the reader of stderr is gone (rich would end the process)."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -35,21 +35,21 @@ class Screen:
         self._errors = _Errors(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
     def problem(self, line: str) -> None:
-        """One line that says why the exit code is not 0."""
+        """Print one line that says why the exit code is not 0."""
         self._errors.print(f"deeplift: {printable(line)}", markup=False)
 
     def note(self, line: str) -> None:
-        """One line that the user should read."""
+        """Print one line that the user should read, unless `quiet`."""
         if not self._quiet:
             self.problem(line)
 
     def detail(self, line: str) -> None:
-        """One line for those who asked for more."""
+        """Print one line of detail, if `verbose`."""
         if self._verbose:
             self.note(line)
 
     def show(self, lines: Iterable[str]) -> None:
-        """Results, to stdout; a reader that has gone (`| head`) is no failure, for the files are written."""
+        """Print results to stdout; a closed pipe (`| head`) is no failure, since the files are written."""
         if self._quiet:
             return
         try:
@@ -59,7 +59,10 @@ class Screen:
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[int, int], None]]:
-        """A function to call with the numbers of records done and of all; a bar on a terminal only."""
+        """Give a function that takes the number of finished records and the number of all records.
+
+        The progress bar is shown on a terminal only.
+        """
         columns = (
             BarColumn(),
             TextColumn("{task.completed:,} of {task.fields[records]} sequences"),
@@ -68,7 +71,7 @@ class Screen:
             TimeRemainingColumn(),
             TextColumn("to go"),
         )
-        # By the stream itself: rich takes FORCE_COLOR for a terminal.
+        # The stream itself is asked, since rich treats FORCE_COLOR as a terminal.
         shown = sys.stderr is not None and sys.stderr.isatty() and not self._quiet
         with Progress(*columns, console=self._errors, disable=not shown, transient=True) as bar:
             task = bar.add_task("", total=None, records="?")

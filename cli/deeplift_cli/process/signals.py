@@ -1,4 +1,4 @@
-"""Stopping on a signal: everything unfinished is cleaned up on the way out."""
+"""Stopping on a signal: an exception unwinds the program, which removes all unfinished files."""
 
 import signal
 import sys
@@ -23,18 +23,18 @@ class Stopped(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """As a shell reports it: 130 for SIGINT, 143 for SIGTERM, 138 for SIGUSR1."""
+        """The exit code that a shell reports: 130 for SIGINT, 143 for SIGTERM, 138 for SIGUSR1."""
         return 128 + self.number
 
 
-# Kept until the process ends, and with it the frames that it went through: what they hold of a C library's
-# half-made objects must not be taken apart, which such a library would complain about.
+# The exception, and with it the frames of its traceback, are kept until the process ends: the frames may hold
+# half-made objects of a C library, which would report errors if the objects were destroyed.
 _received: Stopped | None = None
 _deferred = 0
 
 
 def stop_on_signals() -> None:
-    """From now on raise `Stopped` in the main thread; a signal that was ignored (nohup) stays so."""
+    """Raise `Stopped` in the main thread when a signal comes; ignored signals (nohup) stay ignored."""
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
@@ -42,7 +42,7 @@ def stop_on_signals() -> None:
 
 
 def check_stopped() -> None:
-    """Raise `Stopped` if a signal came and some library swallowed the exception.
+    """Raise `Stopped` again if a signal came and a library swallowed the exception.
 
     Raises
     ------
@@ -54,9 +54,10 @@ def check_stopped() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Within, signals wait for the next `check_stopped` or `interruptible`.
+    """Delay signals until the next `check_stopped` or `interruptible`.
 
-    For files: they must be opened and registered, or completed and renamed, wholly or not at all.
+    This protects steps with files that must not be interrupted: to open and register a file, or to complete
+    and rename it.
     """
     with _deferring(+1):
         yield
@@ -64,12 +65,12 @@ def deferred() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within, inside `deferred`, signals stop at once again.
+    """Let signals stop the program at once again, inside `deferred`.
 
     Raises
     ------
     Stopped
-        If one came before.
+        If a signal came before.
     """
     with _deferring(-1):
         check_stopped()
@@ -87,19 +88,19 @@ def _deferring(change: int) -> Iterator[None]:
 
 
 def received() -> Stopped | None:
-    """The signal that came, whatever became of the exception; None if there was none."""
+    """Return the signal that came, even if its exception was swallowed; None if no signal came."""
     return _received
 
 
 def _say_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Python's own, but for a `Stopped` that came in a destructor: `check_stopped` raises it again."""
+    """Report a destructor's exception as Python does, except `Stopped`: `check_stopped` raises it again."""
     if unraisable.exc_type is not Stopped:
         sys.__unraisablehook__(unraisable)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
     global _received
-    # Impatient users and schedulers send several: a second one must not cut the removal of files short.
+    # Users and schedulers may send several signals: a second one must not interrupt the removal of files.
     if _received is None:
         _received = Stopped(signal.Signals(number))
         if not _deferred:

@@ -1,4 +1,4 @@
-"""What the command was doing when something failed that nobody expected."""
+"""Names of steps, so that the message about an unexpected failure says what the command was doing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,17 +9,17 @@ _BEGIN = "while "
 
 @contextmanager
 def step(what: str, path: Path) -> Iterator[None]:
-    """Within, an exception gets a note that says what was done, and with which file.
+    """Add a note to every exception that leaves the block: what was done, and with which file.
 
-    The note travels with the exception from thread to thread, and a traceback shows it. Steps may lie within
-    each other; the innermost one is told.
+    The note stays with the exception when another thread raises the exception again, and a traceback shows
+    it. Steps may be nested; messages name the innermost one.
 
     Parameters
     ----------
     what : str
         A verb in its "-ing" form with its object, such as "reading the model".
     path : Path
-        The file that it was about.
+        The file that the step reads or writes.
     """
     try:
         yield
@@ -29,6 +29,6 @@ def step(what: str, path: Path) -> Iterator[None]:
 
 
 def step_of(error: BaseException) -> str:
-    """The innermost step in which an exception came up, as "while ..."; "" if it came up in none."""
+    """Return the innermost step in which an exception was raised, as "while ..."; "" if there is no step."""
     notes = (note for note in getattr(error, "__notes__", ()) if note.startswith(_BEGIN))
     return next(notes, "")

@@ -1,7 +1,7 @@
-"""Work that a C library may crash on, or never come to an end with, done in a child process.
+"""Work in a child process, for C libraries that may crash or never return.
 
-HDF5 trusts what it reads: one changed bit in a file can keep it in a loop that nothing but SIGKILL ends, or
-make it touch memory that is not its own.
+HDF5 trusts the files that it reads: one changed bit in a file can cause a loop that only SIGKILL ends, or an
+access to memory that does not belong to the process.
 """
 
 import os
@@ -15,22 +15,22 @@ from deeplift_cli.errors import UserError
 
 T = TypeVar("T")
 
-PATIENCE = 120.0  # seconds without a sign of life; a batch of a slow disc takes a few
+PATIENCE = 120.0  # seconds without a sign of life; to read one batch from a slow disc takes a few seconds
 _ALIVE, _RESULT, _REFUSED = b"a", b"r", b"u"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 class LostError(Exception):
-    """The child crashed, or gave no sign of life for too long; its text says which."""
+    """The child crashed, or gave no sign of life for too long; the text of the error says which."""
 
 
 def watched(work: Callable[[Callable[[], None]], T]) -> T:
-    """Do work in a child process, and return its result, which can be pickled.
+    """Do work in a child process, and return the result of the work, which must be possible to pickle.
 
     Parameters
     ----------
     work : callable
-        Gets a function to call now and then, as a sign of life.
+        Takes a function without arguments, which the work calls now and then as a sign of life.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def watched(work: Callable[[Callable[[], None]], T]) -> T:
 
 
 def _listen(reader: int) -> bytes:
-    """The child's last message: what is written until the pipe is closed, without signs of life before."""
+    """Return the child's last message: all that it wrote to the pipe, but for the signs of life."""
     message = b""
     while True:
         ready, _, _ = select.select([reader], [], [], PATIENCE)
@@ -76,7 +76,7 @@ def _listen(reader: int) -> bytes:
 
 
 def _work(work: Callable[[Callable[[], None]], object], reader: int, writer: int) -> NoReturn:
-    """In the child, which must run neither the parent's handlers of signals nor what cleans up after it."""
+    """Do the work in the child, which must run neither the parent's signal handlers nor its clean-up."""
     code = 1
     try:
         for number in _SIGNALS:

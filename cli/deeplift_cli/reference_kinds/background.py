@@ -1,4 +1,4 @@
-"""`background:FASTA`: references drawn from a set of background sequences, the same for every input."""
+"""`background:FASTA`: references drawn from a set of background sequences, the same for all sequences."""
 
 import random
 from pathlib import Path
@@ -12,12 +12,12 @@ from deeplift_references import Settings, SharedReference, register
 
 
 class Background(SharedReference):
-    """A fixed set of sequences.
+    """A fixed set of references.
 
     Parameters
     ----------
     sequences : float32 array [R, 4, L]
-        One-hot.
+        One-hot background sequences.
     """
 
     def __init__(self, sequences: npt.NDArray[np.float32]) -> None:
@@ -25,7 +25,7 @@ class Background(SharedReference):
         self.n_references = int(sequences.shape[0])
 
     def common(self, length: int) -> npt.NDArray[np.float32]:
-        """The set itself."""
+        """Return the set [R, 4, L]; raise ValueError if its sequences have another length."""
         if length != self._sequences.shape[-1]:
             raise ValueError(f"the background is {self._sequences.shape[-1]} bp long, the sequences {length}")
         return self._sequences
@@ -39,7 +39,7 @@ class Background(SharedReference):
     takes_count=True,
 )
 def make_background(argument: str | None, settings: Settings) -> Background:
-    """Draw at most `n_references` sequences without other letters than ACGT, by the seed alone.
+    """Draw at most `n_references` sequences with only the letters ACGT; the draw depends on the seed alone.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def make_background(argument: str | None, settings: Settings) -> Background:
     for record in FastaSource(path).records(length):
         if not isinstance(record, Record) or set(record.letters) - set(b"ACGT"):
             continue
-        # Reservoir sampling: memory does not grow with the file.
+        # Reservoir sampling keeps the memory independent of the file's size.
         usable += 1
         if len(chosen) < settings.n_references:
             chosen.append((record.region.index, record.letters))

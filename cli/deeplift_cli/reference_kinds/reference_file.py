@@ -1,8 +1,8 @@
 """Files of references, which `--save-references` writes and `--reference file:` reads.
 
 The dataset ``references`` is [R, 4, L], the same for every sequence, or [N, R, 4, L], one set for
-each. With ``sequence_digest`` [N] beside it, each sequence finds its set by its own letters, in whatever
-order it comes; without, sets belong to the input's records in order.
+each. With the dataset ``sequence_digest`` [N], each sequence finds its set by the digest of its letters,
+whatever the order of sequences. Without it, the sets belong to the input's records in order.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ _DATASET, _DIGESTS = "references", "sequence_digest"
 
 
 def digest(sequence: npt.NDArray[Any]) -> bytes:
-    """32 hex digits that tell a one-hot sequence [4, L] from others."""
+    """Return the digest of a one-hot sequence [4, L] as 32 hex digits."""
     return blake2b(sequence.astype(np.int8).tobytes(), digest_size=16).hexdigest().encode()
 
 
@@ -42,12 +42,12 @@ class SavedForAll(SharedReference):
         self.n_references = int(references.shape[0])
 
     def common(self, length: int) -> npt.NDArray[np.float32]:
-        """The set itself."""
+        """Return the set [R, 4, L]."""
         return self._references
 
 
 class SavedForEach(Reference):
-    """A set [R, 4, L] for each sequence, read when it is needed."""
+    """A set [R, 4, L] for each sequence, which is read when it is needed."""
 
     def __init__(self, dataset: h5py.Dataset, rows: Mapping[bytes, int] | None, path: Path) -> None:
         self._dataset = dataset
@@ -58,15 +58,14 @@ class SavedForEach(Reference):
     def __call__(
         self, sequences: npt.ArrayLike, rows: npt.NDArray[np.int64] | None = None
     ) -> npt.NDArray[np.float32]:
-        """References [N, R, 4, L] of these sequences.
+        """Return the references [N, R, 4, L] of these sequences.
 
         Raises
         ------
         NoReferencesError
-            If the file has none for some of them.
+            If the file has no references for some sequences.
         UserError
-            If the file, which does not say for which sequences its references are, has fewer of them than
-            the input has records.
+            If the file has no digests of sequences, and fewer sets than the input has records.
         """
         one_hot = np.asarray(sequences)
         if self._rows is None:
@@ -91,13 +90,13 @@ class SavedForEach(Reference):
 def open_references(path: Path, length: int) -> Reference:
     """Open a file of references for sequences of this length.
 
-    The values are bases or frequencies of them: from 0 to 1, with a sum of at most 1 at each position. All
-    must be in this file: links, and datasets that lie in other files, are refused.
+    The values are bases or frequencies of bases: from 0 to 1, with a sum of at most 1 at each position. All
+    values must be in this file: links, and datasets that lie in other files, are refused.
 
     Raises
     ------
     UserError
-        If it is missing, not such a file, made for another length, or too large for the memory.
+        If the file is missing, is no file of references, has another length, or is too large for the memory.
     """
     require_file(path, "references file")
     try:
@@ -123,16 +122,16 @@ def open_references(path: Path, length: int) -> Reference:
 
 @contextmanager
 def _damage_errors(path: Path) -> Iterator[None]:
-    """Within, what h5py says of a damaged file is told in one line."""
+    """Turn exceptions of h5py at a damaged file into one line for the user."""
     try:
         yield
     except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-        # What a damaged file makes h5py raise is any of these.
+        # h5py can raise any of these exceptions at a damaged file.
         raise UserError(f"references {path} cannot be read: {error}") from error
 
 
 def _own_dataset(file: h5py.File, name: str, path: Path) -> Any:
-    """What has this name, or None; without opening another file for it."""
+    """Return the object of this name, or None; never open another file."""
     link = file.get(name, getlink=True) if name in set(file) else None
     if link is None:
         return None
@@ -145,7 +144,7 @@ def _own_dataset(file: h5py.File, name: str, path: Path) -> Any:
 
 
 def _check_size(dataset: h5py.Dataset, shape: Sequence[int], path: Path) -> None:
-    """Refuse what does not fit into the memory, which a small file can claim to hold."""
+    """Refuse a dataset that does not fit into the memory; a small file can claim any size."""
     limit = memory_of(torch.device("cpu")) // 4
     for part, what in ((shape, "one set of references has"), (dataset.chunks or (), "HDF5 chunks have")):
         size = prod(part) * max(dataset.dtype.itemsize, 4)
@@ -157,7 +156,7 @@ def _check_size(dataset: h5py.Dataset, shape: Sequence[int], path: Path) -> None
 
 
 def _rows(file: h5py.File, count: int, path: Path) -> dict[bytes, int] | None:
-    """Which set is whose, by the sequence's digest; None where the file does not say."""
+    """Return the row of each sequence's set by the sequence's digest; None if the file has no digests."""
     digests = _own_dataset(file, _DIGESTS, path)
     if digests is None:
         return None
@@ -178,8 +177,8 @@ def _is_set_of_references(dataset: Any) -> bool:
 
 
 def _distributions(found: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float32]:
-    """References [..., 4, L] of any kind of number, checked."""
-    with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite
+    """Check references [..., 4, L] of any type of number, and return them as float32."""
+    with np.errstate(over="ignore"):  # numbers beyond the range of float32 become infinite
         references = found.astype(np.float32)
     if not np.isfinite(references).all():
         raise UserError(f"references {path} hold values that are not finite numbers")
@@ -192,19 +191,19 @@ def _distributions(found: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float3
 
 
 class ReferenceFile:
-    """Writes references as they are used, for `file:` to read; a context manager.
+    """Writes the references of a run to a file for `file:`; a context manager.
 
     Parameters
     ----------
     path : Path
-        Where to write.
+        The temporary file to write.
     final : Path
-        The name that the file will have, which messages say.
+        The final name of the file, for messages.
 
     Attributes
     ----------
     is_shared : bool
-        Whether one set serves every sequence.
+        True if all sequences have the same set.
     """
 
     def __init__(self, path: Path, final: Path) -> None:
@@ -229,7 +228,7 @@ class ReferenceFile:
             self._check()
 
     def shared(self, references: npt.NDArray[np.float32]) -> None:
-        """Write the one set [R, 4, L] that serves every sequence.
+        """Write the one set [R, 4, L] of all sequences.
 
         Raises
         ------
@@ -264,7 +263,7 @@ class ReferenceFile:
         return ArrayColumn(dataset, self._threads)
 
     def _check(self) -> None:
-        """Whether the disc took what was written so far."""
+        """Raise UserError if a write has failed so far."""
         try:
             self._guarded.raise_error()
         except OSError as error:

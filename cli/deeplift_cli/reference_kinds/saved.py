@@ -1,4 +1,4 @@
-"""`file:REFS.h5`: references given in a file, such as `--save-references` writes."""
+"""`file:REFS.h5`: references from a file, such as `--save-references` writes."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ def open_saved(argument: str | None, settings: Settings) -> Reference:
     Raises
     ------
     UserError
-        If it is missing, not such a file, or made for another length.
+        If the file is missing, is no file of references, or has another length.
     """
-    # This imports h5py, which takes longer than all else that --help needs.
+    # This module imports h5py, which takes longer than everything else that --help needs.
     from deeplift_cli.reference_kinds.reference_file import open_references
 
     return open_references(Path(argument or ""), settings.context["length"])

@@ -1,4 +1,4 @@
-"""The batch loop: every batch is scored for every target, and kept while the model scores the next one."""
+"""The batch loop: it scores each batch for each target, and saves a batch while the model scores the next."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,25 +24,25 @@ from deeplift_cli.sequences.encode import reverse_complement
 from deeplift_cli.sequences.names import printed
 from deeplift_cli.threads.background import Background
 
-# Finished batches that are being compressed and kept while the model is at the next one.
+# Number of scored batches that wait to be saved, or are being saved, while the model scores the next one.
 _BATCHES_BEHIND = 1
 
 
 @dataclass(frozen=True)
 class _Scored:
-    """A scored batch on its way to the disc.
+    """A scored batch that is not saved yet.
 
     Attributes
     ----------
     whole : Batch
-        All its records.
+        All records of the batch.
     batch, found, identical
-        Those of them that have references and finite scores, their scores for each target, and how many of
-        their references are equal to them.
+        The records that have references and finite scores, the scores of these records for each target, and
+        the number of references that equal each of these records.
     skipped : list of Skipped
-        The others.
+        All other records.
     references : float32 array [N, R, 4, L], or None
-        Of those that have scores, where they are to be saved.
+        The references of the records with scores, if references are to be saved.
     """
 
     whole: Batch
@@ -56,8 +56,8 @@ class _Scored:
 class BatchLoop:
     """Scores the batches of a run.
 
-    A batch is kept on another thread while the next one is scored, so that a killed run loses the batch that
-    the model was at and at most the one before.
+    Another thread saves a batch while the model scores the next one, so that a killed run loses the batch
+    that the model was scoring and at most one batch before.
 
     Parameters
     ----------
@@ -65,16 +65,16 @@ class BatchLoop:
     explained : Explained
         The model.
     checkpoint : Checkpoint
-        It takes batches already.
+        The checkpoint, in the state RUNNING.
     saved : ReferenceFile or None
-        Where the references of each sequence are saved, if they are.
+        The file for the references of each sequence, if they are to be saved.
     summary : Summary
-        Gets the counts of the run.
+        The loop adds the counts of the run to this summary.
 
     Attributes
     ----------
     n_batches : int
-        Batches that are scored, those of earlier runs included.
+        Number of batches that are scored, those of earlier runs included.
     """
 
     def __init__(
@@ -94,14 +94,14 @@ class BatchLoop:
         self.n_batches = 0
 
     def run(self, items: Iterable[PreparedBatch | SkippedRecords], progress: Callable[[int], None]) -> None:
-        """Score all batches. A signal waits until the batch at hand is scored and every batch is safe.
+        """Score all batches; a signal waits until the current batch and those before are saved.
 
         Parameters
         ----------
         items : iterable of PreparedBatch or list of Skipped
             In the order of the input.
         progress : callable
-            Gets the number of records that need no more work, after each item.
+            Called after each item with the number of records that need no more work.
 
         Raises
         ------
@@ -121,11 +121,11 @@ class BatchLoop:
                 check_stopped()
 
     def _score(self, item: PreparedBatch, background: Background) -> None:
-        """Score a batch for every target, and hand it on to be kept."""
+        """Score a batch for every target, and submit it to be saved."""
         with step(f"scoring batch {item.batch.number + 1}", self._explained.options.model):
             scored = self._scored(item)
         self._add_unscored(scored.skipped)
-        background.hand_on(self._keep, scored)
+        background.submit(self._keep, scored)
         self._count(
             [
                 {
@@ -139,14 +139,14 @@ class BatchLoop:
         )
 
     def _resume(self, item: PreparedBatch, background: Background) -> None:
-        """Count what an earlier run has found for a batch."""
+        """Add the results that an earlier run saved for a batch to the summary."""
         finished = self._checkpoint.finished_batch(item.batch)
         self._add_unscored(finished.skipped)
         if item.references is not None:
             left_out = {record.index for record in finished.skipped}
             kept = [row for row, region in enumerate(item.batch.regions) if region.index not in left_out]
-            background.hand_on(self._save_references, item.references[kept], item.batch.sequences[kept])
-        self._summary.earlier += len(item.batch.regions) - len(finished.skipped)
+            background.submit(self._save_references, item.references[kept], item.batch.sequences[kept])
+        self._summary.resumed += len(item.batch.regions) - len(finished.skipped)
         self._count(finished.numbers)
 
     def _scored(self, item: PreparedBatch) -> _Scored:
@@ -155,7 +155,7 @@ class BatchLoop:
         assert references is not None
         assert identical is not None
         found = self._explained.score(whole.sequences, references)
-        # What is not saved need not stay in memory until the batch is kept.
+        # References that are not to be saved need not stay in memory until the batch is saved.
         saved = None if self._saved is None or self._saved.is_shared else references
         reasons = reasons_to_skip(found, self._labels, self._dtype) | dict(item.without)
         if not reasons:
@@ -170,7 +170,7 @@ class BatchLoop:
         return _Scored(whole, whole.rows(kept), finite, identical[kept], skipped, saved)
 
     def _keep(self, scored: _Scored) -> None:
-        """Bring a scored batch to the disc, for every target; in the background."""
+        """Save a scored batch for every target; runs on the background thread."""
         if scored.references is not None:
             self._save_references(scored.references, scored.batch.sequences)
         stored = [_stored(scored.batch, scores, scored.identical) for scores in scored.found]
@@ -196,7 +196,7 @@ class BatchLoop:
 
 
 def _stored(batch: Batch, scores: Scores, identical: npt.NDArray[Any]) -> ScoredBatch:
-    """Rows in genome orientation, as they are stored."""
+    """Return the rows as the score file stores them, in the orientation of the genome."""
     sequences, hypothetical, error = batch.sequences, scores.hypothetical, scores.standard_error
     if batch.turned.any():
         sequences, hypothetical = (_turned(array, batch.turned) for array in (sequences, hypothetical))

@@ -18,23 +18,23 @@ from deeplift_cli.sequences.encode import reverse_complement
 SkippedRecords = list[Skipped]
 
 _CHECKED_EVERY = 1024
-# So many skipped records are handed on at a time at most: a file may hold millions, and no usable one.
+# The reader yields at most so many skipped records at a time: a file may hold millions of them.
 _SKIPPED_AT_MOST = 1024
 
 
 @dataclass(frozen=True)
 class Batch:
-    """At most K sequences.
+    """A batch of at most K sequences.
 
     Attributes
     ----------
     number : int
-        The batch's own among those of the whole job, counted from 0.
+        The number of the batch among all batches of the job, counted from 0.
     regions : list of Region
     sequences : int8 array [N, 4, L]
-        As they are scored.
+        One-hot sequences in the orientation in which the model scores them.
     turned : bool array [N]
-        Whether they run against the genome's direction, so that scores are turned back.
+        True for sequences that are the reverse complement of the genome; their scores are turned back.
     lines : list of int, [N]
         Where each record begins in its file, counted from 1.
     """
@@ -46,7 +46,7 @@ class Batch:
     lines: list[int]
 
     def rows(self, kept: Sequence[int]) -> "Batch":
-        """Return these rows only."""
+        """Return a batch with only these rows."""
         return Batch(
             self.number,
             [self.regions[row] for row in kept],
@@ -57,7 +57,7 @@ class Batch:
 
     @property
     def digest(self) -> bytes:
-        """Tells whether two batches hold the same records: SHA-256 of sequences, places and names."""
+        """Return the SHA-256 of sequences, places and names, which is equal for equal records only."""
         content = sha256(self.sequences.tobytes())
         content.update(repr(self.regions).encode("utf-8", "surrogatepass"))
         return content.digest()
@@ -70,9 +70,9 @@ class Records:
     ----------
     source : FastaSource or GenomeSource
     length : int
-        L of the sequences that the model scores.
+        L, the length of the sequences that the model scores.
     any_length : bool
-        Whether L is the first record's rather than the model's own, which messages mention.
+        True if the model takes any length, so that L is the length of the first record; messages say so.
     strand_aware : bool
         Whether windows on the minus strand of a genome are scored as reverse complements.
     """
@@ -86,20 +86,20 @@ class Records:
 
     @property
     def n_records(self) -> int:
-        """How many there are, those that cannot be scored included."""
+        """The number of records, those that cannot be scored included."""
         return self._source.n_records
 
     def find_index(self, path: Path, note: Callable[[str], None]) -> None:
-        """From now on read by an index of the input, which is made if there is none.
+        """Read the input by its index from now on; the index is made if there is none.
 
-        Without a cache that can be written everything is read as if there were no index.
+        If the cache folder cannot be written, the records are read without an index.
 
         Parameters
         ----------
         path : Path
-            The records' file, for the note.
+            The records' file, which the note names.
         note : callable
-            Told in one line if an index is made, and if it cannot be.
+            Called with one line if an index is made, or cannot be made.
         """
         try:
             self._index = InputIndex(self._source, self._length, note)
@@ -107,7 +107,7 @@ class Records:
             note(f"{error}: without an index this shard reads the whole of {path}")
 
     def base_counts(self) -> npt.NDArray[np.int64] | None:
-        """How many of the sequences, as they are scored, have each base at each position: [4, L].
+        """Return how many of the sequences, as they are scored, have each base at each position: [4, L].
 
         None if there is no index, or no sequence.
         """
@@ -130,7 +130,7 @@ class Records:
         return (record for record in self if not isinstance(record, Skipped))
 
     def survey(self) -> tuple[int, str]:
-        """How many can be scored, and what tells their letters and places from others' (SHA-256)."""
+        """Return the number of records that can be scored, and the SHA-256 of their letters and places."""
         if self._index is not None:
             return self._index.n_usable, self._index.digest
         count, content = 0, sha256()
@@ -151,8 +151,8 @@ class Records:
         rows : int
             K, the number of sequences in each batch but the last of the input.
         share : range
-            The batches that are wanted, by their numbers, in one piece; by default all. What comes after the
-            last batch counts as one more: a share that holds it gets what is skipped there.
+            The numbers of the wanted batches, without gaps; by default all. Skipped records after the last
+            batch count as one more batch: the share that holds its number gets these records.
 
         Yields
         ------
@@ -187,22 +187,23 @@ class Records:
             yield self._encoded(number, chosen)
 
     def check_places(self, sizes: dict[str, int]) -> None:
-        """Refuse, before any work, what has no place in a bigWig.
+        """Refuse, before any work, a record that has no place in a bigWig.
 
         Raises
         ------
         UserError
-            Naming the first such record.
+            With the name of the first such record.
         """
         placement = Placement(sizes)
         for record in self.usable():
             placement.check(record.region)
 
     def _encoded(self, number: int, records: list[Record]) -> Batch:
-        """Sequences as they are scored.
+        """Return the sequences of these records in the orientation in which the model scores them.
 
-        Windows of a genome run along it; with `--strand-aware` those on the minus strand are turned. A FASTA
-        record whose name says minus strand holds the reverse complement already (bedtools getfasta -s).
+        Windows of a genome have the genome's orientation; with `--strand-aware`, those on the minus strand
+        are reverse complemented. A FASTA record whose name says minus strand already holds the reverse
+        complement (bedtools getfasta -s).
         """
         sequences = one_hot([record.letters for record in records])
         minus = np.array([record.is_on_minus_strand for record in records])

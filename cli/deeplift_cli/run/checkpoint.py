@@ -1,4 +1,4 @@
-"""What a run has finished, kept beside its outputs until the score files are made of it."""
+"""The checkpoint: finished batches in folders beside the outputs, until score files are made of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ from deeplift_cli.run.finished_batches import FinishedBatches
 from deeplift_cli.run.skipped_tables import SkippedTables
 from deeplift_cli.sequences import Skipped
 
-# So many skipped records are remembered for the summary.
+# The number of skipped records that the summary names.
 SHOWN_REASONS = 3
 
 Note = Callable[[str], None]
@@ -46,7 +46,7 @@ class FinishedBatch:
     Attributes
     ----------
     numbers : list of mappings of str to array [N - M, ...]
-        For each target, what its score file has beside scores: qc/output and so on.
+        For each target, the small datasets of its score file: qc/output and so on.
     skipped : list of Skipped, [M]
         Records whose scores were not finite, and which have no row.
     """
@@ -66,25 +66,25 @@ class Checkpoint:
     scores : mapping of TargetSpec to Path
         The score file of each target.
     job : mapping of str to anything that JSON can hold
-        What must be equal for finished batches to be of this run.
+        The fingerprint of the job; a run resumes only from batches with an equal fingerprint.
     resume : bool
-        Whether to resume from what is there; otherwise it is removed.
+        True to resume from the finished batches in the folders; false to remove these batches.
     note : callable
-        Gets lines that the user should read.
+        Called with lines that the user should read.
 
     Attributes
     ----------
     finished : frozenset of int
-        The numbers of the batches that an earlier run has scored for every target; known when batches can be
-        added.
+        The numbers of the batches that an earlier run has scored for every target; known from the state
+        RUNNING on.
     skipped : SkippedTables
-        The records without scores; there when batches can be added.
+        The records without scores; available from the state RUNNING on.
 
     Raises
     ------
     UserError
-        On entry: if another process works on an output, a symbolic link stands in a folder's place, or what
-        is there belongs to another job.
+        On entry: if another process writes an output, a symbolic link has a folder's name, or a folder
+        belongs to another job.
     """
 
     def __init__(
@@ -119,17 +119,17 @@ class Checkpoint:
 
     @property
     def decisions(self) -> Mapping[str, Any]:
-        """What an earlier run decided by itself: the batch size, and whether to compile."""
+        """The batch size and the choice to compile or not, as an earlier run chose them by itself."""
         return next(iter(self._spaces.values())).decisions
 
     def keep_decisions(self, **decisions: Any) -> None:
-        """Write down what this run decided by itself, so that a run that resumes decides the same."""
+        """Save the choices that this run made by itself; a run that resumes makes the same choices."""
         self._require(State.OPEN)
         for space in self._spaces.values():
             space.keep_decisions(decisions)
 
     def add_to_job(self, name: str, value: str) -> None:
-        """Add a fact to the description of the job that is found out after the folders are opened.
+        """Add to the job's fingerprint a value that becomes known after the folders are opened.
 
         Raises
         ------
@@ -141,12 +141,12 @@ class Checkpoint:
             space.add_to_job(name, value)
 
     def start(self, layout: ScoreLayout) -> None:
-        """Take batches from now on.
+        """Accept batches from now on.
 
         Parameters
         ----------
         layout : ScoreLayout
-            Of the score files.
+            The layout of the score files.
 
         Raises
         ------
@@ -167,32 +167,32 @@ class Checkpoint:
     # ---- while the run is at work
 
     def finished_batch(self, batch: Batch) -> FinishedBatch:
-        """Return what an earlier run has found for a batch of `finished`.
+        """Return the results that an earlier run saved for a batch of `finished`.
 
         Raises
         ------
         UserError
-            If it was made from other sequences than these.
+            If the results were computed from other sequences.
         """
         found = [store.summary(batch) for store in self._batches.values()]
         return FinishedBatch([numbers for _, numbers in found], found[0][0].skipped)
 
     def add(self, batch: Batch, scores: Sequence[ScoredBatch], skipped: Sequence[Skipped]) -> None:
-        """Keep a batch: its scores are safe when this returns. It may be called on another thread.
+        """Save a batch: its scores are on the disc when the method returns. Any thread may call the method.
 
         Parameters
         ----------
         batch : Batch
-            All its records.
+            All records of the batch.
         scores : sequence of ScoredBatch
-            For each target.
+            The scores for each target.
         skipped : sequence of Skipped
             Records of the batch whose scores are not finite, and which are not among the scores.
 
         Raises
         ------
         UserError
-            If it cannot be written.
+            If the batch cannot be written.
         """
         digest = batch.digest
         for store, stored in zip(self._batches.values(), scores, strict=True):
@@ -207,12 +207,12 @@ class Checkpoint:
         overwrite: bool,
         outputs: Sequence[Path],
     ) -> None:
-        """Make the score files of these batches, with their tables beside them.
+        """Make the score files of these batches, and the tables beside the score files.
 
         Parameters
         ----------
         numbers : range
-            Of all batches of the run.
+            The numbers of all batches of the run.
         attributes : mapping of TargetSpec to mapping
             Attributes of each file.
         chrom_sizes : mapping of str to int, or None
@@ -220,12 +220,12 @@ class Checkpoint:
         overwrite : bool
             Whether files that exist may be replaced.
         outputs : sequence of Path
-            All that the run is going to publish.
+            All files that the run is going to publish.
 
         Raises
         ------
         UserError
-            If a kept batch is damaged (it counts as not done from then on), or the disc is full.
+            If a saved batch is damaged (it counts as not scored from then on), or the disc is full.
         """
         self._enter(State.COMPLETE)
         self.skipped.close()
@@ -243,19 +243,19 @@ class Checkpoint:
                 )
 
     def drop(self, numbers: range) -> None:
-        """Forget batches without a single score, so that nothing is kept of them."""
+        """Remove finished batches that hold no score at all."""
         self.skipped.close()
         for store in self._batches.values():
             store.drop(numbers)
 
-    # ---- when the score files are there
+    # ---- when the score files are complete
 
     def folder(self, spec: TargetSpec) -> Path:
-        """Return the hidden folder beside a target's score file, for what else is unfinished."""
+        """Return the hidden folder beside a target's score file, for other unfinished files."""
         return self._spaces[spec].folder
 
     def mark_published(self) -> None:
-        """Note that every output is where it belongs, so that nothing that is kept is needed any more."""
+        """Note that every output has its final name, so that the finished batches are no longer needed."""
         self._enter(State.PUBLISHED)
         next(iter(self._spaces.values())).mark_published()
 
@@ -270,7 +270,7 @@ class Checkpoint:
 
 
 def _how_to_resume(error: BaseException) -> str:
-    """What to do so that the batches that are kept are used: no promise where the same would happen again."""
+    """Return how to resume from the finished batches; the text promises nothing if the failure may recur."""
     if isinstance(error, OutOfMemoryError) or is_about_memory(error):
         return (
             "the same command resumes from them where more memory is free, while another --batch-size "

@@ -1,4 +1,4 @@
-"""What makes two runs the same job, so that one can resume the other, or be merged with it."""
+"""The fingerprint of a job: two runs with equal fingerprints can resume each other, or be merged."""
 
 from dataclasses import fields
 from importlib.metadata import version
@@ -17,35 +17,35 @@ _CHANGING_SCORES = ("deeplift.rules", "deeplift.references", "deeplift.models")
 
 
 def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[str, Any]:
-    """Everything that a score depends on, each by a name that the user knows.
+    """Return everything that a score depends on, by names that the user knows.
 
-    Files count by their content, a genome by its size: its sequences are compared as they are read. An option
-    counts by its value where its field in `ScoreOptions` does not say otherwise, so that a new one counts.
-    Threads do not count: they change scores by rounding only.
+    A file counts by its content. A genome counts by its size, since its sequences are compared when they are
+    read. An option counts by its value unless its field in `ScoreOptions` says otherwise, so that every new
+    option counts. The number of threads does not count, since it changes scores by rounding only.
 
     Parameters
     ----------
     options : ScoreOptions
     model_sha256 : str
     device : str
-        The kind that is computed on, such as "cpu".
+        The kind of device that computes the scores, such as "cpu".
     """
-    told = options.as_attributes()
-    found: dict[str, Any] = {}
+    attributes = options.as_attributes()
+    counted: dict[str, Any] = {}
     for item in fields(options):
         counts = item.metadata.get("counts", "value")
         path = getattr(options, item.name)
         if counts == "value":
-            found[_flag(item.name)] = told[item.name]
+            counted[_flag(item.name)] = attributes[item.name]
         elif counts == "content" and path is not None:
-            found[item.metadata["what"]] = _digest(path)
-    found |= {"the kind of device": device, MODEL: f"sha256:{model_sha256}"}
+            counted[item.metadata["what"]] = _digest(path)
+    counted |= {"the kind of device": device, MODEL: f"sha256:{model_sha256}"}
     kind, argument = deeplift_references.parse_spec(options.reference)
-    found["--reference"] = told["reference"]
+    counted["--reference"] = attributes["reference"]
     if kind.takes_argument and argument:
-        found["--reference"] = kind.name
-        found["the file of references"] = _digest(Path(argument))
-    found |= {_flag(name): value for name, value in options.format_options}
+        counted["--reference"] = kind.name
+        counted["the file of references"] = _digest(Path(argument))
+    counted |= {_flag(name): value for name, value in options.format_options}
     if options.genome is not None:
         found["the size of the genome"] = options.genome.stat().st_size
     packages = {"deeplift": deeplift_version(), "torch": version("torch")} | versions(*_CHANGING_SCORES)
@@ -53,11 +53,11 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
 
 
 def _flag(key: str) -> str:
-    """An option's name on the command line."""
+    """Return an option's name on the command line."""
     singular = {"targets": "target", "layer_rules": "layer_rule"}.get(key, key)
     return f"--{singular.replace('_', '-')}"
 
 
 def _digest(path: Path) -> str:
-    """Of a file that may be missing: who reads it says so better."""
+    """Return the digest of a file, or "missing"; the code that reads the file reports a missing file."""
     return f"sha256:{file_digest(path)}" if path.is_file() else "missing"

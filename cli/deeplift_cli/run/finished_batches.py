@@ -1,4 +1,4 @@
-"""The finished batches of one target: kept as they come, and put together in the end."""
+"""The finished batches of one target: each is saved when it is scored; a score file is made of all."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,14 +23,14 @@ from deeplift_cli.sequences import Skipped
 class FinishedBatches:
     """Batches of one target, of this run and of earlier ones; a context manager.
 
-    A batch is compressed on several threads, and safe when `add` returns.
+    A batch is compressed on several threads, and is on the disc when `add` returns.
 
     Parameters
     ----------
     out : Path
-        The score file that they become.
+        The score file that is made of the batches.
     workspace : Workspace
-        Entered already.
+        The workspace, whose context has been entered.
     layout : ScoreLayout
     """
 
@@ -39,7 +39,7 @@ class FinishedBatches:
         self._workspace = workspace
         self._pieces = workspace.pieces
         self._layout = layout
-        # Of the batches that this run has added, one after the other; of no use where it resumed from others.
+        # Digests of the batches that this run added, in order; a run that resumed cannot use these digests.
         self._digests, self._added = wide_digests(), list[int]()
         self._stack = ExitStack()
 
@@ -58,9 +58,9 @@ class FinishedBatches:
             raise not_written(self._out, failure) from failure
 
     def usable(self) -> set[int]:
-        """Return the numbers of the batches that earlier runs of this very job have finished.
+        """Return the numbers of the batches that earlier runs of the same job have finished.
 
-        Batches that are damaged or of another job are not among them: they are scored again.
+        Batches that are damaged or belong to another job are left out, and are scored again.
         """
         return {number for number in sorted(self._pieces.numbers) if self._is_usable(number)}
 
@@ -76,12 +76,12 @@ class FinishedBatches:
         return found == self._layout.numbers
 
     def summary(self, batch: Batch) -> tuple[PieceHead, Mapping[str, npt.NDArray[Any]]]:
-        """Return what a finished batch says of itself, and its small arrays.
+        """Return the head of a finished batch, and its small arrays.
 
         Raises
         ------
         UserError
-            If the batch was made from other sequences than these, or its piece has been damaged meanwhile.
+            If the batch was computed from other sequences, or its piece has been damaged meanwhile.
         """
         try:
             head, numbers = self._pieces.summary(batch.number)
@@ -96,13 +96,13 @@ class FinishedBatches:
         return head, numbers
 
     def add(self, number: int, digest: bytes, scores: ScoredBatch, skipped: Sequence[Skipped]) -> None:
-        """Keep a batch.
+        """Save a batch.
 
         Parameters
         ----------
         number : int
         digest : bytes
-            Of all its records.
+            The digest of all records of the batch.
         scores : ScoredBatch
         skipped : sequence of Skipped
             Records of the batch whose scores are not finite, and which are not among the scores.
@@ -110,7 +110,7 @@ class FinishedBatches:
         Raises
         ------
         UserError
-            If it cannot be written.
+            If the batch cannot be written.
         """
         self._added.append(number)
         try:
@@ -129,7 +129,7 @@ class FinishedBatches:
         outputs: Sequence[Path],
         after_each: Callable[[], None],
     ) -> None:
-        """Make the score file and its companions of these batches, with `Workspace.skipped` among them.
+        """Make the score file and its companion files of these batches and of `Workspace.skipped`.
 
         Parameters
         ----------
@@ -140,14 +140,14 @@ class FinishedBatches:
             Lengths of the chromosomes in bp, where they are known.
         overwrite : bool
         outputs : sequence of Path
-            All that the run is going to publish.
+            All files that the run is going to publish.
         after_each : callable
             Called after each batch.
 
         Raises
         ------
         UserError
-            If a piece is damaged (its batch counts as not done from then on), or the disc is full.
+            If a piece is damaged (its batch counts as not scored from then on), or the disc is full.
         """
         with ScoreFile(
             self._out,
@@ -173,7 +173,7 @@ class FinishedBatches:
             raise _damaged(error) from error
 
     def drop(self, numbers: range) -> None:
-        """Forget batches without a single score, so that nothing is kept of them."""
+        """Remove finished batches that hold no score at all."""
         for number in numbers:
             self._pieces.drop(number)
 

@@ -1,4 +1,4 @@
-"""Scores that no file should hold: NaN, infinity, and what is beyond the range of the stored type."""
+"""Scores that no file should hold: NaN, infinity, and values beyond the range of the stored type."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,20 +14,20 @@ def reasons_to_skip(found: Sequence[Scores], labels: Sequence[str], dtype: str) 
     Parameters
     ----------
     found : sequence of Scores
-        Of the same records, for each target.
+        The scores of the same records for each target.
     labels : sequence of str
         Each target's name.
     dtype : str
-        What scores are stored in: "float32" or "float16".
+        The type in which scores are stored: "float32" or "float16".
 
     Returns
     -------
     dict of int to str
-        By row: why, as the end of a sentence that begins with the record's name. A record that cannot be
-        stored for one target is left out for all, so that rows of the files agree.
+        The reason by row, as the end of a sentence that begins with the record's name. A record whose scores
+        cannot be stored for one target is left out for all targets, so that the rows of their files agree.
     """
     reasons: dict[int, str] = {}
-    # Outputs first: infinity of one target makes NaN of another's contributions.
+    # Outputs are checked first: an infinite output of one target makes another target's contributions NaN.
     for reason_of in (_odd_output, partial(_odd_contributions, dtype=dtype)):
         for scores, label in zip(found, labels, strict=True):
             target = f" for target {label}" if len(labels) > 1 else ""
@@ -71,9 +71,10 @@ def _odd_contributions(scores: Scores, row: int, dtype: str) -> str:
 
 
 def _can_be_stored(scores: Scores, rows: slice, dtype: str) -> bool:
-    """Whether all are numbers that fit; NaN is found by its comparisons, which are false.
+    """Return whether the scores of these rows are finite and in the range of the stored type.
 
-    A prediction may be infinite: a probability's logarithm or a rate is, where the scores are not.
+    Every comparison with NaN is false, so that NaN does not pass. A prediction may be infinite, such as the
+    logarithm of a probability, while the scores are finite.
     """
     if np.isnan(scores.prediction[rows]).any():
         return False

@@ -24,9 +24,9 @@ class OutputPaths:
     scores : dict of TargetSpec to Path
         The score file of each target.
     bigwigs : dict of TargetSpec to Path
-        Empty where no bigWig is wanted.
+        The bigWig of each target; empty if no bigWig is wanted.
     references : Path or None
-        Where the references are saved, if they are.
+        The file for the references, if they are to be saved.
     """
 
     scores: Mapping[TargetSpec, Path]
@@ -69,11 +69,12 @@ class OutputPaths:
         return found if self.references is None else [*found, self.references]
 
     def check_division(self, options: ScoreOptions) -> None:
-        """Refuse a number of shards that is only the size of the array at hand where another division lies.
+        """Refuse a guessed number of shards if outputs of another number of shards exist.
 
         Raises
         ------
         UserError
+            If N of the shard is the size of the Slurm array, and there are outputs of another division.
         """
         shard = options.shard
         if shard is None or not shard.is_guess:
@@ -89,11 +90,12 @@ class OutputPaths:
             )
 
     def check(self, options: ScoreOptions) -> None:
-        """Refuse what cannot be written; what an interrupted run had begun to publish may be replaced.
+        """Refuse outputs that cannot be written; outputs of an interrupted publication may be replaced.
 
         Raises
         ------
         UserError
+            With the first output that cannot be written, and the reason.
         """
         try:
             check_writable(self.all, True, options.inputs())

@@ -1,4 +1,4 @@
-"""What a run is going to do, settled before the first batch is scored."""
+"""The plan of a run, which is complete before the first batch is scored."""
 
 import sys
 from collections.abc import Mapping
@@ -16,26 +16,26 @@ from deeplift_cli.run.checkpoint import Checkpoint
 from deeplift_cli.run.output_paths import OutputPaths
 from deeplift_references import Reference
 
-# What a genome counts by in the fingerprint of a share: the letters of its regions.
+# The name under which the letters of a genome at the regions count in the fingerprint of a share.
 GENOME_CONTENT = "the content of the genome at these regions"
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A run's paths, its share of the input, and what its score files say of it.
+    """A run's paths, its share of the input, and the attributes of its score files.
 
     Attributes
     ----------
     outputs : OutputPaths
     layout : ScoreLayout
-        Of the score files: L, R, K and the stored type.
+        The layout of the score files: L, R, K and the stored type.
     share : range
-        The numbers of the batches that this run is about. The last share of several has no end, since what
-        is skipped after the last batch belongs to it, too.
+        The numbers of the batches that this run scores. The last of several shares has no end, since records
+        that are skipped after the last batch belong to the last share, too.
     n_records : int
-        How many records these are, about.
+        The approximate number of records in the share.
     attributes : dict
-        What every score file of the run says of the run, whatever the target.
+        Attributes that the score files of all targets have in common.
     chrom_sizes : mapping of str to int, or None
         Lengths of the chromosomes in bp, where they are known.
     """
@@ -63,11 +63,11 @@ def make_plan(
     chrom_sizes: Mapping[str, int] | None,
     checkpoint: Checkpoint,
 ) -> RunPlan:
-    """Settle what is left open by the options: the share, and the content of the genome.
+    """Make the plan: find the share of the input, and add the genome's content to the fingerprint.
 
-    Shards, and references that depend on the whole input, depend on sequences that this run may not score. A
-    FASTA file's digest stands for them; those of a genome get a digest here, which becomes a part of the
-    fingerprint.
+    Shards, and references that depend on the whole input, depend on sequences that this run may not score.
+    The digest of a FASTA file covers these sequences. For a genome, this function computes a digest of the
+    sequences at the regions, and adds the digest to the fingerprint.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def make_plan(
 
 
 def _share(options: ScoreOptions, usable: int | None, rows: int, records: Records) -> tuple[range, int]:
-    """Return the batches that this run is about, and how many records these are, about."""
+    """Return the numbers of the batches that this run scores, and the approximate number of their records."""
     shard = options.shard
     if shard is None or usable is None:
         return range(sys.maxsize), records.n_records

@@ -1,4 +1,4 @@
-"""References of a run: how they are made, and the reader's batches with the references of each."""
+"""References of a run: the reader's batches get references as the options say."""
 
 from collections.abc import Container, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,9 +15,9 @@ from deeplift_cli.process.steps import step
 from deeplift_cli.run.batches import Batch, Records, SkippedRecords
 from deeplift_references import NoReferencesError, Reference
 
-# Rows of a first pass over the input, which runs no model.
+# Rows of a batch in the first pass over the input, which runs no model.
 OBSERVED_ROWS = 256
-# Columns that are compared first: a shuffle that is equal to its sequence here is likely to be equal.
+# Number of positions that are compared first: a shuffle that equals its sequence there is probably equal.
 _COMPARED_FIRST = 64
 
 
@@ -28,13 +28,14 @@ class PreparedBatch:
     Attributes
     ----------
     batch : Batch
-        N sequences.
-    references : float32 array [N, R, 4, L], or [R, 4, L] where one set serves all, or None
-        None where the batch was finished before and its references are not saved.
+        A batch of N sequences.
+    references : float32 array [N, R, 4, L], or [R, 4, L] if all sequences have the same references, or None
+        None if an earlier run finished the batch and references are not saved.
     identical : int array [N], or None
-        How many references are equal to each sequence; None where the batch was finished before.
+        The number of references that equal each sequence; None if an earlier run finished the batch.
     without : dict of int to str
-        Why some rows have no references; such a row is compared with itself, and its scores are of no use.
+        The reason why a row has no references, by row. Such a row gets itself as reference, and its scores
+        are not stored.
     """
 
     batch: Batch
@@ -51,7 +52,7 @@ def with_references(
     finished: Container[int],
     saved: bool,
 ) -> Generator[PreparedBatch | SkippedRecords, None, None]:
-    """Make the references of each batch; for the reader's thread.
+    """Make the references of each batch; this generator runs on the reader's thread.
 
     Parameters
     ----------
@@ -62,8 +63,7 @@ def with_references(
     finished : container of int
         The numbers of batches that an earlier run has scored.
     saved : bool
-        Whether the references of every sequence are to be saved, so that those of finished batches are
-        made, too.
+        True if the references of every sequence are saved, so that finished batches need references, too.
 
     Raises
     ------
@@ -85,10 +85,10 @@ def with_references(
 
 
 def _references(reference: Reference, batch: Batch) -> tuple[npt.NDArray[np.float32], Mapping[int, str]]:
-    """Return the references of a batch, and why some of its rows have none.
+    """Return the references of a batch, and the reasons why some of its rows have none.
 
-    The references are [N, R, 4, L], or [R, 4, L] where one set serves all sequences, none of which has an N.
-    Rows without any are compared with themselves, so that the batch keeps its rows.
+    The references are [N, R, 4, L], or [R, 4, L] if all sequences have the same references and none has an N.
+    A row without references gets itself as reference, so that the batch keeps its rows.
     """
     records = np.array([region.index for region in batch.regions])
     with reference_errors():
@@ -106,11 +106,12 @@ def _references(reference: Reference, batch: Batch) -> tuple[npt.NDArray[np.floa
 
 @contextmanager
 def reference_errors() -> Iterator[None]:
-    """Put what references refuse into one line.
+    """Turn errors of the references package into one line for the user.
 
     Raises
     ------
     UserError
+        If the code in the block raises an error of the references package.
     """
     try:
         yield
@@ -119,7 +120,7 @@ def reference_errors() -> Iterator[None]:
 
 
 def make_reference(options: ScoreOptions, length: int) -> Reference:
-    """Return the references that the options choose, for sequences of L bases; none has been observed.
+    """Return the references that the options choose, for sequences of L bases, before a pass over the input.
 
     Raises
     ------
@@ -137,7 +138,9 @@ def make_reference(options: ScoreOptions, length: int) -> Reference:
 
 
 def observed_reference(options: ScoreOptions, records: Records, length: int) -> Reference:
-    """Return the chosen references; where they depend on the whole input, after its index or a pass over it.
+    """Return the chosen references, with the statistics of the whole input that some kinds need.
+
+    The statistics come from the index of the input, or from a pass over the input.
 
     Raises
     ------

@@ -1,10 +1,10 @@
 """The main job: sequences -> references -> scores -> outputs, in batches of a fixed number of rows.
 
 Data flows one way. The reader (`batches`) yields batches and skipped records, and `references` adds the
-references of each batch; both work on a thread of their own, ahead of the main thread. The batch loop
-(`batch_loop`) runs the model and gives what it finds to the checkpoint (`checkpoint`), which keeps each
-finished batch. When all batches are there, the score files are made of what was kept, and other outputs are
-made of the score files. What the stages have to agree on is settled before, in the plan (`plan`).
+references of each batch; both run on another thread, which prepares batches before the main thread needs
+them. The batch loop (`batch_loop`) runs the model and passes the scores to the checkpoint (`checkpoint`),
+which saves each finished batch. When all batches are finished, the score files are made of the saved batches,
+and other outputs are made of the score files. The plan (`plan`) holds the values that all stages share.
 """
 
 import time
@@ -46,21 +46,21 @@ from deeplift_references import Reference
 Progress = Callable[[int, int], None]
 
 _EXEMPT = ("gradient", "integrated-gradients")
-# One is ready, one in the making: with 20 references a batch of 64 sequences of 2,114 bp takes 43 MB.
+# One batch is ready, one in the making: with 20 references a batch of 64 sequences of 2,114 bp takes 43 MB.
 _BATCHES_AHEAD = 2
 
 
 def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Summary, list[Path]]:
-    """Run one job, or resume one.
+    """Score the input of one job, or resume an interrupted job.
 
     Parameters
     ----------
     options : ScoreOptions
-        What to do.
+        The options of `deeplift score`.
     screen : Screen
-        Gets lines that the user should read.
+        Shows lines that the user should read.
     progress : callable
-        Gets the number of records done, and of all, after each batch.
+        Called after each batch with the number of finished records and the number of all records.
 
     Returns
     -------
@@ -71,9 +71,9 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     Raises
     ------
     UserError
-        If a file, model or output cannot be used. Nothing is then left under the outputs' names; batches that
-        were finished are kept beside them, whatever the error, and the next run of the same job resumes from
-        them.
+        If a file, model or output cannot be used. No file then has an output's name. Finished batches stay in
+        folders beside the outputs, whatever the error, and the next run of the same job resumes from these
+        batches.
     """
     started = time.perf_counter()
     outputs = None if need_the_model(options.targets) else _output_paths(options)
@@ -154,7 +154,7 @@ def _explain(
     checkpoint: Checkpoint,
     screen: Screen,
 ) -> Explained:
-    """Record the model, deciding what the options leave open as an earlier run did."""
+    """Record the model, with the batch size and the compilation that an earlier run may have chosen."""
     options = replace(options, **checkpoint.decisions)
     explained = explain(options, model, targets, source.first_length, source.n_records, screen)
     checkpoint.keep_decisions(
@@ -213,7 +213,7 @@ def _score(
 def _reference_file(
     plan: RunPlan, reference: Reference, checkpoint: Checkpoint
 ) -> Iterator[ReferenceFile | None]:
-    """Open the file of references that is wanted, if one is; the file appears on a clean exit."""
+    """Open the file for the references, if the user wants one; the file appears on a clean exit."""
     path = plan.outputs.references
     if path is None:
         yield None
@@ -228,11 +228,11 @@ def _reference_file(
 
 
 def _nothing_left(options: ScoreOptions, skipped: SkippedTables) -> str:
-    """Say why there is not a single score."""
+    """Return a message that says why no sequence has scores."""
     first = next(iter(skipped.first), None)
     example = f"; the first, {first.name} (line {first.line}), {first.reason}" if first else ""
     genome = f" in genome {options.genome}" if options.genome is not None else ""
-    # A record without finite scores says as much of the model as of itself.
+    # Scores that are not finite may come from the model as well as from the record, so both are named.
     model = f" with {options.model}" if skipped.unscored else ""
     source = f"{options.records}{genome}{model}"
     return f"no sequence is left to score of {source}: {skipped.count:,} skipped{example}"
@@ -241,13 +241,13 @@ def _nothing_left(options: ScoreOptions, skipped: SkippedTables) -> str:
 def _open_source(options: ScoreOptions, screen: Screen) -> Source:
     files = (options.fasta, options.genome, options.regions)
     if options.shard is not None:
-        with suppress(CacheError):  # the files are then read here, as a whole job reads them
+        with suppress(CacheError):  # without a cache this run reads the files, as a whole job does
             return open_prepared_source(*files, screen.note)
     return open_source(*files, screen.note)
 
 
 def _chrom_sizes(options: ScoreOptions, source: Source) -> dict[str, int] | None:
-    """Lengths of the chromosomes, if a bigWig is wanted."""
+    """Return the lengths of the chromosomes in bp, if a bigWig is wanted."""
     if options.bigwig is None:
         return None
     if options.chrom_sizes is not None:
@@ -274,6 +274,6 @@ def _write_bigwigs(
                 plan.outputs.scores[spec],
                 sizes,
                 {"overlap": options.overlap},
-                overwrite=True,  # whether it may be was checked before
+                overwrite=True,  # whether the file may be replaced was checked before
                 scratch=checkpoint.folder(spec),
             )

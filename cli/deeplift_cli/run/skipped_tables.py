@@ -1,8 +1,8 @@
 """The tables of records without scores: those that the reader cannot use, and those without finite scores.
 
-The reader is ahead of the model, so that a record which cannot be read may be skipped before one that stands
-before it in the input. Each kind therefore has a table of its own, in the order of the records, and the table
-beside the score file is the two merged.
+The reader prepares batches before the model scores them. A record that cannot be read may therefore be
+skipped before an earlier record turns out to have no finite scores. Each kind has a table of its own, in
+the order of the records, and the table beside the score file is made by merging the two.
 """
 
 import heapq
@@ -25,14 +25,14 @@ class SkippedTables:
     out : Path
         The score file, which messages name.
     unusable, unscored : Path
-        Where the two tables are made.
+        The paths of the two tables.
     shown : int
-        How many of the first records are remembered.
+        How many of the first skipped records stay in memory.
 
     Raises
     ------
     UserError
-        From every method: if a table cannot be written.
+        Every method raises this error if a table cannot be written.
     """
 
     def __init__(self, out: Path, unusable: Path, unscored: Path, shown: int) -> None:
@@ -67,27 +67,27 @@ class SkippedTables:
 
     @property
     def count(self) -> int:
-        """How many there are so far."""
+        """The number of skipped records so far."""
         return self._unusable.count + self._unscored.count
 
     @property
     def unscored(self) -> int:
-        """How many of these have no finite scores."""
+        """The number of skipped records whose scores are not finite."""
         return self._unscored.count
 
     @property
     def first(self) -> list[Skipped]:
-        """The first ones, in the order of the records."""
+        """The first skipped records, in the order of the input."""
         both = [*self._unusable.first, *self._unscored.first]
         return sorted(both, key=lambda record: record.index)[: self._shown]
 
     def close(self) -> None:
-        """Nothing comes any more."""
+        """Close both tables; no record can be added any more."""
         with self._written():
             self._stack.close()
 
     def merge_into(self, path: Path) -> None:
-        """Write one table of both; they are closed already."""
+        """Merge the two closed tables into one."""
         with self._written():
             path.unlink(missing_ok=True)
             with path.open("x", encoding="utf-8", newline="\n") as file:

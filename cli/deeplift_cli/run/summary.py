@@ -1,4 +1,4 @@
-"""What a run did, as numbers and as the table at its end."""
+"""Counts and times of a run, and the table with them at the end of the run."""
 
 import time
 from dataclasses import dataclass, field
@@ -17,12 +17,16 @@ from deeplift_core.accuracy.completeness import relative_error
 def relative_completeness_error(
     error: npt.NDArray[Any], output: npt.NDArray[Any], reference_output: npt.NDArray[Any]
 ) -> npt.NDArray[np.float64]:
-    """Worst relative summation-to-delta error of each sequence [N] over its references; NaN where one is.
+    """Return each sequence's [N] worst relative summation-to-delta error over its R references.
+
+    The result is NaN for a sequence with a NaN error.
 
     Parameters
     ----------
     error, reference_output : array [N, R]
+        The summation-to-delta error, and the explained scalar at each reference.
     output : array [N]
+        The explained scalar of each sequence.
     """
     tensors = [torch.from_numpy(values) for values in (error, output, reference_output)]
     worst: npt.NDArray[np.float64] = relative_error(tensors[0], tensors[1], tensors[2]).amax(1).numpy()
@@ -38,9 +42,9 @@ class Completeness:
     worst : float
         Largest relative error.
     beyond : int
-        Sequences beyond the precision's tolerance.
+        Number of sequences whose error is larger than the precision's tolerance.
     beyond_limit : int
-        Sequences beyond the user's own limit.
+        Number of sequences whose error is larger than the user's own limit.
     """
 
     tolerance: float
@@ -50,7 +54,7 @@ class Completeness:
     beyond_limit: int = 0
 
     def add(self, errors: npt.NDArray[np.float64]) -> None:
-        """Count the errors [N] of further sequences; NaN counts as beyond everything."""
+        """Count the errors [N] of further sequences; NaN counts as larger than every limit."""
         self.worst = float(np.maximum(self.worst, errors.max(initial=0.0)))
         self.beyond += int((~(errors <= self.tolerance)).sum())
         if self.limit is not None:
@@ -64,15 +68,15 @@ class Summary:
     Attributes
     ----------
     scored : int
-        Sequences with scores, those of the earlier run included.
-    earlier : int
-        Those alone.
+        Number of sequences with scores, those of the earlier run included.
+    resumed : int
+        Number of sequences that the earlier run scored.
     identical : int
-        Sequences that have references equal to themselves.
+        Number of sequences that have references equal to themselves.
     skipped : int
-        Records without scores: those that could not be used, and those whose scores are not finite.
+        Number of records without scores: records that could not be used, or whose scores are not finite.
     examples : list of Skipped
-        The first of these.
+        The first skipped records.
     rescoring_stopped : str
         Why sequences are no longer computed again in float64; "" while they are.
     settings : dict of str to str
@@ -83,7 +87,7 @@ class Summary:
     exempt: bool
     started: float
     scored: int = 0
-    earlier: int = 0
+    resumed: int = 0
     identical: int = 0
     skipped: int = 0
     examples: list[Skipped] = field(default_factory=list)
@@ -94,7 +98,7 @@ class Summary:
     settings: dict[str, str] = field(default_factory=dict)
 
     def start_scoring(self) -> None:
-        """From now on time counts towards sequences per second; loading a model does not."""
+        """Start the clock for sequences per second, which does not count the time to load the model."""
         self.scoring_since = time.perf_counter()
 
     def finish(self) -> None:
@@ -108,7 +112,7 @@ class Summary:
         return max(part.worst for part in self.completeness.values())
 
     def warnings(self) -> list[str]:
-        """Lines for what a user should know: where summation-to-delta was missed, and why it stayed so."""
+        """Return warnings: how many sequences miss summation-to-delta, and why rescoring stopped."""
         missed = 0 if self.exempt else sum(part.beyond for part in self.completeness.values())
         lines = [self._missed("the tolerance", missed)] if missed else []
         if self.rescoring_stopped:
@@ -116,7 +120,7 @@ class Summary:
         return lines
 
     def beyond_limit(self) -> str | None:
-        """A line where it was missed by more than the user's own limit."""
+        """Return one line if summation-to-delta was missed by more than the user's own limit."""
         missed = sum(part.beyond_limit for part in self.completeness.values())
         return self._missed("--max-completeness-error", missed) if missed else None
 
@@ -128,7 +132,7 @@ class Summary:
         )
 
     def lines(self, written: list[Path]) -> list[str]:
-        """The table, as lines of text."""
+        """Return the table as lines of text."""
         rows = [("sequences scored", f"{self.scored:,}"), ("skipped", f"{self.skipped:,}")]
         rows += [("", f"{item.name} (line {item.line}) {item.reason}") for item in self.examples]
         if self.skipped > len(self.examples):
@@ -139,9 +143,9 @@ class Summary:
             )
         rows += self.settings.items()
         rows.append(("summation-to-delta", self._completeness_text()))
-        if self.earlier:
-            rows.append(("resumed", f"from {self.earlier:,} sequences that an earlier run had finished"))
-        rate = (self.scored - self.earlier) / self.scoring_seconds if self.scoring_seconds else 0.0
+        if self.resumed:
+            rows.append(("resumed", f"from {self.resumed:,} sequences that an earlier run had finished"))
+        rate = (self.scored - self.resumed) / self.scoring_seconds if self.scoring_seconds else 0.0
         rows.append(("time", f"{self.seconds:.1f} s; {rate:,.1f} sequences per second while scoring"))
         rows += [("written" if place == 0 else "", str(path)) for place, path in enumerate(written)]
         return [f"{label:<18}  {printable(text)}" for label, text in rows]

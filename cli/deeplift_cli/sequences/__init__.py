@@ -1,4 +1,4 @@
-"""Sequences from files: FASTA records, or windows of a genome around regions."""
+"""Readers of sequences: FASTA records, or windows of a genome around regions."""
 
 from deeplift_cli.sequences.cache import cache_folder
 from deeplift_cli.sequences.encode import one_hot

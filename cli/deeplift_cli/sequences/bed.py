@@ -1,4 +1,4 @@
-"""Regions files: BED3 to narrowPeak, streamed."""
+"""Reader of regions files from BED3 to narrowPeak, line by line."""
 
 import re
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ _BED12_COLUMNS = 12
 
 @dataclass(frozen=True, slots=True)
 class BedLine:
-    """One region: 0-based half-open; `summit` counts from `start`, None where the line has none.
+    """One region, 0-based and half-open; `summit` counts from `start`, and is None if the line has no summit.
 
-    `fault` is the reason to skip it for what stands in its line, as the end of a sentence that begins with
-    its name: a name that outputs cannot hold, or a coordinate of more than 64 bits, whose place is then 0 to
-    0.
+    `fault` is the reason to skip the region, as the end of a sentence that begins with its name, or None: the
+    line has a name that outputs cannot hold, or a coordinate of more than 64 bits. With such a coordinate
+    `start` and `end` are 0.
     """
 
     index: int
@@ -38,7 +38,7 @@ class BedLine:
 
 
 def read_bed(path: Path, start: Place = BEGINNING) -> Iterator[BedLine]:
-    """Parse a regions file: gzip or not; track, browser, # and blank lines and extra columns are ignored.
+    """Parse a regions file, plain or gzip; ignore extra columns, and lines with track, browser, # or blanks.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ def read_bed(path: Path, start: Place = BEGINNING) -> Iterator[BedLine]:
     Raises
     ------
     UserError
-        When the file cannot be read, holds no region, or a line has fewer than 3 columns, coordinates that
-        are not integers, an end that is not after its start, or more than a million characters (with the
-        line's number).
+        If the file cannot be read or holds no region; with the line's number, if a line has fewer than 3
+        columns, coordinates that are not integers, an end that is not after its start, or more than a million
+        characters.
     """
     count = start.number
     with open_text(path, _WHAT, start.offset) as file:
@@ -98,7 +98,7 @@ def _coordinate(text: str, which: str, where: str) -> int | None:
 
 
 def _summit(columns: list[str]) -> int | None:
-    """Column 10 of narrowPeak, where -1 or "." means none; in BED12 that column counts exons instead."""
+    """Return column 10 of narrowPeak; -1 or "." means no summit, and in BED12 the column counts exons."""
     if len(columns) < _NARROWPEAK_COLUMNS or _is_bed12(columns):
         return None
     match = _WHOLE_NUMBER.fullmatch(columns[_NARROWPEAK_COLUMNS - 1])

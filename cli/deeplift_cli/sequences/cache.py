@@ -1,4 +1,4 @@
-"""The cache folder: files that appear in it whole or not at all, made by one process while others wait."""
+"""The cache folder: one process makes a file while others wait; a file appears whole or not at all."""
 
 import os
 import re
@@ -15,20 +15,20 @@ from deeplift_cli.process import file_lock
 from deeplift_cli.process.signals import check_stopped
 from deeplift_cli.sequences.fasta import Note
 
-_ASKED_EVERY = 0.2  # seconds
+_ASKED_EVERY = 0.2  # seconds between two attempts to lock
 
 
 class CacheError(UserError):
-    """The cache folder cannot be used; who can do without it may go on."""
+    """The cache folder cannot be used; callers that do not need the cache may continue."""
 
 
 def cache_folder() -> Path:
-    """Folder for indexes and unpacked genomes.
+    """Return the folder for indexes and unpacked genomes.
 
     Returns
     -------
     Path
-        $DEEPLIFT_CACHE, else $XDG_CACHE_HOME/deeplift, else ~/.cache/deeplift. It may not exist yet.
+        $DEEPLIFT_CACHE, else $XDG_CACHE_HOME/deeplift, else ~/.cache/deeplift. The folder may not exist yet.
 
     Raises
     ------
@@ -46,37 +46,37 @@ def cache_folder() -> Path:
 
 
 class CacheEntry:
-    """Files in the cache that were made from one file.
+    """The files in the cache that were made from one source file.
 
-    Their names hold a hash of the file's real path, its size and the time it was changed, so an entry made
-    from an older state of the file is never found again.
+    Their names hold a hash of the source's real path, size and modification time, so that files made from an
+    older state of the source are never found again.
 
     Parameters
     ----------
     source : Path
-        The file that they are made from.
+        The source file.
     """
 
     def __init__(self, source: Path) -> None:
         real = source.resolve()
         state = real.stat()
         path_hash = sha256(os.fsencode(real)).hexdigest()[:16]
-        # Cut by bytes: a file's name has at most 255 of them.
+        # The name is cut by bytes, since a file name has at most 255 bytes.
         self._family = f"{os.fsdecode(os.fsencode(real.name)[:80])}.{path_hash}."
         self._stem = f"{self._family}{state.st_size}-{state.st_mtime_ns}"
         self._folder = cache_folder()
 
     def path(self, suffix: str) -> Path:
-        """Where the file with this suffix is or would be."""
+        """Return the path of the file with this suffix, which may not exist."""
         return self._folder / (self._stem + suffix)
 
     def has(self, *suffixes: str) -> bool:
-        """Whether all these files are there.
+        """Return whether the files with all these suffixes exist.
 
         Raises
         ------
         UserError
-            When one of them is a link, a folder or the like, which this program does not put there.
+            If one of these paths is a link, a folder or the like, which this program never makes there.
         """
         return all(self._is_file(suffix) for suffix in suffixes)
 
@@ -97,22 +97,22 @@ class CacheEntry:
 
     @contextmanager
     def lock(self, note: Note) -> Iterator[None]:
-        """Within, no other process is in here for the same source; waits while one is.
+        """Hold a lock on the entry, so that no other process builds files for the same source.
 
-        What a process left that was killed while it built an entry is removed. Where the file system has no
-        locks every process goes on at once, and builds for itself.
+        The method waits while another process holds the lock. Unfinished files of a killed process are
+        removed. If the file system has no locks, every process continues at once, and builds its own files.
 
         Parameters
         ----------
         note : callable
-            Told in one line if it has to wait, and for whom.
+            Called with one line if this process has to wait; the line names the other process.
 
         Raises
         ------
         CacheError
-            When the cache folder cannot be written.
+            If the cache folder cannot be written.
         Stopped
-            When a signal comes while it waits.
+            If a signal comes during the wait.
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -128,17 +128,17 @@ class CacheEntry:
 
     @contextmanager
     def build(self, *suffixes: str) -> Iterator[tuple[Path, ...]]:
-        """Give temporary paths, of files to be made anew; afterwards rename them, in order, to their places.
+        """Give temporary paths for new files, and rename the files to their final names on exit, in order.
 
-        To be used within `lock`. Where there are no locks each process writes files of its own, and the last
-        rename stands: all have the same content.
+        Call this method while holding `lock`. On a file system without locks each process writes files of its
+        own, and the last rename counts: the files of all processes have the same content.
 
         Raises
         ------
         CacheError
-            When the cache folder cannot be written.
+            If the cache folder cannot be written.
         UserError
-            When a place is taken by what is no file.
+            If a final name belongs to something other than a file.
         """
         for suffix in suffixes:
             self._is_file(suffix)
@@ -156,9 +156,9 @@ class CacheEntry:
                 path.unlink(missing_ok=True)
 
     def _remove(self, rest: str) -> None:
-        """Remove files of this source whose names go on like this; nothing that is not named by this class.
+        """Remove the files of this source whose names continue with `rest`, if this class gives such names.
 
-        What another user made, in a shared folder, may have to stay.
+        Files of other users, in a shared folder, may have to stay.
         """
         name = re.compile(re.escape(self._family) + rest, re.ASCII)
         with os.scandir(self._folder) as entries:
@@ -168,31 +168,31 @@ class CacheEntry:
                         Path(entry.path).unlink(missing_ok=True)
 
 
-# What this program keeps: of a genome, and of an input (`input_index`).
+# Suffixes of the files that this program makes: for a genome, and for an input (`input_index`).
 _SUFFIX = r"(?:(?:\.fa)?(?:\.fai|\.gzi)?|\.[0-9a-f]{16}\.(?:facts|records))"
 
 
 class _Lock:
-    """A lock on a file, which ends with the process that holds it, however that ends.
+    """A lock on a file; the system frees the lock when the process ends, even if the process is killed.
 
-    The file is removed when the lock is let go. What a killed process leaves of it locks nobody out.
+    The file is removed when the lock is freed. The file of a killed process locks no other process out.
 
     Parameters
     ----------
     path : Path
-        Made where it is not there.
+        The file, which is made if it does not exist.
     note : callable
-        Told in one line if another process holds it.
+        Called with one line if another process holds the lock.
 
     Attributes
     ----------
     works : bool
-        False where the file system has no locks, so that nothing is held.
+        False if the file system has no locks, so that no lock is held.
 
     Raises
     ------
     OSError
-        If the file cannot be made; so where it is a link.
+        If the file cannot be made, or is a link.
     """
 
     def __init__(self, path: Path, note: Note) -> None:
@@ -203,16 +203,17 @@ class _Lock:
             check_stopped()
 
     def _take(self) -> bool:
-        # A link would lead to a file that somebody else wants to be opened, or to be made.
+        # The call must not follow a link, by which somebody else could choose the file to open or make.
         try:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
             signs = True
-        except PermissionError:  # another user's, in a shared folder
+        except PermissionError:  # the file belongs to another user, in a shared folder
             self._file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW)
             signs = False
         try:
             self._wait()
-            # The process that held it may have removed it, and a third one have made and locked another file.
+            # The process that held the lock may have removed the file, and a third process may have made and
+            # locked a new file.
             held = file_lock.is_at(self._file, self._path)
         except BaseException:
             os.close(self._file)
@@ -225,7 +226,7 @@ class _Lock:
         return True
 
     def _wait(self) -> None:
-        # Asking again and again, not waiting in the system: so a signal ends it wherever it is handled.
+        # The loop tries again and again instead of waiting in the system, so that a signal can end the wait.
         while True:
             try:
                 self.works = file_lock.lock(self._file)
@@ -242,7 +243,7 @@ class _Lock:
             self._note = None
 
     def release(self) -> None:
-        """Let others have it."""
+        """Remove the file and free the lock."""
         with suppress(PermissionError):
             self._path.unlink(missing_ok=True)
         os.close(self._file)

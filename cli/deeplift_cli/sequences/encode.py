@@ -1,4 +1,4 @@
-"""Letters to one-hot arrays, and their reverse complements."""
+"""One-hot encoding of letters, and reverse complements of one-hot arrays."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ _NOT_BASES = bytes(code for code in range(256) if code not in BASES)
 
 
 def one_hot(letters: Sequence[bytes]) -> npt.NDArray[np.int8]:
-    """Encode sequences of one length.
+    """Encode sequences of one length as one-hot arrays.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def one_hot(letters: Sequence[bytes]) -> npt.NDArray[np.int8]:
     Raises
     ------
     ValueError
-        When the lengths differ.
+        If the lengths differ.
     """
     length = len(letters[0]) if letters else 0
     if any(len(sequence) != length for sequence in letters):
@@ -38,10 +38,10 @@ def one_hot(letters: Sequence[bytes]) -> npt.NDArray[np.int8]:
 
 
 def reverse_complement(one_hot: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Reverse complement of [..., 4, L]: in the order ACGT both axes turn round."""
+    """Return the reverse complement of [..., 4, L], which in the order ACGT reverses both axes."""
     return one_hot[..., ::-1, ::-1]
 
 
 def count_bases(letters: bytes) -> int:
-    """Number of letters that are A, C, G or T."""
+    """Return the number of letters that are A, C, G or T."""
     return len(letters.translate(None, _NOT_BASES))

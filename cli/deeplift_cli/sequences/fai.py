@@ -1,6 +1,6 @@
-"""Whether the .fai index of a FASTA (samtools faidx) is true.
+"""Check that the .fai index of a FASTA file (samtools faidx) is right.
 
-pyfaidx, which reads and makes the indexes, believes whatever they say.
+pyfaidx, which reads and makes such indexes, does not check them.
 """
 
 from collections.abc import Mapping
@@ -8,22 +8,22 @@ from typing import Protocol
 
 from deeplift_cli.sequences.random_access import Content
 
-_LONGEST_GAP = 2**20  # between two sequences: a heading, blank lines
+_LONGEST_GAP = 2**20  # bytes between two sequences, with a heading and blank lines
 _BLANKS = b" \t\r\n"
 _LINE_ENDS = {0: b"", 1: b"\n", 2: b"\r\n"}
 
 
 class Entry(Protocol):
-    """Where one sequence is, as pyfaidx gives it.
+    """The place of one sequence in the file, as pyfaidx returns it.
 
     Attributes
     ----------
     rlen : int
         Number of letters.
     offset : int
-        Byte of the first one.
+        Byte of the first letter.
     lenc, lenb : int
-        Letters in each line but the last, and bytes, with the line's end.
+        Number of letters, and number of bytes with the line's end, in each line but the last.
     """
 
     @property
@@ -37,18 +37,18 @@ class Entry(Protocol):
 
 
 def is_true(index: Mapping[str, Entry], content: Content) -> bool:
-    """Whether an index fits its FASTA: everything between two sequences is the heading of the second.
+    """Return whether an index fits its FASTA: all bytes between two sequences are the heading of the second.
 
-    So that names, offsets, lengths and the whole file are accounted for, at three reads for each sequence.
-    What is not seen here is a line in the middle of a sequence that is longer at the cost of another;
-    `Genome.fetch` tells that where it reads.
+    The check covers names, offsets, lengths and the whole file, with three reads for each sequence. It does
+    not find a line in the middle of a sequence that is longer than in the index while another line is
+    shorter; `Genome.fetch` finds such lines when it reads them.
 
     Parameters
     ----------
     index : mapping of str to Entry
-        By name, in the index's order.
+        The entries by name, in the index's order.
     content : Content
-        Of the FASTA.
+        The content of the FASTA.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def is_true(index: Mapping[str, Entry], content: Content) -> bool:
 
 
 def _end(entry: Entry) -> int:
-    """The byte after the last letter."""
+    """Return the byte after the last letter."""
     if not entry.rlen:
         return entry.offset
     line, column = divmod(entry.rlen - 1, entry.lenc)
@@ -82,14 +82,14 @@ def _end(entry: Entry) -> int:
 
 
 def _is_possible(entry: Entry, after: int, size: int) -> bool:
-    """Whether the numbers can be those of a sequence after this byte in a file of this size."""
+    """Return whether an entry's numbers fit a sequence after the byte `after` in a file of this size."""
     if entry.lenb - entry.lenc not in _LINE_ENDS or entry.rlen < 0 or (entry.rlen and entry.lenc <= 0):
         return False
     return after < entry.offset <= after + _LONGEST_GAP and _end(entry) <= size
 
 
 def _is_heading(gap: bytes, name: str, *, is_first: bool) -> bool:
-    """Return whether one heading of this name, and blank lines at most, lie between two sequences."""
+    """Return whether the bytes between two sequences are a heading of this name, and perhaps blank lines."""
     heading = gap.strip(_BLANKS)
     words = heading[1:].split(maxsplit=1)
     return (
@@ -104,7 +104,7 @@ def _is_heading(gap: bytes, name: str, *, is_first: bool) -> bool:
 
 
 def _ends_a_line(content: Content, place: int, line_end: bytes) -> bool:
-    """Whether this line end is here, after a letter.
+    """Return whether this line end is at a place of the file, directly after a letter.
 
     pyfaidx counts blanks at the ends of lines as letters, and carriage returns if the first line has none.
     """

@@ -1,4 +1,4 @@
-"""FASTA, streamed: one record in memory at a time, and of a record that is too long a piece at a time."""
+"""Reader of FASTA files with one record in memory at a time, and of too long records one piece at a time."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from deeplift_cli.sequences.text import open_text, pieces, shorten
 Note = Callable[[str], None]
 
 _WHAT = "FASTA file"
-_BLANKS = " \t\r\n\v\f\ufeff"  # the last is the byte-order mark that some editors put first
-_DROPPED_FROM = 2**16  # letters of a record that is too long are looked at and dropped so many at a time
+_BLANKS = " \t\r\n\v\f\ufeff"  # the last is the byte-order mark, with which some editors begin a file
+_DROPPED_FROM = 2**16  # letters of a too long record that are examined and dropped at a time
 
 
 def say_nothing(_: str) -> None:
@@ -24,49 +24,49 @@ def say_nothing(_: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """The line before a sequence.
+    """The heading of a sequence, which is the line before it.
 
     Attributes
     ----------
     text : str
-        What follows ">", of a line of more than 131,072 characters what these hold.
+        The text after ">"; of a longer line, its first 131,072 characters.
     line : int
-        Its number, from 1.
+        The number of the line, from 1.
     """
 
     text: str
     line: int
 
     def first_word(self, number: int) -> str:
-        """The name by the convention of samtools, bedtools and pyfaidx; the nameless get their number."""
+        """Return the name as samtools, bedtools and pyfaidx read it; without a name, the record's number."""
         words = self.text.split(maxsplit=1)
         return words[0] if words else f"record_{number}"
 
     def name(self, number: int) -> str:
-        """The first word; the whole text where a blank follows ">", for then no word has the name's place."""
+        """Return the first word; if a blank follows ">", so that no word follows at once, the whole text."""
         return " ".join(self.text.split()) if self.is_whole_name else self.first_word(number)
 
     @property
     def is_whole_name(self) -> bool:
-        """Whether the name is the whole text."""
+        """True if the name is the whole text."""
         return self.text[:1].isspace() and not self.text.isspace()
 
 
 @dataclass(frozen=True, slots=True)
 class FastaEntry:
-    """A record of a file.
+    """A record of a FASTA file.
 
     Attributes
     ----------
     name : str
     line : int
-        Of its heading.
+        The number of the heading's line.
     length : int
         Number of letters.
     letters : bytes
-        Upper case, U as T; empty where there are more than were wanted.
+        Letters in upper case, U as T; empty if the record is longer than the caller wanted.
     foreign : str or None
-        The reason to skip it, if it has a letter that stands for no nucleotide.
+        The reason to skip the record, if it has a letter that stands for no nucleotide.
     """
 
     name: str
@@ -79,32 +79,33 @@ class FastaEntry:
 class FastaSource:
     """Sequences of a FASTA file: plain, gzip or bgzip.
 
-    A record's name is its heading's first word, as for samtools, bedtools and pyfaidx. Where a blank follows
-    the ">" there is no such word (samtools takes an empty name, others the word after the blank, which is
-    often the same in all records), and the whole heading is the name. Names such as chr1:100-200 give
-    coordinates (see `names.parse_coordinates`). Letters stay in the file's order, also where the name says
-    minus strand: then they run 5' to 3' on that strand.
+    A record's name is the first word of its heading, as in samtools, bedtools and pyfaidx. If a blank follows
+    the ">", the whole heading is the name: there is no first word then (samtools reads an empty name, others
+    read the word after the blank, which is often the same in all records). Names such as chr1:100-200 give
+    coordinates (see `names.parse_coordinates`). Letters stay in the file's order; if the name says minus
+    strand, the letters are in the direction 5' to 3' of that strand.
 
     Parameters
     ----------
     path : str or Path
-        The file. It is read once here, so that a file that does not parse is refused before any work.
+        The file. The constructor reads it once, so that a file that does not parse is refused before any
+        work.
     note : callable, optional
-        Told in one line where names are not what one may expect.
+        Called with one line about each kind of unexpected name.
     facts : Facts, optional
-        What an earlier source found in the same file, which is then not read here.
+        The facts of an earlier source of the same file; the constructor then does not read the file.
 
     Attributes
     ----------
     facts : Facts
     orientation : str
-        "strand": where a region has a strand, its letters run along that strand.
+        "strand": the letters of a region with a strand are in the direction of that strand.
 
     Raises
     ------
     UserError
-        When the file is missing, empty, cut short, not FASTA, without a single letter, or when every record
-        has letters that stand for no nucleotide, as protein has.
+        If the file is missing, empty, truncated, not FASTA or without any letter, or if every record has
+        letters that stand for no nucleotide, as protein has.
     """
 
     orientation = "strand"
@@ -117,11 +118,11 @@ class FastaSource:
 
     @property
     def n_records(self) -> int:
-        """Number of records, those that will be skipped included."""
+        """The number of records, those that will be skipped included."""
         return self.facts.n_records
 
     def _find_facts(self) -> Facts:
-        """Read the whole file once."""
+        """Read the whole file once, and return its facts."""
         n_records, first_length = 0, 0
         foreign, with_letters, first_foreign = 0, 0, ""
         last_name, noted = "", False
@@ -151,24 +152,24 @@ class FastaSource:
         return Facts(n_records, first_length, tuple(notes))
 
     def first_length(self) -> int:
-        """Length of the first record that has letters, all of them codes of nucleotides."""
+        """Return the length of the first record that has letters, all of which stand for nucleotides."""
         return self.facts.first_length
 
     def records(self, length: int | None, start: Place = BEGINNING) -> Iterator[Record | Skipped]:
-        """Go through the file; may be called again and again.
+        """Yield the records of the file; the method may be called several times.
 
         Parameters
         ----------
         length : int or None
-            The length that the model takes; None takes that of the first record.
+            The length that the model takes; None for the length of the first record.
         start : Place
             The record to begin with.
 
         Yields
         ------
         Record or Skipped
-            In the file's order. Skipped are records of another length, without a base (A, C, G or T), with
-            letters that stand for no nucleotide, and with names that outputs cannot hold.
+            The records in the file's order. Records are skipped if they have another length, no base (A, C, G
+            or T), letters that stand for no nucleotide, or names that outputs cannot hold.
         """
         wanted = self.first_length() if length is None else length
         owner = "the first record has" if length is None else "the model takes"
@@ -203,9 +204,10 @@ def read_fasta(
     ----------
     path : Path
     longest : int
-        Records with more letters come without them, and are never in memory as a whole.
+        Records with more letters are yielded without letters, and are never in memory as a whole.
     note : callable
-        Told where a name is a whole heading, by the rest of a line that begins with the file's path.
+        Called at the first name that is a whole heading, with the rest of a line that begins with the file's
+        path.
     start : Place
         The record to begin with.
 
@@ -241,25 +243,25 @@ class _Letters:
     Parameters
     ----------
     longest : int
-        How many are wanted; what comes beyond is counted and dropped.
+        Number of letters to keep; further letters are counted and dropped.
     """
 
     def __init__(self, longest: int) -> None:
         self._longest = longest
         self._parts = list[str]()
-        self._length = 0  # of all
+        self._length = 0  # number of all letters
         self._examined = 0
         self._foreign: str | None = None
 
     def add(self, text: str) -> None:
-        """Add what follows."""
+        """Add the next letters."""
         self._parts.append(text)
         self._length += len(text)
         if self._length > self._longest and self._length - self._examined >= _DROPPED_FROM:
             self._examine()
 
     def _examine(self) -> bytes:
-        """Look for letters of no nucleotide in what has come; it is then forgotten."""
+        """Search the collected letters for those that stand for no nucleotide; return and forget them all."""
         letters = "".join(self._parts).encode("ascii")
         place = foreign_letter(letters) if self._foreign is None else None
         if place is not None:
@@ -269,33 +271,33 @@ class _Letters:
         return letters
 
     def entry(self, name: str, line: int) -> FastaEntry:
-        """The record, which ends here."""
+        """Return the record with all added letters."""
         letters = self._examine()
         wanted = normalise(letters) if self._length <= self._longest else b""
         return FastaEntry(name, line, self._length, wanted, self._foreign)
 
 
 def read_pieces(path: Path, what: str, start: Place = BEGINNING) -> Iterator[Heading | str]:
-    """Parse a FASTA file: gzip or not, any line ends, blank lines and blanks within lines ignored.
+    """Parse a FASTA file, plain or gzip, with any line ends; blank lines and blanks in lines are ignored.
 
     Parameters
     ----------
     path : Path
     what : str
-        What the user calls the file.
+        The name of the kind of file in messages.
     start : Place
         The record to begin with.
 
     Yields
     ------
     Heading or str
-        Each heading, and after it the letters in pieces of at most 131,072.
+        Each heading, followed by the record's letters in pieces of at most 131,072.
 
     Raises
     ------
     UserError
-        When the file cannot be read, does not begin with a heading, or has anything but letters, * and - in
-        a sequence.
+        If the file cannot be read, does not begin with a heading, or has anything but letters, * and - in a
+        sequence.
     """
     if start == BEGINNING:
         require_heading(path, what)
@@ -326,7 +328,7 @@ def require_heading(path: Path, what: str) -> None:
     Raises
     ------
     UserError
-        When the file cannot be read, is blank, or begins with something else.
+        If the file cannot be read, is blank, or begins with something else.
     """
     with open_text(path, what) as file:
         for number, piece, begins in pieces(file):

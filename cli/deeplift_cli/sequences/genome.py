@@ -1,4 +1,4 @@
-"""Windows of a genome, cut around the regions of a BED or narrowPeak file."""
+"""Windows of a genome around the regions of a BED or narrowPeak file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,30 +19,31 @@ _LONGEST_LINE_READ_WHOLE = 2**12
 class GenomeSource:
     """Sequences of a genome at given regions.
 
-    Letters run along the genome's plus strand, whatever the regions' strands.
+    Letters are those of the genome's plus strand, whatever the regions' strands.
 
     Parameters
     ----------
     genome : str or Path
-        FASTA: plain or bgzip, read in place; gzip, unpacked to the cache.
+        A FASTA file: plain or bgzip is read in place, other gzip is unpacked to the cache.
     regions : str or Path
-        BED3 to narrowPeak. It is read once here, so that a file that does not parse is refused before any
-        work.
+        BED3 to narrowPeak. The constructor reads the file once, so that a file that does not parse is refused
+        before any work.
     note : callable, optional
-        Told in one line of work that takes a while and is done once (indexing, unpacking).
+        Called with one line before work that takes a while and is done once (indexing, unpacking).
     facts : Facts, optional
-        What an earlier source found in the same regions file and genome; the first is then not read here.
+        The facts of an earlier source of the same regions file and genome; the constructor then does not read
+        the regions file.
 
     Attributes
     ----------
     facts : Facts
     orientation : str
-        "genome": letters run along the plus strand.
+        "genome": letters are those of the plus strand.
 
     Raises
     ------
     UserError
-        When a file cannot be read or does not parse, or the genome has none of the regions' chromosomes.
+        If a file cannot be read or does not parse, or the genome has none of the regions' chromosomes.
     """
 
     orientation = "genome"
@@ -52,7 +53,7 @@ class GenomeSource:
     ) -> None:
         self.genome = Path(genome)
         self.regions = Path(regions)
-        # A regions file that is none is told before a genome is indexed.
+        # A file that is no regions file is refused before the genome is indexed.
         first = self._first_region() if facts is None else None
         self._fasta = Genome(self.genome, note)
         self._names = ChromosomeNames(self._fasta.sizes)
@@ -63,11 +64,11 @@ class GenomeSource:
 
     @property
     def n_records(self) -> int:
-        """Number of regions, those that will be skipped included."""
+        """The number of regions, those that will be skipped included."""
         return self.facts.n_records
 
     def _find_facts(self, first: BedLine) -> Facts:
-        """Read the whole regions file once."""
+        """Read the whole regions file once, and return its facts."""
         n_records, any_known = 0, False
         for region in read_bed(self.regions):
             n_records += 1
@@ -80,7 +81,7 @@ class GenomeSource:
         return Facts(n_records, first.end - first.start)
 
     def _first_region(self) -> BedLine:
-        """The first region that can be one."""
+        """Return the first region without a fault."""
         first: BedLine | None = None
         for region in read_bed(self.regions):
             if region.fault is None:
@@ -93,32 +94,32 @@ class GenomeSource:
         )
 
     def chrom_sizes(self) -> dict[str, int]:
-        """Length of each chromosome in bp, in the genome's order."""
+        """Return the length of each chromosome in bp, in the genome's order."""
         return dict(self._fasta.sizes)
 
     def first_length(self) -> int:
-        """Length of the first region as it stands in the file, end - start."""
+        """Return the length of the first region in the file, end - start."""
         return self.facts.first_length
 
     def records(self, length: int | None, start: Place = BEGINNING) -> Iterator[Record | Skipped]:
-        """Go through the regions in the file's order; may be called again and again.
+        """Yield the regions in the file's order; the method may be called several times.
 
         Parameters
         ----------
         length : int or None
-            Windows of this length are centred on each region's summit, or on its midpoint where it has none:
-            start = centre - length // 2. None takes each region as it stands, provided that it has the
-            length of the first.
+            The length of the windows, which are centred on each region's summit, or on the midpoint of a
+            region without a summit: start = centre - length // 2. With None, the regions themselves are the
+            windows, and must have the length of the first region.
         start : Place
             The region to begin with.
 
         Yields
         ------
         Record or Skipped
-            Skipped are windows that pass an end of their chromosome, have no base (A, C, G or T) or a letter
-            that stands for no nucleotide, regions on unknown chromosomes, of another length than the first
-            (length None), with a summit outside themselves, and with names or coordinates that outputs cannot
-            hold.
+            Windows are skipped if they pass an end of their chromosome, have no base (A, C, G or T), or have
+            a letter that stands for no nucleotide. Regions are skipped if they are on unknown chromosomes,
+            have another length than the first (length None), a summit outside the region, or names or
+            coordinates that outputs cannot hold.
         """
         for region in read_bed(self.regions, start):
             first = region.start if length is None else _centre(region) - length // 2
@@ -167,14 +168,14 @@ def _centre(region: BedLine) -> int:
 
 
 class Genome:
-    """Random access to a FASTA.
+    """Random access to the sequences of a FASTA file.
 
     Parameters
     ----------
     path : Path
         FASTA: plain, bgzip or gzip.
     note : callable
-        Told of work that is done once.
+        Called with one line before work that is done once.
 
     Attributes
     ----------
@@ -184,7 +185,7 @@ class Genome:
     Raises
     ------
     UserError
-        When the file cannot be read.
+        If the file cannot be read.
     """
 
     def __init__(self, path: Path, note: Note = say_nothing) -> None:
@@ -193,18 +194,18 @@ class Genome:
         self.sizes: dict[str, int] = {name: entry.rlen for name, entry in self._faidx.index.items()}
 
     def fetch(self, chrom: str, start: int, end: int) -> bytes:
-        """Letters of a window within its chromosome, upper case, U as T.
+        """Return the letters of a window within its chromosome, in upper case, U as T.
 
         Raises
         ------
         UserError
-            When the file is damaged there, was changed since it was opened, or has lines that are not as in
-            its index.
+            If the file is damaged at the window, has changed since it was opened, or has lines that do not
+            fit its index.
         """
         where = f"genome {self._path} cannot be read at {chrom}:{start}-{end}"
-        # Whole lines, unless they are very long: what pyfaidx reads begins with the end of the line before,
-        # and ends with that of the last one. Where a line before is too short or too long, one of the two is
-        # not there, so that there is one letter too many.
+        # Whole lines are read, unless the lines are very long: the text from pyfaidx begins with the line end
+        # before the first line, and ends with that of the last line. If a line before is too short or too
+        # long, one of these line ends is missing, and there is one letter too many.
         line = self._faidx.index[chrom].lenc
         if line > _LONGEST_LINE_READ_WHOLE:
             line = 1
@@ -228,8 +229,8 @@ class Genome:
         try:
             return str(self._faidx.fetch(chrom, first + 1, last))
         except ValueError:
-            # pyfaidx 0.9.2.2 cannot begin at a block's first byte where the block before is full (65,536
-            # bytes, as Biopython writes them), so begin one line earlier.
+            # pyfaidx 0.9.2.2 cannot begin at the first byte of a block if the block before is full (65,536
+            # bytes, as Biopython writes blocks), so reading begins one line earlier.
             if first < line:
                 raise
             return str(self._faidx.fetch(chrom, first + 1 - line, last))[line:]

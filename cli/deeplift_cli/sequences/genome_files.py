@@ -1,7 +1,7 @@
-"""Finding or making what random access to a genome needs: indexes, and sometimes an unpacked copy.
+"""Finds or makes the files for random access to a genome: indexes, and sometimes an unpacked copy.
 
-Nothing is ever written beside the genome, which may lie in a shared or read-only folder, and no index is
-believed that does not fit the genome.
+No file is ever written beside the genome, which may lie in a shared or read-only folder, and an index is used
+only if it fits the genome.
 """
 
 import struct
@@ -31,15 +31,15 @@ from deeplift_cli.sequences.text import is_bgzip, is_gzip, require_file
 
 _WHAT = "genome"
 _FAI, _GZI, _COPY, _COPY_FAI = ".fai", ".gzi", ".fa", ".fa.fai"
-_LARGEST_INDEX = 2**28  # bytes; that of a genome in two million pieces has 2**26
+_LARGEST_INDEX = 2**28  # bytes; the index of a genome in two million sequences has 2**26
 
-# What pyfaidx and Biopython raise on files that are not as they expect.
+# Exceptions that pyfaidx and Biopython raise when they cannot read a file.
 READING_ERRORS = (ArithmeticError, LookupError, OSError, RuntimeError, ValueError, struct.error, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
 class _Fasta:
-    """A FASTA that pyfaidx can read; `gzi` is the table of its blocks where it is bgzip."""
+    """A FASTA that pyfaidx can read; `gzi` is the table of the blocks of a bgzip file."""
 
     path: Path
     content: Content
@@ -51,7 +51,7 @@ class _UntrueIndexError(Exception):
 
 
 def cached_files(genome: Path) -> list[Path]:
-    """What the cache has of a genome.
+    """Return the files in the cache that were made from a genome.
 
     Raises
     ------
@@ -64,31 +64,31 @@ def cached_files(genome: Path) -> list[Path]:
 
 
 def prepare_genome(genome: Path, note: Note) -> Any:
-    """Open a genome by pyfaidx, making in the cache what is missing.
+    """Open a genome with pyfaidx, and make missing files in the cache.
 
-    A plain or bgzip genome is read in place. Its index is the .fai beside it (or beside what it is a link to)
-    if that fits: each of its entries follows the line ">NAME", and all together cover the file (see
-    `fai.is_true`). Otherwise one is made in the cache. For bgzip a table of its blocks is made there, too. A
-    genome that is gzip but not bgzip, or whose lines have no equal lengths, is unpacked to the cache. Where
-    several processes need that at once, one does it and the others wait.
+    A plain or bgzip genome is read in place. Its index is the .fai beside it (or beside the target of a link)
+    if that index fits: each entry follows the line ">NAME", and the entries cover the whole file (see
+    `fai.is_true`). Otherwise an index is made in the cache. For bgzip, a table of the blocks is made there,
+    too. A genome that is gzip but not bgzip, or whose lines have different lengths, is unpacked to the cache.
+    If several processes need these files at once, one makes the files and the others wait.
 
     Parameters
     ----------
     genome : Path
         FASTA: plain, gzip or bgzip.
     note : callable
-        Told of an index that does not fit, of a bgzip file that may be cut short, and, before it begins, of
-        work that takes a while and is done once.
+        Called with one line about an index that does not fit, about a bgzip file that may be truncated, and
+        before work that takes a while and is done once.
 
     Returns
     -------
     pyfaidx.Faidx
-        Its index is true.
+        The opened genome, whose index has been checked.
 
     Raises
     ------
     UserError
-        When the genome cannot be read or is not FASTA, or the cache cannot be written.
+        If the genome cannot be read or is not FASTA, or the cache cannot be written.
     """
     require_heading(genome, _WHAT)
     try:
@@ -100,7 +100,7 @@ def prepare_genome(genome: Path, note: Note) -> Any:
 
 
 def _in_place(genome: Path, note: Note) -> _Fasta | None:
-    """The genome as it is; None for gzip that is not bgzip to its end."""
+    """Return the genome for reading in place; None for gzip that is not bgzip to its end."""
     if not is_gzip(genome):
         return _Fasta(genome, Content(genome))
     if not is_bgzip(genome):
@@ -119,7 +119,7 @@ def _in_place(genome: Path, note: Note) -> _Fasta | None:
         note(f"genome {genome} has no end marker of bgzip: see that it is not cut short")
     try:
         return _Fasta(genome, Content(genome, blocks), entry.path(_GZI))
-    except READING_ERRORS:  # the first block is damaged; the parser that copies says so
+    except READING_ERRORS:  # the first block is damaged; the parser that makes the copy reports the damage
         return None
 
 
@@ -129,7 +129,7 @@ def _cached_blocks(genome: Path, entry: CacheEntry) -> Blocks | None:
 
 def _by_index_beside(fasta: _Fasta, note: Note) -> Any:
     real = fasta.path.resolve()
-    for place in dict.fromkeys((fasta.path, real)):  # a link's index may lie beside the link or its target
+    for place in dict.fromkeys((fasta.path, real)):  # an index may be beside a link or its target
         fai = place.with_name(place.name + _FAI)
         if not fai.is_file():
             continue
@@ -143,7 +143,7 @@ def _by_index_beside(fasta: _Fasta, note: Note) -> Any:
 
 
 def _by_index(fasta: _Fasta, fai: Path) -> Any:
-    """Open a FASTA by an index, if it is one and fits; None otherwise."""
+    """Open a FASTA with an index; None if the file is no index or does not fit."""
     try:
         if fai.stat().st_size > _LARGEST_INDEX:
             return None
@@ -152,12 +152,12 @@ def _by_index(fasta: _Fasta, fai: Path) -> Any:
             return opened
         opened.close()
     except READING_ERRORS:
-        pass  # the genome's own damage is told when it is read from its beginning
+        pass  # damage of the genome is reported when the genome is read from its beginning
     return None
 
 
 def _is_readable(opened: Any, content: Content) -> bool:
-    """Whether pyfaidx finds every letter by this index."""
+    """Return whether pyfaidx finds every letter with this index."""
     if content.blocks is not None:
         unreachable = after_full_blocks(content.blocks)
         if any(entry.offset in unreachable for entry in opened.index.values()):
@@ -166,16 +166,16 @@ def _is_readable(opened: Any, content: Content) -> bool:
 
 
 def _open(fasta: _Fasta, fai: Path, *, build: bool = False) -> Any:
-    """Open a FASTA by pyfaidx, by an index that is there or is to be built; `READING_ERRORS` if it cannot."""
-    from pyfaidx import Faidx, FastaIndexingError  # a fifth of the time that --help may take
+    """Open a FASTA with pyfaidx and an index, which `build` makes; a failure raises `READING_ERRORS`."""
+    from pyfaidx import Faidx, FastaIndexingError  # the import takes a fifth of the time that --help may take
 
     path, suffix = fasta.path, fasta.path.suffix.lower()
     gzi = None if fasta.gzi is None else str(fasta.gzi)
     with TemporaryDirectory() as folder, warnings.catch_warnings():
-        # Times of files are compared here; pyfaidx would warn of a genome from the future.
+        # This module compares the times of files itself; pyfaidx would warn of a genome from the future.
         warnings.simplefilter("ignore")
         if (suffix in (".gz", ".bgz")) != (gzi is not None) or suffix in (".bz2", ".zip"):
-            # pyfaidx goes by the name, and needs it no more when the file is open.
+            # pyfaidx decides by the file's name, and does not need the name after the file is open.
             path = Path(folder) / ("genome.fa" if gzi is None else "genome.fa.gz")
             path.symlink_to(fasta.path.resolve())
         try:
@@ -192,7 +192,7 @@ def _from_cache(genome: Path, fasta: _Fasta | None, note: Note) -> Any:
     if found is not None:
         return found
     with entry.lock(note):
-        found = _find(fasta, entry)  # another process may have been at it
+        found = _find(fasta, entry)  # another process may have made the files meanwhile
         if found is None and fasta is not None:
             found = _build_index(fasta, entry, note)
         if found is not None:
@@ -211,7 +211,7 @@ def _from_cache(genome: Path, fasta: _Fasta | None, note: Note) -> Any:
 
 
 def _find(fasta: _Fasta | None, entry: CacheEntry) -> Any:
-    """Open what the cache has, if it fits; None otherwise."""
+    """Open the genome with the files in the cache; None if they are missing or do not fit."""
     found = None
     if fasta is not None and entry.has(_FAI):
         found = _by_index(fasta, entry.path(_FAI))
@@ -222,9 +222,9 @@ def _find(fasta: _Fasta | None, entry: CacheEntry) -> Any:
 
 
 def _build_index(fasta: _Fasta, entry: CacheEntry, note: Note) -> Any:
-    """Index the genome in the cache; None where pyfaidx refuses it, or makes an index that is not true.
+    """Index the genome in the cache; None if pyfaidx refuses the genome, or makes an index that is not right.
 
-    pyfaidx refuses lines of uneven lengths, but not all of them. It holds one line at a time, three times.
+    pyfaidx refuses most lines of uneven lengths, but not all. It keeps three copies of one line in memory.
     """
     note(f"indexing genome {fasta.path}, once, to {entry.path(_FAI)}")
     try:
@@ -234,7 +234,7 @@ def _build_index(fasta: _Fasta, entry: CacheEntry, note: Note) -> Any:
                 opened.close()
                 raise _UntrueIndexError
     except (_UntrueIndexError, *READING_ERRORS):
-        return None  # the parser that copies names the place of any damage
+        return None  # the parser that makes the copy reports the place of any damage
     return opened
 
 

@@ -1,15 +1,15 @@
-"""The index of an input, by which a shard reads its own records and no others.
+"""The index of an input, with which a shard reads only its own records.
 
-One file in the cache holds what `FastaSource` and `GenomeSource` find when they read their file once: the
-number of records, and so on (`.facts`). Another one holds for each record where it begins, how many records
-before it can be scored, and a digest of what it is; besides, a digest of all records and how often each base
-is at each position (`.records`). The second depends on the length of the sequences, which decides what is
-skipped; any option that will decide that, too, belongs in `_name`.
+One file in the cache (`.facts`) holds the facts that `FastaSource` and `GenomeSource` collect when they read
+their file once, such as the number of records. Another file (`.records`) holds three numbers for each record:
+where the record begins, how many records before it can be scored, and a digest of the record. The file also
+holds a digest of all records, and how often each base is at each position. The second file depends on the
+length of the sequences, which decides what is skipped; any new option that decides this belongs in `_name`.
 
-An index is believed only where the content of the FASTA or regions file, the size and time of the genome and
-the version of this program are those that it was made with, and its checksum is right. Each record that is
-read by an index is compared with the index's digest of it, so that a genome that was changed without a trace
-in its size and time is told.
+An index is used only if the content of the FASTA or regions file, the size and time of the genome and the
+version of this program are the same as when the index was made, and the checksum of the index is right. Each
+record that is read with an index is compared with its digest in the index, so that a change of the genome is
+found even if the genome's size and time are the same.
 """
 
 import struct
@@ -44,21 +44,21 @@ Source = FastaSource | GenomeSource
 _FORMAT = 1
 _FACTS, _RECORDS = "facts", "records"
 _DIGEST_BYTES = 16
-_ROW = struct.Struct(f"<qqq{_DIGEST_BYTES}s")  # of `_Row`
+_ROW = struct.Struct(f"<qqq{_DIGEST_BYTES}s")  # the bytes of a `_Row`
 _ROWS_AT_ONCE = 4096
 _CHECKED_EVERY = 1024
-_LETTERS_AT_ONCE = 2**22  # whose bases are counted in one go
+_LETTERS_AT_ONCE = 2**22  # number of letters whose bases are counted in one call
 
 
 class _Row(NamedTuple):
-    """One record.
+    """One record in the index.
 
     Attributes
     ----------
     offset, line : int
-        Where it begins, see `Place`.
+        Where the record begins, see `Place`.
     usable : int
-        How many records before it can be scored.
+        Number of records before this one that can be scored.
     digest : bytes
     """
 
@@ -69,30 +69,31 @@ class _Row(NamedTuple):
 
 
 def open_source(fasta: Path | None, genome: Path | None, regions: Path | None, note: Note) -> Source:
-    """Open a FASTA file, or the regions of a genome, and read the first or the regions once.
+    """Open a FASTA file, or the regions of a genome, and read the FASTA or regions file once.
 
     Raises
     ------
     UserError
-        If they cannot be used.
+        If the files cannot be used.
     """
     return _open(fasta, genome, regions, note, None)
 
 
 def open_prepared_source(fasta: Path | None, genome: Path | None, regions: Path | None, note: Note) -> Source:
-    """Open the same, but read it only if no other process has done so.
+    """Open the input as `open_source`, but read a file only if no other process has put its facts in the
+    cache.
 
     Raises
     ------
     CacheError
-        If that was not done, and the cache cannot be written.
+        If the facts are not in the cache, and the cache cannot be written.
     UserError
         If the files cannot be used.
     """
     records = fasta or regions
     assert records is not None
-    # What is no file `open_source` tells better. A genome that is its own regions file is odd, but one lock
-    # serves both, and this process would wait for the lock while it holds it.
+    # `open_source` reports paths that are no files. It also takes a genome that is its own regions file: both
+    # have the same lock, and this process would wait for a lock that it holds itself.
     if not records.is_file() or (genome is not None and genome.exists() and genome.samefile(records)):
         return open_source(fasta, genome, regions, note)
 
@@ -105,9 +106,9 @@ def open_prepared_source(fasta: Path | None, genome: Path | None, regions: Path 
             file.seal(identity | asdict(opened.facts))
 
     try:
-        kept = _Kept(records, genome, None, _FACTS)
+        kept = _CachedFile(records, genome, None, _FACTS)
     except OSError:
-        return open_source(fasta, genome, regions, note)  # which says what is wrong
+        return open_source(fasta, genome, regions, note)  # reports what is wrong
     head, _ = kept.find_or_make(make, note)
     facts = Facts(head["n_records"], head["first_length"], tuple(head["notes"]))
     return opened or _open(fasta, genome, regions, note, facts)
@@ -124,31 +125,31 @@ def _open(
 
 
 class InputIndex:
-    """Finds the index of an input, or makes it: one process does, and others wait.
+    """The index of an input, which one process makes while others wait.
 
     Parameters
     ----------
     source : Source
     length : int or None
-        As `FastaSource.records` and `GenomeSource.records` take it.
+        The length as in `FastaSource.records` and `GenomeSource.records`.
     note : callable
-        Told in one line when an index is going to be made.
+        Called with one line before an index is made.
 
     Attributes
     ----------
     path : Path
-        Of its file.
+        The file of the index.
     is_new : bool
-        Whether it was made just now.
+        True if this object has made the index.
     n_records, n_usable : int
-        Number of records, and of those that can be scored.
+        Number of records, and of records that can be scored.
     digest : str
-        Tells the letters and places of all that can be scored from others: SHA-256, as hex digits.
+        SHA-256, as hex digits, of the letters and places of all records that can be scored.
 
     Raises
     ------
     CacheError
-        If there is none and the cache cannot be written.
+        If there is no index and the cache cannot be written.
     UserError
         If the input cannot be read.
     """
@@ -165,7 +166,7 @@ class InputIndex:
             self._make(path, identity)
 
         with step("indexing", records):
-            kept = _Kept(records, genome, self._letters, _RECORDS)
+            kept = _CachedFile(records, genome, self._letters, _RECORDS)
             self.path = kept.path
             head, self.is_new = kept.find_or_make(make, note)
         self.n_records: int = head["n_records"]
@@ -173,24 +174,24 @@ class InputIndex:
         self.digest: str = head["digest"]
 
     def records(self, batches: range, rows: int) -> Iterator[Record | Skipped]:
-        """The records of some batches, read where they are.
+        """Yield the records of some batches, without reading the records before them.
 
         Parameters
         ----------
         batches : range
-            Numbers of batches, in one piece. What comes after the last batch counts as one more.
+            Numbers of batches, without gaps. Skipped records after the last batch count as one more batch.
         rows : int
-            Records of a batch that can be scored.
+            Number of records in a batch that can be scored.
 
         Yields
         ------
         Record or Skipped
-            From behind the last record of the batch before to the last one of these.
+            The records from the first one after the batch before to the last one of these batches.
 
         Raises
         ------
         UserError
-            If a record is not what it was when it was indexed; the index is then removed.
+            If a record has changed since it was indexed; the index is then removed.
         """
         with self.path.open("rb") as file:
             first, last = (self._first_after(file, number * rows) for number in (batches.start, batches.stop))
@@ -207,18 +208,18 @@ class InputIndex:
                     yield record
 
     def _first_after(self, file: BinaryIO, usable: int) -> int:
-        """Number of the first record before which so many can be scored; of records where none is such."""
+        """Return the number of the first record with `usable` usable records before it, or `n_records`."""
         return bisect_left(
             range(self.n_records), usable, key=lambda number: _read_rows(file, number, 1)[0].usable
         )
 
     def base_counts(self) -> npt.NDArray[np.int64]:
-        """How many of the usable sequences have each base at each position, as they stand in the input.
+        """Return how many of the usable sequences have each base at each position, as in the input.
 
         Returns
         -------
         int64 [2, 4, L]
-            First of the sequences that are not on the minus strand, then of those that are.
+            The counts of the sequences that are not on the minus strand, then of those that are.
         """
         with self.path.open("rb") as file:
             file.seek(self.n_records * _ROW.size)
@@ -254,7 +255,7 @@ class InputIndex:
         )
 
 
-class _Kept:
+class _CachedFile:
     """A sealed file in the cache about an input.
 
     Parameters
@@ -263,9 +264,9 @@ class _Kept:
         FASTA or regions.
     genome : Path or None
     length : int or None
-        Of the sequences, if the file depends on it.
+        The length of the sequences, if the file depends on it.
     kind : str
-        The end of its name.
+        The end of the file's name.
 
     Raises
     ------
@@ -287,30 +288,31 @@ class _Kept:
 
     @property
     def path(self) -> Path:
-        """Where it is or would be."""
+        """The path of the file, which may not exist."""
         return self._entry.path(self._suffix)
 
     def find_or_make(
         self, make: Callable[[Path, dict[str, Any]], None], note: Note
     ) -> tuple[dict[str, Any], bool]:
-        """Return its head, and whether it was made.
+        """Return the head of the file, and whether this call made the file.
 
         Parameters
         ----------
         make : callable
-            Writes the file to the path that it gets, with the entries that it gets in the head.
+            Takes a path and entries of the head, and writes a file with this head to the path.
         note : callable
 
         Raises
         ------
         CacheError
-            If it is not there and cannot be made, or is not what was written.
+            If the file is missing and cannot be made, or is damaged.
         """
         head, is_new = self._find(), False
         if head is not None:
             return head, False
         with self._entry.lock(note):
-            # Hundreds may have waited, one after the other, so that the checksum is left for later.
+            # Hundreds of processes may wait for the lock one after the other, so the checksum is checked
+            # later.
             if not self._entry.has(self._suffix) or read_head(self.path, self._identity) is None:
                 is_new = True
                 with self._entry.build(self._suffix) as (path,):
@@ -321,7 +323,7 @@ class _Kept:
         return head, is_new
 
     def _find(self) -> dict[str, Any] | None:
-        """The head, if the file is there, is about the input as it is now, and whole."""
+        """Return the head, if the file exists, was made from the input in its present state, and is whole."""
         if not self._entry.has(self._suffix):
             return None
         found = read_head(self.path, self._identity)
@@ -340,7 +342,7 @@ class _BaseCounts:
     Parameters
     ----------
     length : int
-        Of the sequences.
+        The length of the sequences.
     """
 
     def __init__(self, length: int) -> None:
@@ -349,7 +351,7 @@ class _BaseCounts:
         self._most = max(_LETTERS_AT_ONCE // (4 * length), 1)
 
     def add(self, record: Record) -> None:
-        """Add a record."""
+        """Add the bases of a record."""
         waiting = self._waiting[record.is_on_minus_strand]
         waiting.append(record.letters)
         if len(waiting) == self._most:
@@ -362,20 +364,20 @@ class _BaseCounts:
                 waiting.clear()
 
     def total(self) -> npt.NDArray[np.int64]:
-        """The counts of all that were added: [2, 4, L]."""
+        """Return the counts of all added records: [2, 4, L]."""
         self._count()
         return self._counts
 
 
 def _files(source: Source) -> tuple[Path, Path | None, str]:
-    """The file of records, the genome if there is one, and what the user calls the first."""
+    """Return the file of records, the genome if there is one, and the kind of the first in messages."""
     if isinstance(source, FastaSource):
         return source.path, None, "FASTA file"
     return source.regions, source.genome, "regions file"
 
 
 def _name(genome: Path | None, length: int | None) -> str:
-    """What tells indexes of one file of records apart."""
+    """Return the part of the name that differs between the indexes of one file of records."""
     given = (None if genome is None else str(genome.resolve()), length)
     return sha256(repr(given).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""Where the lines of a file begin, in bytes."""
+"""The byte offsets at which the lines of a file begin."""
 
 from typing import BinaryIO
 
@@ -10,15 +10,15 @@ _LF, _CR = b"\n"[0], b"\r"[0]
 
 
 class LineStarts:
-    """The first byte of each line of a text, whose lines end as `text.open_text` takes them.
+    """The offset of the first byte of each line of a text, with the line ends that `text.open_text` reads.
 
-    The parsers of sequences and regions count lines and do not see bytes, since decoding and the three kinds
-    of line ends come before them. The bytes are therefore read here for themselves.
+    The parsers of sequences and regions read decoded lines, in which all three kinds of line ends are one
+    newline, so that the parsers do not know offsets. This class therefore reads the bytes again.
 
     Parameters
     ----------
     file : binary file
-        At its beginning, unpacked: see `text.open_bytes`.
+        The unpacked file, at its beginning: see `text.open_bytes`.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -28,7 +28,7 @@ class LineStarts:
         self._place = 0  # bytes read
 
     def offset(self, line: int) -> int:
-        """The first byte of a line, counted from 1, which is not before the last one that was asked for.
+        """Return the offset of a line, counted from 1; the line must not be before that of the last call.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Names of records and chromosomes: what they may hold, and coordinates in them."""
+"""Names of records and chromosomes: the characters that they may hold, and coordinates in them."""
 
 import re
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ _SPAN = re.compile(
     r"(?:\((?P<strand>[-+.]?)\))?",  # bedtools getfasta -s writes chr1:100-200(-)
     re.ASCII,
 )
-_MOST_DIGITS = 18  # of a coordinate: what 64 bits hold
-# Controls of ASCII and of Latin-1, Unicode's ends of lines, halves of surrogate pairs. HDF5's texts end at a
-# NUL, a line of BED ends at its end, and a terminal obeys the others.
+_MOST_DIGITS = 18  # digits of a coordinate that always fit 64 bits
+# Control characters of ASCII and of Latin-1, Unicode's line ends, halves of surrogate pairs. A text in HDF5
+# ends at a NUL, a line of BED ends at a line end, and a terminal obeys the other characters.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def name_fault(*names: str) -> str | None:
-    """Why the outputs cannot hold one of these names, as the end of a sentence; None where they can."""
+    """Return why outputs cannot hold one of these names, as the end of a sentence; None if they can."""
     for name in names:
         control = _CONTROLS.search(name)
         if control is not None:
@@ -30,7 +30,7 @@ def name_fault(*names: str) -> str | None:
 
 
 def printed(name: str) -> str:
-    """A name for tables and messages: control characters as their escapes, cut where it is too long."""
+    """Return a name for tables and messages: control characters are escaped, and a long name is cut."""
     return _CONTROLS.sub(lambda control: ascii(control[0])[1:-1], _cut(name))
 
 
@@ -39,18 +39,18 @@ def _cut(name: str) -> str:
 
 
 def coordinate(digits: str) -> int | None:
-    """A coordinate from its digits, with a minus sign or without; None where 64 bits do not hold it."""
-    size = digits.lstrip("-").lstrip("0") or "0"  # Python refuses even zeros where they are thousands
+    """Return a coordinate from digits, perhaps after a minus sign; None if it does not fit 64 bits."""
+    size = digits.lstrip("-").lstrip("0") or "0"  # Python refuses thousands of digits, even if they are zeros
     if len(size) > _MOST_DIGITS:
         return None
     return -int(size) if digits.startswith("-") else int(size)
 
 
 def parse_coordinates(name: str, length: int) -> tuple[str, int, int, str] | None:
-    """Read coordinates from a record's name, if the record's length bears them out.
+    """Read coordinates from a record's name, if they agree with the record's length.
 
-    Two conventions are common and look alike, so the length tells them apart: `bedtools getfasta` writes
-    0-based half-open intervals (length = end - start), `samtools faidx` 1-based closed ones
+    Two conventions are common and look alike; the record's length decides between them: `bedtools getfasta`
+    writes 0-based half-open intervals (length = end - start), `samtools faidx` 1-based closed intervals
     (length = end - start + 1).
 
     Parameters
@@ -64,10 +64,11 @@ def parse_coordinates(name: str, length: int) -> tuple[str, int, int, str] | Non
     Returns
     -------
     tuple of (chrom, start, end, strand), or None
-        0-based half-open; strand "." where none is given. None where the name has no coordinates, or they do
-        not fit the length or 64 bits.
+        0-based half-open coordinates; strand "." if the name has no strand. None if the name has no
+        coordinates, or they do not fit the length or 64 bits.
     """
-    # By parting, not by one regular expression: those that fit here take quadratic time for 50,000 colons.
+    # The name is split instead of matched by one regular expression, which would take quadratic time at
+    # 50,000 colons.
     front, _, span = name.rpartition(":")
     match = _SPAN.fullmatch(span)
     if not front or match is None:
@@ -79,13 +80,13 @@ def parse_coordinates(name: str, length: int) -> tuple[str, int, int, str] | Non
         start -= 1
     elif end - start != length:
         return None
-    marker = front.rfind("::", 0, len(front) - 1)  # what follows it is the chromosome, and is not empty
+    marker = front.rfind("::", 0, len(front) - 1)  # the chromosome follows the marker, and is not empty
     chrom = front if marker < 0 else front[marker + 2 :]
     return (chrom, start, end, match["strand"] or ".") if start >= 0 else None
 
 
 class ChromosomeNames:
-    """Known chromosome names, to look up one that may be spelled otherwise.
+    """Known chromosome names, for messages about a name that may be spelled otherwise.
 
     Parameters
     ----------
@@ -97,14 +98,14 @@ class ChromosomeNames:
         self._spelling = {_bare(name): name for name in names}
 
     def compare(self, name: str, theirs: str, ours: str) -> str:
-        """Set an unknown name beside the known one that is most likely meant.
+        """Return a text with an unknown name and the known name that is most likely meant.
 
         Parameters
         ----------
         name : str
             The unknown name.
         theirs, ours : str
-            What goes before each ("regions say", "the genome has").
+            The words before the unknown and the known name ("regions say", "the genome has").
         """
         similar = self._spelling.get(_bare(name))
         if similar is not None:

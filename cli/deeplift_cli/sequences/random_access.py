@@ -1,4 +1,4 @@
-"""Bytes at any place of a file, plain or in bgzip's blocks, and the table of those blocks (.gzi)."""
+"""Random access to the bytes of a file, plain or in bgzip's blocks, and the table of the blocks (.gzi)."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from deeplift_cli.process.signals import check_stopped
 
-# gzip's header, with time, flags and system left out, and its extra field, the subfield "BC", which holds the
-# block's size less one.
+# gzip's header without time, flags and system, and its extra field with the subfield "BC", which holds the
+# size of the block minus one.
 _HEADER_SIZE = 18
 _HEADER = bytes.fromhex("1f8b0804 0600 42430200")
 _LARGEST_BLOCK = 2**16
@@ -20,14 +20,14 @@ Blocks = NDArray[np.int64]
 
 
 class NotBgzipError(Exception):
-    """A file is not made of bgzip's blocks from end to end."""
+    """A file does not consist of bgzip's blocks from end to end."""
 
 
 def find_blocks(path: Path) -> Blocks:
-    """Where the blocks of a bgzip file are.
+    """Find the offsets of the blocks of a bgzip file.
 
-    Each block says how long it is, packed and unpacked, so that nothing has to be unpacked, and a .gzi beside
-    the file, which may belong to another file, does not have to be believed.
+    Each block holds its packed and unpacked size, so that no block has to be unpacked. A .gzi beside the file
+    is not needed; it may belong to another file.
 
     Returns
     -------
@@ -37,9 +37,9 @@ def find_blocks(path: Path) -> Blocks:
     Raises
     ------
     NotBgzipError
-        If the file is not made of bgzip's blocks from end to end.
+        If the file does not consist of bgzip's blocks from end to end.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     with path.open("rb", buffering=0) as opened:
         file = opened.fileno()
@@ -50,7 +50,7 @@ def find_blocks(path: Path) -> Blocks:
             following = packed[-1] + int.from_bytes(header[16:], "little") + 1
             if header[:4] + header[10:16] != _HEADER or following < packed[-1] + _HEADER_SIZE + 8:
                 raise NotBgzipError
-            # The end of this block, which is the unpacked size, and the header of the next one, at once.
+            # One read gets the end of this block, which is its unpacked size, and the next block's header.
             ending = os.pread(file, 4 + _HEADER_SIZE, following - 4)
             unpacked_size = int.from_bytes(ending[:4], "little")
             if following > end or unpacked_size > _LARGEST_BLOCK:
@@ -64,18 +64,18 @@ def find_blocks(path: Path) -> Blocks:
 
 
 def has_end_marker(blocks: Blocks) -> bool:
-    """Whether the last block is empty, as bgzip writes it to show that nothing is cut off."""
+    """Return whether the last block is empty; bgzip writes an empty block to mark the end of the file."""
     return bool(blocks[-1, 1] == blocks[-2, 1])
 
 
 def after_full_blocks(blocks: Blocks) -> set[int]:
-    """Unpacked bytes that follow a block of 65,536: pyfaidx 0.9.2.2 cannot begin to read at one."""
+    """Return the unpacked offsets after full blocks (65,536 bytes), at which pyfaidx 0.9.2.2 cannot begin."""
     full = np.diff(blocks[:, 1]) == _LARGEST_BLOCK
     return set(blocks[1:, 1][full].tolist())
 
 
 def write_gzi(path: Path, blocks: Blocks) -> None:
-    """Write a table of blocks as samtools does, but with a last entry for the end of the file.
+    """Write a table of blocks as samtools does, with one more entry for the end of the file.
 
     Raises
     ------
@@ -87,12 +87,12 @@ def write_gzi(path: Path, blocks: Blocks) -> None:
 
 
 def read_gzi(path: Path, packed_size: int) -> Blocks | None:
-    """Read what `write_gzi` wrote; None where it is something else, or not for a file of this size.
+    """Read a table that `write_gzi` wrote; None for any other content, or a file of another size.
 
     Raises
     ------
     OSError
-        If it cannot be read.
+        If the table cannot be read.
     """
     numbers = np.fromfile(path, "<i8")
     if len(numbers) < 3 or len(numbers) != 1 + 2 * numbers[0] or numbers[-2] != packed_size:
@@ -101,19 +101,19 @@ def read_gzi(path: Path, packed_size: int) -> Blocks | None:
 
 
 class Content:
-    """The bytes of a file, unpacked.
+    """Random access to the unpacked bytes of a file.
 
     Parameters
     ----------
     path : Path
     blocks : array of int64 [B + 1, 2], optional
-        Of a bgzip file, see `find_blocks`. Without them the file is read as it stands.
+        The blocks of a bgzip file, see `find_blocks`. Without blocks the file is read as a plain file.
 
     Attributes
     ----------
     blocks : array of int64 [B + 1, 2] or None
     size : int
-        Number of bytes.
+        Number of unpacked bytes.
 
     Raises
     ------
@@ -127,20 +127,20 @@ class Content:
         if blocks is None:
             self.size = os.fstat(self._file.fileno()).st_size
         else:
-            from Bio import bgzf  # late, as all of pyfaidx: see test_start_up.py
+            from Bio import bgzf  # imported here for a fast start, as pyfaidx: see test_start_up.py
 
             self._file = bgzf.BgzfReader(fileobj=self._file, mode="rb")
             self.size = int(blocks[-1, 1])
 
     def read(self, start: int, count: int) -> bytes:
-        """The bytes from `start` on, fewer than `count` only at the end.
+        """Return the bytes from `start` on; fewer than `count` only at the end of the file.
 
         Raises
         ------
         OSError
             If the file cannot be read.
         ValueError, RuntimeError, struct.error, zlib.error
-            Biopython's, if a block does not unpack.
+            From Biopython, if a block does not unpack.
         """
         count = min(count, self.size - start)
         if count <= 0:
@@ -150,6 +150,6 @@ class Content:
         else:
             row = int(np.searchsorted(self.blocks[:, 1], start, "right")) - 1
             packed, unpacked = self.blocks[row].tolist()
-            self._file.seek(packed << 16 | (start - unpacked))  # what the format calls a virtual offset
+            self._file.seek(packed << 16 | (start - unpacked))  # the virtual offset of the format
         found: bytes = self._file.read(count)
         return found

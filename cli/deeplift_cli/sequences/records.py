@@ -1,4 +1,4 @@
-"""What a sequence source yields: records to score, and records that had to be skipped."""
+"""The items that a sequence source yields: records to score, and records that are skipped."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ class Region:
     Parameters
     ----------
     chrom : str
-        Chromosome, or the record's own name where it has no coordinates.
+        Chromosome, or the record's name if the record has no coordinates.
     start, end : int
         The scored window, 0-based and half-open.
     name : str
@@ -31,16 +31,16 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a record begins in its file.
+    """The place at which a record begins in its file.
 
     Parameters
     ----------
     number : int
         0-based number of the record, skipped ones counted.
     line : int
-        1-based line.
+        1-based number of the line.
     offset : int
-        Byte of the unpacked file.
+        Offset in bytes in the unpacked file.
     """
 
     number: int
@@ -53,16 +53,16 @@ BEGINNING = Place(0, 1, 0)
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a source tells of its file before any record is looked at one by one.
+    """The facts about a file that a source collects when it reads the file for the first time.
 
     Parameters
     ----------
     n_records : int
         Number of records, those that will be skipped included.
     first_length : int
-        Length of the first record that can be one.
+        Length of the first usable record.
     notes : tuple of str
-        What the user is told of the file, each as the rest of a line that begins with the file's path.
+        Notes for the user, each as the rest of a line that begins with the file's path.
     """
 
     n_records: int
@@ -77,11 +77,11 @@ class Record:
     Parameters
     ----------
     region : Region
-        Where it is.
+        The window that the record covers.
     letters : bytes
-        Upper case, with RNA's U as T; any other letter as it stands in the file.
+        Letters in upper case, with RNA's U as T; other letters are as in the file.
     has_coordinates : bool
-        Whether the region is a place on a chromosome rather than the record itself.
+        True if the region is a place on a chromosome; false if it is the record itself.
     line : int
         1-based line of the file where the record begins.
     """
@@ -93,29 +93,29 @@ class Record:
 
     @property
     def content(self) -> bytes:
-        """What tells the record from others: its letters, place and names."""
+        """The bytes that identify the record: its letters, place and names."""
         return self.letters + repr(self.region).encode("utf-8", "surrogatepass")
 
     @property
     def is_on_minus_strand(self) -> bool:
-        """Whether its place is on the minus strand of a chromosome."""
+        """True if the record's place is on the minus strand of a chromosome."""
         return self.has_coordinates and self.region.strand == "-"
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A record that cannot be scored while the rest of its file can.
+    """A record that cannot be scored, though other records of its file can.
 
     Parameters
     ----------
     index : int
         0-based number of the record in its file.
     name : str
-        Its name.
+        The record's name.
     line : int
-        1-based line of the file where it begins.
+        1-based line of the file where the record begins.
     reason : str
-        Why, with numbers, as the end of a sentence that begins with the record's name.
+        The reason, with numbers, as the end of a sentence that begins with the record's name.
     """
 
     index: int

@@ -1,4 +1,4 @@
-"""Files in the cache that say what they were made from, and by a checksum that they are whole."""
+"""Sealed files in the cache: a head names the source of a file, and a checksum shows whether it is whole."""
 
 import hashlib
 import json
@@ -14,19 +14,20 @@ _BLOCK = 2**20
 
 
 class SealedFile:
-    """Writes such a file: data, then its head as JSON, the length of the head, and SHA-256 of all these.
+    """Writes a sealed file: data, the head as JSON, the length of the head, and the SHA-256 of all these.
 
-    The head comes last because it tells of data that are written as they come. A context manager.
+    The head follows the data, since it describes data that are not known before they are written. A context
+    manager.
 
     Parameters
     ----------
     path : Path
-        To be made anew.
+        The file to make.
 
     Raises
     ------
     OSError
-        From every method: if the file exists or cannot be written.
+        Every method raises this error if the file exists or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +49,7 @@ class SealedFile:
         self._file.write(data)
 
     def seal(self, head: Mapping[str, Any]) -> None:
-        """Write the head and the checksum; nothing comes after them."""
+        """Write the head and the checksum, which end the file."""
         text = json.dumps(head).encode()
         self.write(text + len(text).to_bytes(_LENGTH_BYTES, "little"))
         self._file.write(self._digest.digest())
@@ -66,7 +67,8 @@ def read_head(path: Path, expected: Mapping[str, Any]) -> tuple[dict[str, Any], 
     Returns
     -------
     tuple of dict and int, or None
-        The head, and the number of bytes of the data; None if this is no such file, or of something else.
+        The head, and the number of bytes of the data. None if the file is missing, is not a sealed file, or
+        its head has other entries.
     """
     with suppress(OSError, ValueError), path.open("rb") as file:
         end = file.seek(0, 2) - _DIGEST_BYTES - _LENGTH_BYTES
@@ -81,7 +83,7 @@ def read_head(path: Path, expected: Mapping[str, Any]) -> tuple[dict[str, Any], 
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a sealed file is as it was written, by its checksum."""
+    """Return whether the checksum of a sealed file is right."""
     digest = hashlib.sha256()
     with suppress(OSError), path.open("rb") as file:
         left = file.seek(0, 2) - _DIGEST_BYTES

@@ -1,4 +1,4 @@
-"""Opening text files, plain or gzip, with failures told in the user's words."""
+"""Opening of text files, plain or gzip, with failures as messages for the user."""
 
 import gzip
 import zlib
@@ -11,7 +11,7 @@ from typing import BinaryIO, TextIO, cast
 from deeplift_cli.errors import UserError
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_PIECE = 2**17  # of a line, so that memory stays bounded where a file is one line of 3 GB
+_PIECE = 2**17  # characters of a line at a time, so that memory stays bounded even at a line of 3 GB
 _LONGEST_LINE = 2**20
 
 
@@ -23,13 +23,13 @@ def require_file(path: Path, what: str) -> None:
     path : Path
         The file.
     what : str
-        What the user calls it, for the message ("FASTA file", "regions file").
+        The kind of file in messages ("FASTA file", "regions file").
 
     Raises
     ------
     UserError
-        When it is missing, empty, not a regular file (a pipe can be read only once, and sources are read
-        several times) or not readable.
+        If the file is missing, empty, not readable or not a regular file (a pipe can be read only once, and
+        sources are read several times).
     """
     try:
         if path.is_dir():
@@ -46,13 +46,13 @@ def require_file(path: Path, what: str) -> None:
 
 
 def is_gzip(path: Path) -> bool:
-    """Whether the file's first bytes, not its name, say gzip (bgzip included)."""
+    """Return whether a file is gzip (bgzip included) by its first bytes, whatever its name."""
     with path.open("rb") as file:
         return file.read(2) == _GZIP_MAGIC
 
 
 def is_bgzip(path: Path) -> bool:
-    """Whether the file is gzip in bgzip's blocks: its extra field begins with the subfield "BC"."""
+    """Return whether a file is gzip in bgzip's blocks, whose extra field begins with the subfield "BC"."""
     with path.open("rb") as file:
         head = file.read(14)
     return head[:2] == _GZIP_MAGIC and len(head) == 14 and bool(head[3] & 4) and head[12:14] == b"BC"
@@ -62,30 +62,30 @@ def is_bgzip(path: Path) -> bool:
 def open_text(path: Path, what: str, offset: int = 0) -> Iterator[TextIO]:
     """Open a file for reading lines; any of the three line ends is one newline.
 
-    Bytes that are not UTF-8 become U+FFFD, so that an odd letter in a heading does no harm.
+    Bytes that are not UTF-8 become U+FFFD, so that such bytes in a heading are no error.
 
     Parameters
     ----------
     path : Path
     what : str
-        What the user calls the file.
+        The kind of file in messages.
     offset : int
-        Where to begin: the first byte of a line, in the unpacked file.
+        The offset at which to begin: the first byte of a line, in the unpacked file.
 
     Raises
     ------
     UserError
-        When the file cannot be read, or while reading when its gzip stream is cut short or damaged.
+        If the file cannot be read; while reading, if its gzip stream is truncated or damaged.
     """
     with open_bytes(path, what) as binary:
-        if offset:  # gzip is unpacked up to there, which takes a tenth of the time that parsing takes
+        if offset:  # gzip is unpacked up to the offset, which takes a tenth of the time of parsing
             binary.seek(offset)
         yield TextIOWrapper(binary, encoding="utf-8", errors="replace")
 
 
 @contextmanager
 def open_bytes(path: Path, what: str) -> Iterator[BinaryIO]:
-    """Open a file for reading its bytes, unpacked where it is gzip.
+    """Open a file for reading its bytes; gzip is unpacked.
 
     Raises
     ------
@@ -107,10 +107,10 @@ def open_bytes(path: Path, what: str) -> Iterator[BinaryIO]:
 
 
 def pieces(file: TextIO, first: int = 1) -> Iterator[tuple[int, str, bool]]:
-    """Lines in pieces of at most 131,072 characters.
+    """Yield lines in pieces of at most 131,072 characters.
 
-    Yields the line's number, counted on from that of the first one, the piece, and whether it begins the
-    line. A piece ends with a newline where it ends its line, but for that of the last line.
+    Each item is the line's number, counted from `first`, the piece, and whether the piece begins the line.
+    The last piece of a line ends with a newline, unless the line is the last of the file.
     """
     number, begins = first, True
     while text := file.readline(_PIECE):
@@ -120,12 +120,12 @@ def pieces(file: TextIO, first: int = 1) -> Iterator[tuple[int, str, bool]]:
 
 
 def short_lines(file: TextIO, what: str, first: int = 1) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers, from that of the first one on, for tables, whose lines are short.
+    """Yield lines with their numbers, counted from `first`; for tables, whose lines are short.
 
     Raises
     ------
     UserError
-        When a line is longer than 1,048,576 characters, as it may be in a file that is no table.
+        If a line is longer than 1,048,576 characters, as in a file that is no table.
     """
     number = first - 1
     while text := file.readline(_LONGEST_LINE):
@@ -138,7 +138,7 @@ def short_lines(file: TextIO, what: str, first: int = 1) -> Iterator[tuple[int, 
 
 
 def columns_of(line: str) -> list[str]:
-    """The columns of a table's line: tabs part them where there are any, so that a name may hold spaces."""
+    """Return the columns of a line, which is split at tabs if it has any, so that a name may hold spaces."""
     text = line.strip("\r\n\ufeff")
     return [column.strip() for column in text.split("\t")] if "\t" in text else text.split()
 

@@ -1,1 +1,1 @@
-"""Work on other threads: items prefetched for the main thread, results written in the background."""
+"""Work on other threads: items are prefetched for the main thread, results are written in the background."""

@@ -1,4 +1,4 @@
-"""Work that follows on a thread of its own, a little behind whoever hands it on."""
+"""Tasks that another thread does in order while the main thread continues."""
 
 from collections import deque
 from collections.abc import Callable
@@ -8,16 +8,16 @@ from typing import Any, Self
 
 
 class Background:
-    """Does what it is given in order, on one other thread; a context manager.
+    """Does the submitted tasks in order, on one other thread; a context manager.
 
-    An exception of the work is raised again where the next piece of work is handed on, or by `wait`. On
-    leaving, all that was handed on is done first, whatever the reason for leaving. Leave where signals are
-    deferred, so that this is waited for.
+    An exception of a task is raised again by the next `submit` or `wait`. The exit of the context waits until
+    all submitted tasks are done, also when an exception caused the exit. Signals should be deferred during
+    the exit, so that they do not interrupt the wait.
 
     Parameters
     ----------
     at_most : int
-        Pieces of work that may be waiting or at work; they are what this costs in memory.
+        Number of tasks that may be waiting or running, whose arguments are kept in memory.
     """
 
     def __init__(self, at_most: int) -> None:
@@ -26,7 +26,7 @@ class Background:
 
     def __enter__(self) -> Self:
         self._thread = ThreadPoolExecutor(1, "deeplift-keeper")
-        # The thread starts here: where none can be started, that is found out before there is work to lose.
+        # The thread starts here, so that a failure to start a thread comes before there is work to lose.
         self._thread.submit(int).result()
         return self
 
@@ -37,12 +37,12 @@ class Background:
         if kind is None:
             self.wait()
 
-    def hand_on(self, work: Callable[..., None], *arguments: Any) -> None:
-        """Have this done when its turn comes; waits for room first."""
+    def submit(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Add a task to the queue; wait first while `at_most` tasks are in the queue."""
         self.wait(self._at_most - 1)
         self._pending.append(self._thread.submit(work, *arguments))
 
     def wait(self, left: int = 0) -> None:
-        """Until all is done, or all but so many pieces of work."""
+        """Wait until no more than `left` tasks are in the queue."""
         while len(self._pending) > left:
             self._pending.popleft().result()

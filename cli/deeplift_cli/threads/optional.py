@@ -1,4 +1,4 @@
-"""Threads that may be missing: where none can be started, the work is done by whoever asks for it."""
+"""An executor for systems on which no thread may start: the calling thread then does the work itself."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,16 +9,16 @@ Result = TypeVar("Result")
 
 
 class WillingThreads(ThreadPoolExecutor):
-    """An executor that needs no thread.
+    """An executor whose tasks run in the calling thread if no other thread can be started.
 
-    The limits on processes and on memory may be reached when a job has scored everything and its outputs are
-    put together; they then take longer, and the job does not fail.
+    The limits on processes and on memory may be reached when a job has scored everything and puts its outputs
+    together. The outputs then take longer, but the job does not fail.
     """
 
     def submit(
         self, fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
     ) -> Future[Result]:
-        """As for any executor; the future is done already where there is no thread."""
+        """Submit a task as to any executor; without a thread, the task is done when this method returns."""
         try:
             return super().submit(fn, *args, **kwargs)
         except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Items that are made on a thread of their own, a few ahead of whoever takes them."""
+"""Items of a generator that another thread makes before the main thread asks for them."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -11,24 +11,24 @@ Item = TypeVar("Item")
 
 
 class Prefetch(Generic[Item]):
-    """Goes through a generator on a thread of its own; a context manager, to be iterated over once.
+    """Iterates over a generator on another thread; a context manager, to be iterated over once.
 
-    Items come in order, and an exception of the generator comes where the item would have come that it
-    failed to make. On leaving, the thread makes the item that it is at, closes the generator and ends:
-    nothing of it is left. Leave where signals are deferred, so that this is waited for.
+    Items come in order. An exception of the generator is raised in the place of the item that the generator
+    failed to make. On the exit of the context, the thread finishes the current item, closes the generator and
+    ends. Signals should be deferred during the exit, so that they do not interrupt the wait for the thread.
 
     Parameters
     ----------
     items : generator
         Used on the other thread only.
     at_most : int
-        Items that may be ready or in the making; they are what this costs in memory.
+        Number of items that may be ready or in the making, which are kept in memory.
     """
 
     def __init__(self, items: Generator[Item, None, None], at_most: int) -> None:
         self._items = items
         self._slots = Semaphore(at_most)
-        # Each made item, and at the end None or what went wrong; bounded by the slots.
+        # Each item as a tuple, and at the end None or the generator's exception; the slots bound the size.
         self._made = SimpleQueue[tuple[Item] | BaseException | None]()
         self._closed = False
         self._thread = Thread(target=self._make, name="deeplift-reader")

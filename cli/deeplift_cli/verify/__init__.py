@@ -1,1 +1,1 @@
-"""Whether a finished score file is what was written, and what the model gives."""
+"""Checks that a finished score file is undamaged, and that its model gives the same scores."""

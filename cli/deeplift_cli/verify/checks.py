@@ -1,4 +1,4 @@
-"""Whether a score file is what was written, and makes sense: checksums, layout, values, companions."""
+"""Checks of a score file without its model: checksums, layout, values, companion files."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,22 +17,22 @@ from deeplift_cli.outputs.skipped import HEADING
 from deeplift_cli.process.watched_child import LostError, watched
 from deeplift_cli.run.summary import relative_completeness_error
 
-# The sum of a row's contributions may miss the difference in output by this share of the numbers that are
-# summed. The stored type and the precision of the computation round by less.
+# The sum of a row's contributions may differ from the difference in output by this fraction of the sum of
+# absolute values. Rounding by the stored type and by the precision of the computation is smaller.
 _ROUNDING = {"float64": 1e-4, "float32": 1e-4, "float16": 5e-3, "bfloat16": 5e-2}
 
 
 @dataclass
 class Verified:
-    """What came of one file.
+    """The results of all checks of one file.
 
     Attributes
     ----------
     path : Path
     lines : list of (str, str)
-        What was checked, and with what result.
+        The name of each check, and its result.
     problems : list of str
-        What is wrong, and where; empty where nothing is.
+        Each problem with its place in the file; empty if the file is right.
     """
 
     path: Path
@@ -40,13 +40,13 @@ class Verified:
     problems: list[str] = field(default_factory=list)
 
     def add(self, label: str, well: str, problems: list[str]) -> None:
-        """Note the result of one check."""
+        """Add the result of one check."""
         self.lines.append((label, "wrong, see below" if problems else well))
         self.problems += problems
 
 
 def verify(path: Path) -> Verified:
-    """Check one file with what lies beside it, in a process that the file cannot harm.
+    """Check one file and its companion files, in a child process, since a damaged file may crash HDF5.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def _verify(path: Path, alive: Callable[[], None]) -> Verified:
 
 
 class _Checks:
-    """Goes through the batches of a file; of each kind of problem, the first is kept."""
+    """Checks the batches of a file one after the other, and keeps the first problem of each kind."""
 
     def __init__(self, reader: ScoreReader) -> None:
         self._reader = reader
@@ -106,11 +106,11 @@ class _Checks:
 
     @property
     def problems(self) -> list[str]:
-        """In words."""
+        """The problems as text."""
         return list(self._found.values())
 
     def add(self, batch: ReadBatch) -> None:
-        """Check a batch."""
+        """Check the values of a batch."""
         sequences, hypothetical, projected = (
             batch.values(name) for name in ("raw/seq", "shap/seq", "projected_shap/seq")
         )
@@ -124,7 +124,7 @@ class _Checks:
             batch, projected != expected, "projected_shap/seq", "is not shap/seq at the observed bases"
         )
         self._regions(batch)
-        if not self._found:  # else these follow from what is wrong already
+        if not self._found:  # a problem above causes wrong sums, too
             self._sums(batch, projected)
 
     def _regions(self, batch: ReadBatch) -> None:
@@ -138,7 +138,7 @@ class _Checks:
         self._last_index = int(index[-1])
 
     def _sums(self, batch: ReadBatch, projected: npt.NDArray[Any]) -> None:
-        """Summation-to-delta, as far as the file itself promises it."""
+        """Check summation-to-delta within the errors that the file itself states."""
         output, at_reference, error = (
             batch.numbers[f"qc/{name}"] for name in ("output", "reference_output", "completeness_error")
         )
@@ -161,7 +161,7 @@ class _Checks:
             )
 
     def _note(self, batch: ReadBatch, wrong: npt.NDArray[Any], name: str, what: str) -> None:
-        """Keep the first row where something is wrong [N, ...]."""
+        """Keep a problem with its first row, if a row of `wrong` [N, ...] has a true element."""
         rows = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1)) if wrong.size else wrong
         key = f"{name} {what}"
         if rows.size and key not in self._found:
@@ -169,7 +169,7 @@ class _Checks:
             self._found[key] = f"{name}, row {batch.rows.start + int(rows[0]) + 1}, {what}{more}"
 
 
-# ---- what lies beside
+# ---- companion files
 
 
 class _Bed:
@@ -193,7 +193,7 @@ class _Bed:
             self._file.close()
 
     def add(self, batch: ReadBatch) -> None:
-        """Compare further lines."""
+        """Compare the next lines with the rows of a batch."""
         if self._file is None or self._problem:
             return
         outputs = batch.numbers["qc/output"].tolist()
@@ -204,7 +204,7 @@ class _Bed:
                 return
 
     def problems(self, whole: bool) -> Iterator[str]:
-        """What is wrong; `whole` says whether all rows have been compared."""
+        """Yield the problems; `whole` says whether all rows have been compared."""
         if self._problem:
             yield self._problem
         elif whole and not self._at_end:

@@ -1,4 +1,4 @@
-"""Some rows of a score file computed again with its model, by the options that the file holds."""
+"""Check of a score file with its model: some rows are scored again by the options in the file."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,21 +22,21 @@ from deeplift_cli.run.references import OBSERVED_ROWS, make_reference, reference
 from deeplift_cli.sequences.encode import reverse_complement
 from deeplift_references import Reference
 
-# The largest difference, in parts of a row's largest value: what other processors, numbers of threads and
-# batches round differently, and what the stored type rounds.
+# The largest allowed difference as a fraction of a row's largest value. Other processors, numbers of threads
+# and batch sizes round differently, and the stored type rounds, too.
 _TOLERANCE = {"float64": 1e-6, "float32": 1e-3, "float16": 2e-3, "bfloat16": 1e-1}
 
 
 @dataclass(frozen=True)
 class Recomputed:
-    """What came of it.
+    """The result of scoring rows again.
 
     Attributes
     ----------
     rows : int
-        How many were computed again.
+        Number of rows that were scored again.
     largest : float
-        The largest difference, in parts of a row's largest value.
+        The largest difference as a fraction of a row's largest value.
     problems : list of str
     """
 
@@ -48,24 +48,24 @@ class Recomputed:
 def recompute(
     reader: ScoreReader, model: Path, n_rows: int, allow_pickle: bool, screen: Screen
 ) -> Recomputed:
-    """Compute rows spread over the file again.
+    """Score rows again that are spread over the file.
 
     Parameters
     ----------
     reader : ScoreReader
     model : Path
     n_rows : int
-        How many, or all where the file has fewer.
+        Number of rows; all rows if the file has fewer.
     allow_pickle : bool
-        Whether the model may be a pickled module.
+        True if the model may be a pickled module.
     screen : Screen
-        Gets lines that the user should read.
+        Shows lines that the user should read.
 
     Raises
     ------
     UserError
-        If the model or a file of references cannot be read, or rows cannot be computed again from the file
-        alone.
+        If the model or a file of references cannot be read, or the rows cannot be scored again from the data
+        in the file.
     """
     if isinstance(reader.model, list):
         raise UserError(f"{reader.path} is an average over models; verify the files that it is made of")
@@ -101,7 +101,7 @@ def recompute(
 
 
 def _spread(n_rows: int, wanted: int) -> list[int]:
-    """Rows drawn by a fixed seed, one from each of so many equal parts of the file."""
+    """Return rows drawn with a fixed seed, one from each of `wanted` equal parts of the file."""
     edges = np.linspace(0, n_rows, min(wanted, n_rows) + 1).astype(int).tolist()
     draw = np.random.default_rng(0)
     return [int(draw.integers(low, high)) for low, high in pairwise(edges)]
@@ -110,7 +110,7 @@ def _spread(n_rows: int, wanted: int) -> list[int]:
 def _scored_sequences(
     file: h5py.File, rows: list[int], options: ScoreOptions
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
-    """Sequences [N, 4, L] as they were scored, and which of them run against the genome's direction [N]."""
+    """Return sequences [N, 4, L] as they were scored, and which are reverse complements of the genome [N]."""
     sequences = np.stack([file["raw/seq"][row] for row in rows])
     minus = [read_regions(file, slice(row, row + 1))[0].strand == "-" for row in rows]
     turned = np.array(minus) & (options.fasta is not None or options.strand_aware)
@@ -119,7 +119,7 @@ def _scored_sequences(
 
 
 def _reference(options: ScoreOptions, reader: ScoreReader, file: h5py.File) -> Reference:
-    """The references of the run; where they depend on the whole input, from the sequences in the file."""
+    """Return the references of the run; those of the whole input are made from the sequences in the file."""
     kind, argument = deeplift_references.parse_spec(options.reference)
     if kind.takes_argument and argument:
         stored = reader.fingerprint.get("the file of references")
@@ -142,7 +142,7 @@ def _reference(options: ScoreOptions, reader: ScoreReader, file: h5py.File) -> R
 
 
 class _Comparison:
-    """Stored values against those that were computed again."""
+    """Compares stored values with values that were computed again."""
 
     def __init__(self, reader: ScoreReader, options: ScoreOptions) -> None:
         self.largest = 0.0
@@ -150,7 +150,7 @@ class _Comparison:
         self._tolerance = max(_TOLERANCE.get(kind, 0.0) for kind in (options.precision, reader.layout.dtype))
 
     def add(self, file: h5py.File, rows: list[int], scores: Any, turned: npt.NDArray[np.bool_]) -> None:
-        """Compare a batch."""
+        """Compare the rows of a batch."""
         for place, row in enumerate(rows):
             hypothetical = scores.hypothetical[place]
             if turned[place]:

@@ -1,1 +1,1 @@
-"""One module per kind of reference; each is found by the registry."""
+"""The kinds of reference, one module each; the registry imports every module of this package."""

@@ -14,7 +14,7 @@ def make_dinucleotide(argument: str | None, settings: Settings) -> Reference:  #
     """Make dinucleotide shuffles.
 
     Each maximal run of ACGT is replaced by a draw from the uniform distribution over all sequences that
-    have the same dinucleotide counts and the same first and last base. A run may come out unchanged, and
-    does where no other such sequence exists.
+    have the same dinucleotide counts and the same first and last base. A run may stay unchanged by chance,
+    and always does if no other such sequence exists.
     """
     return Shuffle("dinucleotide", settings.n_references, settings.seed)

@@ -1,4 +1,4 @@
-"""The expected base frequencies at every position."""
+"""References with the same base frequencies at every position."""
 
 import math
 
@@ -15,12 +15,12 @@ SUM_TOLERANCE = 0.002
 
 
 def check_frequencies(frequencies: tuple[float, ...]) -> npt.NDArray[np.float64]:
-    """Four frequencies that sum to 1, within the rounding of three digits, divided by their sum.
+    """Check that four frequencies sum to 1 within the rounding of three digits, and divide by their sum.
 
     Raises
     ------
     ReferenceSpecError
-        If they are not four numbers from 0 to 1 that sum to 1.
+        If the frequencies are not four numbers from 0 to 1 that sum to 1.
     """
     shown = ",".join(f"{frequency:g}" for frequency in frequencies)
     if len(frequencies) != 4:
@@ -41,8 +41,8 @@ class Frequency(SharedReference):
     Parameters
     ----------
     frequencies : tuple of 4 float, optional
-        In the order ACGT, summing to 1. None: the share of each base among all bases of the observed
-        sequences.
+        Frequencies in the order ACGT, which sum to 1. With None, the frequencies of the bases in the observed
+        sequences are used.
     """
 
     n_references = 1
@@ -53,19 +53,19 @@ class Frequency(SharedReference):
         self._counts = np.zeros(4, dtype=np.int64)
 
     def observe(self, sequences: npt.ArrayLike) -> None:
-        """Count the bases of one batch, int8 [N, 4, L]; without effect where frequencies were given."""
+        """Count the bases of one batch, int8 [N, 4, L], unless the user gave frequencies."""
         if self.needs_observation:
             self._counts += count_bases(check_one_hot(sequences)).sum(axis=1)
 
     def observe_counts(self, counts: npt.NDArray[np.int64]) -> bool:
-        """Add the bases of the whole input: see `Reference.observe_counts`."""
+        """Add the base counts of the whole input: see `Reference.observe_counts`."""
         if self.needs_observation:
             self._counts += counts.sum(axis=1)
         return True
 
     @property
     def frequencies(self) -> npt.NDArray[np.float64]:
-        """The frequencies in use, in the order ACGT: float64 [4]."""
+        """The given or observed frequencies in the order ACGT: float64 [4]."""
         if self._given is not None:
             return self._given
         if not self._counts.any():
@@ -77,12 +77,12 @@ class Frequency(SharedReference):
         return shares
 
     def common(self, length: int) -> npt.NDArray[np.float32]:
-        """The frequencies at each position: float32 [1, 4, length].
+        """Return the frequencies at each position: float32 [1, 4, length].
 
         Raises
         ------
         ReferenceDataError
-            If frequencies are to be found in the input and no base has been observed.
+            If no frequencies were given and no base has been observed.
         """
         return np.tile(self.frequencies.astype(np.float32)[None, :, None], (1, 1, length))
 

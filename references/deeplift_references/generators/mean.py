@@ -1,4 +1,4 @@
-"""The mean of the input sequences, position by position."""
+"""The reference that is the mean of the input sequences at each position."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,9 @@ from deeplift_references.registry import Settings, register
 class Mean(SharedReference):
     """One reference: the position-wise mean of the observed sequences.
 
-    At each position the mean is over the sequences that have a base there, so that its four numbers sum
-    to 1 however many sequences have an N there. Where no observed sequence has a base they are 0: no
-    observed sequence ever sees that column, and one that was not observed but has a base there is refused.
+    At each position the mean is over the sequences that have a base there, so that its four numbers sum to 1
+    even if some sequences have an N there. At positions where no observed sequence has a base, the numbers
+    are 0; a sequence that was not observed but has a base at such a position is refused.
     """
 
     n_references = 1
@@ -29,7 +29,7 @@ class Mean(SharedReference):
         Raises
         ------
         ReferenceDataError
-            If its length differs from that of the sequences observed before.
+            If the length differs from that of the sequences observed before.
         """
         self._add(count_bases(check_one_hot(sequences)))
 
@@ -39,7 +39,7 @@ class Mean(SharedReference):
         Raises
         ------
         ReferenceDataError
-            If its length differs from that of the sequences observed before.
+            If the length differs from that of the sequences observed before.
         """
         self._add(counts)
         return True
@@ -63,7 +63,7 @@ class Mean(SharedReference):
     def __call__(
         self, sequences: npt.ArrayLike, rows: npt.NDArray[np.int64] | None = None
     ) -> npt.NDArray[np.float32]:
-        """Make the references of some sequences: see `Reference.__call__`."""
+        """Make the references [N, 1, 4, L] of some sequences: see `Reference.__call__`."""
         references = super().__call__(sequences, rows)
         unknown = (np.asarray(sequences) != 0) & (references.sum(axis=2) == 0)
         if unknown.any():
@@ -72,12 +72,12 @@ class Mean(SharedReference):
         return references
 
     def common(self, length: int) -> npt.NDArray[np.float32]:
-        """The mean: float32 [1, 4, length], 0 where no observed sequence has a base.
+        """Return the mean: float32 [1, 4, length], 0 where no observed sequence has a base.
 
         Raises
         ------
         ReferenceDataError
-            If nothing has been observed, or only sequences of another length.
+            If no sequences have been observed, or only sequences of another length.
         """
         self._check_length(length)
         assert self._counts is not None

@@ -1,4 +1,4 @@
-"""References of zeros: no base anywhere."""
+"""The reference of zeros, which has no base at any position."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,12 +8,12 @@ from deeplift_references.registry import Settings, register
 
 
 class Zeros(SharedReference):
-    """One reference, all zero."""
+    """One reference that is all zero."""
 
     n_references = 1
 
     def common(self, length: int) -> npt.NDArray[np.float32]:
-        """Zeros: float32 [1, 4, length]."""
+        """Return zeros: float32 [1, 4, length]."""
         return np.zeros((1, 4, length), dtype=np.float32)
 
 

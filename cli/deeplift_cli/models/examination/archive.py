@@ -1,4 +1,4 @@
-"""Read zip archives as torch writes them, one member at a time, and put new ones together."""
+"""Reader and writer of zip archives as torch writes them, one member at a time."""
 
 import io
 import re
@@ -10,7 +10,7 @@ from typing import BinaryIO, Self
 
 from deeplift_cli.errors import UserError
 
-# The members as they are read, the new archive, and the tensors that torch makes from it.
+# Loading keeps three copies: the members, the new archive, and the tensors that torch makes from it.
 _COPIES = 3
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _TOP = "archive"
@@ -24,12 +24,12 @@ class Archive:
     ----------
     file : path or binary file
     label : str
-        How messages call the archive: its path, with the member's name where it lies in another archive.
+        The name of the archive in messages: its path, and the member's name if it lies in another archive.
 
     Raises
     ------
     UserError
-        Where it is no whole archive, two members have one name, or the members need more memory than the
+        If the file is no whole archive, two members have one name, or the members need more memory than the
         machine has.
     """
 
@@ -63,11 +63,11 @@ class Archive:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The members' names without the top folder that all members share, in the archive's order."""
+        """The names of the members without their common top folder, in the archive's order."""
         return tuple(self._members)
 
     def size(self, name: str) -> int | None:
-        """Return the size of a member's content in bytes; None where there is no such member."""
+        """Return the size of a member's content in bytes; None if there is no such member."""
         member = self._members.get(name)
         return None if member is None else member.file_size
 
@@ -77,7 +77,7 @@ class Archive:
         Raises
         ------
         UserError
-            Where there is no such member, or it is damaged.
+            If there is no such member, or it is damaged.
         """
         member = self._members.get(name)
         if member is None:
@@ -95,12 +95,12 @@ class Archive:
 
 
 def is_version(content: bytes) -> bool:
-    """Return whether the content of a member is what torch writes of a version or of an order of bytes."""
+    """Return whether the content of a member is a version or a byte order, as torch writes them."""
     return _VERSION.fullmatch(content) is not None
 
 
 def without_top_folder(names: Sequence[str]) -> list[str]:
-    """Return the names of members without the folder in which all of them lie, where there is one."""
+    """Return the names of members without the folder in which all members lie, if there is one."""
     tops = {name.partition("/")[0] for name in names}
     if len(tops) == 1 and all("/" in name for name in names):
         return [name.partition("/")[2] for name in names]
@@ -118,19 +118,19 @@ def put_together(members: Mapping[str, bytes], *, top: str = _TOP) -> BinaryIO:
 
 
 def require_memory(label: str, needed: int) -> None:
-    """Refuse what does not fit into memory before memory is taken.
+    """Refuse content that does not fit into memory, before memory is allocated.
 
     Parameters
     ----------
     label : str
-        How messages call the file.
+        The name of the file in messages.
     needed : int
-        Bytes.
+        The needed memory in bytes.
 
     Raises
     ------
     UserError
-        Where the machine, or the job's limit, has less.
+        If the machine has less memory, or the job's limit is lower.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Archives of exported programs (.pt2), of which only what was examined is given to torch."""
+"""Archives of exported programs (.pt2): torch reads only content that was examined."""
 
 import json
 import re
@@ -32,11 +32,12 @@ _LARGEST_ELEMENT = 16
 
 
 def refuse_compiled_code(path: Path) -> None:
-    """Refuse an archive with compiled code in it.
+    """Refuse an archive with compiled code.
 
     Raises
     ------
     UserError
+        If a member of the archive is compiled code.
     """
     with Archive(path, str(path)) as archive:
         compiled = next((name for name in archive.names if _COMPILED.search(name)), None)
@@ -50,7 +51,7 @@ def refuse_compiled_code(path: Path) -> None:
 def examined_archive(path: Path) -> BinaryIO:
     """Return an archive of the same program that loads without running code.
 
-    Example inputs are checked and left out: with them torch would make code of the guards.
+    Example inputs are checked and left out, since torch would generate code from guards if there were any.
 
     Parameters
     ----------
@@ -59,12 +60,12 @@ def examined_archive(path: Path) -> BinaryIO:
     Returns
     -------
     binary file
-        In memory, at its start.
+        The archive in memory, at its start.
 
     Raises
     ------
     UserError
-        Where the file could run code, is damaged, or needs more memory than there is.
+        If the file could run code, is damaged, or needs more memory than there is.
     """
     with Archive(path, str(path)) as archive:
         try:
@@ -111,7 +112,7 @@ def _payload(archive: Archive, folder: str, kind: str) -> dict[str, bytes]:
 
 
 def _check_size(label: str, meta: Any) -> None:
-    """Refuse a tensor that few bytes stand for and that needs more memory than there is."""
+    """Refuse a tensor with strides of 0 or the like that takes few bytes in the file but too much memory."""
     count = 1
     try:
         for size in meta["sizes"]:
@@ -129,7 +130,7 @@ def _tensors(archive: Archive, member: str, kind: str) -> bytes:
 
 
 def _no_inputs(archive: Archive, member: str) -> bytes:
-    """Check the example inputs, and return what stands in their place: nothing."""
+    """Check the example inputs, and return empty content in their place."""
     if archive.size(member):
         _tensors(archive, member, "example inputs")
     return b""
@@ -147,7 +148,7 @@ def _old_members(archive: Archive) -> dict[str, bytes]:
 
 
 def _versions(archive: Archive) -> dict[str, bytes]:
-    """Return the small members that say by which program and how the archive was written."""
+    """Return the small members with the version of the program and the format of the archive."""
     found = {name: archive.read(name) for name in _VERSIONS if name in archive.names}
     for name, content in found.items():
         if not is_version(content):

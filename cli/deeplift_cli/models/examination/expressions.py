@@ -1,6 +1,6 @@
-"""Sizes in exported programs are expressions in text, which torch gives to Python's ``eval``.
+"""Examination of sizes in exported programs, which are texts that torch passes to Python's ``eval``.
 
-Only arithmetic on symbols and numbers is let through, and no arithmetic that takes long or much memory.
+Only arithmetic on symbols and numbers is allowed, and no arithmetic that takes long or needs much memory.
 """
 
 import ast
@@ -14,7 +14,7 @@ _DEEPEST = 60
 _LARGEST = 1 << 64
 _LARGEST_POWER = 8
 
-# Functions of symbols. Those that raise to a power are in `_POWERS`.
+# Functions of symbols; `_POWERS` has those that raise to a power.
 _FUNCTIONS = {
     *("Add", "Mul", "Mod", "Max", "Min", "Abs", "floor", "ceiling", "Rational", "Integer"),
     *("Equality", "Unequality", "StrictLessThan", "StrictGreaterThan", "LessThan", "GreaterThan"),
@@ -34,7 +34,7 @@ _PLAIN = (
 
 
 def is_arithmetic(text: str) -> bool:
-    """Return whether an expression is nothing but arithmetic on symbols and numbers."""
+    """Return whether an expression is only arithmetic on symbols and numbers."""
     if len(text) > _LONGEST or not _TEXT.fullmatch(text):
         return False
     try:
@@ -45,7 +45,7 @@ def is_arithmetic(text: str) -> bool:
 
 
 def _allowed(node: ast.AST, depth: int, *, powers: bool) -> bool:
-    """Return whether a part is allowed; `powers` is whether it may raise to a power."""
+    """Return whether a part of an expression is allowed; `powers` says whether it may raise to a power."""
     if depth == 0:
         return False
     if isinstance(node, ast.Constant):

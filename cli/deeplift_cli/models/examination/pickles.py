@@ -1,4 +1,4 @@
-"""Examine pickles of tensors: no code, and no tensor beyond the bytes that the file has for it."""
+"""Examination of pickles of tensors: they may hold no code, and no tensor larger than its bytes."""
 
 import io
 import pickle
@@ -9,7 +9,7 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.models.examination.archive import Archive, require_memory
 from deeplift_cli.models.foreign import reason
 
-# Bytes of an element by the storage's class. The rest have elements of one byte, or are said in bytes.
+# Bytes of an element by the class of its storage. Other classes have elements of one byte, or count bytes.
 _ELEMENT_BYTES = {
     "DoubleStorage": 8,
     "FloatStorage": 4,
@@ -28,7 +28,7 @@ _ZIP = b"PK\x03\x04"
 
 
 class _Stub:
-    """Stands for whatever a pickle calls, makes or changes, and does nothing."""
+    """A class that does nothing, in place of every class and function in a pickle."""
 
     def __new__(cls, *_args: Any, **_options: Any) -> "_Stub":
         return object.__new__(cls)
@@ -43,13 +43,13 @@ class _Stub:
         pass
 
     def append(self, _item: Any) -> None:
-        """Take an item of a list."""
+        """Ignore an item of a list."""
 
     def extend(self, _items: Any) -> None:
-        """Take items of a list."""
+        """Ignore items of a list."""
 
     def add(self, _item: Any) -> None:
-        """Take an item of a set."""
+        """Ignore an item of a set."""
 
 
 class _Storage(_Stub):
@@ -58,7 +58,7 @@ class _Storage(_Stub):
 
 
 class _Inert(pickle.Unpickler):
-    """Unpickles to stubs, and checks storages and tensors on the way."""
+    """Unpickles to stubs, and checks each storage and tensor."""
 
     def __init__(self, data: bytes, size_of: Callable[[str], int | None]) -> None:
         super().__init__(io.BytesIO(data))
@@ -98,7 +98,7 @@ class _Inert(pickle.Unpickler):
 def check_tensors(archive: Archive, pickled: str, folder: str) -> set[str]:
     """Check the tensors of a pickle against the members of the archive that hold their values.
 
-    Nothing of the pickle is called. torch itself believes what the pickle says about sizes, and would read
+    The pickle calls no function here. torch itself does not check the sizes in a pickle, and would read
     beyond the end of a member.
 
     Parameters
@@ -117,14 +117,14 @@ def check_tensors(archive: Archive, pickled: str, folder: str) -> set[str]:
     Raises
     ------
     UserError
-        Where the pickle is damaged, or a tensor reaches beyond its values.
+        If the pickle is damaged, or a tensor reaches beyond its values.
     """
     inert = _Inert(archive.read(pickled), lambda key: archive.size(f"{folder}{key}"))
     try:
         inert.load()
     except MemoryError:
         raise
-    except Exception as error:  # a pickle can be wrong in any way
+    except Exception as error:  # a damaged pickle can raise any exception
         raise UserError(
             f"model file {archive.label} is damaged or truncated: {pickled}: {reason(error)}"
         ) from error
@@ -133,19 +133,19 @@ def check_tensors(archive: Archive, pickled: str, folder: str) -> set[str]:
 
 
 def saved_again(label: str, data: bytes) -> bytes:
-    """Return the tensors of a pickle as a new pickle, which torch made from them here.
+    """Load the tensors of a pickle, and return a new pickle of these tensors from `torch.save`.
 
     Parameters
     ----------
     label : str
-        How messages call the pickle.
+        The name of the pickle in messages.
     data : bytes
-        What `torch.save` wrote.
+        A pickle from `torch.save`.
 
     Raises
     ------
     UserError
-        Where the pickle has anything but tensors, numbers, text and containers in it, or is damaged.
+        If the pickle is damaged, or holds anything but tensors, numbers, text and containers.
     """
     import torch
 
@@ -161,6 +161,6 @@ def saved_again(label: str, data: bytes) -> bytes:
         ) from error
     except MemoryError:
         raise
-    except Exception as error:  # whatever a damaged file makes torch raise
+    except Exception as error:  # torch can raise any exception at a damaged file
         raise UserError(f"{label} is damaged or truncated: {reason(error)}") from error
     return buffer.getvalue()

@@ -1,9 +1,10 @@
-"""Examine the text of an exported program before torch makes a graph of it.
+"""Examination of the text of an exported program before torch makes a graph of it.
 
-torch turns names into Python code that it runs, gives expressions to ``eval``, imports modules that a
-structure names, and looks up functions by dotted names. Here every name must be a name, every expression
-arithmetic, every structure of plain containers, and every function an operator of torch on tensors. What the
-program does not need to run (guards, which are code, and notes of the exporter) is left out.
+torch turns names into Python code that it runs, passes expressions to ``eval``, imports modules that a
+structure names, and looks up functions by dotted names. This module requires that every name is an
+identifier, every expression is arithmetic, every structure consists of plain containers, and every function
+is an operator of torch on tensors. Parts that the program does not need (guards, which are code, and notes of
+the exporter) are left out.
 """
 
 import json
@@ -15,12 +16,12 @@ from deeplift_cli.models.examination.operators import reason_against
 
 _NAME = re.compile(r"([A-Za-z_]\w*)?", re.ASCII)
 _DOTTED = re.compile(r"[\w.@]*", re.ASCII)
-# Attributes of Python's own, which no weight or module is.
+# Names with two underscores are attributes of Python itself, and never those of a weight or module.
 _SPECIAL = re.compile(r"(^|\.)__\w*__(\.|$)", re.ASCII)
 _LABEL = re.compile(r"[^'\"\\\x00-\x1f]*")  # a key of an output, which is never part of code
 _TEXT = re.compile(r"[\x20-\x7e]*", re.ASCII)
 _VERSION = re.compile(r"[\w.+-]*", re.ASCII)
-# Key, path and class of a module.
+# An entry of the module stack: key, path and class of a module.
 _STACK_ENTRY = re.compile(r"[\w.@\[\]()'\" ]*,[\w.@]*,[\w.<>\[\], ]*", re.ASCII)
 
 _OPERATOR = re.compile(r"torch\.ops\.(\w+)\.(\w+)(\.\w+)?", re.ASCII)
@@ -36,34 +37,34 @@ _HIGHER_ORDER = {
 _CONTAINERS = {"builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict"}
 # Fields whose text becomes a name in Python code.
 _NAMES = {"name", "as_name", "forward_arg_names"}
-# Mappings from such names.
+# Mappings whose keys become such names.
 _BY_NAME = {"tensor_values", "sym_int_values", "sym_bool_values", "sym_float_values", "custom_obj_values"}
-# What the exporter noted; only the modules that operators belong to are of use.
+# Notes of the exporter, of which only the modules of operators are used.
 _NOTES = {"metadata", "treespec_namedtuple_fields"}
 _DEEPEST = 100
 
 
 class UnsafeError(Exception):
-    """Why a program is not given to torch, as the end of a sentence that begins with the file."""
+    """The program is not safe; the text says why, as the end of a sentence that begins with the file."""
 
 
 def examined(text: bytes) -> bytes:
-    """Return a program's text, or that of a table of weights, as torch may read it.
+    """Return the text of a program, or of a table of weights, that torch may read.
 
     Parameters
     ----------
     text : bytes
-        JSON.
+        The text as JSON.
 
     Returns
     -------
     bytes
-        The same program as JSON, without what it does not need to run.
+        The same program as JSON, without the parts that it does not need.
 
     Raises
     ------
     UnsafeError
-        Where anything in it could make torch run other code than operators on tensors.
+        If a part of the program could make torch run other code than operators on tensors.
     """
     try:
         parsed = json.loads(text)
@@ -98,7 +99,7 @@ def _checked_key(key: str, field: str) -> str:
 
 
 def _check_text(text: str, field: str) -> None:
-    """Check text by the field that it stands in."""
+    """Check a text by the field that holds it."""
     if field == "expr_str":
         if not is_arithmetic(text):
             raise UnsafeError(f"has a size that is no arithmetic expression: {_shown(text)}")
@@ -131,7 +132,7 @@ def _check_operator(name: str, *, higher_order: bool) -> None:
 
 
 def _check_structure(text: str, keys: re.Pattern[str]) -> None:
-    """Check the description of how inputs or outputs are nested, which is JSON in JSON."""
+    """Check the description of how inputs or outputs are nested, which is a JSON text inside the JSON."""
     try:
         _protocol, structure = json.loads(text)
         _check_container(structure, keys, _DEEPEST)

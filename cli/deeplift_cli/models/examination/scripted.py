@@ -1,9 +1,9 @@
-"""TorchScript archives, of which only what was examined is given to torch.
+"""TorchScript archives: torch reads only content that was examined.
 
-Loading an archive compiles its code, computes default arguments, and calls `__setstate__` methods; running it
-may call any operator of torch, also those that write files. The code is therefore read here first, as text.
-TorchScript is written in a part of Python's grammar. The text is limited to tokens that both languages read
-alike, so that what is examined here is what torch compiles.
+To load an archive, torch compiles its code, computes default arguments, and calls `__setstate__` methods. The
+code may call any operator of torch, also operators that write files. This module therefore examines the code
+first, as text. TorchScript uses a part of Python's grammar. Only tokens that both languages read alike are
+allowed, so that torch compiles exactly the code that was examined.
 """
 
 import ast
@@ -29,16 +29,16 @@ _REMEDY = (
 _SMALL = ("version", "byteorder", ".data/version", ".format_version")
 _STRING = re.compile(r""""([^"\\\n]|\\[^\n])*"|'([^'\\\n]|\\[^\n])*'""")
 _CODE = re.compile(r"code/[\w./]+\.py", re.ASCII)
-# Classes written in C++ that only hold weights.
+# Classes in C++ that only hold weights.
 _CLASSES = re.compile(r"__torch__\.torch\.classes\.(quantized|sparse|xnnpack)\.\w+", re.ASCII)
 _ALL_CLASSES = "__torch__.torch.classes"
-# What default arguments may call: they are computed while the file is loaded.
+# Functions that default arguments may call; torch computes default arguments when it loads the file.
 _IN_DEFAULTS = {"annotate", "float", "int", "torch.device"}
 _DEEPEST = 200
 
 
 def examined_archive(path: Path) -> BinaryIO:
-    """Return an archive of the same TorchScript that torch can load without reaching out of it.
+    """Return an archive of the same TorchScript that torch can load without any effect outside the archive.
 
     Parameters
     ----------
@@ -47,13 +47,13 @@ def examined_archive(path: Path) -> BinaryIO:
     Returns
     -------
     binary file
-        In memory, at its start.
+        The archive in memory, at its start.
 
     Raises
     ------
     UserError
-        Where the code calls an operator that reads or writes files or is not torch's own, or the file is
-        damaged, or needs more memory than there is.
+        If the code calls an operator that reads or writes files or is not torch's own, or the file is damaged
+        or needs more memory than there is.
     """
     with Archive(path, str(path)) as archive:
         members: dict[str, bytes] = {}
@@ -79,12 +79,12 @@ def check_graph(path: Path, graph: "torch.Graph") -> None:
     ----------
     path : pathlib.Path
     graph : torch.Graph
-        With the functions that it calls inlined.
+        The graph, in which all called functions are inlined.
 
     Raises
     ------
     UserError
-        Where an operator reads or writes files or is not torch's own.
+        If an operator reads or writes files or is not torch's own.
     """
     for node in _nodes(graph):
         namespace, _, name = node.kind().partition("::")
@@ -101,7 +101,7 @@ def _nodes(block: Any) -> Iterator[Any]:
 
 
 def _examined_code(path: Path, member: str, content: bytes) -> bytes:
-    """Return the code where nothing in it reaches out of torch."""
+    """Return the code of a member; raise UserError if the code uses anything but operators on tensors."""
     if not _CODE.fullmatch(member):
         raise UserError(f"TorchScript file {path} is damaged: a member has the name {member!r}")
     try:
@@ -140,7 +140,7 @@ def _check_tokens(text: str) -> None:
 
 
 class _Calls:
-    """Goes over code and raises where a name in it leads out of torch's operators on tensors."""
+    """Checks code, and raises an error at a name that is no operator of torch on tensors."""
 
     def check(self, node: ast.AST, depth: int = _DEEPEST) -> None:
         if depth == 0:
@@ -222,7 +222,7 @@ def _is_name(node: ast.AST, name: str) -> bool:
 
 
 def _dotted(node: ast.AST) -> str | None:
-    """Return a dotted name as text; None where the node is none."""
+    """Return a dotted name as text; None if the node is no dotted name."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):

@@ -1,4 +1,4 @@
-"""Programs saved by `torch.export.save` (.pt2)."""
+"""Reader of programs that were saved by `torch.export.save` (.pt2)."""
 
 import logging
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.examination.exported import examined_archive, refuse_compiled_code
-from deeplift_cli.models.foreign import told_in_one_line
+from deeplift_cli.models.foreign import errors_in_one_line
 from deeplift_cli.models.model_file import ModelFile, TensorSpec, batch_note, file_sha256
 from deeplift_cli.models.registry import Candidate, Format
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.export import ExportedProgram
 
-# Ops with a training flag, and where in their arguments it is.
+# Operations with a training flag, and the place of the flag in their arguments.
 _TRAINING_FLAG = {"aten.batch_norm.default": 5, "aten.dropout.default": 2, "aten.feature_dropout.default": 2}
-# What these become when the program was decomposed in training mode: no flag left to clear.
+# The operations that these become if a program is decomposed in training mode; they have no flag to clear.
 _TRAINING_ONLY = {
     "aten.native_dropout.default",
     "aten._native_batch_norm_legit.default",
@@ -26,7 +26,7 @@ _VIEWS = {"aten.view.default", "aten.reshape.default", "aten._unsafe_view.defaul
 
 
 def recognises(candidate: Candidate) -> bool:
-    """Whether the archive holds a serialised program."""
+    """Return whether the archive holds a serialised program."""
     names = candidate.members
     return "serialized_exported_program.json" in names or any(
         name.startswith("models/") and name.endswith(".json") for name in names
@@ -36,10 +36,10 @@ def recognises(candidate: Candidate) -> bool:
 def read(path: Path, *, allow_pickle: bool) -> ModelFile:
     """Load an exported program.
 
-    Unless pickles are allowed, torch gets no more than what was examined.
+    Unless pickles are allowed, torch reads only content that was examined.
 
-    Its submodules get their names back where torch can tell them, ops are set to inference, and a batch size
-    that was fixed by the example it was exported with is made free where the graph allows it.
+    Submodules get their names back if torch can restore them, operations are set to inference, and a batch
+    size that the example of the export has fixed is made free if the graph allows it.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:
         If the archive could run code, torch cannot load it, or the program was exported in training mode.
     """
     program = _load(path, allow_pickle)
-    with told_in_one_line(f"torch.export file {path} cannot be made a module"):
+    with errors_in_one_line(f"torch.export file {path} cannot be made a module"):
         return _read(path, program)
 
 
@@ -66,16 +66,16 @@ def _read(path: Path, program: "ExportedProgram") -> ModelFile:
 def _load(path: Path, allow_pickle: bool) -> "ExportedProgram":
     import torch
 
-    for name in ("torch.export", "torch._export"):  # they log what is told here in one line
+    for name in ("torch.export", "torch._export"):  # these log errors that this function reports in one line
         logging.getLogger(name).setLevel(logging.ERROR)
     refuse_compiled_code(path)
     file = str(path) if allow_pickle else examined_archive(path)
-    with told_in_one_line(f"torch.export file {path} cannot be loaded by torch {torch.__version__}"):
+    with errors_in_one_line(f"torch.export file {path} cannot be loaded by torch {torch.__version__}"):
         return torch.export.load(file)
 
 
 def _set_inference(path: Path, program: "ExportedProgram") -> tuple[str, ...]:
-    """Clear the training flags of dropout and batch norm in place; return a note where there were some."""
+    """Clear the training flags of dropout and batch norm in place; return a note if there were any."""
     changed = False
     for node in program.graph.nodes:
         name = str(node.target)
@@ -91,28 +91,28 @@ def _set_inference(path: Path, program: "ExportedProgram") -> tuple[str, ...]:
 
 
 def _module(program: "ExportedProgram", *, guarded: bool = True) -> "nn.Module":
-    """Return the program as a module: with its submodules where that gives them back, else as one graph."""
+    """Return the program as a module: with its submodules if torch can restore them, else as one graph."""
     import torch
 
     try:
         module: Any = torch.export.unflatten(program)
         module.check_input_constraints = guarded
     except (RuntimeError, AssertionError, KeyError, ValueError, TypeError, AttributeError):
-        module = program.module(check_guards=guarded)  # unflatten is particular about shared submodules
+        module = program.module(check_guards=guarded)  # unflatten fails at some shared submodules
     return _as_inference(module)
 
 
 def _as_inference(module: Any) -> "nn.Module":
     module = module.float().requires_grad_(False)
     for part in module.modules():
-        part.training = False  # exported modules refuse eval(): their ops' flags say it
+        part.training = False  # exported modules refuse eval(); the flags of their operations count
     return module  # type: ignore[no-any-return]
 
 
 def _settled(
     program: "ExportedProgram", module: "nn.Module", shape: tuple[int | None, ...]
 ) -> tuple["nn.Module", int | None]:
-    """Check the module against the program itself, and free its batch size where possible."""
+    """Compare the module with the program itself, and free its batch size if possible."""
     from deeplift_cli.models.probing import (
         TOLERANCE,
         example_input,
@@ -135,7 +135,7 @@ def _settled(
 
 
 def _freed(program: "ExportedProgram", rows: int) -> "nn.Module":
-    """Take the batch size out of the program's views and expands, and its guards off."""
+    """Remove the batch size from the program's views and expands, and remove its guards."""
     for node in program.graph.nodes:
         name = str(node.target)
         if name not in _VIEWS and name != "aten.expand.default":
@@ -143,7 +143,7 @@ def _freed(program: "ExportedProgram", rows: int) -> "nn.Module":
         sizes, source = list(node.args[1]), node.args[0].meta["val"].shape
         if not sizes or sizes[0] != rows:
             continue
-        if name in _VIEWS:  # all other axes are known, so the first can be worked out
+        if name in _VIEWS:  # all other axes are known, so -1 is allowed for the first
             node.update_arg(1, [-1, *node.meta["val"].shape[1:]])
         elif source[0] == rows and len(source) == len(sizes):
             node.update_arg(1, [-1, *sizes[1:]])

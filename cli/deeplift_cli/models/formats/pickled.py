@@ -1,4 +1,4 @@
-"""Whole modules saved by `torch.save`: read only where the user says so, as a pickle can run any code."""
+"""Reader of whole modules saved by `torch.save`, only if the user allows it: a pickle can run any code."""
 
 import inspect
 import pickle
@@ -8,17 +8,17 @@ from types import SimpleNamespace
 from typing import Any
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.foreign import reason, told_in_one_line
+from deeplift_cli.models.foreign import errors_in_one_line, reason
 from deeplift_cli.models.model_file import ModelFile, TensorSpec, file_sha256
 from deeplift_cli.models.registry import Candidate, Format
 
-# Classes that hold options in checkpoints, and run no code when they are loaded.
+# Classes in checkpoints that hold options and run no code when they are loaded.
 _HARMLESS: list[Any] = [Namespace, SimpleNamespace, PosixPath, PurePosixPath]
 _ADVICE = "export the model to ONNX (torch.onnx.export), TorchScript (torch.jit.script) or torch.export"
 
 
 def recognises(candidate: Candidate) -> bool:
-    """Whether the file is a pickle, bare or in torch's archive, and no TorchScript or exported program."""
+    """Return whether the file is a pickle, alone or in torch's archive, but not TorchScript or exported."""
     if candidate.members:
         scripted = any(name.startswith("code/") for name in candidate.members)
         return "data.pkl" in candidate.members and not scripted
@@ -31,8 +31,8 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:
     Raises
     ------
     UserError
-        Where pickles are not allowed, the file holds weights without their network, its classes are not
-        installed, or it is damaged.
+        If pickles are not allowed, the file holds weights without their network, its classes are not
+        installed, or the file is damaged.
     """
     from torch import nn
 
@@ -44,7 +44,7 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:
         )
     if not isinstance(loaded, nn.Module):
         raise UserError(f"{path} holds a {type(loaded).__name__}, not a torch module: {_ADVICE}")
-    with told_in_one_line(f"the module in {path} cannot be used"):
+    with errors_in_one_line(f"the module in {path} cannot be used"):
         if isinstance(loaded, nn.DataParallel):
             loaded = loaded.module
         module = loaded.float().eval().requires_grad_(False)
@@ -53,10 +53,10 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:
 
 
 def _load(path: Path, allow_pickle: bool) -> Any:
-    """Load what needs no code; the rest only where `allow_pickle` says so."""
+    """Load content that needs no code; other content only if `allow_pickle` is true."""
     import torch
 
-    with told_in_one_line(f"{path} is damaged or truncated"):
+    with errors_in_one_line(f"{path} is damaged or truncated"):
         try:
             with torch.serialization.safe_globals(_HARMLESS):
                 return torch.load(path, map_location="cpu", weights_only=True)
@@ -76,7 +76,7 @@ def _load(path: Path, allow_pickle: bool) -> Any:
 
 
 def _inputs(module: Any) -> tuple[TensorSpec, ...]:
-    """Return the parameters that ``forward`` cannot do without; none where it takes any number."""
+    """Return the required parameters of ``forward``."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(module.forward).parameters.values()
     needed = [item.name for item in parameters if item.kind in kinds and item.default is item.empty]

@@ -1,44 +1,44 @@
-"""TorchScript archives, scripted, traced or frozen."""
+"""Reader of TorchScript archives: scripted, traced or frozen."""
 
 import warnings
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.examination.scripted import check_graph, examined_archive
-from deeplift_cli.models.foreign import told_in_one_line
+from deeplift_cli.models.foreign import errors_in_one_line
 from deeplift_cli.models.model_file import ModelFile, TensorSpec, file_sha256
 from deeplift_cli.models.registry import Candidate, Format
 
 
 def recognises(candidate: Candidate) -> bool:
-    """Whether the archive has TorchScript's code in it."""
+    """Return whether the archive holds TorchScript code."""
     return any(name.startswith("code/") for name in candidate.members)
 
 
 def read(path: Path, *, allow_pickle: bool) -> ModelFile:
-    """Load a TorchScript archive on the CPU. It declares names of inputs, but no shapes.
+    """Load a TorchScript archive on the CPU; it declares names of inputs, but no shapes.
 
-    Unless pickles are allowed, torch gets no more than what was examined.
+    Unless pickles are allowed, torch reads only content that was examined.
 
     Raises
     ------
     UserError
-        Where it could run code outside torch, torch cannot load it, or it has no ``forward``.
+        If the archive could run code outside torch, torch cannot load it, or it has no ``forward``.
     """
     import torch
 
     file = str(path) if allow_pickle else examined_archive(path)
     try:
-        with warnings.catch_warnings():  # torch deprecates TorchScript; users' archives stay
+        with warnings.catch_warnings():  # torch deprecates TorchScript, but users still have archives
             warnings.simplefilter("ignore", FutureWarning)
             module = torch.jit.load(file, map_location="cpu")  # type: ignore[no-untyped-call]
     except (MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # whatever the archive's own code raises
+    except Exception as error:  # the archive's own code can raise any exception
         raise UserError(f"TorchScript file {path} cannot be loaded: {_last_line(error)}") from error
     if not hasattr(module, "forward"):
         raise UserError(f"TorchScript file {path} has no forward method to run")
-    with told_in_one_line(f"TorchScript file {path} cannot be used"):
+    with errors_in_one_line(f"TorchScript file {path} cannot be used"):
         if not allow_pickle:
             check_graph(path, module.inlined_graph)
         arguments = module.forward.schema.arguments[1:]

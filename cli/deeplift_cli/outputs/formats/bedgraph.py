@@ -14,9 +14,9 @@ from deeplift_cli.outputs.registry import Export, OutputFormat
 
 
 def write(export: Export) -> None:
-    """Write sorted, disjoint lines, which `bedGraphToBigWig` and `bedtools` take as they are.
+    """Write sorted, disjoint lines, which `bedGraphToBigWig` and `bedtools` accept.
 
-    Each value has the nine digits that tell every number of 32 bits from all others.
+    Each value has nine digits, which distinguish all numbers of float32.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def _lines(chrom: str, start: int, values: npt.NDArray[np.float32]) -> Iterator[
 
 @contextmanager
 def _opened(export: Export) -> Iterator[IO[bytes]]:
-    """Open the file; where its name ends in .gz, gzip in the blocks of bgzip, which tabix can index."""
+    """Open the file; a name that ends in .gz gives gzip in the blocks of bgzip, which tabix can index."""
     if export.path.suffix.lower() != ".gz":
         with export.temporary.open("wb") as file:
             yield file

@@ -15,8 +15,8 @@ from deeplift_cli.process.signals import Stopped
 def write(export: Export) -> None:
     """Write one value per base.
 
-    Positions with N, inside a window, have the value 0; positions in no window have none. Everything is
-    checked before the file is begun.
+    Positions with N inside a window have the value 0; positions outside all windows have no value. All
+    windows and values are checked before the file is begun.
 
     Raises
     ------
@@ -29,7 +29,10 @@ def write(export: Export) -> None:
 
 
 class _Bases:
-    """Iterates over (chromosome, start, end, value), one base at a time; pybigtools swallows exceptions."""
+    """Iterates over (chromosome, start, end, value), base by base, and keeps the first exception.
+
+    pybigtools swallows exceptions of the iterator.
+    """
 
     def __init__(self, pieces: Pieces) -> None:
         self._pieces = pieces
@@ -51,10 +54,10 @@ class _Bases:
 
 
 def _write(temporary: Path, chrom_sizes: Mapping[str, int], bases: _Bases, path: Path) -> None:
-    """Write, and look at the result.
+    """Write the bigWig, and check that it holds all bases.
 
-    pybigtools 0.3.0 takes no name but one that ends in .bw, and reports a failure by a line on stderr, by a
-    panic (a BaseException) where the disc is full, or not at all.
+    pybigtools 0.3.0 accepts only names that end in .bw. It reports a failure by a line on stderr, by a panic
+    (a BaseException) if the disc is full, or not at all.
     """
     import pybigtools
 

@@ -1,4 +1,4 @@
-"""Scores as NumPy arrays: a .npz archive, which is written as the score file is read."""
+"""Scores as NumPy arrays in a .npz archive, which is written while the score file is read."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,15 +12,15 @@ from deeplift_cli.outputs.registry import Export, OutputFormat
 if TYPE_CHECKING:
     from deeplift_cli.outputs.score_reader import ReadBatch
 
-# What is called what, and the datasets [N, 4, L] that they are.
+# Names of arrays in the archive, and the datasets [N, 4, L] with their values.
 _WIDE = {"raw_seq": "raw/seq", "shap_seq": "shap/seq", "projected_shap_seq": "projected_shap/seq"}
 _TEXTS = ("chrom", "name", "strand")
 _PLACES = ("start", "end")
-_LEVEL = 1  # scores hardly shrink further, and take several times as long
+_LEVEL = 1  # higher levels make scores hardly smaller, and take several times as long
 
 
 def write(export: Export) -> None:
-    """Write one array after the other, in memory that does not grow with the score file."""
+    """Write one array after the other; the memory does not grow with the score file."""
     rows, length = export.scores.n_rows, export.scores.layout.length
     longest = _longest_texts(export)
     with ZipFile(export.temporary, "w", ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
@@ -34,7 +34,7 @@ def write(export: Export) -> None:
 
 
 def _longest_texts(export: Export) -> dict[str, int]:
-    """Return the number of characters of each column's longest text, which fixes the type of an array."""
+    """Return the length of each column's longest text, which determines the type of its array."""
     longest = dict.fromkeys(_TEXTS, 1)
     for batch in export.batches():
         for key in _TEXTS:
