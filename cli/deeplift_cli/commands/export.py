@@ -113,5 +113,5 @@ def _refuse_options_of_others(context: click.Context, kinds: list[OutputFormat])
             users.setdefault(option, []).append(kind.flag)
     used = [option for kind in kinds for option in kind.options]
     for option, flags in users.items():
-        if option in known and option not in used and said(context, str(option.name)):
+        if option in known and option not in used and is_given(context, str(option.name)):
             raise click.UsageError(f"{option.opts[0]} goes with {' or '.join(flags)}")

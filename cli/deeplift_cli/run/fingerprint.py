@@ -47,9 +47,9 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
         counted["the file of references"] = _digest(Path(argument))
     counted |= {_flag(name): value for name, value in options.format_options}
     if options.genome is not None:
-        found["the size of the genome"] = options.genome.stat().st_size
+        counted["the size of the genome"] = options.genome.stat().st_size
     packages = {"deeplift": deeplift_version(), "torch": version("torch")} | versions(*_CHANGING_SCORES)
-    return found | {f"the version of {name}": release for name, release in packages.items()}
+    return counted | {f"the version of {name}": release for name, release in packages.items()}
 
 
 def _flag(key: str) -> str:
