@@ -13,10 +13,11 @@ from deeplift_cli.commands.score import command
 from deeplift_cli.outputs import overlaps
 from deeplift_core import RULES
 
-# Options that the workflow itself sets: the inputs and outputs, and how jobs are divided and run.
+# Options that the workflow itself sets: the inputs and outputs, and how jobs are divided and run. Labels are left
+# out, since targets of the workflow, which become parts of file names, are indices, not names.
 _BY_THE_WORKFLOW = frozenset(
     {
-        "model", "fasta", "genome", "regions", "out", "bigwig", "chrom_sizes", "targets", "overlap",
+        "model", "fasta", "genome", "regions", "out", "bigwig", "chrom_sizes", "targets", "labels", "overlap",
         "save_references", "max_completeness_error", "batch_size", "device", "threads", "shard", "resume",
         "overwrite", "quiet", "verbose",
     }
