@@ -13,8 +13,8 @@ from deeplift_cli.commands.score import command
 from deeplift_cli.outputs import overlaps
 from deeplift_core import RULES
 
-# Options that the workflow itself sets: the inputs and outputs, and how jobs are divided and run. Labels are left
-# out, since targets of the workflow, which become parts of file names, are indices, not names.
+# Options that the workflow itself sets: the inputs and outputs, and how jobs are divided and run. Labels are
+# left out, since targets of the workflow, which become parts of file names, are indices, not names.
 _BY_THE_WORKFLOW = frozenset(
     {
         "model", "fasta", "genome", "regions", "out", "bigwig", "chrom_sizes", "targets", "labels", "overlap",
@@ -61,5 +61,6 @@ def _schema(option: click.Option) -> dict[str, Any]:
     if isinstance(option.type, click.IntRange):
         limits = {"minimum": option.type.min, "maximum": option.type.max}
         return {"type": "integer"} | {key: limit for key, limit in limits.items() if limit is not None}
-    # An option of type text with a number as default may be a number in YAML.
-    return {"type": ["string", "integer"] if str(option.default).isdecimal() else "string"}
+    # Text that may be a number, such as NAME|INDEX, is a number in YAML where it is one.
+    may_be_number = "INDEX" in (option.metavar or "")
+    return {"type": ["string", "integer"] if may_be_number else "string"}
