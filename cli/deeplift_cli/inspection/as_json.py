@@ -28,6 +28,7 @@ def _plain(found: Inspection) -> dict[str, Any]:
         "versions": {"deeplift": deeplift_version(), "torch": str(torch.__version__)},
         "can_be_scored": found.can_be_scored,
         "problems": found.problems,
+        "command": found.command,
         "model": {
             "path": str(found.model.path),
             "format": found.model.format,

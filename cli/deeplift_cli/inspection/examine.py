@@ -9,6 +9,7 @@ from deeplift_cli.errors import OptionsError, UserError
 from deeplift_cli.inspection.cost import forward_seconds, scoring_seconds
 from deeplift_cli.inspection.findings import Cost, InputForm, Inspection, Operation, Recording, SelfCheck
 from deeplift_cli.inspection.input_form import find_form
+from deeplift_cli.inspection.score_command import score_command
 from deeplift_cli.inspection.self_check import Sample, check
 from deeplift_cli.inspection.tensors import input_specs, random_inputs
 from deeplift_cli.models.batch_memory import BatchMemory
@@ -70,6 +71,8 @@ def inspect(options: InspectOptions) -> Inspection:
         raise
     except UserError as error:
         found.problems.append(" ".join(str(error).split()))
+    if found.can_be_scored and found.recording is not None:
+        found.command = score_command(options, found.recording.output_shape)
     return found
 
 

@@ -159,6 +159,8 @@ class Inspection:
         The tensors that the file declares, or that a run of the model shows.
     problems : list of str
         The reasons why the model cannot be scored, one line each.
+    command : str
+        A `deeplift score` command that fits the model; "" where the model cannot be scored.
     """
 
     model: ModelFile
@@ -170,6 +172,7 @@ class Inspection:
     cost: Cost | None = None
     checks: list[SelfCheck] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    command: str = ""
 
     @property
     def can_be_scored(self) -> bool:

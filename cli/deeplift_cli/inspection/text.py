@@ -38,12 +38,14 @@ def as_lines(found: Inspection, *, full: bool, width: int) -> list[str]:
     if found.checks:
         parts.append(list(_checks(found.checks)))
     parts.append(_verdict(found))
-    return [
-        line
-        for place, part in enumerate(parts)
-        for item in ([*part, ""] if place < len(parts) - 1 else part)
-        for line in ([item] if part is operations else _wrapped(printable(item), width))
-    ]
+    lines: list[str] = []
+    for part in filter(None, parts):
+        lines += [""] if lines else []
+        # Tables have their own width.
+        wrapped = [line for item in part for line in _wrapped(printable(item), width)]
+        lines += part if part is operations else wrapped
+    # A command that is broken over lines could not be copied.
+    return [*lines, *([printable(f"  {found.command}")] if found.command else [])]
 
 
 def _wrapped(text: str, width: int) -> list[str]:
@@ -162,7 +164,10 @@ def _checks(checks: list[SelfCheck]) -> Iterator[str]:
 
 def _verdict(found: Inspection) -> list[str]:
     if found.can_be_scored:
-        return ["can be scored: every operation has a rule, and contributions sum to the output's difference"]
+        return [
+            "can be scored: every operation has a rule, and contributions sum to the output's difference",
+            "to score, with your own files in place of the capitals:",
+        ]
     return ["cannot be scored:", *(f"  {problem}" for problem in found.problems)]
 
 
