@@ -1,4 +1,4 @@
-"""What a user can do about operations that have no rule."""
+"""Advice to users about operations that have no rule."""
 
 from collections.abc import Iterable
 

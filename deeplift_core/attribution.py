@@ -35,19 +35,19 @@ class DeepLift(RecordedModel):
         fnmatch patterns of module names ("encoder.**" for a module and all inside), or such modules, each
         with the rule for the operations there that have a choice; the last that fits counts.
     output : int or str
-        The output to explain, where the model returns several.
+        The output to explain, if the model returns several.
     logits : bool
-        Leave out a final sigmoid or softmax, or the logarithm of either, and explain its logit.
+        True to leave out a final sigmoid or softmax, or the logarithm of either, and explain its logit.
     centre : bool
-        For softmax, subtract the mean contribution over its classes (paper, equation 5).
+        True to subtract, for softmax, the mean contribution over its classes (paper, equation 5).
     channel_axis : int, optional
         Axis of x (the batch is axis 0) along which a one-hot base lies; by default axis 1, the last, or
         any other of size 4, in this order.
     dtype, device : torch.dtype, torch.device or str, optional
-        What scores are computed in and on: by default the model's own, else the first input's.
+        The precision and the device of the computation: by default the model's own, else the first input's.
     compile : bool
-        Compile both passes with torch.compile when the first batch comes: seconds to a minute for each
-        target. The rules "gradient" and "integrated-gradients" are not compiled.
+        True to compile both passes with torch.compile when the first batch comes, which takes seconds to a
+        minute for each target. The rules "gradient" and "integrated-gradients" are not compiled.
     passes : "auto" or sequence of str
         Optimisations, by the names in :mod:`deeplift_core.passes`; an empty sequence runs the recorded
         operations and the paper's formulas as they are, which is the specification of all others.

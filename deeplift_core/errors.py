@@ -1,4 +1,4 @@
-"""What can go wrong in the core, each error saying where and what to do."""
+"""The exceptions of the core, each of which says where the problem is and what to do."""
 
 
 class DeepLiftError(Exception):

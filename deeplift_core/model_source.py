@@ -51,7 +51,7 @@ class ModelSource:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision asked for, else the model's own, else that of the first input."""
+        """The user's precision, else the model's own, else that of the first input."""
         return self._dtype or torch.get_default_dtype()
 
     def tensors(self, value: Arrays) -> tuple[Tensor, ...]:
@@ -171,7 +171,7 @@ def check_shapes(graph: Graph, inputs: Sequence[Tensor], references: Sequence[Te
 
 
 def example_batch(graph: Graph, n_references: int) -> tuple[Tensors, Tensors]:
-    """Return a batch of random numbers and references of the recorded shapes; the same ones every time."""
+    """Return random numbers as a batch with references, in the recorded shapes, the same in every call."""
     generator = torch.Generator().manual_seed(0)
     x: list[Tensor] = []
     references: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""What a recorded model is asked for apart from scores: its graph, rules, shapes and sizes."""
+"""The properties of a recorded model apart from scores: its graph, rules, shapes and sizes."""
 
 import threading
 from collections import Counter
@@ -102,7 +102,7 @@ class RecordedModel:
 
     @property
     def notes(self) -> list[str]:
-        """What a user should know about the rules of this model, one line each; empty for most models.
+        """Notes for the user about the rules of this model, one line each; empty for most models.
 
         Notes say where RevealCancel follows a dense layer that reads the input itself, and where
         ``detach()`` is passed through.
@@ -139,7 +139,7 @@ class RecordedModel:
 
     @property
     def explains_logit(self) -> bool:
-        """Whether a final sigmoid or softmax, or the logarithm of either, is left out."""
+        """True if a final sigmoid or softmax, or the logarithm of either, is left out."""
         return self._explainer.explained != self._explainer.recording.output
 
     def centred_axis(self, target: Target = 0) -> int | None:
@@ -163,15 +163,15 @@ class RecordedModel:
 
     @property
     def bytes_per_row(self) -> int:
-        """Size of the forward values that one sequence keeps, its reference's included."""
+        """Bytes of the forward values that one sequence and its reference keep."""
         return self._explainer.bytes_per_row
 
     @property
     def weight_bytes(self) -> int:
-        """Size of the weights and other constants that every batch reads."""
+        """Bytes of the weights and other constants that every batch reads."""
         return sum(tensor.nbytes for tensor in self.graph.constants)
 
     @property
     def rescoring_stopped(self) -> str:
-        """Why pairs are no longer scored again in float64; "" as long as they are."""
+        """The reason why pairs are no longer scored again in float64; "" while rescoring is on."""
         return self._explainer.rescoring.stopped

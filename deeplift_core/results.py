@@ -1,4 +1,4 @@
-"""What scoring returns."""
+"""The results of scoring."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -15,16 +15,16 @@ class NodeInfo:
     name : str
         Unique in the model.
     op : str
-        What torch calls the operation ("aten.relu.default"); "input" for an input of the model.
+        The operation's name in torch ("aten.relu.default"); "input" for an input of the model.
     module : str
         Qualified name of the module that ran the operation; "" for the model itself.
     rule : str
-        "part of another" where a later operation's rule covers the operation, "not used" where the explained
-        output does not depend on it, "none" where there is no rule.
+        "part of another" if a later operation's rule covers the operation, "not used" if the explained output
+        does not depend on the operation, "none" if there is no rule.
     source : str
-        ``file:line`` of the model's code, where the code is Python.
+        ``file:line`` of the model's code, if the code is Python.
     problem : str
-        Why there is no rule; "" where there is one.
+        The reason why there is no rule; "" if there is one.
     """
 
     name: str
@@ -35,13 +35,13 @@ class NodeInfo:
     problem: str = ""
 
 
-# What an attribution has for each input or layer.
+# The fields of an attribution with one entry for each input or layer.
 BY_LAYER = ("contributions", "hypothetical", "multipliers", "standard_error", "position_standard_error")
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """What :meth:`DeepLift.attribute` returns for N sequences with R references each.
+    """The result of :meth:`DeepLift.attribute` for N sequences with R references each.
 
     With several inputs the first three and the standard errors are tuples with one entry for each input.
 
@@ -51,17 +51,17 @@ class Attribution:
         Mean over references of multiplier x difference-from-reference, in units of the output.
     hypothetical : Tensor [N, ...] or None
         Contribution that each base would have had: mean over references of m_b - sum_k ref_k m_k; 0
-        where neither sequence nor reference has a base. None where the input has no channel axis.
+        where neither sequence nor reference has a base. None if the input has no channel axis.
     multipliers : Tensor [N, ...]
-        Mean over references.
+        Mean of the multipliers over references.
     output, reference_output : Tensor [N], [N, R]
-        The explained scalar: a logit where a final sigmoid or softmax was left out.
+        The explained scalar, which is a logit if a final sigmoid or softmax was left out.
     prediction : Tensor [N]
         The same element of the model's own output.
     completeness_error : Tensor [N, R]
-        Sum of the pair's contributions - (output - reference_output): summation-to-delta says 0.
+        Sum of the pair's contributions - (output - reference_output), which is 0 by summation-to-delta.
     summed : Tensor [N, R]
-        Sum of the absolute values of the pair's contributions, of which rounding is a part.
+        Sum of the absolute values of the pair's contributions, to which rounding errors are proportional.
     rescored : bool Tensor [N, R]
         Pairs whose scores are those of float64, because float32 rounded them beyond the promised tolerance
         (see :mod:`deeplift_core.accuracy.completeness`).

@@ -1,1 +1,1 @@
-"""What is promised of sums of contributions, and how the promise is kept in float32."""
+"""Summation-to-delta: the error that is promised, and the rescoring that keeps the promise in float32."""

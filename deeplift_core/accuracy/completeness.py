@@ -1,7 +1,7 @@
-"""Summation-to-delta (paper, equation 1): what is promised, and by how much a pair misses the promise.
+"""Summation-to-delta (paper, equation 1): the promised tolerance, and the error of each pair.
 
 The contributions of a pair sum to Delta = output - reference output up to rounding. Rounding grows with the
-size of what cancels, so that an error is taken relative to the largest of |Delta|, 0.01 |output|,
+size of the terms that cancel, so that an error is taken relative to the largest of |Delta|, 0.01 |output|,
 0.01 |reference output| and some units of rounding of the contributions that are summed.
 """
 
@@ -11,8 +11,8 @@ from torch import Tensor
 from deeplift_core.rules.differences import UNITS
 
 # The largest relative error that is promised, by precision. A half precision rounds the outputs themselves:
-# bfloat16 by up to 0.4 %, which is nearly half of 0.01 |output|, and float16 by up to 0.05 %. No promise can
-# be kept there. A run warns of larger errors than these, which are not rounding.
+# bfloat16 by up to 0.4 %, which is nearly half of 0.01 |output|, and float16 by up to 0.05 %, so that no
+# promise can be kept. A run warns of errors larger than these, which are more than rounding.
 TOLERANCE = {torch.bfloat16: 1.0, torch.float16: 0.15, torch.float32: 1e-4, torch.float64: 1e-9}
 
 
@@ -23,7 +23,7 @@ def relative_error(
     summed: Tensor | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Return the size of each pair's error relative to what the pair explains.
+    """Return the size of each pair's error relative to the difference that the pair explains.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def relative_error(
     summed : Tensor [N, R], optional
         Sum of the contributions' absolute values; at least the size of the error by default.
     dtype : torch.dtype
-        The precision that the contributions were computed in.
+        The precision in which the contributions were computed.
 
     Returns
     -------

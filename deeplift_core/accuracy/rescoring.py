@@ -39,7 +39,7 @@ class Rescoring:
     Attributes
     ----------
     stopped : str
-        Why rescoring stopped; "" while it goes on.
+        The reason why rescoring stopped; "" while rescoring is on.
     """
 
     def __init__(self) -> None:
@@ -151,8 +151,8 @@ def _replaced(scores: TargetScores, exact: TargetScores, places: Tensor, chosen:
 def _beyond(scores: TargetScores) -> Tensor:
     """Return which pairs [K, R] are beyond the tolerance.
 
-    Pairs with a value that is not finite are not among these, because their relative error is NaN: the model
-    gives NaN or infinity there, which more digits do not mend, and such pairs must not use up the budget.
+    Pairs with a value that is not finite are left out, because their relative error is NaN. More digits do
+    not help a model that gives NaN or infinity, and such pairs must not use up the budget.
     """
     error = relative_error(scores.completeness_error, scores.output, scores.reference_output, scores.summed)
     return error > TOLERANCE[torch.float32]

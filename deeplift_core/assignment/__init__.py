@@ -1,1 +1,1 @@
-"""Which rule every node gets: presets, layer rules, and the plan that results."""
+"""The assignment of a rule to every node by presets and layer rules, and the resulting plan."""

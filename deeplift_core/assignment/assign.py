@@ -90,8 +90,8 @@ def assign(
     sites: dict[int, Site] = {}
     known_rules = dict(known or {})
     to_inputs = _Assigner(graph, preset, layer_rules, None, known_rules, sites)
-    # No activation behind the layer may begin before the layer. Rules up to the layer are the usual ones.
-    behind = to_inputs if layer is None else _Assigner(graph, preset, layer_rules, layer, {}, sites)
+    # No activation after the layer may begin before the layer. Rules up to the layer are the usual ones.
+    after_layer = to_inputs if layer is None else _Assigner(graph, preset, layer_rules, layer, {}, sites)
     assigned = Assigned({}, {}, sites)
     pending = set(targets)
     for index in range(max(targets), -1, -1):
@@ -99,7 +99,7 @@ def assign(
             continue
         before_layer = layer is not None and index <= layer
         try:
-            rule = (to_inputs if before_layer else behind).rule(graph.nodes[index])
+            rule = (to_inputs if before_layer else after_layer).rule(graph.nodes[index])
         except NoRuleError as problem:
             assigned.problems[index] = str(problem)
             pending.update(() if before_layer else graph.nodes[index].refs)

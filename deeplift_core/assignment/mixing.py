@@ -1,4 +1,4 @@
-"""What presets ask about the surroundings of an activation: mixing layers before, and gates after."""
+"""The neighbourhood of an activation, for presets: mixing layers before it, and gates after it."""
 
 from functools import cached_property
 

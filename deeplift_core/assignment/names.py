@@ -1,4 +1,4 @@
-"""Names of the rules. This module does not import torch, so that a command line lists them without delay."""
+"""Names of the rules; this module does not import torch, so that the command line lists rules quickly."""
 
 import re
 
@@ -11,7 +11,8 @@ LAYER_RULES = (*ACTIVATION_RULES, *MAXIMUM_RULES)
 PRESETS = preset_names()
 RULES: tuple[str, ...] = (*PRESETS, "gradient", "integrated-gradients")
 DEFAULT_STEPS = 50
-# Integrals are exact to many digits long before; each step is a forward and a backward pass for each pair.
+# Integrals are exact to many digits with far fewer steps. Each step takes a forward and a backward pass for
+# each pair.
 MOST_STEPS = 10_000
 
 

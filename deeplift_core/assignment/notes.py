@@ -1,4 +1,4 @@
-"""What a user should know about the rules that a model got, in lines of text."""
+"""Notes for the user about the rules that a model got."""
 
 from collections.abc import Iterable
 
@@ -21,13 +21,13 @@ def notes(graph: Graph, assigned: Assigned) -> list[str]:
     Returns
     -------
     list of str
-        One sentence or two each; empty for most models.
+        Notes of one or two sentences; empty for most models.
     """
     return [*_dense_from_end_to_end(graph, assigned), *_detached(graph, assigned)]
 
 
 def _dense_from_end_to_end(graph: Graph, assigned: Assigned) -> list[str]:
-    """Return a note where RevealCancel follows a dense layer that reads the input itself.
+    """Return a note if RevealCancel follows a dense layer that reads the input itself.
 
     Such a layer mixes all positions at once. Its activations then see sums of many small differences, and
     multipliers of RevealCancel are further from exact Shapley values than those of Rescale.
@@ -49,7 +49,7 @@ def _dense_from_end_to_end(graph: Graph, assigned: Assigned) -> list[str]:
 def _dense_layers_on_input(assigned: Assigned) -> dict[int, frozenset[int]]:
     """Return for each node the dense layers on the input that are its nearest mixing layers."""
     layers: dict[int, frozenset[int]] = {}
-    moved_input = set[int]()  # nodes that hold the input, moved and scaled at most
+    moved_input = set[int]()  # nodes that hold the input, perhaps moved or scaled
     for index, rule in sorted(assigned.rules.items()):
         if rule.mixing is None:
             if _only_moves(rule) and moved_input.issuperset(rule.sources):
@@ -65,7 +65,7 @@ def _only_moves(rule: Rule) -> bool:
 
 
 def _detached(graph: Graph, assigned: Assigned) -> list[str]:
-    """Return a note where the model cuts gradients off, which contribution scores do not heed."""
+    """Return a note if the model cuts gradients off, which contribution scores ignore."""
     detached = [index for index in sorted(assigned.rules) if graph.nodes[index].op_name == "detach"]
     if not detached:
         return []

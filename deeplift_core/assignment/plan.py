@@ -1,4 +1,4 @@
-"""A plan: the rule of every node that a backward pass reaches, and what forward passes run."""
+"""A plan: the rule of every node that a backward pass reaches, and the calls of forward passes."""
 
 import operator
 from collections.abc import Callable, Collection, Mapping
@@ -13,7 +13,7 @@ from deeplift_core.rules.rule import Rule
 
 
 class Call(NamedTuple):
-    """What a forward pass runs in place of a node's own operation: the same function, computed otherwise.
+    """A call that a forward pass runs in place of a node's operation, with the same result.
 
     Attributes
     ----------
@@ -29,12 +29,12 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All that is computed for some targets; complete when made, never changed, and shared by threads.
+    """The computation of scores for some targets; complete when made, never changed, and shared by threads.
 
     Attributes
     ----------
     graph : Graph
-        The model's recording, with the nodes of the targets behind the model's own.
+        The model's recording, with the nodes of the targets after the model's own.
     rules : mapping of int to Rule
         The rule of every node that the backward pass from a target reaches.
     targets : tuple of int
@@ -44,7 +44,7 @@ class Plan:
     layers : tuple of int
         The nodes that get scores: the inputs, or a layer inside.
     calls : mapping of int to Call
-        What forward passes run in place of nodes' own operations, by node; passes add these.
+        Calls that forward passes run in place of nodes' operations, by node; passes add these calls.
     kept : frozenset of int
         Nodes whose forward values backward passes read; found by :mod:`deeplift_core.engine.reads`.
     """
@@ -76,7 +76,7 @@ class Plan:
         return replace(self, calls={**self.calls, **calls})
 
     def call_of(self, index: int) -> Call:
-        """Return what a forward pass runs for one node."""
+        """Return the call that a forward pass runs for one node."""
         if index in self.calls:
             return self.calls[index]
         node = self.graph.nodes[index]

@@ -1,4 +1,4 @@
-"""Presets: which rule an operation gets where it has more than one, as ordered lists of predicates.
+"""Presets: ordered lists of predicates that choose a rule for each operation with several rules.
 
 A preset is a composite: an ordered list of (predicate, rule). For every operation that has a choice of
 rules, the first rule is taken whose predicate holds and which the operation has. If there is none, the
@@ -18,7 +18,7 @@ from deeplift_core.errors import OptionError
 
 @dataclass(frozen=True)
 class Site:
-    """What a predicate may ask about an operation that has a choice of rules.
+    """The properties of an operation with a choice of rules, for predicates.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Site:
 
     @property
     def is_activation(self) -> bool:
-        """Whether the operation is an activation, which has Rescale and RevealCancel."""
+        """True if the operation is an activation, which has Rescale and RevealCancel."""
         return "revealcancel" in self.variants
 
     @cached_property
@@ -48,7 +48,7 @@ class Site:
 
     @cached_property
     def is_gate(self) -> bool:
-        """Whether the result is multiplied with a quantity that does not depend on the result."""
+        """True if the result is multiplied with a quantity that does not depend on the result."""
         return self.find_gate()
 
 
@@ -103,7 +103,7 @@ def preset(name: str) -> Composite:
     Raises
     ------
     OptionError
-        If there is none.
+        If there is no such preset.
     """
     if name not in _PRESETS:
         raise OptionError(f"unknown rule {name!r}; choose from {', '.join(_PRESETS)}")
@@ -120,8 +120,8 @@ def everywhere(site: Site) -> bool:
     return bool(site.variants)
 
 
-def behind_dense_layers(site: Site) -> bool:
-    """Hold where all nearest mixing layers are dense layers on features, and the result is no gate."""
+def after_dense_layers(site: Site) -> bool:
+    """Hold if all nearest mixing layers are dense layers on features, and the result is no gate."""
     return site.mixing_before == {"dense"} and not site.is_gate
 
 
@@ -129,7 +129,7 @@ register(
     Composite(
         "genomics-default",
         "Rescale after convolutions, RevealCancel after dense layers",
-        ((behind_dense_layers, "revealcancel"), (everywhere, "rescale")),
+        ((after_dense_layers, "revealcancel"), (everywhere, "rescale")),
     )
 )
 register(Composite("rescale", "Rescale for every activation", ((everywhere, "rescale"),)))

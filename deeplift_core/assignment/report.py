@@ -1,4 +1,4 @@
-"""What `DeepLift` tells about a model's rules: every operation with its rule, and notes."""
+"""The report on a model's rules: every operation with its rule, and notes."""
 
 from collections.abc import Mapping
 
@@ -55,7 +55,7 @@ def described(graph: Graph, explained: int, rule: str, layer_rules: Mapping[str,
 
 
 def noted(graph: Graph, explained: int, rule: str, layer_rules: Mapping[str, str]) -> list[str]:
-    """Return what a user should know about the rules of a model; the parameters are those of `described`.
+    """Return the notes on the rules of a model; the parameters are those of `described`.
 
     Raises
     ------

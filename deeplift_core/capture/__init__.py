@@ -1,8 +1,8 @@
 """From a model to a proved recording of it.
 
-:func:`record` is what scoring calls. :func:`record_function` adds a function of a recorded value behind a
-graph, :func:`assert_same_function` compares a graph with a rewritten one, and :func:`borrowed` puts a model
-into another precision and mode as long as a context lasts.
+Scoring calls :func:`record`. :func:`record_function` appends a function of a recorded value to a graph,
+:func:`assert_same_function` compares a graph with a rewritten one, and :func:`borrowed` puts a model into
+another precision and mode as long as a context lasts.
 """
 
 from deeplift_core.capture.borrowing import borrowed

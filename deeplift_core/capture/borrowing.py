@@ -1,4 +1,4 @@
-"""Put the user's model into another mode, precision and place as long as it is recorded."""
+"""Put the user's model into another mode, precision and device while the model is recorded."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

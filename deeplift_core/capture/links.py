@@ -83,7 +83,7 @@ def final_link(graph: Graph, node: Node) -> Link | None:
 
 
 def _node(graph: Graph, value: object) -> Node | None:
-    """Return the node that an argument refers to, behind any copies; None for a constant."""
+    """Return the node to which an argument refers, before any copies; None for a constant."""
     if not isinstance(value, Ref):
         return None
     node = graph.nodes[value.index]
@@ -257,7 +257,7 @@ def _logsumexp(graph: Graph, node: Node) -> tuple[Node, int] | None:
             if summed is not None and inner is not None and not _kept(inner) and at == summed[1]
             else None
         )
-    if node.op is aten.add.Tensor and not node.kwargs:  # The largest logit was taken off first.
+    if node.op is aten.add.Tensor and not node.kwargs:  # The largest logit was subtracted first.
         for value, other in (node.args, node.args[::-1]):
             added, rest = _node(graph, value), _node(graph, other)
             summed = None if rest is None else _logsumexp(graph, rest)

@@ -17,9 +17,9 @@ def run_user_code(function: Callable[..., Any], *args: Any) -> Any:
     Raises
     ------
     RuntimeError
-        Where the code ends the process (``sys.exit``), which a model must not do.
+        If the code ends the process (``sys.exit``), which a model must not do.
     Exception
-        Whatever else the code raises.
+        Any other exception of the code.
     """
     try:
         return function(*args)
@@ -28,7 +28,7 @@ def run_user_code(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def source_line() -> str:
-    """``file:line`` of the innermost frame of the model's own code; "" where all of it is torch's."""
+    """Return ``file:line`` of the innermost frame of the model's own code; "" if all frames are torch's."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code is not run_user_code.__code__:
         if _of_the_model(frame):
@@ -38,7 +38,7 @@ def source_line() -> str:
 
 
 def source_of(traceback: TracebackType | None) -> str:
-    """``file:line`` of the innermost frame of the model's own code in an exception's traceback."""
+    """Return ``file:line`` of the innermost frame of the model's own code in an exception's traceback."""
     place = ""
     while traceback is not None:
         if _of_the_model(traceback.tb_frame):

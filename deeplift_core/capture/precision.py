@@ -1,4 +1,4 @@
-"""Record a model that is computed in another precision than its own.
+"""Record a model that is computed in a precision other than its own.
 
 Most models run in any precision. Some name their own precision in the code: ``x.float()`` before a head,
 layers that cast their inputs, constants from an earlier call. In another precision such a model fails, or it

@@ -181,7 +181,7 @@ def _on_few_rows(
     """Return the recording on `FEW_ROWS` rows; None where the model makes other calls on fewer rows.
 
     The rows are not the example's. The constants of the two recordings therefore differ where a value left
-    the recorder's sight, even if the output does not show the loss, as behind a saturated sigmoid.
+    the recorder's sight, even if the output does not show the loss, as after a saturated sigmoid.
     """
     batch = [tensor[:FEW_ROWS] for tensor in verified.rows]
     try:

@@ -27,7 +27,7 @@ def _recording(recorder: Recorder, device: torch.device) -> Iterator[None]:
     """Record every call within the context."""
     with plain_kernels(device), enable_python_dispatcher(), Exits(recorder.varies, recorder.refuse_reading):
         entered = register_module_forward_pre_hook(recorder.entered)
-        # This hook also runs where the module raises, because the model may catch the exception and go on.
+        # This hook also runs if the module raises, because the model may catch the exception and continue.
         left = register_module_forward_hook(recorder.left, always_call=True)
         try:
             with recorder:

@@ -16,8 +16,8 @@ from torch.utils._pytree import tree_map
 from deeplift_core.graph import Graph, Node, change_constants, tensors_in
 from deeplift_core.graph.operations import RESULT
 
-# One run shows less than a tenth of the usual difference in 8 of 100 cases. All of eight runs do so in 2 of a
-# thousand million.
+# One run shows less than a tenth of the usual difference in 8 of 100 cases. In all of eight runs this happens
+# in 2 of a thousand million cases.
 _RUNS = 8
 # Some kernels have one precision only, and some fail on the moved numbers.
 _FAILURES = (RuntimeError, NotImplementedError, TypeError, IndexError, ValueError)

@@ -1,8 +1,8 @@
-"""Find what a model keeps from one call to the next: counters, running sums, collected values.
+"""Find state that a model keeps from one call to the next: counters, running sums, collected values.
 
-A model that counts its calls may give the right output while it is recorded and another one later. The
-comparison of the recording with the model cannot see this. What the model keeps can be seen: attributes,
-buffers and parameters that change with every call although the input stays the same.
+A model that counts its calls may give the right output while it is recorded and another output later. The
+comparison of the recording with the model cannot find such a model. Its state shows it: attributes, buffers
+and parameters that change with every call although the input stays the same.
 """
 
 from collections import deque
@@ -16,16 +16,16 @@ from torch import Tensor, nn
 from deeplift_core.capture.agreement import relative_error
 from deeplift_core.errors import CaptureError
 
-# What every module has and torch itself changes.
+# Attributes of every module that torch itself changes.
 _OF_TORCH = {*nn.Module().__dict__, "_c", "_concrete_type", "_initializing", "forward"}
 _LIBRARIES = ("torch", "numpy", "builtins", "collections")
-# Objects within objects, and items of one container, that are looked at.
+# How deep objects within objects are examined, and how many items of one container.
 _DEEPEST, _MOST_ITEMS = 4, 1000
-# Tensors up to this size are compared by value. Of larger ones, torch's count of changes is.
+# Tensors up to this size are compared by value. For larger ones, torch's count of changes is compared.
 _SMALL = 1000
 _ROUNDING = 1e-6
 
-Key = tuple[str, str]  # a module's name, and what it is that the module keeps
+Key = tuple[str, str]  # a module's name, and the place of a value in the module
 
 
 class _Kept(NamedTuple):
@@ -37,7 +37,7 @@ class _Kept(NamedTuple):
 
 
 def state_of(model: nn.Module) -> dict[Key, Any]:
-    """Return what the modules of a model keep at present.
+    """Return the present state of the modules of a model.
 
     Parameters
     ----------
@@ -56,24 +56,24 @@ def state_of(model: nn.Module) -> dict[Key, Any]:
 
 
 def check_keeps_nothing(model: nn.Module, before: Mapping[Key, Any], run: Callable[[], Any]) -> None:
-    """Refuse a model that keeps something new with every call.
+    """Refuse a model whose state changes with every call.
 
-    Where nothing has changed since an earlier state, the model does not run. Where something has (a cache
-    that is filled by the first call, the values of the last call), the model runs twice on the same rows.
+    If nothing has changed since an earlier state, the model does not run. If something has (a cache that the
+    first call fills, the values of the last call), the model runs twice on the same rows.
 
     Parameters
     ----------
     model : torch.nn.Module
         The model in eval mode, on the rows' device.
     before : mapping
-        What :func:`state_of` returned some calls ago.
+        The result of :func:`state_of` before some calls.
     run : callable
         Runs the model, always on the same rows.
 
     Raises
     ------
     CaptureError
-        If the same rows change what the model keeps. The message names module and attribute.
+        If the same rows change the state. The message names module and attribute.
     """
     now = state_of(model)
     if now.keys() == before.keys() and all(_same(now[key], before[key]) for key in now):
@@ -88,7 +88,7 @@ def check_keeps_nothing(model: nn.Module, before: Mapping[Key, Any], run: Callab
 
 
 def _values(model: nn.Module) -> dict[Key, Any]:
-    """Return what the modules keep, with copies of all tensors but parameters."""
+    """Return the state of the modules, with copies of all tensors except parameters."""
     return {
         (name, place): _as_kept(value, 0 if isinstance(value, nn.Parameter) else None)
         for name, module in model.named_modules()
@@ -121,7 +121,7 @@ def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 def _leaves(place: str, value: Any, depth: int, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """Iterate over what lies in a value: in containers, and in objects of classes of the user's own."""
+    """Iterate over the values in containers, and in objects of the user's own classes."""
     if isinstance(value, Tensor | bool | int | float | complex | str):
         yield place, value
         return

@@ -1,11 +1,11 @@
-"""The proof of a recording: it gives what the model gives, row by row, on other rows than the example's.
+"""The proof of a recording: it gives the model's outputs, row by row, on rows other than the example's.
 
-A recording is made on one batch. What the recorder did not see (work in another thread, a copy through
-Python, random numbers) is a constant of that batch, and other sequences would be scored with that constant.
-Rows that depend on each other have no contributions of their own. To find both, the model runs on a batch of
-other rows, and the recording on a second batch that has some of these rows at other places among new rows.
-The common rows must have the same outputs. This takes one forward pass of each. Only where outputs differ,
-further runs find the reason and the operation.
+A recording is made on one batch. A value that the recorder did not see (work in another thread, a copy
+through Python, random numbers) is a constant of that batch, and other sequences would be scored with that
+constant. Rows that depend on each other have no contributions of their own. To find both, the model runs on a
+batch of other rows, and the recording on a second batch that has some of these rows at other places among new
+rows. The common rows must have the same outputs. This takes one forward pass of each. Only where outputs
+differ, further runs find the reason and the operation.
 """
 
 from collections.abc import Callable, Sequence

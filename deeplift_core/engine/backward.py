@@ -13,7 +13,7 @@ from deeplift_core.rules.values import PairValues
 
 
 class Score(NamedTuple):
-    """One multiplier for each element of a layer, and what the element contributes."""
+    """One multiplier for each element of a layer, and the contribution of the element."""
 
     multiplier: Tensor
     contribution: Tensor
@@ -34,7 +34,7 @@ def backward_pass(
     values : PairValues
         Forward values of the nodes that the plan keeps, at the input and at the reference.
     last : bool
-        True if no further pass needs ``values``, so that each value is freed as soon as the pass is past it.
+        True if no further pass needs ``values``, so that each value is freed after its last use.
 
     Returns
     -------

@@ -22,7 +22,7 @@ class LayerScores(NamedTuple):
 
 
 class Executable(Protocol):
-    """What scores batches of exactly K rows under one plan."""
+    """An object that scores batches of exactly K rows under one plan."""
 
     plan: Plan
 
@@ -35,7 +35,7 @@ class Executable(Protocol):
         Parameters
         ----------
         x, reference : values by node
-            What `forward` returns. The second mapping is emptied, so that its values can be freed.
+            Results of `forward`. The second mapping is emptied, so that its values can be freed.
         """
 
 
@@ -55,7 +55,7 @@ class EagerExecutable:
         self.forward = ForwardPass(plan)
 
     def scores(self, x: Mapping[int, Any], reference: dict[int, Any]) -> Iterator[list[LayerScores]]:
-        """Run the backward passes of all targets, which share what they memoise."""
+        """Run the backward passes of all targets, which share memoised values."""
         plan = self.plan
         ends = {layer: (x[layer], reference[layer]) for layer in plan.layers}
         values = PairValues(dict(x), dict(reference), plan.rules.__getitem__, plan.dtype)

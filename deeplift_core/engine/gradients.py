@@ -25,7 +25,7 @@ class GradientExecutable:
     steps : int
         The number of gradients for each pair, at the middles of as many equal parts of the line.
     at_input : bool
-        Whether a single gradient is taken, at the input itself.
+        True to take a single gradient, at the input itself.
     """
 
     def __init__(self, plan: Plan, channel_axis: int | None, *, steps: int, at_input: bool) -> None:

@@ -1,4 +1,4 @@
-"""Hypothetical contributions: what each base would contribute at a position if the sequence had it there."""
+"""Hypothetical contributions: the contribution of each base if the sequence had the base at a position."""
 
 from torch import Tensor
 

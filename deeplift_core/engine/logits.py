@@ -1,4 +1,4 @@
-"""The logit behind a final sigmoid or softmax, which is explained in its place (paper, section 3.6)."""
+"""The logit of a final sigmoid or softmax, which is explained in place of the output (paper, section 3.6)."""
 
 import torch
 from torch import Tensor
@@ -26,12 +26,12 @@ def with_logit(graph: Graph, output: int, *, centre: bool) -> tuple[Graph, int]:
     output : int
         Node of the model's output.
     centre : bool
-        Whether the mean over the softmax's own axis is subtracted from its logits (paper, equation 5).
+        True to subtract the mean over the softmax's own axis from its logits (paper, equation 5).
 
     Returns
     -------
     graph : Graph
-        The graph given, with further nodes behind its own where some are needed.
+        The given graph, with further nodes after its own if some are needed.
     node : int
     """
     link, moves = _link_behind(graph, output)

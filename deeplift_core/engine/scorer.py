@@ -33,7 +33,7 @@ class BatchScorer:
         rows : list of Tensor [K, ...]
         references : list of Tensor [K, R, ...]
         shared : bool
-            Whether all rows have the same references, whose forward values are then cached.
+            True if all rows have the same references, whose forward values are then cached.
         """
         executable = self.executable
         pairs: list[list[PairScores]] = [[] for _ in executable.plan.targets]

@@ -17,7 +17,7 @@ class GraphBuilder:
     device : torch.device
         Where the calls run.
     extended : Graph, optional
-        A graph behind whose nodes the new nodes are put. The graph itself does not change.
+        A graph to whose nodes the new nodes are appended. The graph itself does not change.
 
     Attributes
     ----------

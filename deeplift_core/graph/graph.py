@@ -31,7 +31,7 @@ class Graph:
     inputs : tuple of int
         The nodes of the model's inputs [K, ...].
     of_model : int
-        How many nodes are the model's own; the nodes of a target come behind these.
+        The number of nodes of the model itself; the nodes of a target come after these.
     device : torch.device
         Where the model was recorded.
     module_calls : mapping of str to tuple of ModuleCall

@@ -17,8 +17,8 @@ def layer_node(graph: Graph, layer: str) -> int:
     graph : Graph
         A recording.
     layer : str
-        The module's qualified name; with ":1" behind it for the second call of a module that runs several
-        times, and "[0]" for the first tensor of an output that has several ("lstm:0[1]").
+        The module's qualified name; followed by ":1" for the second call of a module that runs several times,
+        and by "[0]" for the first tensor of an output that has several ("lstm:0[1]").
 
     Returns
     -------
@@ -28,7 +28,7 @@ def layer_node(graph: Graph, layer: str) -> int:
     Raises
     ------
     TargetError
-        If there is no such output, or the name leaves open which one is meant.
+        If there is no such output, or several outputs fit the name.
     """
     name, call, output = _parsed(graph, layer)
     calls = _distinct(graph.module_calls.get(name, ()))

@@ -1,4 +1,4 @@
-"""One call of a recorded graph, and what can be done with its arguments."""
+"""One call of a recorded graph, and functions that read or change its arguments."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ class Node:
     op : OpOverload or None
         The operation; None for an input of the model.
     args, kwargs
-        Arguments: a :class:`Ref` for a value that depends on the input, constants as they were.
+        Arguments: a :class:`Ref` for a value that depends on the input, and unchanged constants.
     shape, dtype
         Those of the recorded value; those of the first tensor where the operation has several results.
     module : str
@@ -155,7 +155,7 @@ def converted(value: Any, dtype: torch.dtype, known: dict[int, tuple[Tensor, Ten
     value
         Arguments of a call, nested in tuples and lists.
     dtype : torch.dtype
-        The floating precision that they get.
+        The new floating precision.
     known : dict, optional
         Tensors that were converted before, by their id, so that no tensor is converted twice.
     """

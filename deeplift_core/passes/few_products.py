@@ -3,7 +3,7 @@
 With a = (m+ + m-)/2 and d = (m+ - m-)/2 the three cases of the linear rule (see
 :mod:`deeplift_core.rules.linear`) are all W^T a + sign(Delta) |W|^T d: two transposed products in place of
 five, and none of them with W+ or W-. P and Q of a dense layer come from two products in place of four: with
-few rows, reading the weights from memory is what takes the time.
+few rows, most of the time goes into reading the weights from memory.
 
 Only RevealCancel makes m+ and m- differ and asks for P and Q: under the rule ``rescale`` the pass changes
 nothing. Measured by benchmarks/passes.py on a CPU under ``genomics-default``, eager: the pass takes 4 % off

@@ -42,14 +42,14 @@ class FastMaxPool(Switch):
     Attributes
     ----------
     rectified : bool
-        Whether ``source`` holds the argument of a ReLU, and the pool reads the values of the ReLU.
+        True if ``source`` holds the argument of a ReLU, whose values the pool reads.
     """
 
     rectified: bool
     windows: PoolWindows
 
     def _called(self, node: Node, value: Tensor, *settings: Any, **named: Any) -> tuple[Tensor, ...]:
-        """Return the maxima and their positions as the kernel has them, the first of equal values."""
+        """Return the maxima and their positions from the kernel, which takes the first of equal values."""
         assert node.op is not None
         maxima, positions = node.op(value.reshape(self.windows.shape), *settings, **named)
         return maxima.relu_() if self.rectified else maxima, positions

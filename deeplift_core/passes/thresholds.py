@@ -1,4 +1,4 @@
-"""Sizes from which on each pass pays."""
+"""The sizes at which each pass begins to save time or memory."""
 
 # From so many rows and weights on, a dense layer is computed as weights times rows.
 LARGE_DENSE_ROWS, LARGE_DENSE_WEIGHTS = 32, 1 << 21

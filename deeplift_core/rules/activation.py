@@ -76,7 +76,7 @@ class Activation(Rule):
         return [(self.source, sent.each(lambda value: sum_to_shape(value, shape)))]
 
     def parts(self, pair: PairValues) -> Parts:
-        """Return what the input's P and Q turn into: y+ and y-, each counted by its own sign."""
+        """Return the responses y+ and y- to the input's P and Q, each counted by its own sign."""
         given = pair.parts(self.source)
         if self.rule == "rescale":
             return given.scaled(pair.memoised(self.node.index, self._rescale))

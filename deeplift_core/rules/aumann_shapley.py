@@ -31,16 +31,16 @@ from deeplift_core.rules.ties import tie_tolerance
 from deeplift_core.rules.values import PairValues
 from deeplift_core.rules.windows import WINDOWS
 
-# The most values that are worked on together: what is computed of so few stays in a CPU's cache.
+# The most values that are processed together, so that intermediate values stay in a CPU's cache.
 _AT_A_TIME = 1 << 16
 
-# The most values of a maximum of which each pair is compared: more take less time along the upper envelope.
+# The most values of a maximum whose pairs are all compared; for more values the upper envelope is faster.
 _FEW = 8
 
 
 @torch.library.custom_op("deeplift::shares_along_the_line", mutates_args=())
 def shares_along_the_line(x: Tensor, r: Tensor, tolerance: float) -> Tensor:
-    """Share of t in [0, 1] in which each value is the argmax of r + t (x - r).
+    """Return the share of t in [0, 1] in which each value is the argmax of r + t (x - r).
 
     The time is linear in k for each line of the upper envelope, and the memory is linear in k. Which steps
     are taken depends on the values, for which reason this is one operation to torch.compile.
@@ -82,11 +82,11 @@ def _shares(x: Tensor, r: Tensor, tolerance: float) -> Tensor:
     t = torch.zeros_like(top)
     while True:
         x_at, r_at = x.gather(0, at), r.gather(0, at)
-        ahead = x - x_at  # at t = 1; only lines that are ahead there overtake the one at ``at``
-        overtaking = ahead > tolerance * x_at.abs()
-        behind = (r_at - r).clamp_(min=0)  # at t = 0
-        span = ahead.add_(behind)
-        crossing = torch.where(overtaking, behind / span, torch.inf)
+        above_at_x = x - x_at  # at t = 1; only lines that are higher there overtake the line ``at``
+        overtaking = above_at_x > tolerance * x_at.abs()
+        below_at_r = (r_at - r).clamp_(min=0)  # by how much each line is lower at t = 0
+        span = above_at_x.add_(below_at_r)
+        crossing = torch.where(overtaking, below_at_r / span, torch.inf)
         first = crossing.amin(0)
         end = torch.maximum(first.clamp(max=1), t)
         shares.scatter_add_(0, at, (end - t).unsqueeze(0))
@@ -95,13 +95,13 @@ def _shares(x: Tensor, r: Tensor, tolerance: float) -> Tensor:
             return shares
         # Of lines that overtake at the same t, but for rounding, the one that is highest at t = 1 follows.
         rounding = tolerance * (torch.maximum(r_at.abs(), x_at.abs()) + span)
-        close = (crossing <= first).logical_or_(behind.sub_(first * span) <= rounding)
+        close = (crossing <= first).logical_or_(below_at_r.sub_(first * span) <= rounding)
         together = overtaking.logical_and_(close)
         at, t = torch.where(overtaken, _first_of_largest(x, together, tolerance), at), end
 
 
 def _shares_by_pairs(x: Tensor, r: Tensor, tolerance: float) -> Tensor | None:
-    """The same for few values, by operations that are fast on a CPU.
+    """Return the shares for few values, by operations that are fast on a CPU.
 
     Of two lines that cross, one loses the part of [0, 1] before the crossing and the other the part after it.
     What a line keeps against all others is its share.
@@ -136,7 +136,7 @@ def _shares_by_pairs(x: Tensor, r: Tensor, tolerance: float) -> Tensor | None:
 
 
 def _first_of_largest(x: Tensor, among: Tensor, tolerance: float) -> Tensor:
-    """Places [1, R] of the largest of some values [k, R]; of several ties the first counts."""
+    """Return the places [1, R] of the largest of some values [k, R]; of several ties the first counts."""
     candidates = torch.where(among, x, -torch.inf)
     top = candidates.amax(0)
     ties = candidates >= top - tolerance * top.abs()

@@ -78,17 +78,17 @@ _LINEAR: dict[Any, Condition] = {op: condition for condition, operations in _CON
 
 
 def nonlinearity(node: Node) -> str:
-    """Why an operation is not known to be linear over the real numbers in its varying arguments.
+    """Return why an operation is not known to be linear over the real numbers in its varying arguments.
 
     Parameters
     ----------
     node : Node
-        Of real or complex numbers.
+        An operation on real or complex numbers.
 
     Returns
     -------
     str
-        "" where the operation is linear, or linear up to a constant that it adds.
+        "" if the operation is linear, or linear up to a constant that it adds.
     """
     condition = _LINEAR.get(node.op)
     if condition is not None:

@@ -16,7 +16,7 @@ Condition = Callable[[Node], str]
 
 
 def argument(node: Node, name: str) -> Any:
-    """The argument that the operation's schema calls ``name``, or the schema's default for it.
+    """Return the argument with this name in the operation's schema, or the schema's default for it.
 
     Raises
     ------

@@ -51,7 +51,7 @@ class Noise(NamedTuple):
     Attributes
     ----------
     magnitude : Tensor
-        Of the values.
+        The magnitude of the values.
     share : float
         The part of the magnitude that is rounding.
     lost : float
@@ -84,9 +84,9 @@ def quotient(change: Tensor, by: Tensor, limit: Tensor, noise: Noise, *, near: b
     change, by, limit : Tensor
         The first of the three is overwritten, since a new tensor would cost more time.
     noise : Noise
-        Error of the change.
+        The error of the change.
     near : bool
-        True if ``limit * by`` is finite and never many times as large as the values behind the change. The
+        True if ``limit * by`` is finite and never many times as large as the values that changed. The
         limit plus (change - limit * by) / by then is the quotient, in fewer passes over memory.
     """
     if near:

@@ -41,10 +41,10 @@ _UNTAGGED = {
 
 
 def is_elementwise(op: Callable[..., Any] | None) -> bool:
-    """Whether an operation acts on each element separately and always alike, and has no registered rule.
+    """Return whether an operation acts on each element separately and alike, and has no registered rule.
 
-    A registered rule of an elementwise operation explains the operation by itself, as it does for all others:
-    no activation takes the operation in.
+    A registered rule of an elementwise operation explains that operation alone, so that no activation
+    includes the operation.
     """
     tags = getattr(op, "tags", ())
     if op is None or torch.Tag.nondeterministic_seeded in tags:
@@ -53,12 +53,12 @@ def is_elementwise(op: Callable[..., Any] | None) -> bool:
 
 
 def affine_terms(node: Node) -> list[Term] | None:
-    """The terms, each a source and a factor, of which the node's Delta is the sum.
+    """Return the terms, each a source and a factor, whose sum is the node's Delta.
 
     Returns
     -------
     list of (int, Tensor or float), or None
-        None where the operation is not affine in its varying arguments.
+        None if the operation is not affine in its varying arguments.
     """
     make = _AFFINE.get(node.op_name)
     return make(node) if make and node.dtype.is_floating_point else None

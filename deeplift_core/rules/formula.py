@@ -20,7 +20,7 @@ _GAUSS = (0.5 - 12**-0.5, 0.5 + 12**-0.5)
 class Formula:
     """The function y = f(x) that a piece of the graph computes from one source.
 
-    The constructor finds out all that is needed later (:mod:`deeplift_core.rules.traits`), so that threads
+    The constructor determines the traits of the function (:mod:`deeplift_core.rules.traits`), so that threads
     may share a formula.
 
     Parameters
@@ -35,15 +35,15 @@ class Formula:
     Attributes
     ----------
     only : Node or None
-        The operation, where f is a single call.
+        The operation, if f is a single call.
     is_relu : bool
-        Whether f is one call of ReLU.
+        True if f is one call of ReLU.
     grows_at_most_linearly : bool
-        Whether f is defined on all reals with abs(f(x)) / abs(x) bounded, as far as values up to 1e6 show.
+        True if f is defined on all reals with abs(f(x)) / abs(x) bounded, as far as values up to 1e6 show.
         RevealCancel evaluates f outside the interval between reference and input, so that exp, log, powers
         and reciprocals must not get RevealCancel.
     overflows : bool
-        Whether f as it is written may be infinite where the function is not, such as log(1 + exp(x)).
+        True if the written form of f may be infinite where the function is not, such as log(1 + exp(x)).
 
     Raises
     ------
@@ -58,7 +58,7 @@ class Formula:
                 "complex numbers in a piece that is not linear in the input, because of "
                 f"{nodes[0].describe()}: it is not known to be linear"
             )
-        # What a model cuts off from its training is a part of the function all the same.
+        # A part of the function without gradients (detach) is still a part of the function.
         nodes = [replace(n, op=aten.alias.default) if n.op is aten.detach.default else n for n in nodes]
         self._piece = Piece(tuple(nodes), source, output, graph.nodes[source].dtype)
         self._output_shape = graph.nodes[output].shape
@@ -69,11 +69,11 @@ class Formula:
         self._derivative_breaks, self._lost = traits.derivative_breaks, traits.lost
 
     def __call__(self, value: Tensor) -> Tensor:
-        """f, element by element."""
+        """Return f, element by element."""
         return self._piece(value)
 
     def derivative(self, value: Tensor) -> Tensor:
-        """f' at ``value``; at a kink what autograd takes (0 for ReLU at 0), 0 where there is no derivative.
+        """Return f' at ``value``; at a kink autograd's choice (0 for ReLU at 0), 0 without a derivative.
 
         A function of a mask or a count has no derivative.
         """
@@ -87,12 +87,12 @@ class Formula:
         return torch.where(slope.isfinite(), slope, 0)
 
     def _derivative_from_right(self, value: Tensor) -> Tensor:
-        """f' just above ``value``, where one-sided derivatives differ."""
+        """Return f' just above ``value``, which matters where one-sided derivatives differ."""
         info = torch.finfo(value.dtype)
         return self.derivative(value + (value.abs() * info.eps).clamp(min=info.tiny))
 
     def mean_slope(self, start: Tensor, step: Tensor, *, from_right: bool = False) -> Tensor:
-        """(f(start + step) - f(start)) / step, for steps so small that rounding hides the difference.
+        """Return (f(start + step) - f(start)) / step for steps so small that rounding hides the difference.
 
         This is the mean of f' over the step, by Gauss and Legendre's quadrature with two points. Its error is
         step^4 / 4320 times the fifth derivative, which is small up to steps whose quotient is right. The
@@ -103,6 +103,6 @@ class Formula:
         return torch.lerp(first, second, 0.5)
 
     def noise(self, *values: Tensor) -> Noise:
-        """By how much a difference of two of f's values may be wrong, given values of its size."""
+        """Return the error of a difference of two of f's values, given values of the same size."""
         # ReLU itself rounds nothing, only its argument was rounded; in bfloat16 8 units are 3 % of a value.
         return Noise.of(*values, units=2 if self.is_relu else UNITS, lost=self._lost)

@@ -73,7 +73,7 @@ class Interaction(Rule):
             yield source, Multipliers.same(sum_to_shape(fresh * multiplier, shape))
 
     def _gains(self, values: Mapping[_Coalition, Tensor]) -> dict[int, Tensor]:
-        """Shapley values, as the mean over the orders in which quantities change.
+        """Return Shapley values as the mean over the orders in which quantities change.
 
         Orders in which some combination has no finite value are left out. An example is 0 to a power that
         turns from positive to negative, while the base turns from 0 to another number: if the base changes
@@ -97,7 +97,7 @@ class Interaction(Rule):
                 yield factorial(size) * factorial(n - size - 1) / factorial(n), frozenset(chosen)
 
     def _point(self, pair: PairValues, coalition: _Coalition) -> dict[int, Tensor]:
-        """The quantities of the coalition at the input, the others at the reference, in their own dtypes."""
+        """Return the coalition's quantities at the input and the others at the reference, in their dtypes."""
         point = {
             source: (pair.x if source in coalition else pair.reference)[source] for source in self.sources
         }
@@ -112,7 +112,7 @@ class Interaction(Rule):
         return value
 
     def _slopes(self, pair: PairValues, coalition: _Coalition) -> dict[int, Tensor]:
-        """Derivatives with respect to each quantity, all of the output's shape."""
+        """Return derivatives with respect to each quantity, all in the output's shape."""
         with torch.enable_grad():
             point = {
                 source: value.detach().expand(self.node.shape).clone()

@@ -23,7 +23,7 @@ from deeplift_core.rules.values import PairValues
 def shares_of_two(
     x: Sequence[Tensor], r: Sequence[Tensor], top_x: Tensor, top_r: Tensor, *, rectified: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Factors of the multiplier that go to the first and to the second of two values by the rule ``switch``.
+    """Return the factors of the multiplier for the first and second of two values by the rule ``switch``.
 
     This is :func:`deeplift_core.rules.maxima.routes_of_maxima` for windows of two, without positions.
 
@@ -53,7 +53,7 @@ def shares_of_two(
 
 
 def _chosen(second: Tensor, first_value: Tensor, second_value: Tensor) -> Tensor:
-    """The second value where ``second`` is 1, the first where it is 0."""
+    """Return the second value where ``second`` is 1, and the first where it is 0."""
     return where_positive(1 - second, first_value).add_(where_positive(second, second_value))
 
 
@@ -65,7 +65,7 @@ class LargerOfTwo(Maximum):
     graph, node
         As for every rule.
     left, right : int
-        The nodes of the two.
+        The nodes of the two quantities.
     sign : {1, -1}
         -1 for the smaller of two, which is the larger of their negatives.
     """
@@ -91,7 +91,7 @@ class LargerOfTwo(Maximum):
     def _shares_of(
         self, x: Sequence[Tensor], r: Sequence[Tensor], top_x: Tensor, top_r: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What :func:`shares_of_two` returns, by this rule."""
+        """Return shares as :func:`shares_of_two` does, by this rule."""
 
 
 class SwitchOfTwo(LargerOfTwo):
@@ -106,7 +106,7 @@ class SwitchOfTwo(LargerOfTwo):
 
 
 def larger_of_two(graph: Graph, node: Node) -> SwitchOfTwo | None:
-    """The rule if ``node`` is ``maximum(a, b)`` or the same written as ``where(a > b, a, b)``, else None."""
+    """Return the rule if ``node`` is ``maximum(a, b)`` or ``where(a > b, a, b)``, else None."""
     if node.op_name == "maximum":
         left, right = node.args
         return SwitchOfTwo(graph, node, left.index, right.index)

@@ -63,7 +63,7 @@ class LinearRule(Rule):
         return self.weight.clamp(min=0), self.weight.clamp(max=0)
 
     def backward(self, pair: PairValues, m: Multipliers) -> Sent:
-        """See the module's docstring; where m+ and m- are the same, so are the three cases."""
+        """Apply the formula in the module's docstring; if m+ equals m-, its three cases are equal."""
         if not m.split:
             return [(self.source, Multipliers.same(self.transpose(self.weight, m.positive)))]
         above, below = self.signed_weights
@@ -95,10 +95,10 @@ def convolution_adjoint(
         Multipliers of the convolution's result.
     weight : Tensor
     shape, strides : tuple of int
-        Of the convolution's input, whose numbers the kernel does not read. An input that lies in another
-        order in memory than the result would be copied first.
+        Shape and strides of the convolution's input, whose numbers the kernel does not read. An input with
+        another order in memory than the result would be copied first.
     settings : tuple
-        What ``aten.convolution`` takes after the bias.
+        The arguments of ``aten.convolution`` after the bias.
     """
     shape_only = m.new_empty_strided(shape, strides)
     grads: tuple[Tensor, ...] = aten.convolution_backward.default(

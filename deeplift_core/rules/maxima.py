@@ -32,7 +32,7 @@ SWITCH, AUMANN_SHAPLEY = MAXIMUM_RULES
 
 
 class Routes(NamedTuple):
-    """Where the multipliers of maxima [..., W] go among the positions [..., M] that they choose from.
+    """The positions, among those [..., M] of the source, that get the multipliers of maxima [..., W].
 
     Attributes
     ----------
@@ -51,14 +51,14 @@ class Routes(NamedTuple):
     delta: Tensor
 
     def send(self, m: Multipliers, to: Tensor) -> Tensor:
-        """Multipliers of the positions.
+        """Return the multipliers of the positions.
 
         Parameters
         ----------
         m : Multipliers
-            Those of the maxima [..., W].
+            The multipliers of the maxima [..., W].
         to : Tensor [..., M]
-            Any tensor with the shape, the memory layout and the dtype that the result shall have.
+            Any tensor with the shape, the memory layout and the dtype of the result.
         """
         total = m.by_sign(self.delta)
         # In bfloat16 the kernel would convert everything to float32 and back at each addition.
@@ -70,7 +70,7 @@ class Routes(NamedTuple):
 
 
 def _in_memory(value: Tensor) -> list[int]:
-    """Axes from the longest stride to the shortest."""
+    """Return the axes from the longest stride to the shortest."""
     return sorted(range(value.dim()), key=value.stride().__getitem__, reverse=True)
 
 
@@ -81,7 +81,7 @@ def _scatter_add(total: Tensor, at: Tensor, value: Tensor) -> None:
 
 
 def _gathered(value: Tensor, at: Tensor) -> Tensor:
-    """Values [..., M] at positions [..., W] of the last axis, in the memory layout of the positions.
+    """Return values [..., M] at positions [..., W] of the last axis, in the positions' memory layout.
 
     The kernel would lay the result out in rows. Whatever then combines the result with tensors of another
     layout would take many times as long.
@@ -101,12 +101,12 @@ def routes_of_maxima(
     *,
     rectified: bool = False,
 ) -> Routes:
-    """Routes of the multipliers by the rule ``switch``, which the module's docstring describes.
+    """Return the routes of the multipliers by the rule ``switch``, see the module's docstring.
 
     Parameters
     ----------
     x, r : Tensor [..., M]
-        Values that the maxima choose from, at the input and at the reference.
+        Values from which the maxima choose, at the input and at the reference.
     top_x, top_r : Tensor [..., W]
         The maxima.
     at_x, at_r : int64 Tensor [..., W]
@@ -122,7 +122,7 @@ def routes_of_maxima(
 def shares_of_maxima(
     top_x: Tensor, top_r: Tensor, old: Tensor, new: Tensor, *, rectified: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Factors of the multipliers that go to the maxima's positions.
+    """Return the factors of the multipliers for the maxima's positions.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def shares_of_maxima(
     new : Tensor
         The input's values where the reference has its maxima.
     rectified : bool
-        Whether the maxima are maxima of ReLU of the values, and the multipliers are those of ReLU's argument
+        True if the maxima are maxima of ReLU of the values, and the multipliers are those of ReLU's argument
         (:mod:`deeplift_core.passes.relu_before_pool`).
 
     Returns
@@ -180,15 +180,15 @@ class MaximumOfWindows(Maximum):
         self.sources = (self.source,)
 
     def _values(self, pair: PairValues) -> list[Tensor]:
-        """Values [..., M] of the source at the input and at the reference."""
+        """Return values [..., M] of the source at the input and at the reference."""
         return [self.windows.flatten(side[self.source]) for side in (pair.x, pair.reference)]
 
     def _maxima(self, pair: PairValues) -> list[Tensor]:
-        """The maxima [..., W] at the input and at the reference."""
+        """Return the maxima [..., W] at the input and at the reference."""
         return [self.windows.flat_maxima(side[self.node.index]) for side in (pair.x, pair.reference)]
 
     def _sent(self, multipliers: Tensor) -> Sent:
-        """What :meth:`backward` returns for multipliers [..., M]."""
+        """Return the result of :meth:`backward` for multipliers [..., M]."""
         return [(self.source, Multipliers.same(self.windows.unflatten(multipliers)))]
 
 

@@ -1,4 +1,4 @@
-"""Multipliers and parts: what DeepLIFT knows about one quantity (paper, section 3.2).
+"""Multipliers and parts of one quantity (paper, section 3.2).
 
 DeepLIFT splits each difference-from-reference into a positive and a negative part, Delta = P + Q, and each
 part has a multiplier of its own.
@@ -19,12 +19,12 @@ class Multipliers(NamedTuple):
 
     @property
     def split(self) -> bool:
-        """Whether m+ and m- may differ."""
+        """True if m+ and m- may differ."""
         return self.positive is not self.negative
 
     @classmethod
     def same(cls, value: Tensor) -> "Multipliers":
-        """One multiplier for both parts."""
+        """Return one multiplier for both parts."""
         return cls(value, value)
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Multipliers":

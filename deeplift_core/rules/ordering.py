@@ -81,7 +81,7 @@ class OrderStatistics(Rule):
 
 
 def _witness(x: Tensor, r: Tensor, y: Tensor, y0: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
-    """For each order statistic [..., i] the position that explains it, and its multiplier (0 for Delta 0)."""
+    """Return the position that explains each order statistic [..., i], and its multiplier (0 for Delta 0)."""
     x, r, y, y0 = x.unsqueeze(-2), r.unsqueeze(-2), y.unsqueeze(-1), y0.unsqueeze(-1)
     rose, fell = (x >= y) & (r <= y0), (x <= y) & (r >= y0)
     explains = torch.where(delta.unsqueeze(-1) > 0, rose, fell)

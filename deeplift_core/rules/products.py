@@ -128,7 +128,7 @@ class ProductOverAxis(Rule):
         return [(self._source, Multipliers.same(fresh * mean))]
 
     def _others(self, value: Tensor) -> Tensor:
-        """For each element the product of the others, without a division, since elements may be 0."""
+        """Return for each element the product of the others, without a division, since elements may be 0."""
         one = torch.ones_like(value.narrow(self._axis, 0, 1))
         before = torch.cat([one, value.narrow(self._axis, 0, value.shape[self._axis] - 1)], self._axis)
         after = torch.cat([value.narrow(self._axis, 1, value.shape[self._axis] - 1), one], self._axis)
@@ -136,7 +136,7 @@ class ProductOverAxis(Rule):
 
 
 def gauss_legendre(count: int) -> list[tuple[float, float]]:
-    """Points between 0 and 1 and their weights, exact for polynomials of degree 2 count - 1.
+    """Return points between 0 and 1 with weights that are exact for polynomials of degree 2 count - 1.
 
     The points follow from the eigenvalues of the Jacobi matrix of the Legendre polynomials (Golub and Welsch,
     1969, Mathematics of Computation 23).

@@ -1,4 +1,4 @@
-"""The registry: which rule explains which recorded operation.
+"""The registry of the rules of recorded operations.
 
 A rule is registered on an operation of torch, either on one overload (``torch.ops.aten.scatter.src``) or on a
 packet, which stands for all overloads of one name (``torch.ops.aten.convolution``). The namespace is part of
@@ -34,7 +34,7 @@ R = TypeVar("R", bound=MakeRule)
 
 
 class _Registered(NamedTuple):
-    """One registration: the rule, which calls it accepts, and the package that registered it."""
+    """One registration: the rule, a condition on calls, and the package that registered the rule."""
 
     make: MakeRule
     accepts: Condition | None
@@ -48,7 +48,7 @@ _RULES: dict[str, dict[str, _Registered]] = {}
 def rule_for(
     *operations: Operation, accepts: Condition | None = None, variant: str | None = None
 ) -> Callable[[R], R]:
-    """Decorator: the decorated rule explains these operations.
+    """Return a decorator that registers a rule for these operations.
 
     Parameters
     ----------
@@ -113,18 +113,18 @@ def load_rules_of_other_packages() -> None:
 
 
 def registered(op: Callable[..., Any] | None) -> bool:
-    """Whether a rule is registered for this operation.
+    """Return whether a rule is registered for this operation.
 
     Parameters
     ----------
     op : callable or None
-        What a node of the graph calls; None (an input of the model) has no rule.
+        The operation of a node; None (an input of the model) has no rule.
     """
     return bool(_entries(op))
 
 
 def registered_by_another_package(op: Callable[..., Any] | None) -> bool:
-    """Whether a package other than this one has a rule for the operation.
+    """Return whether a package other than this one has a rule for the operation.
 
     The recorder then records the operation as a whole: its normal form, in other operations, would leave the
     other package's rule without a call.
@@ -133,48 +133,48 @@ def registered_by_another_package(op: Callable[..., Any] | None) -> bool:
 
 
 def registered_as(node: Node, rule: type[Rule]) -> bool:
-    """Whether ``rule`` is the default rule of the node's operation."""
+    """Return whether ``rule`` is the default rule of the node's operation."""
     entries = _entries(node.op)
     return bool(entries) and next(iter(entries.values())).make is rule
 
 
 def operations_of(rule: MakeRule) -> Iterator[str]:
-    """The names of all operations that have this rule, "aten::slice.Tensor" for an overload."""
+    """Yield the names of all operations that have this rule, such as "aten::slice.Tensor"."""
     for key, entries in _RULES.items():
         if any(entry.make is rule for entry in entries.values()):
             yield key
 
 
 def variants_of(op: Callable[..., Any] | None) -> tuple[str, ...]:
-    """The names of the rules that an operation has, the default first; empty where there is none.
+    """Return the names of the rules of an operation, the default first; empty if there is none.
 
     Parameters
     ----------
     op : callable or None
-        What a node of the graph calls.
+        The operation of a node.
     """
     return tuple(_entries(op))
 
 
 def all_variants() -> tuple[str, ...]:
-    """The names of all variants that any operation has, in the order of their registration."""
+    """Return the names of all variants of all operations, in the order of their registration."""
     names = (name for entries in _RULES.values() if len(entries) > 1 for name in entries)
     return tuple(dict.fromkeys(names))
 
 
 def refusal(node: Node, variant: str | None = None) -> str | None:
-    """Why the node's call has no registered rule: "" where there is one, None where none is registered."""
+    """Return why the node's call has no rule: "" if it has one, None if no rule is registered."""
     entries = _entries(node.op)
     return _reason(_chosen(entries, node, variant), node) if entries else None
 
 
 def kernel_of(graph: Graph, node: Node) -> Node:
-    """The operation whose result a node holds: for one of several results ("getitem") an earlier node."""
+    """Return the operation whose result a node holds; for one of several results it is an earlier node."""
     return graph.nodes[node.args[0].index] if node.op_name == "getitem" else node
 
 
 def make_rule(graph: Graph, node: Node, variant: str | None = None) -> Rule | None:
-    """The registered rule for ``node``.
+    """Return the registered rule for ``node``.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def make_rule(graph: Graph, node: Node, variant: str | None = None) -> Rule | No
     Returns
     -------
     Rule or None
-        None where no rule is registered.
+        None if no rule is registered.
 
     Raises
     ------
@@ -220,7 +220,7 @@ def _reason(entry: _Registered, node: Node) -> str:
 
 
 def _entries(op: Callable[..., Any] | None) -> dict[str, _Registered]:
-    """The rules of an operation by variant, the default first."""
+    """Return the rules of an operation by variant, the default first."""
     if not isinstance(op, OpOverload):
         return {}
     own, of_packet = (_RULES.get(key, {}) for key in (_key(op), _key(op.overloadpacket)))
@@ -237,7 +237,7 @@ _NAME = re.compile(r"\w+::\w+(\.\w+)?")
 
 @cache
 def _key(operation: Operation) -> str:
-    """The name of a packet, "aten::slice", or of an overload, "aten::slice.Tensor"."""
+    """Return the name of a packet, "aten::slice", or of an overload, "aten::slice.Tensor"."""
     if isinstance(operation, OpOverload):
         return f"{operation._schema.name}.{operation._overloadname}"
     if isinstance(operation, OpOverloadPacket):

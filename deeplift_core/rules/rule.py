@@ -1,4 +1,4 @@
-"""What every rule is: how multipliers pass one recorded operation, and how P and Q do.
+"""The base class of rules: how multipliers, P and Q pass one recorded operation.
 
 A rule says which multipliers the sources of an operation get, given those of its output (the backward
 pass), and, where a RevealCancel activation later in the model asks for P and Q, how these parts come from
@@ -22,7 +22,7 @@ R = TypeVar("R", bound="Rule")
 
 
 class NoRuleError(Exception):
-    """This operation, with these arguments, has no rule. The assignment collects these into one message."""
+    """An operation has no rule for its arguments; the assignment collects these errors into one message."""
 
 
 class Rule(ABC):
@@ -38,12 +38,12 @@ class Rule(ABC):
     Attributes
     ----------
     label : str
-        Shown to users as the rule that the operation got.
+        The name of the rule that users see.
     passes_parts : bool
         True if :meth:`parts` asks for the parts of the sources; these are then computed first.
     mixing : str or None
-        What a preset that looks back for mixing layers takes the operation for: "dense", "convolution",
-        "other", or None where the preset looks further back through the operation.
+        The kind of mixing layer that the operation is for presets: "dense", "convolution" or "other"; None if
+        presets look through the operation at the layers before it.
     sources : tuple of int
         The nodes that receive multipliers.
     """
@@ -59,7 +59,7 @@ class Rule(ABC):
 
     @property
     def name(self) -> str:
-        """What `DeepLift.nodes` shows; a rule with variants names the variant."""
+        """The name in `DeepLift.nodes`; a rule with variants names the variant."""
         return self.label
 
     @abstractmethod
@@ -71,12 +71,12 @@ class Rule(ABC):
         values : PairValues
             Values of this node and of earlier nodes may be read.
         m : Multipliers
-            Of the output, in the output's shape.
+            The multipliers of the output, in the output's shape.
 
         Returns
         -------
         iterable of (int, Multipliers)
-            Each in its source's shape.
+            The multipliers of each source, in the source's shape.
         """
 
     def parts(self, pair: PairValues) -> Parts:
@@ -100,9 +100,9 @@ class Rule(ABC):
 
 
 def recast(rule: Rule, cls: type[R], **changes: Any) -> R:
-    """Return the same rule as an object of another class, which computes the same in another way.
+    """Return the same rule as an object of another class, which computes the same result in another way.
 
-    Passes replace rules so. What the first object has memoised is not carried over.
+    Passes replace rules by this function. Memoised values of the first object are not copied.
     """
     other = cls.__new__(cls)
     memoised = {
@@ -117,12 +117,12 @@ def _is_memoised(attribute: Any) -> bool:
 
 
 def only_varying(node: Node, position: int) -> int:
-    """Return the node that argument ``position`` refers to, where no other argument depends on the input.
+    """Return the node to which argument ``position`` refers, if no other argument depends on the input.
 
     Raises
     ------
     NoRuleError
-        If another argument does.
+        If another argument depends on the input.
     """
     value = node.args[position]
     if not isinstance(value, Ref) or len(node.refs) != 1 or node.kwargs:

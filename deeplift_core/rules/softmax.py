@@ -21,9 +21,9 @@ from deeplift_core.rules.values import PairValues
 
 
 def logarithmic_mean(total: Tensor, ratio: Tensor) -> Tensor:
-    """(p - q) / (log p - log q) without cancellation; p where p and q are equal.
+    """Return (p - q) / (log p - log q) without cancellation errors; p where p and q are equal.
 
-    This is computed as (p + q) / 2 times tanh(h) / h, with h half the difference of the logarithms.
+    The function computes (p + q) / 2 times tanh(h) / h, with h half the difference of the logarithms.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def _log_softmax(value: Tensor, axes: list[int]) -> Tensor:
 
 
 def shares(z: Tensor, z0: Tensor, axes: list[int]) -> Tensor:
-    """L_k / sum L, in float32 at least, because half precision cannot tell large logits apart."""
+    """Return L_k / sum L, in float32 at least, because half precision cannot distinguish large logits."""
     log_p, log_q = (_log_softmax(single(value), axes) for value in (z, z0))
     mean = logarithmic_mean(log_p.exp() + log_q.exp(), log_p - log_q)
     return mean / mean.sum(axes, keepdim=True)
@@ -64,7 +64,7 @@ class Softmax(_OverAxis):
     label: ClassVar[str] = "softmax"
 
     def backward(self, pair: PairValues, m: Multipliers) -> Sent:
-        """L_k (m_k - sum_i m_i L_i / sum L).
+        """Return L_k (m_k - sum_i m_i L_i / sum L).
 
         The mean of m, weighted by L, is subtracted twice. Where one L outweighs the others, the first
         difference has cancellation errors, and the second removes what these errors leave of the mean.
@@ -76,13 +76,13 @@ class Softmax(_OverAxis):
         return [(self._source, Multipliers.same(mean * centred))]
 
     def _mean(self, pair: PairValues) -> tuple[Tensor, Tensor]:
-        """L and its sum."""
+        """Return L and its sum."""
         (p, log_p), (q, log_q) = (self._probabilities(values) for values in (pair.x, pair.reference))
         mean = logarithmic_mean(p + q, log_p.sub_(log_q))
         return mean, mean.sum(self._axes, keepdim=True)
 
     def _probabilities(self, values: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
-        """Probabilities and their logarithms.
+        """Return probabilities and their logarithms.
 
         The probabilities are values of the node, which are usually kept. The kernel of softmax stores its
         result in rows, in whatever order of memory the logits are. Where the two orders differ,
@@ -111,7 +111,7 @@ class LogSoftmax(_OfShares):
     label: ClassVar[str] = "log-softmax"
 
     def backward(self, pair: PairValues, m: Multipliers) -> Sent:
-        """m_k - (L_k / sum L) sum_i m_i.
+        """Return m_k - (L_k / sum L) sum_i m_i.
 
         The largest L_k may be nearly all of sum L, so that the difference would cancel. Its multiplier is
         computed from the other classes: m_k (1 - L_k / sum L) - (L_k / sum L) sum over i != k of m_i, with
@@ -135,7 +135,7 @@ class LogSumExp(_OfShares):
     label: ClassVar[str] = "logsumexp"
 
     def backward(self, pair: PairValues, m: Multipliers) -> Sent:
-        """(L_k / sum L) m."""
+        """Return (L_k / sum L) m."""
         share = self._shares(pair)
         kept = share.sum(self._axes, keepdim=True).shape
         total = self._by_sign(pair, m).reshape(kept)
@@ -148,7 +148,7 @@ class LogAddExp(Rule):
     label: ClassVar[str] = "logsumexp"
 
     def backward(self, pair: PairValues, m: Multipliers) -> Sent:
-        """(L_k / sum L) m for each of the two."""
+        """Yield (L_k / sum L) m for each of the two quantities."""
         fresh = self._by_sign(pair, m)
         share = shares(self._stacked(pair.x), self._stacked(pair.reference), [-1])
         for place, source in enumerate(self.sources):

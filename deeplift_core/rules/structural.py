@@ -30,16 +30,16 @@ constant_indices = varies_in(*_VALUES)
 
 
 def _written_once(name: str, writes: Callable[[Node], Tensor]) -> Condition:
-    """No two varying values are written to one place.
+    """Require that no two varying values are written to one place.
 
-    Which of the two stays is left open by torch, and autograd would send multipliers to both of them.
+    torch does not define which of the two values stays, and autograd would send multipliers to both of them.
 
     Parameters
     ----------
     name : str
         The argument that holds the written values; constants may be written twice.
     writes : callable
-        Gives how many values a call writes to each place.
+        Returns how many values a call writes to each place.
     """
 
     def accepts(node: Node) -> str:
@@ -131,7 +131,7 @@ class Structural(Rule):
         return [(s, Multipliers(p, q)) for s, p, q in zip(points, positive, negative, strict=True)]
 
     def parts(self, pair: PairValues) -> Parts:
-        """P of the output is f(P) - f(0), and Q is f(Q) - f(0): constants among the arguments cancel."""
+        """Return P as f(P) - f(0), and Q as f(Q) - f(0): constants among the arguments cancel."""
         parts = {source: pair.parts(source) for source in self.sources}
         at_zero = self.evaluate(lambda s: torch.zeros_like(parts[s].positive))
         positive = self.evaluate(lambda s: parts[s].positive) - at_zero
@@ -140,8 +140,8 @@ class Structural(Rule):
     def evaluate(self, lookup: Callable[[int], Any]) -> Any:
         """Run the operation on floating-point numbers, which masks and counts are, too.
 
-        A model may sum a mask into a count: multipliers of both are numbers like all others, so the operation
-        must not be told to return integers, and constant masks beside the varying one become numbers.
+        A model may sum a mask into a count. The multipliers of both are floating-point numbers, so that the
+        operation must not return integers, and constant masks among the arguments become numbers, too.
         """
         if self.node.dtype.is_floating_point:
             return super().evaluate(lookup)
@@ -159,5 +159,5 @@ class Structural(Rule):
 
 
 def _as_numbers(value: Any, dtype: torch.dtype) -> Any:
-    """The same with every mask or count, in a list of tensors too, as floating-point numbers."""
+    """Return a value, or a list of values, with masks and counts as floating-point numbers."""
     return [as_number(item, dtype) for item in value] if isinstance(value, list) else as_number(value, dtype)

@@ -1,4 +1,4 @@
-"""Which values count as equal to a maximum.
+"""Ties: values that count as equal to a maximum.
 
 Values within 8 eps of a maximum, relative to its magnitude, are ties, and the first of them is the argmax.
 Without a tolerance rounding would decide between values that are equal in exact arithmetic, and float32 would
@@ -16,17 +16,17 @@ from deeplift_core.rules.differences import UNITS
 
 
 def tie_tolerance(dtype: torch.dtype) -> float:
-    """8 eps: how far below a maximum of magnitude 1 a value may be and still be a tie."""
+    """Return 8 eps, the largest distance of a tie from a maximum of magnitude 1."""
     return UNITS * torch.finfo(torch.promote_types(dtype, torch.float32)).eps
 
 
 def tie_threshold(maxima: Tensor) -> Tensor:
-    """M - 8 eps |M| for each maximum M: the smallest value that is a tie."""
+    """Return M - 8 eps |M| for each maximum M, which is the smallest value that is a tie."""
     return maxima.sub(maxima.abs(), alpha=tie_tolerance(maxima.dtype))
 
 
 def tie_threshold_of_rectified(maxima: Tensor) -> Tensor:
-    """The same number for maxima that are all >= 0, in one pass over memory."""
+    """Return the same threshold for maxima that are all >= 0, in one pass over memory."""
     return maxima.mul(1 - tie_tolerance(maxima.dtype))
 
 
@@ -37,6 +37,6 @@ def below_tie(maxima: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def below_tie_of_rectified(maxima: Tensor) -> Callable[[Tensor], Tensor]:
-    """The same function for maxima that are all >= 0, without a tensor of thresholds."""
+    """Return the same function for maxima that are all >= 0, without a tensor of thresholds."""
     scale = 1 - tie_tolerance(maxima.dtype)
     return lambda value: value.sub(maxima, alpha=scale).lt_(0)

@@ -1,4 +1,4 @@
-"""What an elementwise function does far out, and how many digits it loses, found by evaluating it.
+"""Traits of an elementwise function, found by evaluating it: its growth, and the digits that it loses.
 
 The function may have constants of any shape, and each of their positions gives a function of its own. A few
 positions stand for all of them: those at which a constant is smallest, largest or nearest to 0, and others at
@@ -27,7 +27,7 @@ TAME = frozenset({
     "mish", "hardtanh", "clamp", "clamp_min", "clamp_max", "hardsigmoid", "abs", "erf", "sin", "cos",
 })  # fmt: skip
 
-# How many units of rounding the result of a good kernel is off.
+# The error of the result of a good kernel, in units of rounding.
 _USUAL = UNITS / 2
 
 # Where functions are evaluated: densely around 0, then at doubling distances, because an exponential shows
@@ -37,13 +37,13 @@ _PROBES = (*(step / 2 for step in range(-20, 21)), *(sign * far for far in _FAR 
 # Growth beyond this multiple of abs(x) is not linear.
 _STEEP = 1e3
 
-# Positions of the constants that are looked at, and how many of these an extreme of a constant may choose.
+# Number of positions of the constants that are evaluated, and of those that an extreme of a constant chooses.
 MOST_POSITIONS = 64
 _MOST_EXTREMES = 48
-# Points between -10 and 10 at which lost digits are looked for, and points times positions.
+# Number of points between -10 and 10 for the search for lost digits, and of points times positions.
 _NEAR = 1 << 15
 _MOST_VALUES = 1 << 17
-# How many functions are remembered: some kB each, all of whose constants are cut down to the positions above.
+# Number of functions whose traits are memoised: some kB each, with constants at the positions above only.
 _REMEMBERED = 1024
 
 
@@ -53,14 +53,14 @@ class Traits(NamedTuple):
     Attributes
     ----------
     linear_growth : bool
-        Whether the function is defined on all reals and bounded by a multiple of abs(x).
+        True if the function is defined on all reals and bounded by a multiple of abs(x).
     overflows : bool
-        Whether the way in which it is written overflows far out, although the function itself may not.
+        True if the written form overflows for large abs(x), although the function itself may not.
     derivative_breaks : bool
-        Whether autograd gives no finite derivative somewhere where the value is finite.
+        True if autograd gives no finite derivative at a point where the value is finite.
     lost : float
-        By how much a difference of two values may be wrong, beyond some units of rounding of these values:
-        1 + erf(x) has no digits left where it is 1e-7.
+        The error of a difference of two values beyond some units of rounding of these values: 1 + erf(x) has
+        no right digits if its value is 1e-7.
     """
 
     linear_growth: bool
@@ -84,7 +84,7 @@ class Piece(NamedTuple):
     source, output : int
         The nodes that hold x and f(x).
     dtype : torch.dtype
-        Of the source, which may be a mask or a count.
+        The type of the source, which may be a mask or a count.
     """
 
     nodes: tuple[Node, ...]
@@ -93,7 +93,7 @@ class Piece(NamedTuple):
     dtype: torch.dtype
 
     def __call__(self, value: Tensor, watch: Watch | None = None) -> Tensor:
-        """f(value), element by element.
+        """Return f(value), element by element.
 
         Parameters
         ----------
@@ -105,7 +105,7 @@ class Piece(NamedTuple):
         Returns
         -------
         Tensor
-            Of the precision of ``value``.
+            The result in the precision of ``value``.
         """
         last_use = {ref: node.index for node in self.nodes for ref in node.refs}
         values = {self.source: value if self.dtype.is_floating_point else value.to(self.dtype)}
@@ -120,7 +120,7 @@ class Piece(NamedTuple):
         return result
 
     def derivative(self, value: Tensor) -> Tensor:
-        """What autograd gives for f' at ``value``, which must have the shape of f(value)."""
+        """Return autograd's f' at ``value``, which must have the shape of f(value)."""
         with torch.enable_grad():
             point = value.detach().clone().requires_grad_()
             output = self(point)
@@ -129,23 +129,23 @@ class Piece(NamedTuple):
             return torch.autograd.grad(output.sum(), point)[0]
 
     def in_double(self) -> "Piece":
-        """The same function in float64."""
+        """Return the same function in float64."""
         nodes = tuple(converted_node(node, torch.float64) for node in self.nodes)
         return self._replace(nodes=nodes, dtype=torch.float64)
 
     def is_one_of(self, names: Container[str]) -> bool:
-        """Whether the piece is one call of one of these operations."""
+        """Return whether the piece is one call of one of these operations."""
         return len(self.nodes) == 1 and self.nodes[0].op_name in names
 
 
 def traits_of(piece: Piece, device: torch.device) -> Traits:
-    """The traits of a function, from memory where one of the same content was seen before.
+    """Return the traits of a function, which are memoised by the function's content.
 
     Parameters
     ----------
     piece : Piece
     device : torch.device
-        Where the function is evaluated, since rounding depends on the device.
+        The device that evaluates the function, since rounding depends on the device.
     """
     if not piece.dtype.is_floating_point:
         return Traits(linear_growth=False, overflows=False, derivative_breaks=False, lost=0.0)
@@ -196,7 +196,7 @@ class _Sampled:
 
 
 def _content(value: Any) -> Any:
-    """Something that is equal, and has an equal hash, for arguments of the same content."""
+    """Return a key that is equal, and has an equal hash, for arguments of the same content."""
     if isinstance(value, Tensor):
         in_bytes = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         return value.dtype, value.shape, bytes(in_bytes.tolist())
@@ -206,7 +206,7 @@ def _content(value: Any) -> Any:
 
 
 def _positions(constants: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """At most `MOST_POSITIONS` positions of the shape of all constants together: an index for each axis."""
+    """Choose at most `MOST_POSITIONS` positions of the constants' common shape: an index for each axis."""
     # Not torch.broadcast_shapes, whose first call imports sympy, which takes most of a second.
     together = aten.broadcast_tensors.default(list(constants))
     shape = together[0].shape if constants else torch.Size()
@@ -232,7 +232,7 @@ def _positions(constants: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 
 def _own_positions(constant: Tensor, chosen: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The positions in a constant that is broadcast to the shape of all constants together."""
+    """Return the positions in a constant that is broadcast to the common shape of all constants."""
     own = chosen[len(chosen) - constant.dim() :]
     return tuple(
         index.to(constant.device) if length > 1 else torch.zeros_like(index, device=constant.device)
@@ -247,14 +247,14 @@ def _measured(sampled: _Sampled) -> Traits:
 
 
 def _far_out(sampled: _Sampled) -> Traits:
-    """All traits but the lost digits; [probes, positions] values of each."""
+    """Return all traits but the lost digits, from values [probes, positions]."""
     piece = sampled.piece
     x = torch.tensor(_PROBES, dtype=piece.dtype, device=sampled.device).unsqueeze(-1)
     seen = torch.zeros(len(_PROBES), sampled.positions, dtype=torch.bool, device=sampled.device)
     undefined, pole = seen.clone(), seen[0].clone()
 
     def watch(node: Node, argument: Tensor, result: Tensor) -> None:
-        """Note whether an operation is undefined somewhere, rather than too large, and where it has a pole.
+        """Note whether an operation is undefined at a point, rather than too large, or has a pole.
 
         An operation with a pole divides by its argument: 0, or numbers of both signs, show the pole.
         """
@@ -270,7 +270,7 @@ def _far_out(sampled: _Sampled) -> Traits:
     y = piece(x, watch).expand(seen.shape)
     finite = y.isfinite()
     grows = ~finite & (undefined | (x.abs() <= 4))
-    # A function that overflows far out shows its growth only nearer by.
+    # A function that overflows for large abs(x) shows its growth only at smaller values.
     from_where = torch.where(finite.all(0), _STEEP, 1.0)
     grows = grows | (finite & (y.abs() > _STEEP * x.abs()) & (x.abs() >= from_where))
     breaks = finite & ((x == 0) | (x.abs() > 10)) & ~piece.derivative(x.expand(seen.shape)).isfinite()
@@ -283,13 +283,13 @@ def _far_out(sampled: _Sampled) -> Traits:
 
 
 def _has_pole(node: Node) -> bool:
-    """Whether the operation divides by its argument; quotients are recorded through the reciprocal."""
+    """Return whether the operation divides by its argument; quotients are recorded as reciprocals."""
     exponent = node.args[1] if node.op_name == "pow" else 0
     return node.op_name in ("reciprocal", "rsqrt") or (isinstance(exponent, (int, float)) and exponent < 0)
 
 
 def _lost(sampled: _Sampled) -> float:
-    """See `Traits`: how far values are from those in float64, beyond what a good kernel is off.
+    """Return `Traits.lost`: the error against float64 beyond the error of a good kernel.
 
     GELU as x times half of 1 + erf is off by up to 1e-6 at -3, where it is -0.004.
     """

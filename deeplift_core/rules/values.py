@@ -1,4 +1,4 @@
-"""The forward values of a batch at its input and at one reference, and what follows from these values."""
+"""The forward values of a batch at its input and at one reference, with their differences and parts."""
 
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,7 +30,7 @@ class Numbers(MutableMapping[int, Any]):
     values : mapping of int to values
         Entries are taken out of this mapping as rules free them.
     dtype : torch.dtype
-        Of masks and counts as numbers.
+        The type of masks and counts as numbers.
     """
 
     def __init__(self, values: MutableMapping[int, Any], dtype: torch.dtype) -> None:
@@ -51,7 +51,7 @@ class Numbers(MutableMapping[int, Any]):
         del self._values[index]
 
     def pop(self, index: int, default: Any = None) -> Any:
-        """Take out a value as it is."""
+        """Remove a value and return it unchanged."""
         return self._values.pop(index, default)
 
     def __iter__(self) -> Iterator[int]:
@@ -71,7 +71,7 @@ class PairValues:
     x, reference : mutable mapping of int to values
         Forward values by node. The object owns both mappings and empties them as it frees values.
     rule_of : callable
-        The rule of a node.
+        Returns the rule of a node.
     dtype : torch.dtype
         The precision of the scores; masks and counts become numbers of this type.
 
@@ -96,7 +96,7 @@ class PairValues:
         self._end = max(x, default=-1) + 1
 
     def memoised(self, index: int, find: Callable[["PairValues"], Found]) -> Found:
-        """Return what ``find`` finds for one node, worked out a single time for all targets and parts."""
+        """Return the result of ``find`` for one node, computed a single time for all targets and parts."""
         if index not in self._memoised:
             self._memoised[index] = find(self)
         found: Found = self._memoised[index]
@@ -114,13 +114,13 @@ class PairValues:
         self._end = index
 
     def delta(self, index: int) -> Tensor:
-        """Difference-from-reference of one node; differences no larger than rounding are exactly 0."""
+        """Return the difference-from-reference of one node; differences within rounding are exactly 0."""
         if index not in self._deltas:
             self._deltas[index] = difference(self.x[index], self.reference[index])
         return self._deltas[index]
 
     def parts(self, index: int) -> Parts:
-        """P and Q of one node, computed when a RevealCancel activation asks for them.
+        """Return P and Q of one node, computed when a RevealCancel activation asks for them.
 
         The parts of a node may need those of the nodes before it, through hundreds of layers. They are
         therefore computed in the order of the graph, without recursion.

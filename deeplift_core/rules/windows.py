@@ -1,4 +1,4 @@
-"""Where maxima lie: which positions each maximum chooses from.
+"""The windows of maxima: the positions from which each maximum chooses.
 
 A maximum of any kind is the largest of some positions of one axis: a max pool has a window of positions for
 each maximum, a maximum over axes has one window of all positions, and a running maximum has for each position
@@ -55,7 +55,7 @@ class Windows(ABC):
 
     @abstractmethod
     def rows(self, start: int, stop: int) -> Tensor | None:
-        """Positions of the windows from ``start`` to before ``stop``.
+        """Return the positions of the windows from ``start`` to before ``stop``.
 
         Returns
         -------
@@ -80,7 +80,7 @@ class Windows(ABC):
         """
 
     def first_of_largest(self, values: Tensor, maxima: Tensor) -> Tensor:
-        """Positions of the maxima; of several ties the first position counts.
+        """Return the positions of the maxima; of several ties the first position counts.
 
         Parameters
         ----------
@@ -130,7 +130,7 @@ class PoolWindows(Windows):
     size, count : tuple of int
         Positions and windows along each axis that is pooled.
     regular : RegularWindows or None
-        How the windows lie; None for an adaptive pool whose windows differ in length.
+        The arrangement of the windows; None for an adaptive pool whose windows differ in length.
     """
 
     def __init__(self, graph: Graph, node: Node) -> None:
@@ -143,7 +143,7 @@ class PoolWindows(Windows):
         self._device = graph.device
 
     def _settings(self, operation: Node) -> RegularWindows:
-        """The settings of the recorded call, which leaves out those that have their default."""
+        """Return the settings of the recorded call, which leaves out settings with their default."""
 
         def setting(place: int, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
             value = operation.args[place] if len(operation.args) > place else operation.kwargs.get(name)
@@ -157,7 +157,7 @@ class PoolWindows(Windows):
         )
 
     def _equal_parts(self) -> RegularWindows | None:
-        """The windows of an adaptive pool where the axes divide into parts of equal length."""
+        """Return the windows of an adaptive pool if its axes divide into parts of equal length."""
         if any(size % count for size, count in zip(self.size, self.count, strict=True)):
             return None
         length = tuple(size // count for size, count in zip(self.size, self.count, strict=True))
@@ -176,7 +176,7 @@ class PoolWindows(Windows):
         return value.flatten(-self._axes)
 
     def rows(self, start: int, stop: int) -> Tensor | None:
-        """Rows of the table of all windows."""
+        """Return rows of the table of all windows."""
         return None if self._is_one_of_all else self._table[start:stop]
 
     def chunks(self, rest: int) -> Iterator[tuple[int, int]]:
@@ -189,12 +189,12 @@ class PoolWindows(Windows):
 
     @cached_property
     def _is_one_of_all(self) -> bool:
-        """Whether there is one window, of all positions."""
+        """True if there is one window of all positions."""
         return self.regular is not None and self.regular[:3] == (self.size, self.size, (0,) * self._axes)
 
     @cached_property
     def _table(self) -> Tensor:
-        """Positions [W, k] of every window along the joined axes."""
+        """The positions [W, k] of every window along the joined axes."""
         table = torch.zeros(1, 1, dtype=torch.int64)
         for axis, size in enumerate(self.size):
             windows = [self._along(axis, number) for number in range(self.count[axis])]
@@ -204,7 +204,7 @@ class PoolWindows(Windows):
         return table.to(self._device)
 
     def _along(self, axis: int, number: int) -> list[int]:
-        """Positions of one window along one axis, padding left out."""
+        """Return the positions of one window along one axis, without padding."""
         size, count = self.size[axis], self.count[axis]
         if self.regular is None:
             return list(range(number * size // count, -((number + 1) * size // -count)))
@@ -243,11 +243,11 @@ class AxesWindows(Windows):
         return value.reshape([self._shape[axis] for axis in self._others]).unsqueeze(-1)
 
     def rows(self, start: int, stop: int) -> None:
-        """All positions."""
+        """Return None, which stands for all positions."""
         del start, stop
 
     def chunks(self, rest: int) -> Iterator[tuple[int, int]]:
-        """The one window."""
+        """Yield the one window."""
         del rest
         yield 0, 1
 
@@ -274,7 +274,7 @@ class RunningWindows(Windows):
         return self.flatten(value)
 
     def rows(self, start: int, stop: int) -> Tensor:
-        """Positions up to each."""
+        """Return the positions up to each position."""
         window = torch.arange(start, stop, device=self._device).unsqueeze(-1)
         position = torch.arange(stop, device=self._device)
         return torch.where(position <= window, position, 0)
@@ -284,17 +284,17 @@ class RunningWindows(Windows):
         yield from _pieces(self._length, self._length, rest)
 
     def first_of_largest(self, values: Tensor, maxima: Tensor) -> Tensor:
-        """Positions where the running maximum first comes within 8 eps of what it is here.
+        """Return the first position at which the running maximum is within 8 eps of its value here.
 
         The running maximum is sorted, so that a search by halves finds the position. It has just risen there,
         to the value at that position.
         """
         del values
         found = torch.searchsorted(maxima.contiguous(), tie_threshold(maxima).contiguous())
-        return found.clamp_(max=self._length - 1)  # NaN is placed behind the end.
+        return found.clamp_(max=self._length - 1)  # The search places NaN after the end.
 
 
-# The operations of maxima over windows, each with what its windows are.
+# The operations of maxima over windows, each with the class of its windows.
 WINDOWS: dict[Any, type[PoolWindows] | type[AxesWindows] | type[RunningWindows]] = {
     aten.max_pool2d_with_indices.default: PoolWindows,
     aten.max_pool3d_with_indices.default: PoolWindows,
@@ -308,7 +308,7 @@ WINDOWS: dict[Any, type[PoolWindows] | type[AxesWindows] | type[RunningWindows]]
 
 
 def windows_of(graph: Graph, node: Node) -> Windows:
-    """The windows of the maxima that ``node`` holds.
+    """Return the windows of the maxima that ``node`` holds.
 
     Raises
     ------

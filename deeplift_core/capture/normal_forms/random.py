@@ -1,6 +1,7 @@
 """Operations that draw random numbers in training only, in the form that they have at inference.
 
-Their schemas say that they write random numbers into an argument, which they do not do at inference.
+The schemas of these operations say that they write random numbers into an argument, which they do not do at
+inference.
 """
 
 # ruff: noqa: ARG001 - all forms take the same arguments
