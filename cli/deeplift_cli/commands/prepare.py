@@ -1,9 +1,11 @@
 """`deeplift prepare`: what the shards of a job need of their input, made once."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from deeplift_cli.commands.record_options import RECORD_OPTIONS, refuse_without_regions
 from deeplift_cli.commands.shared_options import FILE, with_options
 from deeplift_cli.errors import UserError
 from deeplift_cli.process.fast_imports import without_garbage_collection
@@ -14,6 +16,7 @@ _OPTIONS = (
     click.option("-r", "--regions", "--peaks", type=FILE, help="BED or narrowPeak, with --genome."),
     click.option("--length", type=click.IntRange(1, 2**28), metavar="L",
                  help="Of the sequences that the model takes.  [default: that of the first record]"),
+    *RECORD_OPTIONS,
 )  # fmt: skip
 
 
@@ -21,7 +24,12 @@ _OPTIONS = (
 @with_options(_OPTIONS)
 @click.option("-q", "--quiet", is_flag=True, help="No notes and no report.")
 def command(
-    fasta: Path | None, genome: Path | None, regions: Path | None, length: int | None, quiet: bool
+    fasta: Path | None,
+    genome: Path | None,
+    regions: Path | None,
+    length: int | None,
+    quiet: bool,
+    **chosen: Any,
 ) -> int:
     """Prepare an input, so that many shards of it start at once.
 
@@ -32,7 +40,8 @@ def command(
 
     Makes in the cache (DEEPLIFT_CACHE) what the first of many `deeplift score --shard` would make while the
     others wait: the index of the input, by which each shard reads its own records only, and for a genome its
-    index, or an unpacked copy where it is gzip. Nothing is made that is there already.
+    index, or an unpacked copy where it is gzip. Nothing is made that is there already. An index serves jobs
+    with the same length and the same options that choose records.
     """
     if fasta and (genome or regions):
         raise click.UsageError("give either --fasta, or --genome, with --regions or without")
@@ -40,11 +49,12 @@ def command(
         raise click.UsageError("give --fasta, or --genome, with --regions or without")
     if length is not None and not (fasta or regions):
         raise click.UsageError("--length goes with --fasta or --regions")
+    refuse_without_regions({"regions": regions, **chosen})
     with without_garbage_collection():
         from deeplift_cli.process.screen import Screen
         from deeplift_cli.process.steps import step
         from deeplift_cli.process.terminal_text import printable
-        from deeplift_cli.sequences import InputIndex, Skipped, open_prepared_source
+        from deeplift_cli.sequences import InputIndex, Skipped, make_selection, open_prepared_source
         from deeplift_cli.sequences.genome import Genome
         from deeplift_cli.sequences.genome_files import cached_files
 
@@ -60,7 +70,7 @@ def command(
     records = fasta or regions
     if records is not None:
         with step("preparing", records):
-            source = open_prepared_source(fasta, genome, regions, screen.note)
+            source = open_prepared_source(fasta, genome, regions, screen.note, make_selection(**chosen))
             length = length or source.first_length()
             index = InputIndex(source, length, screen.note)
             if not index.n_usable:

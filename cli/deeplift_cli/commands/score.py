@@ -14,6 +14,7 @@ from deeplift_cli.commands.further_options import (
     said,
     with_format_options,
 )
+from deeplift_cli.commands.record_options import RECORD_OPTIONS, refuse_without_regions
 from deeplift_cli.commands.shared_options import (
     ALLOW_PICKLE,
     ALPHABET,
@@ -85,6 +86,7 @@ _OPTIONS = (
         "-r", "--regions", "--peaks", type=FILE,
         help="BED or narrowPeak: windows around the summits, or else the midpoints.",
     ),
+    *RECORD_OPTIONS,
     click.option("-o", "--out", required=True, callback=parsed(new_file), metavar="PATH",
                  help="HDF5 file of scores to write."),
     click.option("--bigwig", callback=parsed(new_file), metavar="PATH",
@@ -189,6 +191,7 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
         raise click.UsageError(
             f"{missing} is missing" if missing else "give --fasta, or --genome with --regions"
         )
+    refuse_without_regions(given)
     kind, _ = deeplift_references.parse_spec(given["reference"])
     if said(context, "frequencies") and kind.name != "frequency":
         raise click.UsageError(f"--frequencies goes with --reference frequency, not {kind.name}")

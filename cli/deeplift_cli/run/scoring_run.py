@@ -36,7 +36,14 @@ from deeplift_cli.run.plan import RunPlan, make_plan
 from deeplift_cli.run.references import observed_reference, with_references
 from deeplift_cli.run.skipped_tables import SkippedTables
 from deeplift_cli.run.summary import Completeness, Summary
-from deeplift_cli.sequences import FastaSource, GenomeSource, Source, open_prepared_source, open_source
+from deeplift_cli.sequences import (
+    FastaSource,
+    GenomeSource,
+    Source,
+    make_selection,
+    open_prepared_source,
+    open_source,
+)
 from deeplift_cli.sequences.cache import CacheError
 from deeplift_cli.threads.prefetch import Prefetch
 from deeplift_core.accuracy.completeness import TOLERANCE
@@ -90,6 +97,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
         {spec.label: _completeness(options) for spec in options.targets},
         exempt=options.rule.partition(":")[0] in _EXEMPT,
         started=started,
+        left_out=source.facts.n_left_out,
     )
     with (
         deferred(),
@@ -211,10 +219,11 @@ def _nothing_left(options: ScoreOptions, skipped: SkippedTables) -> str:
 
 def _open_source(options: ScoreOptions, screen: Screen) -> Source:
     files = (options.fasta, options.genome, options.regions)
+    selection = make_selection(chroms=options.chroms, rename_chroms=options.rename_chroms)
     if options.shard is not None:
         with suppress(CacheError):  # the files are then read here, as a whole job reads them
-            return open_prepared_source(*files, screen.note)
-    return open_source(*files, screen.note)
+            return open_prepared_source(*files, screen.note, selection)
+    return open_source(*files, screen.note, selection)
 
 
 def _chrom_sizes(options: ScoreOptions, source: Source) -> dict[str, int] | None:

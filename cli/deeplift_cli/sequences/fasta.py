@@ -9,6 +9,7 @@ from deeplift_cli.sequences.encode import count_bases
 from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, is_sequence, normalise
 from deeplift_cli.sequences.names import name_fault, parse_coordinates, printed
 from deeplift_cli.sequences.records import BEGINNING, Facts, Place, Record, Region, Skipped
+from deeplift_cli.sequences.selection import EVERYTHING, Selection
 from deeplift_cli.sequences.text import open_text, pieces, shorten
 
 Note = Callable[[str], None]
@@ -93,6 +94,8 @@ class FastaSource:
         Told in one line where names are not what one may expect.
     facts : Facts, optional
         What an earlier source found in the same file, which is then not read here.
+    selection : Selection, optional
+        Which records can be scored.
 
     Attributes
     ----------
@@ -109,8 +112,15 @@ class FastaSource:
 
     orientation = "strand"
 
-    def __init__(self, path: str | Path, note: Note = say_nothing, facts: Facts | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        note: Note = say_nothing,
+        facts: Facts | None = None,
+        selection: Selection = EVERYTHING,
+    ) -> None:
         self.path = Path(path)
+        self.selection = selection
         self.facts = self._find_facts() if facts is None else facts
         for text in self.facts.notes:
             note(f"{_WHAT} {self.path}{text}")

@@ -1,6 +1,6 @@
 """Windows of a genome, cut around the regions of a BED or narrowPeak file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
@@ -11,9 +11,12 @@ from deeplift_cli.sequences.genome_files import READING_ERRORS, prepare_genome
 from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, is_sequence, normalise
 from deeplift_cli.sequences.names import ChromosomeNames, printed
 from deeplift_cli.sequences.records import BEGINNING, Facts, Place, Record, Region, Skipped
+from deeplift_cli.sequences.renaming import fitting_style
+from deeplift_cli.sequences.selection import EVERYTHING, Selection
 from deeplift_cli.sequences.text import shorten
 
 _LONGEST_LINE_READ_WHOLE = 2**12
+_UNKNOWN_KEPT = 1000  # names that the genome lacks, to look for a translation
 
 
 class GenomeSource:
@@ -32,6 +35,8 @@ class GenomeSource:
         Told in one line of work that takes a while and is done once (indexing, unpacking).
     facts : Facts, optional
         What an earlier source found in the same regions file and genome; the first is then not read here.
+    selection : Selection, optional
+        Which regions are read, and what their chromosomes are called in the genome.
 
     Attributes
     ----------
@@ -42,20 +47,28 @@ class GenomeSource:
     Raises
     ------
     UserError
-        When a file cannot be read or does not parse, or the genome has none of the regions' chromosomes.
+        When a file cannot be read or does not parse, the genome has none of the regions' chromosomes or not
+        one of those that were chosen, or no region is on these.
     """
 
     orientation = "genome"
 
     def __init__(
-        self, genome: str | Path, regions: str | Path, note: Note = say_nothing, facts: Facts | None = None
+        self,
+        genome: str | Path,
+        regions: str | Path,
+        note: Note = say_nothing,
+        facts: Facts | None = None,
+        selection: Selection = EVERYTHING,
     ) -> None:
         self.genome = Path(genome)
         self.regions = Path(regions)
+        self.selection = selection
         # A regions file that is none is told before a genome is indexed.
         first = self._first_region() if facts is None else None
         self._fasta = Genome(self.genome, note)
         self._names = ChromosomeNames(self._fasta.sizes)
+        self._chosen = self._chosen_chromosomes()
         if first is not None:
             facts = self._find_facts(first)
         assert facts is not None
@@ -63,26 +76,69 @@ class GenomeSource:
 
     @property
     def n_records(self) -> int:
-        """Number of regions, those that will be skipped included."""
+        """Number of regions, those that will be skipped included, those on other chromosomes not."""
         return self.facts.n_records
+
+    def _regions(self, start: Place = BEGINNING) -> Iterator[BedLine]:
+        """All regions, on chromosomes as the genome spells them."""
+        return read_bed(self.regions, start, self.selection.translated)
+
+    def _chosen_chromosomes(self) -> frozenset[str] | None:
+        """The chromosomes that are wanted, as the genome spells them; None where all are."""
+        if self.selection.chroms is None:
+            return None
+        chosen = frozenset(map(self.selection.translated, self.selection.chroms))
+        for name in sorted(chosen - self._fasta.sizes.keys()):
+            compared = self._names.compare(name, "--chroms says", "the genome has")
+            raise UserError(f"genome {self.genome} lacks a chromosome of --chroms: {compared}")
+        return chosen
+
+    def _is_chosen(self, region: BedLine) -> bool:
+        return self._chosen is None or region.chrom in self._chosen
 
     def _find_facts(self, first: BedLine) -> Facts:
         """Read the whole regions file once."""
-        n_records, any_known = 0, False
-        for region in read_bed(self.regions):
-            n_records += 1
-            any_known = any_known or region.chrom in self._fasta.sizes
+        n_regions, n_chosen, any_known = 0, 0, False
+        unknown = dict[str, None]()
+        first_usable: BedLine | None = None
+        for region in self._regions():
+            n_regions += 1
+            known = region.chrom in self._fasta.sizes
+            any_known = any_known or known
+            if not known and len(unknown) < _UNKNOWN_KEPT:
+                unknown[region.chrom] = None
+            if self._is_chosen(region):
+                n_chosen += 1
+                if first_usable is None and known and region.fault is None:
+                    first_usable = region
         if not any_known:
+            raise self._no_chromosome(first, unknown)
+        if self.selection.chroms is not None and first_usable is None:
             raise UserError(
-                f"genome {self.genome} has no chromosome of the regions file {self.regions}: "
-                f"{self._names.compare(first.chrom, 'regions say', 'the genome has')}; make the names agree"
+                f"regions file {self.regions} has no region that can be scored on the chromosomes of "
+                f"--chroms ({', '.join(self.selection.chroms)}); its first is on {shorten(first.chrom)}"
             )
-        return Facts(n_records, first.end - first.start)
+        usable = first_usable or first
+        return Facts(n_chosen, usable.end - usable.start, n_left_out=n_regions - n_chosen)
+
+    def _no_chromosome(self, first: BedLine, unknown: Iterable[str]) -> UserError:
+        """Say that all names miss, and which option helps."""
+        renamed = ", renamed," if self.selection.renaming is not None else ""
+        compared = self._names.compare(first.chrom, f"regions{renamed} say", "the genome has")
+        style = fitting_style(unknown, self._fasta.sizes)
+        remedy = (
+            f"--rename-chroms {style} translates the regions' names"
+            if style is not None
+            else "make the names agree, or give --rename-chroms FILE with the regions' names and the genome's"
+        )
+        return UserError(
+            f"genome {self.genome} has no chromosome of the regions file {self.regions}: {compared}; {remedy}"
+        )
 
     def _first_region(self) -> BedLine:
         """The first region that can be one."""
         first: BedLine | None = None
-        for region in read_bed(self.regions):
+        for region in self._regions():
             if region.fault is None:
                 return region
             first = first or region
@@ -115,12 +171,14 @@ class GenomeSource:
         Yields
         ------
         Record or Skipped
-            Skipped are windows that pass an end of their chromosome, have no base (A, C, G or T) or a letter
-            that stands for no nucleotide, regions on unknown chromosomes, of another length than the first
-            (length None), with a summit outside themselves, and with names or coordinates that outputs cannot
-            hold.
+            Regions on chromosomes that were not chosen are left out. Skipped are windows that pass an end of
+            their chromosome, have no base (A, C, G or T) or a letter that stands for no nucleotide, regions
+            on unknown chromosomes, of another length than the first (length None), with a summit outside
+            themselves, and with names or coordinates that outputs cannot hold.
         """
-        for region in read_bed(self.regions, start):
+        for region in self._regions(start):
+            if not self._is_chosen(region):
+                continue
             first = region.start if length is None else _centre(region) - length // 2
             end = first + (self.first_length() if length is None else length)
             reason = self._reason_to_skip(region, first, end, any_length=length is None)
@@ -139,7 +197,8 @@ class GenomeSource:
         own_length = region.end - region.start
         size = self._fasta.sizes.get(region.chrom)
         if size is None:
-            compared = self._names.compare(region.chrom, "its region says", "the genome has")
+            renamed = ", renamed," if self.selection.renaming is not None else ""
+            compared = self._names.compare(region.chrom, f"its region{renamed} says", "the genome has")
             return f"is on a chromosome that the genome lacks: {compared}"
         if any_length and own_length != self.first_length():
             return f"is {own_length} bp long; the first region has {self.first_length()} bp"

@@ -58,16 +58,19 @@ class Facts:
     Parameters
     ----------
     n_records : int
-        Number of records, those that will be skipped included.
+        Number of records, those that will be skipped included, those that are left out not.
     first_length : int
         Length of the first record that can be one.
     notes : tuple of str
         What the user is told of the file, each as the rest of a line that begins with the file's path.
+    n_left_out : int
+        Number of records that were left out by the user's choice of chromosomes.
     """
 
     n_records: int
     first_length: int
     notes: tuple[str, ...] = ()
+    n_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

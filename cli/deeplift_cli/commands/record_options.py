@@ -1,0 +1,44 @@
+"""Options that decide which records of an input are scored: those of `score`, and of `prepare` likewise."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from deeplift_cli.commands.shared_options import parsed
+from deeplift_cli.options.chromosome_styles import STYLES
+
+
+def _chroms(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(","))
+    if not all(names):
+        raise ValueError(f"{text[:60]!r} is not a list of names such as chr1,chr2")
+    return tuple(dict.fromkeys(names))
+
+
+def _rename_chroms(text: str) -> str:
+    if not text:
+        raise ValueError(f"an empty text is neither {' nor '.join(STYLES)}, nor a file")
+    return text
+
+
+RECORD_OPTIONS = (
+    click.option("--chroms", callback=parsed(_chroms), metavar="chr1,chr2",
+                 help="Regions on these chromosomes only.  [default: all]"),
+    click.option("--rename-chroms", callback=parsed(_rename_chroms), metavar=f"FILE|{'|'.join(STYLES)}",
+                 help="Translate the regions' chromosomes: 1 to chr1 (ucsc), chr1 to 1 (ensembl), or by a "
+                      "file of two columns, the regions' name and the genome's."),
+)  # fmt: skip
+_OF_REGIONS = ("chroms", "rename_chroms")
+
+
+def refuse_without_regions(given: Mapping[str, Any]) -> None:
+    """Refuse options about regions where there are none.
+
+    Raises
+    ------
+    click.UsageError
+    """
+    for name in _OF_REGIONS:
+        if given[name] is not None and not given["regions"]:
+            raise click.UsageError(f"--{name.replace('_', '-')} goes with --genome and --regions")

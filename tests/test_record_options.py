@@ -1,0 +1,291 @@
+"""Options that decide which records are scored, and where windows are cut, from the command to the files."""
+
+import gzip
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from score_files import datasets
+from small_models import LENGTH, Outcome, deeplift, random_letters, score, torchscript, write_fasta
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.sequences import GenomeSource, InputIndex, Record, make_selection, open_prepared_source
+from deeplift_cli.sequences.renaming import read_names, read_renaming
+
+CHROMS = {"chr1": random_letters(1, 300), "chr2": random_letters(2, 200), "chrM": random_letters(3, 100)}
+FEW = ("--n-references", 2)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DEEPLIFT_CACHE", str(tmp_path / "cache"))
+    write_fasta(tmp_path / "g.fa", CHROMS)
+    return tmp_path
+
+
+def bed(*lines: str, name: str = "in.bed") -> Path:
+    path = Path(name)
+    path.write_text("".join(line.replace(" ", "\t") + "\n" for line in lines))
+    return path
+
+
+def run(*options: object, model: str = "Net", out: str = "out.h5") -> Outcome:
+    return score("-m", torchscript(model), "-o", out, *FEW, *options)
+
+
+def genome_run(*options: object, **given: Any) -> Outcome:
+    return run("-g", "g.fa", "-r", "in.bed", *options, **given)
+
+
+def refused(*options: object, model: str = "Net") -> Outcome:
+    outcome = deeplift("score", "-m", torchscript(model), "-o", "out.h5", *FEW, *options)
+    assert not Path("out.h5").exists()
+    return outcome
+
+
+def rows(path: str = "out.h5") -> list[tuple[str, int, int, str]]:
+    with h5py.File(path) as file:
+        texts = (file[f"regions/{key}"].asstr()[:].tolist() for key in ("chrom", "strand"))
+        places = (file[f"regions/{key}"][:].tolist() for key in ("start", "end"))
+        chrom, strand = texts
+        return list(zip(chrom, *places, strand, strict=True))
+
+
+def indexes(path: str = "out.h5") -> list[int]:
+    with h5py.File(path) as file:
+        found: list[int] = file["regions/index"][:].tolist()
+        return found
+
+
+def sequences(path: str = "out.h5") -> np.ndarray:
+    with h5py.File(path) as file:
+        found: np.ndarray = file["raw/seq"][:]
+        return found
+
+
+def summary(outcome: Outcome) -> Mapping[str, str]:
+    """The table's lines that have a label."""
+    lines = [(line[:18].strip(), line[20:]) for line in outcome.out.splitlines()]
+    return {label: text for label, text in lines if label}
+
+
+# ---- kinds of regions files
+
+
+KINDS = {
+    "BED3": ("chr1 100 140", 108),
+    "BED4": ("chr1 100 140 a", 108),
+    "BED6": ("chr1 100 140 a 0 -", 108),
+    "BED12": ("chr1 100 140 a 0 - 100 140 0 2 5,5, 0,35,", 108),
+    "BED12 with a single exon": ("chr1 100 140 a 0 - 100 140 0 1 40 0", 108),
+    "narrowPeak": ("chr1 100 140 a 0 - 1 1 1 15", 103),
+    "narrowPeak without a summit": ("chr1 100 140 a 0 - 1 1 1 -1", 108),
+    "narrowPeak and two further columns": ("chr1 100 140 a 0 - 1 1 1 1 5 7", 89),
+    "broadPeak": ("chr1 100 140 a 0 - 1 1 1", 108),
+    "gappedPeak": ("chr1 100 140 a 0 - 100 140 0 2 5,5 0,35 1 1 1", 108),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_kind_of_regions_file_is_read(kind: str, packed: bool) -> None:
+    line, start = KINDS[kind]
+    path = bed(line, "chr2 10 34", line)
+    if packed:
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    found = [
+        record.region for record in GenomeSource("g.fa", path).records(LENGTH) if isinstance(record, Record)
+    ]
+    assert [(region.chrom, region.start) for region in found] == [
+        ("chr1", start),
+        ("chr2", 10),
+        ("chr1", start),
+    ]
+    columns = len(line.split())
+    assert found[0].name == ("a" if columns > 3 else "chr1:100-140")
+    assert found[0].strand == ("-" if columns > 5 else ".")
+
+
+def test_order_and_duplicates_are_kept() -> None:
+    bed("chr2 50 74 b", "chr1 100 124 a", "chr2 50 74 b", "chr1 20 44 c")
+    genome_run()
+    assert [(chrom, start) for chrom, start, *_ in rows()] == [
+        ("chr2", 50), ("chr1", 100), ("chr2", 50), ("chr1", 20),
+    ]  # fmt: skip
+    assert [line.split("\t")[:2] for line in Path("out.bed").read_text().splitlines()] == [
+        ["chr2", "50"], ["chr1", "100"], ["chr2", "50"], ["chr1", "20"],
+    ]  # fmt: skip
+
+
+# ---- chromosomes that are chosen
+
+
+MIXED = ("chr2 50 74", "chr1 100 124", "chrX 5 9", "chr1 290 310", "chrM 10 34", "chr2 20 44")
+
+
+def test_regions_on_other_chromosomes_are_left_out_and_counted() -> None:
+    bed(*MIXED)
+    outcome = genome_run("--chroms", "chr1, chrM")
+    assert [row[:2] for row in rows()] == [("chr1", 100), ("chrM", 10)]
+    assert indexes() == [1, 4]  # numbers of the file's own regions
+    assert summary(outcome)["skipped"] == "1"
+    assert summary(outcome)["left out"] == "3 on other chromosomes than those of --chroms"
+    (line,) = Path("out.skipped.tsv").read_text().splitlines()[1:]
+    assert line.startswith("3\t4\tchr1:290-310\t")
+    assert deeplift("verify", "out.h5", "-m", torchscript("Net")).code == 0
+    assert "left out" not in genome_run("--overwrite").out
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--chroms", "chr1,"), 2, "'chr1,' is not a list of names"),
+        (("--chroms", ""), 2, "--chroms"),
+        (("--rename-chroms", ""), 2, "--rename-chroms"),
+        (("--chroms", "chr1,1"), 1, "a chromosome of --chroms: --chroms says '1', the genome has 'chr1'"),
+        (("--chroms", "chr2"), 1,
+         "no region that can be scored on the chromosomes of --chroms (chr2); its first is on 'chr1'"),
+        (("--rename-chroms", "none.tsv"), 1, "file of chromosome names none.tsv does not exist"),
+    ],
+)  # fmt: skip
+def test_choices_that_cannot_be_meant(options: tuple[str, ...], code: int, words: str) -> None:
+    bed("chr1 100 124")
+    outcome = refused("-g", "g.fa", "-r", "in.bed", *options)
+    assert (outcome.code, words in outcome.err) == (code, True), outcome.err
+
+
+@pytest.mark.parametrize("options", [("--chroms", "chr1"), ("--rename-chroms", "ucsc")])
+@pytest.mark.parametrize("command", ["score", "prepare"])
+def test_options_about_regions_go_with_regions(command: str, options: tuple[str, ...]) -> None:
+    outcome = deeplift(*([command] if command == "prepare" else ["score", "-m", "m.pt", "-o", "o.h5"]),
+                       "-f", "g.fa", *options)  # fmt: skip
+    assert outcome.code == 2
+    assert f"{options[0]} goes with --genome and --regions" in outcome.err
+
+
+# ---- chromosomes by other names
+
+
+def test_names_that_all_miss_are_told_with_the_option_that_helps() -> None:
+    bed("one 100 124")
+    assert "make the names agree, or give --rename-chroms FILE" in refused("-g", "g.fa", "-r", "in.bed").err
+    bed("GL000194.1 5 9", "1 100 124")
+    outcome = refused("-g", "g.fa", "-r", "in.bed")
+    assert outcome.code == 1
+    assert "g.fa has no chromosome of the regions file in.bed: regions say 'GL000194.1'" in outcome.err
+    assert "--rename-chroms ucsc translates the regions' names" in outcome.err
+    outcome = genome_run("--rename-chroms", "ucsc")
+    assert rows() == [("chr1", 100, 124, ".")]
+    assert "its region, renamed, says 'chrGL000194.1', the genome has" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "expected"),
+    [
+        ("ucsc", "1", "chr1"), ("ucsc", "X", "chrX"), ("ucsc", "MT", "chrM"), ("ucsc", "chr1", "chr1"),
+        ("ucsc", "chrM", "chrM"), ("ensembl", "chr1", "1"), ("ensembl", "chrM", "MT"), ("ensembl", "1", "1"),
+        ("ensembl", "chrUn_KI270742v1", "Un_KI270742v1"),
+        ("names.tsv", "NC_1", "chr1"), ("names.tsv", "other", "other"),
+    ],
+)  # fmt: skip
+def test_translations(given: str, name: str, expected: str) -> None:
+    Path("names.tsv").write_text("# alias\tname\tsource\n\nNC_1\tchr1\trefseq\nNC_1\tchr1\n")
+    assert read_renaming(given).translate(name) == expected
+
+
+def test_scores_of_translated_regions_are_those_of_the_genomes_names() -> None:
+    bed("chr1 100 124 a 0 -", "chrM 10 34 m", "chr2 50 74")
+    genome_run("--strand-aware", out="plain.h5")
+    bed("1 100 124 a 0 -", "MT 10 34 m", "2 50 74")
+    genome_run("--strand-aware", "--rename-chroms", "ucsc", "--bigwig", "out.bw")
+    Path("names.tsv").write_text("1\tchr1\nMT\tchrM\n2\tchr2\n")
+    genome_run("--strand-aware", "--rename-chroms", "names.tsv", out="file.h5")
+    for path in ("out.h5", "file.h5"):
+        assert datasets(path) == datasets("plain.h5")
+    assert Path("plain.bed").read_text() == Path("out.bed").read_text()
+    import pyBigWig
+
+    with pyBigWig.open("out.bw") as file:
+        assert file.chroms() == {name: len(letters) for name, letters in CHROMS.items()}
+
+
+def test_chosen_chromosomes_may_be_spelled_as_the_regions_spell_them() -> None:
+    bed("1 100 124", "2 50 74", "MT 10 34")
+    for number, chroms in enumerate(("1,MT", "chr1,chrM")):
+        genome_run("--rename-chroms", "ucsc", "--chroms", chroms, out=f"{number}.h5")
+        assert [row[0] for row in rows(f"{number}.h5")] == ["chr1", "chrM"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a\tb\nc\n", "line 2 has one name"),
+        ("a\t\n", "line 1 has one name"),
+        ("a\tb\na\tc\n", "line 2 translates 'a' to 'c', an earlier line to 'b'"),
+        ("a\tb\x07\n", "line 1 has the control character"),
+        ("# nothing\n", "holds no names"),
+        ("", "is empty"),
+        ("x" * 2**20 + "\n", "line 1 is longer than"),
+    ],
+)
+def test_files_of_names_that_do_not_parse(text: str, words: str) -> None:
+    Path("names.tsv").write_text(text)
+    with pytest.raises(UserError, match=r"file of chromosome names names\.tsv") as caught:
+        read_names(Path("names.tsv"))
+    assert words in str(caught.value)
+
+
+# ---- shards
+
+
+def assert_shards_are_the_whole_job(*options: object) -> None:
+    """Shards with an index and merged are one run, and a shard of another choice is of another job."""
+    whole = ("-m", torchscript("Net"), *FEW, "--batch-size", 2, "--compile", "off", *options)
+    score(*whole, "-o", "whole.h5")
+    for number in (1, 2):
+        score(*whole, "-o", f"part{number}.h5", "--shard", f"{number}/2")
+    assert deeplift("merge", "part1.h5", "part2.h5", "-o", "merged.h5").code == 0
+    assert datasets("merged.h5") == datasets("whole.h5")
+    for ending in ("bed", "skipped.tsv"):
+        assert Path(f"merged.{ending}").read_text() == Path(f"whole.{ending}").read_text()
+
+
+def test_shards_of_chosen_regions() -> None:
+    bed(*MIXED[::-1], *MIXED, "chr1 200 224", "chr1 5 29")
+    assert_shards_are_the_whole_job("-g", "g.fa", "-r", "in.bed", "--chroms", "chr1,chrM")
+    score("-m", torchscript("Net"), *FEW, "--batch-size", 2, "--compile", "off", "-g", "g.fa", "-r", "in.bed",
+          "-o", "other2.h5", "--shard", "2/2", "--chroms", "chr1,chr2")  # fmt: skip
+    outcome = deeplift("merge", "part1.h5", "other2.h5", "-o", "mixed.h5")
+    assert outcome.code == 1
+    assert "--chroms" in outcome.err
+
+
+def test_an_index_belongs_to_one_choice() -> None:
+    bed(*MIXED)
+    found = []
+    Path("names.tsv").write_text("chrX\tchr2\n")
+    for chroms, names in ((None, None), (("chr1",), None), (("chr2", "chrM"), None), (None, "names.tsv")):
+        selection = make_selection(chroms=chroms, rename_chroms=names)
+        source = open_prepared_source(None, Path("g.fa"), Path("in.bed"), str, selection)
+        index = InputIndex(source, LENGTH, str)
+        assert index.is_new
+        found.append((source.n_records, source.facts.n_left_out, index.n_records, index.n_usable))
+        again = open_prepared_source(None, Path("g.fa"), Path("in.bed"), str, selection)
+        assert again.facts == source.facts
+        assert not InputIndex(again, LENGTH, str).is_new
+        assert list(index.records(range(sys.maxsize), 2)) == list(again.records(LENGTH))
+    assert found == [(6, 0, 6, 4), (2, 4, 2, 1), (3, 3, 3, 3), (6, 0, 6, 4)]
+
+
+def test_prepare_makes_the_index_that_score_uses() -> None:
+    bed("1 100 124", "2 50 74", "MT 10 34")
+    options = ("-g", "g.fa", "-r", "in.bed", "--chroms", "chr1,chrM", "--rename-chroms", "ucsc")
+    said = deeplift("prepare", *options, "--length", LENGTH)
+    assert "in.bed: 2 record(s), of which 2 can be scored" in said.out
+    sharded = (*options, "--shard", "1/2", "--batch-size", 1)
+    assert "indexing" not in run(*sharded).err
