@@ -1,7 +1,10 @@
 """Options that decide which records are scored, and where windows are cut, from the command to the files."""
 
 import gzip
+import io
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -120,6 +123,76 @@ def test_order_and_duplicates_are_kept() -> None:
     assert [line.split("\t")[:2] for line in Path("out.bed").read_text().splitlines()] == [
         ["chr2", "50"], ["chr1", "100"], ["chr2", "50"], ["chr1", "20"],
     ]  # fmt: skip
+
+
+# ---- standard input
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_regions_from_standard_input_give_the_scores_of_the_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    content = bed("chr2 50 74 b 0 -", "chr1 100 124 a", "chr1 290 310").read_bytes()
+    genome_run(out="file.h5")
+    (folder / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "temporary"))
+    typed(monkeypatch, gzip.compress(content) if packed else content)
+    run("-g", "g.fa", "-r", "-")
+    assert not list((folder / "temporary").iterdir())
+    assert datasets("out.h5") == datasets("file.h5")
+    for ending in ("bed", "skipped.tsv"):
+        assert Path(f"out.{ending}").read_text() == Path(f"file.{ending}").read_text()
+    with h5py.File("out.h5") as one, h5py.File("file.h5") as other:
+        if not packed:  # the content counts, wherever it comes from
+            assert one.attrs["fingerprint"] == other.attrs["fingerprint"]
+
+
+def test_regions_from_a_pipe() -> None:
+    command = [sys.executable, "-c", "from deeplift_cli.main import main; main()", "score"]
+    options = ["-m", str(torchscript("Net")), "-g", "g.fa", "-r", "-", "-o", "out.h5", "--threads", "1", *FEW]
+    words = [*command, *map(str, options)]
+    done = subprocess.run(words, input=b"chr1\t100\t124\n", capture_output=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert rows() == [("chr1", 100, 124, ".")]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", "standard-input is empty"), (b"chr1\t5\n", "standard-input, line 1 has 2 column(s)")],
+)
+def test_standard_input_that_is_no_regions_file(
+    monkeypatch: pytest.MonkeyPatch, content: bytes, words: str
+) -> None:
+    typed(monkeypatch, content)
+    outcome = refused("-g", "g.fa", "-r", "-")
+    assert outcome.code == 1
+    assert words in outcome.err
+
+
+def test_standard_input_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    outcome = refused("-g", "g.fa", "-r", "-")
+    assert (outcome.code, "standard input is closed" in outcome.err) == (1, True)
+    typed(monkeypatch, b"chr1\t100\t124\n")
+    monkeypatch.setattr(tempfile, "tempdir", "none")
+    outcome = refused("-g", "g.fa", "-r", "-")
+    assert (outcome.code, "set TMPDIR" in outcome.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("score", "-m", "m.pt", "-o", "out.h5", "--batch-size", "2", "--shard", "1/2"),
+        ("prepare",),
+    ],
+)
+def test_what_reads_by_an_index_needs_a_file(words: tuple[str, ...]) -> None:
+    outcome = deeplift(*words, "-g", "g.fa", "-r", "-")
+    assert (outcome.code, "save the regions to a file first" in outcome.err) == (2, True)
 
 
 # ---- chromosomes that are chosen

@@ -9,6 +9,7 @@ from deeplift_cli.commands.record_options import RECORD_OPTIONS, refuse_without_
 from deeplift_cli.commands.shared_options import FILE, with_options
 from deeplift_cli.errors import UserError
 from deeplift_cli.process.fast_imports import without_garbage_collection
+from deeplift_cli.process.standard_input import STANDARD_INPUT
 
 _OPTIONS = (
     click.option("-f", "--fasta", type=FILE, help="Sequences (.gz too)."),
@@ -49,6 +50,8 @@ def command(
         raise click.UsageError("give --fasta, or --genome, with --regions or without")
     if length is not None and not (fasta or regions):
         raise click.UsageError("--length goes with --fasta or --regions")
+    if regions == STANDARD_INPUT:
+        raise click.UsageError("--regions - cannot be prepared: save the regions to a file first")
     refuse_without_regions({"regions": regions, **chosen})
     with without_garbage_collection():
         from deeplift_cli.process.screen import Screen

@@ -39,6 +39,7 @@ from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.options.shards import parse_shard
 from deeplift_cli.options.targets import parse_targets
 from deeplift_cli.process.fast_imports import without_garbage_collection
+from deeplift_cli.process.standard_input import STANDARD_INPUT, copied_if_standard_input
 from deeplift_core import RULES
 from deeplift_core.assignment.names import parse_rule
 
@@ -84,7 +85,8 @@ _OPTIONS = (
     click.option("-g", "--genome", type=FILE, help="Genome FASTA, with --regions (.gz too)."),
     click.option(
         "-r", "--regions", "--peaks", type=FILE,
-        help="BED or narrowPeak: windows around the summits, or else the midpoints.",
+        help="BED or narrowPeak (.gz too): windows around the summits, or else the midpoints; - is standard "
+             "input.",
     ),
     *RECORD_OPTIONS,
     click.option("-o", "--out", required=True, callback=parsed(new_file), metavar="PATH",
@@ -168,9 +170,10 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
         from deeplift_cli.run.scoring_run import score
 
     screen = Screen(quiet=quiet, verbose=verbose)
-    options = ScoreOptions(**with_format_options(context, given, ScoreOptions))
-    with screen.progress() as progress:
-        summary, written = score(options, screen, progress)
+    with copied_if_standard_input(given["regions"]) as regions:
+        options = ScoreOptions(**with_format_options(context, given | {"regions": regions}, ScoreOptions))
+        with screen.progress() as progress:
+            summary, written = score(options, screen, progress)
     screen.show(summary.lines(written))
     for line in summary.warnings():
         screen.note(f"warning: {line}")
@@ -205,6 +208,8 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
         raise click.UsageError("--overlap and --chrom-sizes go with --bigwig")
     if given["shard"] and given["batch_size"] is None:
         raise click.UsageError("--shard needs --batch-size K: shares are cut between batches")
+    if given["shard"] and given["regions"] == STANDARD_INPUT:
+        raise click.UsageError("--shard does not go with --regions -: save the regions to a file first")
     if given["shard"] and given["bigwig"]:
         raise click.UsageError("--shard does not go with --bigwig: deeplift merge makes it, of all shares")
     for name in ("out", "save_references"):
