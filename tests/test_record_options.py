@@ -13,7 +13,17 @@ import h5py
 import numpy as np
 import pytest
 from score_files import datasets
-from small_models import LENGTH, Outcome, deeplift, random_letters, score, torchscript, write_fasta
+from small_models import (
+    LENGTH,
+    Outcome,
+    deeplift,
+    encode,
+    onnx_file,
+    random_letters,
+    score,
+    torchscript,
+    write_fasta,
+)
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.sequences import GenomeSource, InputIndex, Record, make_selection, open_prepared_source
@@ -313,12 +323,139 @@ def test_files_of_names_that_do_not_parse(text: str, words: str) -> None:
     assert words in str(caught.value)
 
 
+# ---- windows of a length
+
+
+def fitted(letters: str, length: int) -> str:
+    """Cut or padded about the centre, the odd base on the right; written another way than the program's."""
+    while len(letters) > length:
+        letters = letters[:-1] if (len(letters) - length) % 2 else letters[1:-1]
+    while len(letters) < length:
+        letters = letters + "N" if (length - len(letters)) % 2 else f"N{letters}N"
+    return letters
+
+
+ANY = torchscript("AnyLength")
+
+
+@pytest.mark.parametrize("length", [23, 24, 40])
+def test_records_of_several_lengths_are_cut_or_padded(length: int) -> None:
+    texts = [random_letters(seed, size) for seed, size in enumerate((24, 7, 8, 41, 60, 23))]
+    write_fasta(Path("in.fa"), texts)
+    outcome = run("-f", "in.fa", "--length", length, model="AnyLength")
+    expected = [fitted(text, length) for text in texts]
+    np.testing.assert_array_equal(sequences(), [encode(text) for text in expected])
+    assert summary(outcome)["window"] == f"{length} bp"
+    assert (summary(outcome)["sequences scored"], summary(outcome)["skipped"]) == ("6", "0")
+    for (chrom, start, end, _), text, window in zip(rows(), texts, expected, strict=True):
+        assert end - start == length
+        inside = text[max(start, 0) : end]
+        assert chrom.startswith("s")
+        assert window.strip("N") == inside
+        assert window.index(inside) == max(-start, 0)
+    assert deeplift("verify", "out.h5", "-m", ANY).code == 0
+    write_fasta(Path("fitted.fa"), {f"s{i}": text for i, text in enumerate(expected)})
+    run("-f", "fitted.fa", model="AnyLength", out="fitted.h5")
+    with h5py.File("out.h5") as one, h5py.File("fitted.h5") as other:
+        np.testing.assert_array_equal(one["raw/seq"][:], other["raw/seq"][:])
+        np.testing.assert_array_equal(one["qc/prediction"][:], other["qc/prediction"][:])
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+@pytest.mark.parametrize("size", [9, 10, 39, 40])
+def test_places_of_records_that_are_cut_or_padded(strand: str, size: int) -> None:
+    """Letters of a record on the minus strand run along it, so that its right end is the window's start."""
+    turned = str.maketrans("ACGT", "TGCA")
+    genome = CHROMS["chr2"]
+    places = [(3, 3 + size), (100, 100 + size), (200 - size, 200)]
+    parts = {f"chr2:{start}-{end}({strand})": genome[start:end] for start, end in places}
+    if strand == "-":
+        parts = {name: text[::-1].translate(turned) for name, text in parts.items()}
+    write_fasta(Path("in.fa"), parts)
+    Path("sizes").write_text("chr2\t200\n")
+    run("-f", "in.fa", "--length", LENGTH, "--bigwig", "out.bw", "-c", "sizes")
+    kept = sequences()
+    for (chrom, start, end, _), one_hot, (first, last) in zip(rows(), kept, places, strict=True):
+        assert (chrom, end - start) == ("chr2", LENGTH)
+        for place in range(start, end):
+            base = genome[place] if first <= place < last else "N"
+            np.testing.assert_array_equal(one_hot[:, place - start], encode(base)[:, 0])
+    lines = [line.split("\t") for line in Path("out.bed").read_text().splitlines()]
+    assert [(int(line[1]), int(line[2])) for line in lines] == [
+        (max(start, 0), min(end, 200)) for _, start, end, _ in rows()
+    ]
+    assert [int(line[1]) + int(line[9]) for line in lines] == [start + LENGTH // 2 for _, start, *_ in rows()]
+    assert deeplift("verify", "out.h5", "-m", torchscript("Net")).code == 0
+    import pyBigWig
+
+    with h5py.File("out.h5") as file, pyBigWig.open("out.bw") as bigwig:
+        projected = file["projected_shap/seq"][:].sum(axis=1)
+        for (_, start, end, _), values in zip(rows(), projected, strict=True):
+            first, last = max(start, 0), min(end, 200)
+            found = bigwig.values("chr2", first, last, numpy=True)
+            np.testing.assert_allclose(found, values[first - start : last - start], atol=1e-6)
+
+
+def test_records_that_are_padded_need_coordinates_for_a_bigwig() -> None:
+    write_fasta(Path("in.fa"), {"chr1": "ACGT" * 4, "one": "ACGT" * 8})
+    Path("sizes").write_text("chr1\t200\n")
+    outcome = refused("-f", "in.fa", "--length", LENGTH, "--bigwig", "out.bw", "-c", "sizes")
+    assert (outcome.code, "record 'one' has no coordinates" in outcome.err) == (1, True)
+
+
+@pytest.mark.parametrize("given", ["regions", "fasta"])
+def test_widths_that_differ_need_a_length(given: str) -> None:
+    bed("chr1 100 140", "chrX 1 2", "chr2 100 161", "chr1 250 285")
+    texts = [random_letters(seed, size) for seed, size in enumerate((40, 61, 35))]
+    write_fasta(Path("in.fa"), {**{f"s{i}": text for i, text in enumerate(texts)}, "none": "", "odd": "ACGE"})
+    words = ("-f", "in.fa") if given == "fasta" else ("-g", "g.fa", "-r", "in.bed")
+    outcome = refused(*words, model="AnyLength")
+    assert outcome.code == 1
+    said = "FASTA file in.fa has records" if given == "fasta" else "regions file in.bed has regions"
+    assert f"{said} of 35 to 61 bp, and {ANY} takes any length: give --length L" in outcome.err
+    outcome = run(*words, "--length", 30, model="AnyLength")
+    assert sequences().shape == (3, 4, 30)
+    assert summary(outcome)["window"] == "30 bp"
+    if given == "regions":
+        assert [row[1] for row in rows()] == [105, 115, 252]
+
+
+@pytest.mark.parametrize("words", [("-g", "g.fa", "-r", "in.bed"), ("-f", "in.fa")])
+def test_a_length_that_the_model_does_not_take(words: tuple[str, ...]) -> None:
+    bed("chr1 100 124")
+    write_fasta(Path("in.fa"), [random_letters(1)])
+    outcome = deeplift("score", "-m", onnx_file(), *words, "-o", "out.h5", "--length", 30)
+    assert outcome.code == 1
+    assert "takes sequences of 24 bp only, not the 30 bp of --length; give --length 24" in outcome.err
+    outcome = refused(*words, "--length", 30)
+    assert (outcome.code, "does not take sequences of 30 bp; it takes 24 bp" in outcome.err) == (1, True)
+
+
+def test_a_record_that_is_too_long_to_be_cut_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deeplift_cli.sequences.fasta._LONGEST_CUT", 50)
+    write_fasta(Path("in.fa"), [random_letters(seed, size) for seed, size in enumerate((50, 51, 10))])
+    run("-f", "in.fa", "--length", LENGTH)
+    assert indexes() == [0, 2]
+    assert "s1\thas 51 letters; records of 50 at most are cut" in Path("out.skipped.tsv").read_text()
+
+
+def test_the_shared_case_of_several_lengths(shared: Path) -> None:
+    model, fasta = (shared / "cases" / name for name in ("fc.onnx", "vary.fa"))
+    outcome = deeplift("score", "-m", model, "-f", fasta, "-o", "out.h5", *FEW)
+    assert outcome.code == 1
+    assert "has records of 120 to 756 bp" in outcome.err
+    assert "--length" in outcome.err
+    score("-m", model, "-f", fasta, "-o", "out.h5", "--length", 200, *FEW)
+    assert sequences().shape == (6, 4, 200)
+    assert deeplift("verify", "out.h5", "-m", model).code == 0
+
+
 # ---- shards
 
 
 def assert_shards_are_the_whole_job(*options: object) -> None:
     """Shards with an index and merged are one run, and a shard of another choice is of another job."""
-    whole = ("-m", torchscript("Net"), *FEW, "--batch-size", 2, "--compile", "off", *options)
+    whole = ("-m", torchscript("Net"), "--batch-size", 2, "--compile", "off", *options)
     score(*whole, "-o", "whole.h5")
     for number in (1, 2):
         score(*whole, "-o", f"part{number}.h5", "--shard", f"{number}/2")
@@ -330,12 +467,21 @@ def assert_shards_are_the_whole_job(*options: object) -> None:
 
 def test_shards_of_chosen_regions() -> None:
     bed(*MIXED[::-1], *MIXED, "chr1 200 224", "chr1 5 29")
-    assert_shards_are_the_whole_job("-g", "g.fa", "-r", "in.bed", "--chroms", "chr1,chrM")
+    assert_shards_are_the_whole_job("-g", "g.fa", "-r", "in.bed", "--chroms", "chr1,chrM", *FEW)
     score("-m", torchscript("Net"), *FEW, "--batch-size", 2, "--compile", "off", "-g", "g.fa", "-r", "in.bed",
           "-o", "other2.h5", "--shard", "2/2", "--chroms", "chr1,chr2")  # fmt: skip
     outcome = deeplift("merge", "part1.h5", "other2.h5", "-o", "mixed.h5")
     assert outcome.code == 1
     assert "--chroms" in outcome.err
+
+
+def test_shards_of_records_that_are_cut_or_padded() -> None:
+    sizes = (24, 7, 8, 41, 0, 60, 23, 24)
+    write_fasta(Path("in.fa"), [random_letters(seed, size) for seed, size in enumerate(sizes)])
+    assert_shards_are_the_whole_job("-f", "in.fa", "--length", LENGTH, "--reference", "mean")
+    said = deeplift("prepare", "-f", "in.fa", "--length", LENGTH)
+    assert "8 record(s), of which 7 can be scored with 24 bp; its index is there already" in said.out
+    assert "of which 2 can be scored with 24 bp; made" in deeplift("prepare", "-f", "in.fa").out
 
 
 def test_an_index_belongs_to_one_choice() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from deeplift_cli.commands.record_options import RECORD_OPTIONS, refuse_without_regions
+from deeplift_cli.commands.record_options import LENGTH, RECORD_OPTIONS, refuse_without_regions
 from deeplift_cli.commands.shared_options import FILE, with_options
 from deeplift_cli.errors import UserError
 from deeplift_cli.process.fast_imports import without_garbage_collection
@@ -15,8 +15,9 @@ _OPTIONS = (
     click.option("-f", "--fasta", type=FILE, help="Sequences (.gz too)."),
     click.option("-g", "--genome", type=FILE, help="Genome FASTA (.gz too)."),
     click.option("-r", "--regions", "--peaks", type=FILE, help="BED or narrowPeak, with --genome."),
-    click.option("--length", type=click.IntRange(1, 2**28), metavar="L",
-                 help="Of the sequences that the model takes.  [default: that of the first record]"),
+    click.option("--length", type=LENGTH, metavar="L",
+                 help="Width of the windows: the model's, or --length of score. With --fasta only where "
+                      "score gets --length, too.  [default: that of the first record]"),
     *RECORD_OPTIONS,
 )  # fmt: skip
 
@@ -73,7 +74,8 @@ def command(
     records = fasta or regions
     if records is not None:
         with step("preparing", records):
-            source = open_prepared_source(fasta, genome, regions, screen.note, make_selection(**chosen))
+            selection = make_selection(**chosen, fit=fasta is not None and length is not None)
+            source = open_prepared_source(fasta, genome, regions, screen.note, selection)
             length = length or source.first_length()
             index = InputIndex(source, length, screen.note)
             if not index.n_usable:

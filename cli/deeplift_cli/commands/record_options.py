@@ -22,6 +22,7 @@ def _rename_chroms(text: str) -> str:
     return text
 
 
+LENGTH = click.IntRange(1, 2**28)
 RECORD_OPTIONS = (
     click.option("--chroms", callback=parsed(_chroms), metavar="chr1,chr2",
                  help="Regions on these chromosomes only.  [default: all]"),

@@ -14,7 +14,7 @@ from deeplift_cli.commands.further_options import (
     said,
     with_format_options,
 )
-from deeplift_cli.commands.record_options import RECORD_OPTIONS, refuse_without_regions
+from deeplift_cli.commands.record_options import LENGTH, RECORD_OPTIONS, refuse_without_regions
 from deeplift_cli.commands.shared_options import (
     ALLOW_PICKLE,
     ALPHABET,
@@ -81,13 +81,17 @@ def _kinds_of_reference() -> dict[str, str]:
 
 _OPTIONS = (
     MODEL,
-    click.option("-f", "--fasta", type=FILE, help="Sequences, all of the model's length (.gz too)."),
+    click.option("-f", "--fasta", type=FILE,
+                 help="Sequences, all of one length unless --length is given (.gz too)."),
     click.option("-g", "--genome", type=FILE, help="Genome FASTA, with --regions (.gz too)."),
     click.option(
         "-r", "--regions", "--peaks", type=FILE,
         help="BED or narrowPeak (.gz too): windows around the summits, or else the midpoints; - is standard "
              "input.",
     ),
+    click.option("--length", type=LENGTH, metavar="L",
+                 help="For models that take any length: width of the windows; FASTA records are cut or "
+                      "padded with N about their centre."),
     *RECORD_OPTIONS,
     click.option("-o", "--out", required=True, callback=parsed(new_file), metavar="PATH",
                  help="HDF5 file of scores to write."),

@@ -69,6 +69,7 @@ class ScoreOptions(ModelOptions):
     # By its size: hashing a genome takes a minute, and its sequences are compared as they are read.
     genome: Path | None = field(default=None, metadata=COUNTS_IN_ITS_OWN_WAY)
     regions: Path | None = field(default=None, metadata=content_of("the file of regions"))
+    length: int | None = None
     chroms: tuple[str, ...] | None = None
     # By the name of a style, or by the content of a file.
     rename_chroms: str | None = field(default=None, metadata=COUNTS_IN_ITS_OWN_WAY)

@@ -31,6 +31,7 @@ from deeplift_cli.run.batch_loop import BatchLoop
 from deeplift_cli.run.batches import Records
 from deeplift_cli.run.checkpoint import Checkpoint
 from deeplift_cli.run.fingerprint import fingerprint
+from deeplift_cli.run.length import check_length
 from deeplift_cli.run.output_paths import OutputPaths
 from deeplift_cli.run.plan import RunPlan, make_plan
 from deeplift_cli.run.references import observed_reference, with_references
@@ -107,16 +108,13 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
         with interruptible():
             with step("recording the model", options.model):
                 explained = _explain(options, model, source, checkpoint, screen)
-            records = Records(
-                source,
-                explained.length,
-                any_length=explained.takes_any_length,
-                strand_aware=options.strand_aware,
-            )
+            check_length(options, explained, source)
+            summary.settings = {"window": f"{explained.length:,} bp"}
+            records = Records(source, explained.length, strand_aware=options.strand_aware)
             if options.shard is not None:
                 records.find_index(options.records, screen.note)
             if sizes is not None:
-                records.check_places(sizes)
+                records.check_places(sizes, padded=source.selection.fit)
             reference = observed_reference(options, records, explained.length)
             known = source.chrom_sizes() if sizes is None and isinstance(source, GenomeSource) else sizes
             plan = make_plan(options, outputs, job, explained, records, reference, known, checkpoint)
@@ -136,7 +134,11 @@ def _explain(
 ) -> Explained:
     """Record the model, deciding what the options leave open as an earlier run did."""
     options = replace(options, **checkpoint.decisions)
-    explained = explain(options, model, source.first_length, source.n_records, screen)
+
+    def first_length() -> int:
+        return options.length or source.first_length()
+
+    explained = explain(options, model, first_length, source.n_records, screen)
     checkpoint.keep_decisions(
         batch_size=explained.batch_size, compile="on" if explained.is_compiled else "off"
     )
@@ -219,7 +221,11 @@ def _nothing_left(options: ScoreOptions, skipped: SkippedTables) -> str:
 
 def _open_source(options: ScoreOptions, screen: Screen) -> Source:
     files = (options.fasta, options.genome, options.regions)
-    selection = make_selection(chroms=options.chroms, rename_chroms=options.rename_chroms)
+    selection = make_selection(
+        chroms=options.chroms,
+        rename_chroms=options.rename_chroms,
+        fit=options.fasta is not None and options.length is not None,
+    )
     if options.shard is not None:
         with suppress(CacheError):  # the files are then read here, as a whole job reads them
             return open_prepared_source(*files, screen.note, selection)

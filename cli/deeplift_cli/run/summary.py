@@ -77,6 +77,8 @@ class Summary:
         Regions on chromosomes that were not chosen, of the whole input.
     rescoring_stopped : str
         Why sequences are no longer computed again in float64; "" while they are.
+    settings : dict of str to str
+        How sequences were scored, by the name of the line.
     """
 
     completeness: dict[str, Completeness]
@@ -92,6 +94,7 @@ class Summary:
     seconds: float = 0.0
     scoring_seconds: float = 0.0
     rescoring_stopped: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
 
     def start_scoring(self) -> None:
         """From now on time counts towards sequences per second; loading a model does not."""
@@ -139,6 +142,7 @@ class Summary:
             rows.append(
                 ("identical", f"{self.identical:,} with references equal to themselves, which add nothing")
             )
+        rows += self.settings.items()
         rows.append(("summation-to-delta", self._completeness_text()))
         if self.earlier:
             rows.append(("resumed", f"from {self.earlier:,} sequences that an earlier run had finished"))

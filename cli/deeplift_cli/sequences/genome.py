@@ -101,6 +101,7 @@ class GenomeSource:
         n_regions, n_chosen, any_known = 0, 0, False
         unknown = dict[str, None]()
         first_usable: BedLine | None = None
+        shortest = longest = 0
         for region in self._regions():
             n_regions += 1
             known = region.chrom in self._fasta.sizes
@@ -109,8 +110,10 @@ class GenomeSource:
                 unknown[region.chrom] = None
             if self._is_chosen(region):
                 n_chosen += 1
-                if first_usable is None and known and region.fault is None:
-                    first_usable = region
+                if known and region.fault is None:
+                    width = region.end - region.start
+                    shortest, longest = min(shortest or width, width), max(longest, width)
+                    first_usable = first_usable or region
         if not any_known:
             raise self._no_chromosome(first, unknown)
         if self.selection.chroms is not None and first_usable is None:
@@ -119,7 +122,13 @@ class GenomeSource:
                 f"--chroms ({', '.join(self.selection.chroms)}); its first is on {shorten(first.chrom)}"
             )
         usable = first_usable or first
-        return Facts(n_chosen, usable.end - usable.start, n_left_out=n_regions - n_chosen)
+        return Facts(
+            n_chosen,
+            usable.end - usable.start,
+            n_left_out=n_regions - n_chosen,
+            shortest=shortest,
+            longest=longest,
+        )
 
     def _no_chromosome(self, first: BedLine, unknown: Iterable[str]) -> UserError:
         """Say that all names miss, and which option helps."""
