@@ -22,7 +22,8 @@ OTHER: dict[str, Any] = {
     "frequencies": (0.1, 0.2, 0.3, 0.4), "n_references": 3, "seed": 9, "rc_average": True,
     "strand_aware": True, "overlap": "mean", "max_completeness_error": 0.5, "compile": "on",
     "dtype": "float16", "standard_errors": True, "shard": Shard(1, 2), "resume": False, "overwrite": True,
-    "format_options": (("pseudocount", 2.0),), "length": 30, "chroms": ("chr1",), "rename_chroms": "ucsc",
+    "format_options": (("pseudocount", 2.0),), "length": 30, "edge": "pad", "max_n": 0.5,
+    "chroms": ("chr1",), "rename_chroms": "ucsc",
 }  # fmt: skip
 CHANGES_NO_SCORE = {
     "threads", "allow_pickle", "out", "bigwig", "chrom_sizes", "save_references", "overlap",

@@ -394,7 +394,7 @@ def test_an_index_is_of_one_length_and_version(inputs: Path, monkeypatch: pytest
     assert InputIndex(source, 24, quiet).n_usable == RECORDS - 5
     assert InputIndex(source, 23, quiet).n_usable == 5
     assert not InputIndex(source, None, quiet).is_new  # the first record has 24
-    monkeypatch.setattr("deeplift_cli.sequences.input_index.version", lambda _: "0.0.0")
+    monkeypatch.setattr("deeplift_cli.sequences.input_index.deeplift_version", lambda: "0.0.0")
     assert InputIndex(source, 24, quiet).is_new
 
 

@@ -52,7 +52,8 @@ def run(*options: object, model: str = "Net", out: str = "out.h5") -> Outcome:
 
 
 def genome_run(*options: object, **given: Any) -> Outcome:
-    return run("-g", "g.fa", "-r", "in.bed", *options, **given)
+    length = () if "--length" in options else ("--length", LENGTH)  # regions may have any width
+    return run("-g", "g.fa", "-r", "in.bed", *length, *options, **given)
 
 
 def refused(*options: object, model: str = "Net") -> Outcome:
@@ -151,7 +152,7 @@ def test_regions_from_standard_input_give_the_scores_of_the_file(
     (folder / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "temporary"))
     typed(monkeypatch, gzip.compress(content) if packed else content)
-    run("-g", "g.fa", "-r", "-")
+    run("-g", "g.fa", "-r", "-", "--length", LENGTH)
     assert not list((folder / "temporary").iterdir())
     assert datasets("out.h5") == datasets("file.h5")
     for ending in ("bed", "skipped.tsv"):
@@ -208,7 +209,7 @@ def test_what_reads_by_an_index_needs_a_file(words: tuple[str, ...]) -> None:
 # ---- chromosomes that are chosen
 
 
-MIXED = ("chr2 50 74", "chr1 100 124", "chrX 5 9", "chr1 290 310", "chrM 10 34", "chr2 20 44")
+MIXED = ("chr2 50 74", "chr1 100 124", "chrX 5 9", "chr1 288 308", "chrM 10 34", "chr2 20 44")
 
 
 def test_regions_on_other_chromosomes_are_left_out_and_counted() -> None:
@@ -219,7 +220,7 @@ def test_regions_on_other_chromosomes_are_left_out_and_counted() -> None:
     assert summary(outcome)["skipped"] == "1"
     assert summary(outcome)["left out"] == "3 on other chromosomes than those of --chroms"
     (line,) = Path("out.skipped.tsv").read_text().splitlines()[1:]
-    assert line.startswith("3\t4\tchr1:290-310\t")
+    assert line.startswith("3\t4\tchr1:288-308\t")
     assert deeplift("verify", "out.h5", "-m", torchscript("Net")).code == 0
     assert "left out" not in genome_run("--overwrite").out
 
@@ -242,7 +243,7 @@ def test_choices_that_cannot_be_meant(options: tuple[str, ...], code: int, words
     assert (outcome.code, words in outcome.err) == (code, True), outcome.err
 
 
-@pytest.mark.parametrize("options", [("--chroms", "chr1"), ("--rename-chroms", "ucsc")])
+@pytest.mark.parametrize("options", [("--chroms", "chr1"), ("--rename-chroms", "ucsc"), ("--edge", "pad")])
 @pytest.mark.parametrize("command", ["score", "prepare"])
 def test_options_about_regions_go_with_regions(command: str, options: tuple[str, ...]) -> None:
     outcome = deeplift(*([command] if command == "prepare" else ["score", "-m", "m.pt", "-o", "o.h5"]),
@@ -450,6 +451,153 @@ def test_the_shared_case_of_several_lengths(shared: Path) -> None:
     assert deeplift("verify", "out.h5", "-m", model).code == 0
 
 
+# ---- windows over the ends of chromosomes
+
+
+def padded(chrom: str, start: int, end: int) -> str:
+    letters = CHROMS[chrom]
+    return "".join(letters[place] if 0 <= place < len(letters) else "N" for place in range(start, end))
+
+
+# Centres at and beside both ends of chr2, which has 200 bp, and in its middle.
+CENTRES = (0, 1, 11, 12, 13, 100, 187, 188, 189, 198, 199)
+
+
+@pytest.mark.parametrize("length", [23, 24])
+@pytest.mark.parametrize("kind", ["summits", "midpoints"])
+def test_windows_over_both_ends_are_padded(length: int, kind: str) -> None:
+    if kind == "summits":
+        bed("chr2 200 260 after 0 - 1 1 1 0", *(f"chr2 {c} {c + 30} p{c} 0 - 1 1 1 0" for c in CENTRES))
+    else:
+        bed("chr2 190 210 after 0 -", *(f"chr2 {c - 1} {c + 1} p{c} 0 -" for c in CENTRES))
+    outcome = genome_run(
+        "--edge", "pad", "--length", length, "--bigwig", "out.bw", "--strand-aware", model="AnyLength"
+    )
+    places = [(c - length // 2, c - length // 2 + length) for c in CENTRES]
+    assert rows() == [("chr2", *place, "-") for place in places]
+    np.testing.assert_array_equal(sequences(), [encode(padded("chr2", *place)) for place in places])
+    assert summary(outcome)["skipped"] == "1"
+    assert "whose centre lies outside the chromosome (200 bp)" in Path("out.skipped.tsv").read_text()
+
+    lines = [line.split("\t") for line in Path("out.bed").read_text().splitlines()]
+    found = [(int(line[1]), int(line[2]), int(line[1]) + int(line[9])) for line in lines]
+    assert found == [(max(a, 0), min(b, 200), c) for (a, b), c in zip(places, CENTRES, strict=True)]
+    assert deeplift("verify", "out.h5", "-m", ANY).code == 0
+    assert deeplift("show", "out.h5", "--name", "p0").code == 0
+
+    genome_again = ("-g", "g.fa", "-r", "out.bed", "--edge", "pad", "--length", length)
+    run(*genome_again, model="AnyLength", out="again.h5")
+    assert [row[:3] for row in rows("again.h5")] == [row[:3] for row in rows()]
+
+
+@pytest.mark.parametrize("overlap", ["nearest-centre", "mean"])
+@pytest.mark.parametrize("reader", ["pyBigWig", "pybigtools"])
+def test_the_bigwig_of_padded_windows_ends_with_the_chromosome(overlap: str, reader: str) -> None:
+    centres = {"chr1": (5, 7, 292, 299), "chrM": (0, 50, 99)}
+    bed(*(f"{chrom} {c} {c + 1}" for chrom, all_centres in centres.items() for c in all_centres))
+    genome_run("--edge", "pad", "--bigwig", "out.bw", "--overlap", overlap)
+    expected = {chrom: np.full((2, len(letters)), 0.0) for chrom, letters in CHROMS.items()}
+    nearest = {chrom: np.full(len(letters), np.inf) for chrom, letters in CHROMS.items()}
+    with h5py.File("out.h5") as file:
+        values = file["projected_shap/seq"][:].sum(axis=1)
+    for (chrom, start, end, _), row in zip(rows(), values, strict=True):
+        for place in range(max(start, 0), min(end, len(CHROMS[chrom]))):
+            distance = abs(place - (start + LENGTH // 2))
+            if overlap == "mean":
+                expected[chrom][:, place] += row[place - start], 1
+            elif distance <= nearest[chrom][place]:  # of two at one distance the one further right
+                nearest[chrom][place] = distance
+                expected[chrom][:, place] = row[place - start], 1
+    for chrom, (total, count) in expected.items():
+        with np.errstate(invalid="ignore"):
+            mean = total / count
+        np.testing.assert_allclose(read_bigwig(reader, chrom), mean, atol=1e-6)
+    assert deeplift("export", "out.h5", "--bigwig", "again.bw", "--overlap", overlap).code == 0
+    assert Path("again.bw").read_bytes() == Path("out.bw").read_bytes()
+    assert deeplift("export", "out.h5", "--bedgraph", "out.bedGraph", "--overlap", overlap).code == 0
+    for line in Path("out.bedGraph").read_text().splitlines():
+        chrom, start, end, _ = line.split("\t")
+        assert 0 <= int(start) < int(end) <= len(CHROMS[chrom])
+    Path("sizes").write_text("chr1\t250\nchrM\t100\n")
+    outcome = deeplift("export", "out.h5", "--bigwig", "other.bw", "-c", "sizes")
+    assert (outcome.code, "lies outside its chromosome, which has 250 bp" in outcome.err) == (1, True)
+
+
+def read_bigwig(reader: str, chrom: str) -> np.ndarray:
+    size = len(CHROMS[chrom])
+    if reader == "pyBigWig":
+        import pyBigWig
+
+        with pyBigWig.open("out.bw") as file:
+            return np.array(file.values(chrom, 0, size) if chrom in file.chroms() else [np.nan] * size)
+    import pybigtools
+
+    with pybigtools.open("out.bw") as file:
+        known = chrom in file.chroms()
+        return np.array(file.values(chrom, 0, size, fillna=np.nan) if known else [np.nan] * size)
+
+
+def test_windows_over_the_ends_are_skipped_unless_padded() -> None:
+    bed("chr2 0 20", "chr2 50 74", "chr2 180 200")
+    for options in ((), ("--edge", "skip")):
+        outcome = genome_run("--overwrite", *options)
+        assert indexes() == [1]
+        assert summary(outcome)["skipped"] == "2"
+
+
+def test_scores_of_padded_windows_are_those_of_their_letters() -> None:
+    """The same sequences as FASTA records with N give the same output and contributions."""
+    bed("chr2 0 10", "chr2 50 74", "chr2 190 200")
+    genome_run("--edge", "pad")
+    write_fasta(Path("in.fa"), [padded("chr2", start, end) for _, start, end, _ in rows()])
+    run("-f", "in.fa", out="fasta.h5")
+    with h5py.File("out.h5") as one, h5py.File("fasta.h5") as other:
+        for name in ("raw/seq", "shap/seq", "qc/output", "qc/reference_output"):
+            np.testing.assert_array_equal(one[name][:], other[name][:])
+
+
+def test_a_chromosome_shorter_than_the_window_is_padded_on_both_sides() -> None:
+    write_fasta(Path("g.fa"), {"tiny": "ACGTA", "long": random_letters(4, 60)})
+    bed("tiny 0 5", "long 10 34")
+    genome_run("--edge", "pad")
+    np.testing.assert_array_equal(sequences()[0], encode("N" * 10 + "ACGTA" + "N" * 9))
+    assert [line.split("\t")[1:3] for line in Path("out.bed").read_text().splitlines()] == [
+        ["0", "5"], ["10", "34"],
+    ]  # fmt: skip
+
+
+# ---- the share of N
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"), [(None, [0, 1, 2, 3]), (0, [0]), (0.25, [0, 1]), (0.2499, [0]), (0.5, [0, 1, 2]),
+                        (1, [0, 1, 2, 3])]
+)  # fmt: skip
+def test_sequences_with_more_n_are_skipped(limit: float | None, kept: list[int]) -> None:
+    letters = random_letters(9)
+    texts = [letters, "N" * 6 + letters[6:], letters[:12] + "NRYKMSWBDHVX", "N" * 23 + "A"]
+    write_fasta(Path("in.fa"), texts)
+    write_fasta(Path("g.fa"), {f"c{i}": text for i, text in enumerate(texts)})
+    bed(*(f"c{i} 0 24" for i in range(4)))
+    options = () if limit is None else ("--max-n", limit)
+    for words in (("-f", "in.fa"), ("-g", "g.fa", "-r", "in.bed")):
+        run(*words, *options, "--overwrite")
+        assert indexes() == kept
+        lines = Path("out.skipped.tsv").read_text().splitlines()[1:]
+        assert [int(line.split("\t")[0]) for line in lines] == [i for i in range(4) if i not in kept]
+        assert all(f"above --max-n {limit:g}" in line for line in lines)
+
+
+def test_padding_counts_as_n() -> None:
+    write_fasta(Path("in.fa"), [random_letters(1, 18), random_letters(2, 17)])
+    run("-f", "in.fa", "--length", LENGTH, "--max-n", 0.25)
+    assert indexes() == [0]
+    bed("chr2 6 7", "chr2 5 6", "chr2 193 194", "chr2 195 196")
+    genome_run("--edge", "pad", "--max-n", 0.25, "--overwrite")
+    assert indexes() == [0, 2]
+    assert "chr2:195-196\thas 7 letters that are no base" in Path("out.skipped.tsv").read_text()
+
+
 # ---- shards
 
 
@@ -484,12 +632,26 @@ def test_shards_of_records_that_are_cut_or_padded() -> None:
     assert "of which 2 can be scored with 24 bp; made" in deeplift("prepare", "-f", "in.fa").out
 
 
+def test_shards_of_padded_windows() -> None:
+    bed("chr2 0 2", "chr2 50 74", "chr1 298 300", "chr9 1 2", "chr2 194 200", "chr1 0 24", "chrM 30 54")
+    assert_shards_are_the_whole_job(
+        "-g", "g.fa", "-r", "in.bed", "--length", LENGTH, "--edge", "pad", "--max-n", 0.45, *FEW
+    )
+    outcome = deeplift("merge", "part1.h5", "part2.h5", "-o", "again.h5", "--bigwig", "again.bw")
+    assert outcome.code == 0
+    assert indexes("again.h5") == [1, 4, 5, 6]
+
+
 def test_an_index_belongs_to_one_choice() -> None:
     bed(*MIXED)
     found = []
     Path("names.tsv").write_text("chrX\tchr2\n")
-    for chroms, names in ((None, None), (("chr1",), None), (("chr2", "chrM"), None), (None, "names.tsv")):
-        selection = make_selection(chroms=chroms, rename_chroms=names)
+    choices: list[dict[str, Any]] = [
+        {}, {"chroms": ("chr1",)}, {"chroms": ("chr2", "chrM")}, {"rename_chroms": "names.tsv"},
+        {"max_n": 0.5}, {"edge": "pad"},
+    ]  # fmt: skip
+    for choice in choices:
+        selection = make_selection(**choice)
         source = open_prepared_source(None, Path("g.fa"), Path("in.bed"), str, selection)
         index = InputIndex(source, LENGTH, str)
         assert index.is_new
@@ -498,7 +660,9 @@ def test_an_index_belongs_to_one_choice() -> None:
         assert again.facts == source.facts
         assert not InputIndex(again, LENGTH, str).is_new
         assert list(index.records(range(sys.maxsize), 2)) == list(again.records(LENGTH))
-    assert found == [(6, 0, 6, 4), (2, 4, 2, 1), (3, 3, 3, 3), (6, 0, 6, 4)]
+    assert found == [
+        (6, 0, 6, 4), (2, 4, 2, 1), (3, 3, 3, 3), (6, 0, 6, 4), (6, 0, 6, 4), (6, 0, 6, 5),
+    ]  # fmt: skip
 
 
 def test_prepare_makes_the_index_that_score_uses() -> None:

@@ -1,6 +1,7 @@
 """Options that decide which records of an input are scored: those of `score`, and of `prepare` likewise."""
 
 from collections.abc import Mapping
+from math import isnan
 from typing import Any
 
 import click
@@ -16,6 +17,12 @@ def _chroms(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _share(value: float) -> float:
+    if isnan(value):
+        raise ValueError("nan is no share")
+    return value
+
+
 def _rename_chroms(text: str) -> str:
     if not text:
         raise ValueError(f"an empty text is neither {' nor '.join(STYLES)}, nor a file")
@@ -24,13 +31,17 @@ def _rename_chroms(text: str) -> str:
 
 LENGTH = click.IntRange(1, 2**28)
 RECORD_OPTIONS = (
+    click.option("--edge", type=click.Choice(["skip", "pad"]), default="skip", show_default=True,
+                 help="Windows that pass an end of their chromosome: skip them, or pad them with N."),
+    click.option("--max-n", type=click.FloatRange(0, 1), callback=parsed(_share), metavar="F",
+                 help="Skip sequences of which a larger share is N, padding included.  [default: no limit]"),
     click.option("--chroms", callback=parsed(_chroms), metavar="chr1,chr2",
                  help="Regions on these chromosomes only.  [default: all]"),
     click.option("--rename-chroms", callback=parsed(_rename_chroms), metavar=f"FILE|{'|'.join(STYLES)}",
                  help="Translate the regions' chromosomes: 1 to chr1 (ucsc), chr1 to 1 (ensembl), or by a "
                       "file of two columns, the regions' name and the genome's."),
 )  # fmt: skip
-_OF_REGIONS = ("chroms", "rename_chroms")
+_OF_REGIONS = {"edge": "skip", "chroms": None, "rename_chroms": None}  # with their defaults
 
 
 def refuse_without_regions(given: Mapping[str, Any]) -> None:
@@ -40,6 +51,6 @@ def refuse_without_regions(given: Mapping[str, Any]) -> None:
     ------
     click.UsageError
     """
-    for name in _OF_REGIONS:
-        if given[name] is not None and not given["regions"]:
+    for name, default in _OF_REGIONS.items():
+        if given[name] != default and not given["regions"]:
             raise click.UsageError(f"--{name.replace('_', '-')} goes with --genome and --regions")

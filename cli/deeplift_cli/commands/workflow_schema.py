@@ -57,8 +57,9 @@ def _schema(option: click.Option) -> dict[str, Any]:
         return {"type": "boolean"}
     if isinstance(option.type, click.Choice):
         return {"enum": list(option.type.choices)}
-    if isinstance(option.type, click.IntRange):
+    if isinstance(option.type, click.IntRange | click.FloatRange):
+        kind = "integer" if isinstance(option.type, click.IntRange) else "number"
         limits = {"minimum": option.type.min, "maximum": option.type.max}
-        return {"type": "integer"} | {key: limit for key, limit in limits.items() if limit is not None}
+        return {"type": kind} | {key: limit for key, limit in limits.items() if limit is not None}
     # A text whose default is a number can be a number, which YAML reads as one.
     return {"type": ["string", "integer"] if str(option.default).isdecimal() else "string"}

@@ -70,6 +70,8 @@ class ScoreOptions(ModelOptions):
     genome: Path | None = field(default=None, metadata=COUNTS_IN_ITS_OWN_WAY)
     regions: Path | None = field(default=None, metadata=content_of("the file of regions"))
     length: int | None = None
+    edge: str = "skip"
+    max_n: float | None = None
     chroms: tuple[str, ...] | None = None
     # By the name of a style, or by the content of a file.
     rename_chroms: str | None = field(default=None, metadata=COUNTS_IN_ITS_OWN_WAY)

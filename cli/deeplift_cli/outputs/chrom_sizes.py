@@ -56,8 +56,9 @@ def clipped(region: Region, size: int | None) -> tuple[int, int]:
 
 
 def may_pass_ends(attrs: Mapping[str, Any]) -> bool:
-    """Whether windows may have been padded with N: by `--length`, in a score file of FASTA records."""
-    return all(attrs.get(name, "null") != "null" for name in ("length", "fasta"))
+    """Whether windows may have been padded with N: by `--edge pad`, or FASTA records by `--length`."""
+    fitted = all(attrs.get(name, "null") != "null" for name in ("length", "fasta"))
+    return fitted or attrs.get("edge") == "pad"
 
 
 class Placement:

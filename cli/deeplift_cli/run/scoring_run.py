@@ -114,7 +114,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
             if options.shard is not None:
                 records.find_index(options.records, screen.note)
             if sizes is not None:
-                records.check_places(sizes, padded=source.selection.fit)
+                records.check_places(sizes, padded=source.selection.fit or source.selection.pad)
             reference = observed_reference(options, records, explained.length)
             known = source.chrom_sizes() if sizes is None and isinstance(source, GenomeSource) else sizes
             plan = make_plan(options, outputs, job, explained, records, reference, known, checkpoint)
@@ -225,6 +225,8 @@ def _open_source(options: ScoreOptions, screen: Screen) -> Source:
         chroms=options.chroms,
         rename_chroms=options.rename_chroms,
         fit=options.fasta is not None and options.length is not None,
+        edge=options.edge,
+        max_n=options.max_n,
     )
     if options.shard is not None:
         with suppress(CacheError):  # the files are then read here, as a whole job reads them

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.sequences.encode import count_bases
 from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, is_sequence, normalise
 from deeplift_cli.sequences.names import name_fault, parse_coordinates, printed
 from deeplift_cli.sequences.records import BEGINNING, Facts, Place, Record, Region, Skipped
@@ -184,8 +183,9 @@ class FastaSource:
         ------
         Record or Skipped
             In the file's order. Skipped are records of another length (with `Selection.fit` only those that
-            are too long to be cut), without a base (A, C, G or T), with letters that stand for no nucleotide,
-            and with names that outputs cannot hold.
+            are too long to be cut), without a base (A, C, G or T) or with too few of them
+            (`Selection.max_n`), with letters that stand for no nucleotide, and with names that outputs cannot
+            hold.
         """
         wanted = self.first_length() if length is None else length
         owner = "the first record has" if length is None else "the model takes"
@@ -202,12 +202,13 @@ class FastaSource:
                 )
             elif reason is None and entry.length != wanted and not self.selection.fit:
                 reason = f"is {entry.length} bp long; {owner} {wanted} bp"
-            elif reason is None and not count_bases(entry.letters):
-                reason = f"has no base (A, C, G, T or U) among its {entry.length} letters"
             if reason is None:
-                yield _record(index, entry, wanted)
-            else:
-                yield Skipped(index, printed(entry.name), entry.line, reason)
+                record = _record(index, entry, wanted)
+                reason = self.selection.reason_in_bases(record.letters, f"among its {wanted:,} letters")
+                if reason is None:
+                    yield record
+                    continue
+            yield Skipped(index, printed(entry.name), entry.line, reason)
 
 
 def _record(index: int, entry: FastaEntry, length: int) -> Record:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.sequences.bed import BedLine, read_bed
-from deeplift_cli.sequences.encode import count_bases
 from deeplift_cli.sequences.fasta import Note, say_nothing
 from deeplift_cli.sequences.genome_files import READING_ERRORS, prepare_genome
 from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, is_sequence, normalise
@@ -181,9 +180,10 @@ class GenomeSource:
         ------
         Record or Skipped
             Regions on chromosomes that were not chosen are left out. Skipped are windows that pass an end of
-            their chromosome, have no base (A, C, G or T) or a letter that stands for no nucleotide, regions
-            on unknown chromosomes, of another length than the first (length None), with a summit outside
-            themselves, and with names or coordinates that outputs cannot hold.
+            their chromosome (with `Selection.pad` only those whose centre does), have no base (A, C, G or T),
+            too few of them (`Selection.max_n`) or a letter that stands for no nucleotide, regions on unknown
+            chromosomes, of another length than the first (length None), with a summit outside themselves, and
+            with names or coordinates that outputs cannot hold.
         """
         for region in self._regions(start):
             if not self._is_chosen(region):
@@ -192,8 +192,8 @@ class GenomeSource:
             end = first + (self.first_length() if length is None else length)
             reason = self._reason_to_skip(region, first, end, any_length=length is None)
             if reason is None:
-                letters = self._fasta.fetch(region.chrom, first, end)
-                reason = _reason_in_letters(letters, f"its window {region.chrom}:{first}-{end}")
+                letters = self._letters(region.chrom, first, end)
+                reason = self._reason_in_letters(letters, f"its window {region.chrom}:{first}-{end}")
                 if reason is None:
                     window = Region(region.chrom, first, end, region.name, region.strand, region.index)
                     yield Record(window, letters, True, region.line)
@@ -214,18 +214,27 @@ class GenomeSource:
         if not any_length and region.summit is not None and region.summit >= own_length:
             return f"has its summit at {region.summit}, outside its own {own_length} bp"
         window = f"has its window at {region.chrom}:{start}-{end}"
+        if self.selection.pad:
+            centre = (start + end) // 2
+            if 0 <= centre < size:
+                return None
+            return f"{window}, whose centre lies outside the chromosome ({size} bp)"
         if start < 0:
             return f"{window}, which begins before the chromosome ({size} bp)"
         if end > size:
             return f"{window}, which ends after the chromosome ({size} bp)"
         return None
 
+    def _letters(self, chrom: str, start: int, end: int) -> bytes:
+        """Those of a window, N where it passes an end of its chromosome."""
+        first, last = max(start, 0), min(end, self._fasta.sizes[chrom])
+        return b"N" * (first - start) + self._fasta.fetch(chrom, first, last) + b"N" * (end - last)
 
-def _reason_in_letters(letters: bytes, window: str) -> str | None:
-    place = foreign_letter(letters)
-    if place is not None:
-        return foreign_reason(letters[place : place + 1], place, f" of {window}")
-    return None if count_bases(letters) else f"has no base (A, C, G or T) in {window}"
+    def _reason_in_letters(self, letters: bytes, window: str) -> str | None:
+        place = foreign_letter(letters)
+        if place is not None:
+            return foreign_reason(letters[place : place + 1], place, f" of {window}")
+        return self.selection.reason_in_bases(letters, f"in {window}")
 
 
 def _centre(region: BedLine) -> int:

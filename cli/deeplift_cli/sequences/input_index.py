@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, fields
 from hashlib import blake2b, sha256
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -27,6 +26,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from deeplift_cli.distribution import deeplift_version
 from deeplift_cli.errors import UserError
 from deeplift_cli.process.file_digest import file_digest
 from deeplift_cli.process.signals import check_stopped
@@ -304,7 +304,7 @@ class _Kept:
         self._suffix = f".{_name(genome, length, selection)}.{kind}"
         self._identity: dict[str, Any] = {
             "format": _FORMAT,
-            "version": version("deeplift"),
+            "version": deeplift_version(),
             "content": file_digest(records),
         }
         if genome is not None:
