@@ -19,7 +19,7 @@ ALLOWED = {
     "threads": set(),
     "extensions": {"errors"},
     "options": set(),
-    "sequences": {"errors", "distribution", "process"},
+    "sequences": {"errors", "distribution", "process", "options"},
     "models": {"errors", "process", "extensions", "options", "sequences"},
     "outputs": {"errors", "process", "threads", "extensions", "options", "sequences"},
     "reference_kinds": {"errors", "process", "sequences", "outputs"},
@@ -40,7 +40,7 @@ ALLOWED = {
 }  # fmt: skip
 # Within `run`, from the reader to the loop: no stage calls back an earlier one.
 STAGES = (
-    "fingerprint", "output_paths", "batches", "references", "skipped_tables", "finished_batches",
+    "fingerprint", "output_paths", "length", "batches", "references", "skipped_tables", "finished_batches",
     "checkpoint", "plan", "summary", "finite_scores", "batch_loop", "scoring_run",
 )  # fmt: skip
 

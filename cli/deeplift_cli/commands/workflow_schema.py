@@ -58,9 +58,10 @@ def _schema(option: click.Option) -> dict[str, Any]:
         return {"type": "boolean"}
     if isinstance(option.type, click.Choice):
         return {"enum": list(option.type.choices)}
-    if isinstance(option.type, click.IntRange):
+    if isinstance(option.type, click.IntRange | click.FloatRange):
+        kind = "integer" if isinstance(option.type, click.IntRange) else "number"
         limits = {"minimum": option.type.min, "maximum": option.type.max}
-        return {"type": "integer"} | {key: limit for key, limit in limits.items() if limit is not None}
+        return {"type": kind} | {key: limit for key, limit in limits.items() if limit is not None}
     # Text that may be a number, such as NAME|INDEX, is a number in YAML where it is one.
     may_be_number = "INDEX" in (option.metavar or "")
     return {"type": ["string", "integer"] if may_be_number else "string"}

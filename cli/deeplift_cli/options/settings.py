@@ -12,6 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
 import deeplift_references
+from deeplift_cli.options.chromosome_styles import STYLES
 from deeplift_cli.options.shards import Shard
 from deeplift_cli.options.target_grammar import parse_targets
 from deeplift_cli.options.targets import FIRST, Element, TargetSpec, indices_of
@@ -72,6 +73,12 @@ class ScoreOptions(ModelOptions):
     # Counts by its size: to hash a genome takes a minute, and its sequences are compared when they are read.
     genome: Path | None = field(default=None, metadata=COUNTS_IN_ITS_OWN_WAY)
     regions: Path | None = field(default=None, metadata=content_of("the file of regions"))
+    length: int | None = None
+    edge: str = "skip"
+    max_n: float | None = None
+    chroms: tuple[str, ...] | None = None
+    # By the name of a style, or by the content of a file.
+    rename_chroms: str | None = field(default=None, metadata=COUNTS_IN_ITS_OWN_WAY)
     bigwig: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     chrom_sizes: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     rule: str = "genomics-default"
@@ -110,6 +117,8 @@ class ScoreOptions(ModelOptions):
         given = (self.model, self.fasta, self.genome, self.regions, self.chrom_sizes, self.labels)
         kind, argument = deeplift_references.parse_spec(self.reference)
         named = [Path(argument)] if kind.takes_argument and argument else []  # background:FASTA, file:REFS.h5
+        if self.rename_chroms is not None and self.rename_chroms not in STYLES:
+            named.append(Path(self.rename_chroms))
         return [path for path in given if path is not None] + named
 
     def as_attributes(self) -> dict[str, Any]:

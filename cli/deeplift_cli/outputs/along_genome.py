@@ -1,6 +1,6 @@
 """Per-base contributions of a score file in the order of the genome, each base once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs.chrom_sizes import Placement
+from deeplift_cli.outputs.chrom_sizes import Placement, may_pass_ends
 from deeplift_cli.outputs.overlaps import RULES, Rule
 from deeplift_cli.outputs.registry import Export
 from deeplift_cli.sequences.records import Region
@@ -44,7 +44,7 @@ def pieces(export: Export) -> Iterator[Pieces]:
     """
     with TemporaryFile(dir=export.path.parent) as scratch:
         rows = _read_rows(export, scratch)
-        yield _disjoint(rows, scratch, RULES[export.options["overlap"]])
+        yield _on_chromosomes(_disjoint(rows, scratch, RULES[export.options["overlap"]]), export.chrom_sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,15 @@ def _read_rows(export: Export, scratch: IO[bytes]) -> _Rows:
     most chunks once for each.
     """
     scores = export.scores
+    padded = may_pass_ends(scores.attrs)
     if not scores.n_rows:
         raise UserError(f"score file {scores.path} has no rows to write to {export.path}")
-    placement = None if export.chrom_sizes is None else Placement(export.chrom_sizes)
+    placement = None if export.chrom_sizes is None else Placement(export.chrom_sizes, padded=padded)
     codes: dict[str, int] = {}
     chrom, start = np.empty((2, scores.n_rows), np.int64)
     for batch in export.batches(_OBSERVED):
         for row, region in enumerate(batch.regions, start=batch.rows.start):
-            _check_place(region, placement, scores.path)
+            _check_place(region, placement, padded, scores.path)
             chrom[row] = codes.setdefault(region.chrom, len(codes))
             start[row] = region.start
         # One channel of the four is not 0.
@@ -91,10 +92,10 @@ def _read_rows(export: Export, scratch: IO[bytes]) -> _Rows:
     return _Rows(bounds, start[order], order, scores.layout.length)
 
 
-def _check_place(region: Region, placement: Placement | None, path: Path) -> None:
+def _check_place(region: Region, placement: Placement | None, padded: bool, path: Path) -> None:
     if placement is not None:
         placement.check(region)
-    elif region.start < 0:
+    elif region.start < 0 and not padded:
         raise UserError(
             f"window {region.chrom}:{region.start}-{region.end} ({region.name}) of score file {path} begins "
             "before its chromosome"
@@ -103,12 +104,21 @@ def _check_place(region: Region, placement: Placement | None, path: Path) -> Non
 
 def _disjoint(rows: _Rows, scratch: IO[bytes], rule: Rule) -> Pieces:
     for chrom, low, high in rows.bounds:
-        last = 0
+        last: int | None = None
         for start, values in rule(rows.start[low:high], _values(rows, scratch, low, high)):
-            if start < last:
+            if last is not None and start < last:
                 raise ValueError(f"the overlap rule gave pieces that overlap at {chrom}:{start}")
             yield chrom, start, values
             last = start + len(values)
+
+
+def _on_chromosomes(pieces: Pieces, chrom_sizes: Mapping[str, int] | None) -> Pieces:
+    """Cut off what padding with N added beyond the ends of chromosomes, as far as these are known."""
+    for chrom, start, values in pieces:
+        size = None if chrom_sizes is None else chrom_sizes[chrom]
+        first, last = max(start, 0), start + len(values) if size is None else min(start + len(values), size)
+        if first < last:
+            yield chrom, first, values[first - start : last - start]
 
 
 def _values(rows: _Rows, scratch: IO[bytes], low: int, high: int) -> npt.NDArray[np.float32]:

@@ -32,12 +32,20 @@ from deeplift_cli.run.batch_loop import BatchLoop
 from deeplift_cli.run.batches import Records
 from deeplift_cli.run.checkpoint import Checkpoint
 from deeplift_cli.run.fingerprint import fingerprint
+from deeplift_cli.run.length import check_length
 from deeplift_cli.run.output_paths import OutputPaths
 from deeplift_cli.run.plan import RunPlan, make_plan
 from deeplift_cli.run.references import observed_reference, with_references
 from deeplift_cli.run.skipped_tables import SkippedTables
 from deeplift_cli.run.summary import Completeness, Summary
-from deeplift_cli.sequences import FastaSource, GenomeSource, Source, open_prepared_source, open_source
+from deeplift_cli.sequences import (
+    FastaSource,
+    GenomeSource,
+    Source,
+    make_selection,
+    open_prepared_source,
+    open_source,
+)
 from deeplift_cli.sequences.cache import CacheError
 from deeplift_cli.threads.prefetch import Prefetch
 from deeplift_core.accuracy.completeness import TOLERANCE
@@ -83,7 +91,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     with step("reading the model", options.model):
         model = read_model(options, screen)
         with model_errors(options):
-            targets = find_targets(options, model, source.first_length)
+            targets = find_targets(options, model, lambda: options.length or source.first_length())
     options = replace(options, targets=targets.specs)
     outputs = outputs or _output_paths(options)
     job = fingerprint(options, model.sha256, chosen_device(options.device).type)
@@ -92,6 +100,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
         {spec.label: _completeness(options) for spec in options.targets},
         exempt=options.rule.partition(":")[0] in _EXEMPT,
         started=started,
+        left_out=source.facts.n_left_out,
     )
     with (
         deferred(),
@@ -101,16 +110,12 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
         with interruptible():
             with step("recording the model", options.model):
                 explained = _explain(options, model, targets, source, checkpoint, screen)
-            records = Records(
-                source,
-                explained.length,
-                any_length=explained.takes_any_length,
-                strand_aware=options.strand_aware,
-            )
+            check_length(options, explained, source)
+            records = Records(source, explained.length, strand_aware=options.strand_aware)
             if options.shard is not None:
                 records.find_index(options.records, screen.note)
             if sizes is not None:
-                records.check_places(sizes)
+                records.check_places(sizes, padded=source.selection.fit or source.selection.pad)
             reference = observed_reference(options, records, explained.length)
             known = source.chrom_sizes() if sizes is None and isinstance(source, GenomeSource) else sizes
             plan = make_plan(options, outputs, job, explained, records, reference, known, checkpoint)
@@ -156,7 +161,10 @@ def _explain(
 ) -> Explained:
     """Record the model, with the batch size and the compilation that an earlier run may have chosen."""
     options = replace(options, **checkpoint.decisions)
-    explained = explain(options, model, targets, source.first_length, source.n_records, screen)
+    length = options.length
+    explained = explain(
+        options, model, targets, lambda: length or source.first_length(), source.n_records, screen
+    )
     checkpoint.keep_decisions(
         batch_size=explained.batch_size, compile="on" if explained.is_compiled else "off"
     )
@@ -240,10 +248,17 @@ def _nothing_left(options: ScoreOptions, skipped: SkippedTables) -> str:
 
 def _open_source(options: ScoreOptions, screen: Screen) -> Source:
     files = (options.fasta, options.genome, options.regions)
+    selection = make_selection(
+        chroms=options.chroms,
+        rename_chroms=options.rename_chroms,
+        fit=options.fasta is not None and options.length is not None,
+        edge=options.edge,
+        max_n=options.max_n,
+    )
     if options.shard is not None:
-        with suppress(CacheError):  # without a cache this run reads the files, as a whole job does
-            return open_prepared_source(*files, screen.note)
-    return open_source(*files, screen.note)
+        with suppress(CacheError):  # the files are then read here, as a whole job reads them
+            return open_prepared_source(*files, screen.note, selection)
+    return open_source(*files, screen.note, selection)
 
 
 def _chrom_sizes(options: ScoreOptions, source: Source) -> dict[str, int] | None:

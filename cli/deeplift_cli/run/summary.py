@@ -76,7 +76,9 @@ class Summary:
     skipped : int
         Number of records without scores: records that could not be used, or whose scores are not finite.
     examples : list of Skipped
-        The first skipped records.
+        The first of these.
+    left_out : int
+        Regions on chromosomes that were not chosen, of the whole input.
     rescoring_stopped : str
         Why sequences are no longer computed again in float64; "" while they are.
     settings : dict of str to str
@@ -90,6 +92,7 @@ class Summary:
     resumed: int = 0
     identical: int = 0
     skipped: int = 0
+    left_out: int = 0
     examples: list[Skipped] = field(default_factory=list)
     scoring_since: float = 0.0
     seconds: float = 0.0
@@ -137,6 +140,8 @@ class Summary:
         rows += [("", f"{item.name} (line {item.line}) {item.reason}") for item in self.examples]
         if self.skipped > len(self.examples):
             rows.append(("", f"and {self.skipped - len(self.examples):,} more: see the .skipped.tsv"))
+        if self.left_out:
+            rows.append(("left out", f"{self.left_out:,} on other chromosomes than those of --chroms"))
         if self.identical:
             rows.append(
                 ("identical", f"{self.identical:,} with references equal to themselves, which add nothing")
