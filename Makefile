@@ -10,7 +10,7 @@ LOWEST_TESTS := tests/test_core_golden.py tests/test_core_rules.py tests/test_co
 # A process for each core, of one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo quick test zoo fuzz hostile coverage lowest audit constraints workflow clean
+.PHONY: demo quick test zoo long fuzz hostile coverage mutation lowest audit constraints workflow clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(RESULTS)
@@ -32,9 +32,13 @@ test: $(VENV)/.installed-dev
 quick: $(VENV)/.installed-dev
 	$(PYTEST) -m quick --hypothesis-profile quick tests/test_core_*.py tests/test_zoo.py
 
-# The whole zoo through ONNX and compiled, and all golden vectors compiled: an hour or two.
+# The whole zoo through ONNX, by each pass alone and compiled, and all golden vectors compiled: an hour or two.
 zoo: $(VENV)/.installed-dev
 	$(PYTEST) -m "zoo or not zoo" tests/test_zoo.py tests/test_onnx_zoo.py tests/test_core_compiled.py tests/test_core_golden.py
+
+# Kills at every moment, and more exports.
+long: $(VENV)/.installed-dev
+	$(PYTEST) -m long
 
 # The whole corpus of hostile and odd inputs, with the cases that take many seconds.
 hostile: $(VENV)/.installed-dev
@@ -58,7 +62,11 @@ $(BIN)/python:
 
 # Which lines and branches the tests run: a table, and pages in .coverage-pages/.
 coverage: $(VENV)/.installed-dev
-	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html:.coverage-pages
+	COVERAGE_FILE=$(CURDIR)/.coverage $(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html:.coverage-pages
+
+# Small faults in the rules, references, outputs and merging: do the tests notice each?  An hour on two cores.
+mutation: $(VENV)/.installed-dev
+	$(BIN)/python tools/mutation/run.py
 
 # The oldest packages that pyproject.toml allows, in an environment of their own: do files, models and scores work?
 lowest:

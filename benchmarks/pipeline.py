@@ -173,8 +173,7 @@ def explained_as(explained: Explained) -> Iterator[None]:
 def records(options: ScoreOptions, explained: Explained) -> Records:
     """The sequences of a job."""
     assert options.fasta is not None
-    any_length = explained.takes_any_length
-    return Records(FastaSource(options.fasta), explained.length, any_length=any_length, strand_aware=False)
+    return Records(FastaSource(options.fasta), explained.length, strand_aware=False)
 
 
 def prepared(options: ScoreOptions, explained: Explained) -> Iterator[PreparedBatch]:

@@ -16,6 +16,7 @@ from deeplift_core.rule_names import ACTIVATION_RULES
 
 if TYPE_CHECKING:
     from deeplift_core.attribution import DeepLift
+    from deeplift_core.engine.targets import OfOutput, TargetFunction
     from deeplift_core.results import Attribution, NodeInfo
 
 __all__ = [
@@ -28,8 +29,10 @@ __all__ = [
     "DeepLiftError",
     "ForwardError",
     "NodeInfo",
+    "OfOutput",
     "OptionError",
     "TargetError",
+    "TargetFunction",
     "UnsupportedOpsError",
 ]
 
@@ -40,6 +43,10 @@ def __getattr__(name: str) -> Any:
         from deeplift_core import results
 
         return getattr(results, name)
+    if name in ("OfOutput", "TargetFunction"):
+        from deeplift_core.engine import targets
+
+        return getattr(targets, name)
     if name == "DeepLift":
         from deeplift_core.attribution import DeepLift
 

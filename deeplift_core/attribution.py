@@ -1,6 +1,6 @@
 """`DeepLift`: contribution scores of a model's inputs against references."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -8,7 +8,7 @@ from torch import nn
 from deeplift_core.engine.batches import batches, joined
 from deeplift_core.engine.targets import Target
 from deeplift_core.explainer import Options
-from deeplift_core.model_source import ModelSource, Tensors, check_shapes
+from deeplift_core.model_source import Arrays, LayerRuleMap, ModelSource, check_shapes
 from deeplift_core.recorded_model import RecordedModel
 from deeplift_core.results import Attribution
 
@@ -31,9 +31,9 @@ class DeepLift(RecordedModel):
         "rescale", "revealcancel", "revealcancel-positive-first"; for comparison "gradient" (times
         difference-from-reference) and "integrated-gradients" (midpoint rule with 50 steps; ":N" for N),
         which are exempt from summation-to-delta.
-    layer_rules : mapping of str to str, optional
-        fnmatch patterns of module names, each with the rule for the operations there that have a choice;
-        the last pattern that fits counts.
+    layer_rules : mapping of str or Module to str, optional
+        fnmatch patterns of module names ("encoder.**" for a module and all inside), or such modules, each
+        with the rule for the operations there that have a choice; the last that fits counts.
     output : int or str
         The output to explain, if the model returns several.
     logits : bool
@@ -65,9 +65,9 @@ class DeepLift(RecordedModel):
     def __init__(
         self,
         model: nn.Module,
-        example: Tensors | None = None,
+        example: Arrays | None = None,
         rule: str = "genomics-default",
-        layer_rules: Mapping[str, str] | None = None,
+        layer_rules: LayerRuleMap | None = None,
         output: int | str = 0,
         logits: bool = True,
         centre: bool = True,
@@ -77,17 +77,18 @@ class DeepLift(RecordedModel):
         compile: bool = False,  # noqa: A002 - torch's own word for it
         passes: str | Sequence[str] = "auto",
     ) -> None:
-        options = Options(rule, dict(layer_rules or {}), logits, centre, channel_axis, compile, passes)
-        super().__init__(ModelSource(model, output, dtype, device), options)
+        source = ModelSource(model, output, dtype, device)
+        patterns = source.layer_patterns(layer_rules)
+        super().__init__(source, Options(rule, patterns, logits, centre, channel_axis, compile, passes))
         if example is not None:
             self._record(self._source.tensors(example))
 
-    def with_rule(self, rule: str, layer_rules: Mapping[str, str] | None = None) -> "DeepLift":
+    def with_rule(self, rule: str, layer_rules: LayerRuleMap | None = None) -> "DeepLift":
         """Return the same recording under another rule; the model does not run again.
 
         Layer rules are not taken over. The parameters, and the errors raised, are those of `DeepLift`.
         """
-        return self._with(rule=rule, layer_rules=dict(layer_rules or {}))
+        return self._with(rule=rule, layer_rules=self._source.layer_patterns(layer_rules))
 
     def compiled(self, targets: Sequence[Target] = (0,)) -> "DeepLift":
         """Return the same recording with ``compile=True``, compiled for these targets.
@@ -103,30 +104,32 @@ class DeepLift(RecordedModel):
 
     def attribute(
         self,
-        x: Tensors,
-        references: Tensors,
+        x: Arrays,
+        references: Arrays,
         target: Target = 0,
         *,
         per_reference: bool = False,
-        layer: str | None = None,
+        layer: str | nn.Module | None = None,
     ) -> Attribution:
         """Return contribution scores of x against references.
 
         Parameters
         ----------
         x : Tensor [N, ...] or tuple of Tensor
-            Inputs; a tuple for a model with several.
+            Inputs; a tuple for a model with several. NumPy arrays are taken, too.
         references : Tensor [N, R, ...] or [R, ...], or tuple of Tensor
             R references for each input, or R that serve all.
-        target : int, tuple of int, callable, or (module name, index)
-            Element of the explained output; or a function of that output which returns one value a row, and
-            which runs at every call; or an element of the output of any module, named as for
-            ``layer``.
+        target : int, tuple of int, callable, (module name, index), or OfOutput
+            Element of the explained output; or a function of that output which returns one value a row; or an
+            element of the output of any module, named as for ``layer``; or ``OfOutput(output, target)``, a
+            target of another output of the model. A function runs at every call, because what it computes may
+            have changed, unless its class is derived from `deeplift_core.TargetFunction`: such a function is
+            recorded once, and found again by its value.
         per_reference : bool
             Return the first three results for each reference, [N, R, ...], instead of their mean.
-        layer : str, optional
-            Score the output of this module instead of the inputs: its name, with ":1" for the second call of
-            a module that runs several times and "[0]" for the first of several output tensors.
+        layer : str or Module, optional
+            Score the output of this module instead of the inputs: the module, or its name, with ":1" for the
+            second call of a module that runs several times and "[0]" for the first of several output tensors.
 
         Raises
         ------
@@ -140,12 +143,12 @@ class DeepLift(RecordedModel):
 
     def attribute_targets(
         self,
-        x: Tensors,
-        references: Tensors,
+        x: Arrays,
+        references: Arrays,
         targets: Sequence[Target],
         *,
         per_reference: bool = False,
-        layer: str | None = None,
+        layer: str | nn.Module | None = None,
     ) -> list[Attribution]:
         """Return what `attribute` returns for each of several targets, which share all forward passes."""
         inputs, given = self._source.tensors(x), self._source.tensors(references)
@@ -154,7 +157,8 @@ class DeepLift(RecordedModel):
         shared = check_shapes(graph, inputs, given)
         if not targets:
             return []
-        program = explainer.program(targets, layer)
+        at = None if layer is None else self._source.module_name(layer)
+        program = explainer.program(targets, at)
         found = [
             explainer.score_batch(program, rows, refs, shared=shared, per_reference=per_reference)
             for rows, refs in batches(inputs, given, graph.batch_size, shared)

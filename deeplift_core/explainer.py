@@ -20,11 +20,18 @@ from deeplift_core.engine.batches import batches, over_references
 from deeplift_core.engine.executable import EagerExecutable, Executable
 from deeplift_core.engine.grad_mode import plain_tensors
 from deeplift_core.engine.gradients import GradientExecutable
-from deeplift_core.engine.logits import with_logit
+from deeplift_core.engine.logits import softmax_axis, with_logit
 from deeplift_core.engine.pairs import TargetScores
 from deeplift_core.engine.scorer import BatchScorer
 from deeplift_core.engine.shared_references import SharedReferences
-from deeplift_core.engine.targets import Target, checked, with_scalar
+from deeplift_core.engine.targets import (
+    OfOutput,
+    Target,
+    checked,
+    choose_output,
+    means_its_value,
+    with_scalar,
+)
 from deeplift_core.errors import DeepLiftError, OptionError, TargetError
 from deeplift_core.graph import Graph, content, converted_node, layer_node
 from deeplift_core.passes.registry import applied, chosen
@@ -64,7 +71,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Program:
-    """The scorer of batches for some targets, and a function that makes scorers in float64 of few pairs."""
+    """What scores batches for some targets, and what scores a few pairs again in float64."""
 
     scorer: BatchScorer
     exact: Callable[[], list[BatchScorer]] | None
@@ -106,9 +113,36 @@ class Explainer:
         return Explainer(self.recording, replace(self.options, **changes))
 
     def _explained(self, graph: Graph) -> tuple[Graph, int]:
+        return self._explained_of(graph, self.recording.output)
+
+    def _explained_of(self, graph: Graph, output: int) -> tuple[Graph, int]:
+        """Return the node that is explained for the node of an output: its logit where that is wanted."""
         if not self.options.logits:
-            return graph, self.recording.output
-        return with_logit(graph, self.recording.output, centre=self.options.centre)
+            return graph, output
+        return with_logit(graph, output, centre=self.options.centre)
+
+    @plain_tensors()
+    def centred_axis(self, target: Target) -> int | None:
+        """Return the axis over which the mean is subtracted in a target's output; None where none is."""
+        wanted = checked(target)
+        if isinstance(wanted, tuple) and wanted and isinstance(wanted[0], str):
+            return None
+        if not (self.options.logits and self.options.centre):
+            return None
+        return softmax_axis(self.recording.graph, self._output_of(wanted))
+
+    def shape_of(self, target: Target) -> tuple[int, ...]:
+        """Return the shape, without the rows, of the output that a target is taken of, as it is explained."""
+        wanted = checked(target)
+        if isinstance(wanted, tuple) and wanted and isinstance(wanted[0], str):
+            return tuple(self.graph.nodes[layer_node(self.graph, wanted[0])].shape[1:])
+        return tuple(self.graph.nodes[self._output_of(wanted)].shape[1:])
+
+    def _output_of(self, target: Target) -> int:
+        """Return the node of the output that a target is taken of."""
+        if not isinstance(target, OfOutput):
+            return self.recording.output
+        return self.recording.outputs[choose_output(self.recording.structure, target.output)]
 
     def _make_planner(self, graph: Graph) -> Planner:
         options = self.options
@@ -127,14 +161,14 @@ class Explainer:
 
     @plain_tensors()
     def program(self, targets: Sequence[Target], layer: str | None) -> Program:
-        """Return the program for these targets, from the cache if the cache holds it.
+        """Return the program for these targets, from the cache where it is there.
 
-        A target that is a function runs at every call, because the function may compute something else than
-        before. The key of its program in the cache is the recording of the function.
+        A target that is a function, and no `TargetFunction`, runs at every call, because what it computes may
+        have changed. The key of its program in the cache is what the function computed.
         """
         wanted = tuple(checked(target) for target in targets)
         with _LOCK:
-            if not any(map(callable, wanted)):
+            if all(map(means_its_value, wanted)):
                 return self._cached((wanted, layer), lambda: self._make(wanted, layer))
             extended = self._with_targets(self.graph, wanted)
             graph, ends = extended
@@ -182,10 +216,14 @@ class Explainer:
                 graph, node = with_scalar(graph, layer_node(graph, target[0]), target[1])
                 ends.append(Ends(node, node))
                 continue
-            graph, node = with_scalar(graph, self.explained, target)
+            output, explained = self._output_of(target), self.explained
+            scalar = target.target if isinstance(target, OfOutput) else target
+            if output != self.recording.output:
+                graph, explained = self._explained_of(graph, output)
+            graph, node = with_scalar(graph, explained, scalar)
             prediction = node
-            if self.explained != self.recording.output:
-                graph, prediction = with_scalar(graph, self.recording.output, target)
+            if explained != output:
+                graph, prediction = with_scalar(graph, output, scalar)
             ends.append(Ends(node, prediction))
         return graph, ends
 
@@ -196,7 +234,7 @@ class Explainer:
             return GradientExecutable(plan, options.channel_axis, steps=options.steps, at_input=at_input)
         if not options.compile:
             return EagerExecutable(plan, options.channel_axis)
-        # The import of torch's compiler takes seconds, and not every user needs the compiler.
+        # torch's compiler takes seconds to import, and not everyone needs it.
         from deeplift_core.compile.executable import CompiledExecutable
 
         return CompiledExecutable(plan, options.channel_axis)

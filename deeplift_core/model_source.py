@@ -1,8 +1,10 @@
 """The model to explain: its precision and device, the tensors that it takes, and its recording."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from glob import escape
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,9 @@ from deeplift_core.errors import OptionError
 from deeplift_core.graph import Graph
 
 Tensors = Tensor | tuple[Tensor, ...]
+# What a user may give: tensors, or NumPy arrays, which this package knows by what they can do.
+Arrays = Any
+LayerRuleMap = Mapping[str, str] | Mapping[nn.Module, str] | Mapping[str | nn.Module, str]
 
 
 class ModelSource:
@@ -49,17 +54,53 @@ class ModelSource:
         """The user's precision, else the model's own, else that of the first input."""
         return self._dtype or torch.get_default_dtype()
 
-    def tensors(self, value: Tensors) -> tuple[Tensor, ...]:
-        """Return inputs or references as a tuple, in the precision and on the device of the computation."""
-        tensors = value if isinstance(value, tuple) else (value,)
-        for item in tensors:
-            if not isinstance(item, Tensor):
-                kind = type(item).__name__
-                raise OptionError(f"inputs and references are tensors, or tuples of tensors; got {kind}")
+    def tensors(self, value: Arrays) -> tuple[Tensor, ...]:
+        """Return inputs or references as a tuple, in the precision and on the device of the computation.
+
+        Raises
+        ------
+        OptionError
+            If an item is neither a tensor nor a NumPy array of numbers.
+        """
+        tensors = [_tensor(item) for item in (value if isinstance(value, tuple) else (value,))]
         if self._dtype is None:
             first = tensors[0].dtype
             self._dtype = first if first.is_floating_point else torch.get_default_dtype()
         return tuple(tensor.to(device=self.device, dtype=self.dtype) for tensor in tensors)
+
+    def module_name(self, module: str | nn.Module) -> str:
+        """Return the qualified name of one of the model's modules; names are returned as they are.
+
+        Raises
+        ------
+        OptionError
+            If the module is not a part of the model.
+        """
+        if isinstance(module, str):
+            return module
+        names = [str(name) for name, own in self._model.named_modules() if own is module]
+        if names:
+            return names[0]
+        raise OptionError(
+            f"this {type(module).__name__} is no module of the model {type(self._model).__name__}"
+        )
+
+    def layer_patterns(self, rules: LayerRuleMap | None) -> dict[str, str]:
+        """Return layer rules by patterns of names; a module stands for itself and the modules inside.
+
+        Raises
+        ------
+        OptionError
+            If a module is not a part of the model.
+        """
+        patterns: dict[str, str] = {}
+        for key, rule in (rules or {}).items():
+            name = self.module_name(key)
+            patterns[name if isinstance(key, str) else f"{escape(name)}.**" if name else "**"] = rule
+        return patterns
+
+    def __str__(self) -> str:
+        return type(self._model).__name__
 
     def record(self, example: tuple[Tensor, ...]) -> Recording:
         """Record the model on a batch.
@@ -75,6 +116,23 @@ class ModelSource:
             shapes = " and ".join(str(tuple(tensor.shape)) for tensor in example)
             raise OptionError(f"a model is recorded on one row at least; got shape {shapes}")
         return record(self._model, example, partial(choose_output, output=self._output))
+
+
+def _tensor(value: Any) -> Tensor:
+    """Return a tensor, or a NumPy array as one."""
+    if isinstance(value, Tensor):
+        return value
+    if not hasattr(value, "__array_interface__"):
+        kind = type(value).__name__
+        raise OptionError(
+            f"inputs and references are tensors or NumPy arrays, or tuples of these; got {kind}"
+        )
+    try:
+        return torch.as_tensor(value)
+    except ValueError:  # torch takes no negative strides, such as those of a reversed view
+        return torch.as_tensor(value.copy())
+    except TypeError as error:
+        raise OptionError(f"an array of {value.dtype} is not an array of numbers that torch knows") from error
 
 
 def check_shapes(graph: Graph, inputs: Sequence[Tensor], references: Sequence[Tensor]) -> bool:

@@ -1,6 +1,7 @@
 """The properties of a recorded model apart from scores: its graph, rules, shapes and sizes."""
 
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Self
@@ -52,6 +53,24 @@ class RecordedModel:
         other.__dict__.update(self.__dict__, _options=replace(self._options, **changes))
         other._made = None if self._made is None else Explainer(self._made.recording, other._options)
         return other
+
+    def __repr__(self) -> str:
+        """Return what is recorded and how scores are computed, in a few lines."""
+        name, options = type(self).__name__, self._options
+        rules = "".join(f", {pattern}={rule}" for pattern, rule in options.layer_rules.items())
+        given = f"{name} of {self._source} under {options.rule}{rules}"
+        if self._made is None:
+            return f"<{given}; nothing is recorded yet>"
+        shapes = ", ".join(str(list(self.graph.nodes[index].shape)) for index in self.graph.inputs)
+        explained = "the logit of the output" if self.explains_logit else "the output"
+        counts = Counter(node.rule for node in self.nodes)
+        operations = ", ".join(f"{rule} {count}" for rule, count in counts.most_common())
+        return (
+            f"<{given}\n"
+            f"  recorded on   {shapes}, {self.dtype}, {self.device}\n"
+            f"  explains      {explained}, {list(self.output_shape)} for each row\n"
+            f"  operations    {operations}>"
+        )
 
     def check_target(self, target: Target) -> None:
         """Check a target before any sequence is scored.
@@ -122,6 +141,25 @@ class RecordedModel:
     def explains_logit(self) -> bool:
         """True if a final sigmoid or softmax, or the logarithm of either, is left out."""
         return self._explainer.explained != self._explainer.recording.output
+
+    def centred_axis(self, target: Target = 0) -> int | None:
+        """Return the axis of a target's output over which the mean is subtracted; None where none is.
+
+        Parameters
+        ----------
+        target : Target
+            Its output counts: another one than the explained output for `OfOutput`, none for a module's.
+
+        Returns
+        -------
+        int or None
+            The axis of the classes of a final softmax, with the batch as axis 0.
+        """
+        return self._explainer.centred_axis(target)
+
+    def shape_of(self, target: Target) -> tuple[int, ...]:
+        """Return the shape for one sequence of the output that a target chooses from."""
+        return self._explainer.shape_of(target)
 
     @property
     def bytes_per_row(self) -> int:

@@ -1,6 +1,6 @@
 """The results of scoring."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import Tensor
@@ -84,3 +84,15 @@ class Attribution:
     rescored: Tensor
     standard_error: Any
     position_standard_error: Any
+
+    def __repr__(self) -> str:
+        """Return the shape of every result, one in a line."""
+        rows = [(item.name, _shapes(getattr(self, item.name))) for item in fields(self)]
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(["<Attribution", *(f"  {name:<{width}}  {shapes}" for name, shapes in rows)]) + ">"
+
+
+def _shapes(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_shapes, value))
+    return "None" if value is None else f"{list(value.shape)} {value.dtype}"

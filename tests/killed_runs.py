@@ -1,12 +1,13 @@
 """Runs of the command that are killed at a moment of one's choice; a program of its own, for it forks.
 
-It reads a JSON list of runs and writes a JSON list of what became of them. A run is
+It reads lines of JSON, {"folder": PATH, "environment": {...}, "runs": [...]}, makes these runs one after the
+other in the folder, and answers each line with a JSON list of what became of them. A run is
 
     {"arguments": [...], "kill": null | {"after": seconds} | {"at": NAME, "call": n, "before": bool}}
 
-and NAME is one of `MOMENTS`; "signal" beside "after" or "at" names another signal
-than SIGKILL. Its outcome is [exit status, batches scored, stderr]; a status below 0 is the
-signal that ended it.
+and NAME is one of `MOMENTS`; seconds count from when the run would handle signals. "signal" beside "after" or
+"at" names another signal than SIGKILL. Its outcome is [exit status, batches scored, stderr]; a status below 0
+is the signal that ended it.
 """
 
 import json
@@ -21,7 +22,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # threads would not live through a fork
 
 from deeplift_cli.main import run
-from deeplift_cli.merge import shards
+from deeplift_cli.merge import merge
 from deeplift_cli.models.explainer import Explained
 from deeplift_cli.outputs import export, own_folder
 from deeplift_cli.outputs.pieces import Pieces
@@ -39,7 +40,7 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "assembly": (ScoreFile, "append"),
     "publication": (Workspace, "mark_complete"),
     "removal": (own_folder, "remove"),
-    "bigwig": (shards, "add_output"),
+    "bigwig": (merge, "add_output"),
     "exporting": (export, "add_output"),
     "listening": (watched_child, "_listen"),
 }
@@ -77,7 +78,7 @@ def arm(at: str, call: int, before: bool, number: signal.Signals) -> None:
     wrap(*MOMENTS[at], count, check)
 
 
-def child(arguments: list[str], moment: dict[str, Any] | None, log: Path, err: Path) -> int:
+def child(arguments: list[str], moment: dict[str, Any] | None, log: Path, err: Path, ready: int) -> int:
     def note() -> None:
         with log.open("ab") as file:
             file.write(b".")
@@ -88,7 +89,9 @@ def child(arguments: list[str], moment: dict[str, Any] | None, log: Path, err: P
     wrap(Explained, "score", lambda: None, note)
     if moment and "at" in moment:
         arm(moment["at"], moment["call"], moment["before"], signal_of(moment))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have jobs in the background ignore it
     stop_on_signals()
+    os.close(ready)
     return run(arguments)
 
 
@@ -99,13 +102,17 @@ def signal_of(moment: dict[str, Any]) -> signal.Signals:
 def outcome(arguments: list[str], moment: dict[str, Any] | None) -> tuple[int, int, str]:
     log, err = Path("batches.log"), Path("err.txt")
     log.write_bytes(b"")
+    handled, ready = os.pipe()
     pid = os.fork()
     if not pid:
         code = 99
         try:
-            code = child(arguments, moment, log, err)
+            code = child(arguments, moment, log, err, ready)
         finally:
             os._exit(code)
+    os.close(ready)
+    os.read(handled, 1)  # comes back when the child closes its end
+    os.close(handled)
     if moment and "after" in moment:
         time.sleep(moment["after"])
         os.kill(pid, signal_of(moment))
@@ -114,8 +121,13 @@ def outcome(arguments: list[str], moment: dict[str, Any] | None) -> tuple[int, i
 
 
 def main() -> None:
-    runs = json.load(sys.stdin)
-    json.dump([outcome(run["arguments"], run["kill"]) for run in runs], sys.stdout)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        os.environ.clear()
+        os.environ.update(asked["environment"])
+        os.chdir(asked["folder"])
+        print(json.dumps([outcome(run["arguments"], run["kill"]) for run in asked["runs"]]), flush=True)
+        os.chdir("/")  # so that the folder can be removed
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import helper, numpy_helper, parser
+from onnx import helper, inliner, numpy_helper, parser
+
+from deeplift_cli.models.onnx import registry
 
 Array = np.ndarray
 FLOATS = ("float32", "float64", "float16", "bfloat16")
@@ -231,3 +233,20 @@ _LEFTOVERS = [
         "k = Constant<value_float=0.25>() d = Mul(x, b) y = Div(d, k)",
     ),
 ]
+
+
+def rare_operators(path: Path) -> set[str]:
+    """Operators in a file that are kept apart because no model is known to have them."""
+    registry.load()
+    apart = {
+        name
+        for (_, name), versions in registry._OPERATORS.items()
+        if any(".operators.rare." in found.function.__module__ for found in versions.values())
+    }
+    assert len(apart) > 40
+    model = inliner.inline_local_functions(onnx.load(path))
+    nodes, found = list(model.graph.node), set()
+    for node in nodes:
+        found.add(node.op_type)
+        nodes.extend(inner for item in node.attribute for inner in item.g.node)
+    return found & apart

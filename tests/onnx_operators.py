@@ -176,7 +176,7 @@ def page(table: list[Row]) -> str:
         forms = ", ".join(map(str, row.older_forms)) or "–"
         cells = (row.schema.since_version, row.covered, cases, forms, row.converted_by or "–", row.scored)
         lines.append(f"| {name} | " + " | ".join(map(str, cells)) + f" | {'; '.join(row.notes())} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + _TAIL
 
 
 def summary(table: list[Row]) -> Iterator[str]:
@@ -237,6 +237,61 @@ layers and forms of older operator sets, with onnxruntime's outputs.
 Operators of other domains are refused, but for the functions that a file defines itself. So is every operator
 that is not covered: by name, with the names of the nodes.
 """
+
+_TAIL = '''
+## To add an operator
+
+An operator is one function under one decorator, in the module of its family in
+`cli/deeplift_cli/models/onnx/operators/`, or in `operators/rare/` where no model of the tests' zoo and no
+published model has it. Most are functions of tensors, which are called with the node's inputs and, by name,
+its attributes:
+
+```python
+import torch
+from torch import Tensor
+
+from deeplift_cli.models.onnx.registry import operator
+
+
+@operator("Repeat", domain="com.example")
+def repeat(x: Tensor, times: int = 2) -> Tensor:
+    """Repeat each position."""
+    return x.repeat_interleave(times, -1)
+```
+
+A function whose first parameter is a `NodeProto` is called once, with the node and its graph. It returns a
+module with the values that this takes (here one with weights), or ONNX nodes that take the node's place:
+
+```python
+from onnx import NodeProto, helper
+from torch import nn
+
+from deeplift_cli.models.onnx.graph import Graph
+from deeplift_cli.models.onnx.registry import Conversion, operator
+
+
+@operator("Scores", domain="com.example")
+def scores(node: NodeProto, graph: Graph) -> Conversion:
+    """A dense layer without a bias, on the last axis."""
+    layer = nn.Linear(1, 1, bias=False)
+    layer.weight = nn.Parameter(graph.tensor(node.input[1]))
+    return Conversion(layer, (node.input[0],))
+
+
+@operator("Gate", domain="com.example")
+def gate(node: NodeProto, graph: Graph) -> list[NodeProto]:
+    """x sigmoid(x)."""
+    inner = f"{node.name}:inner"
+    return [
+        helper.make_node("Sigmoid", node.input, [inner], name=f"{node.name}/sigmoid"),
+        helper.make_node("Mul", [node.input[0], inner], node.output, name=node.name),
+    ]
+```
+
+`since=13` says that a function holds from operator set 13 on. `written_out=True` is for operators such as
+loops, whose nodes must be there before shapes are worked out. Write functions with operations of torch that
+[rules](rules.md) are there for, for any number of rows. The table above is made anew with every operator.
+'''
 
 
 def main() -> None:

@@ -13,11 +13,10 @@ from promised import PROMISED
 from torch import Tensor, nn
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.onnx.converters import convert, without_converter
-from deeplift_cli.models.onnx.definitions import has_definition
+from deeplift_cli.models.onnx.conversion import convert_nodes, to_module
+from deeplift_cli.models.onnx.definitions import has_definition, is_converted
 from deeplift_cli.models.onnx.graph import Graph
-from deeplift_cli.models.onnx.normalise import normalise
-from deeplift_cli.models.onnx.rewrites import is_converted, is_own
+from deeplift_cli.models.onnx.preparation import prepare
 from deeplift_core import DeepLift
 from deeplift_core.accuracy.completeness import relative_error
 from deeplift_core.errors import CaptureError, UnsupportedOpsError
@@ -117,14 +116,16 @@ def conversion(case: Case, varying: tuple[int, ...]) -> Conversion:
     """Convert a case and compare what it gives."""
     model = with_constants(case, varying)
     try:
-        graph, newer = normalise(model)
-        missing = [*newer, *without_converter(graph)]
+        graph = Graph.from_model(model)
+        opset = graph.opset
+        prepare(graph)
+        missing = convert_nodes(graph)
         if missing:
             return Conversion(varying, "", f"no converter for {missing[0].operator}")
-        module = convert(graph)
+        module = to_module(graph)
     except (UserError, NotImplementedError) as error:
         return Conversion(varying, "", str(error).splitlines()[0])
-    how = converted_by(case.operator, graph)
+    how = converted_by(case.operator, opset, graph)
     inputs = tuple(torch.from_numpy(_single(case.inputs[place])) for place in varying)
     try:
         with torch.no_grad():
@@ -180,16 +181,16 @@ def _second_opinion(case: Case) -> tuple[np.ndarray, ...] | None:
         return None
 
 
-def converted_by(operator: str, graph: Graph) -> str:
-    """Who converts an operator, by what became of it in the normalised graph."""
-    kinds = {node.op_type for node in graph.nodes if node.op_type != "Identity"}
-    if operator == "Identity" or not kinds:
+def converted_by(operator: str, opset: int, graph: Graph) -> str:
+    """Who converts an operator of an operator set, by what became of it in the converted graph."""
+    nodes = [node for node in graph.nodes if node.op_type != "Identity"]
+    if operator == "Identity" or not nodes:
         return "worked out beforehand"
-    if has_definition(operator, graph.opset) and not is_converted(operator):
+    if has_definition(operator, opset) and not is_converted(operator, opset):
         return "its definition in ONNX"
-    if not is_converted(operator):
+    if not is_converted(operator, opset):
         return "written out"
-    return "deeplift" if any(is_own(kind) for kind in kinds) else "onnx2torch"
+    return "deeplift" if any(node.name in graph.modules for node in nodes) else "onnx2torch"
 
 
 # ---- scores

@@ -5,6 +5,7 @@ import inspect
 import json
 import math
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -400,7 +401,7 @@ def test_options_that_do_not_fit_the_model(options: list[Any], said: str) -> Non
      (["-m", str(pickled())], 1, "--allow-pickle"),
      (["-m", str(onnx_file()), "--device", "cuda:9999999999"], 1, "cuda:9"),
      ([], 2, "--model"), (["-m", "x", "--length", 0], 2, "--length"),
-     (["-m", "x", "--target", "a"], 2, "'a'"), (["-m", "x", "--rule", "rescale"], 2, "--rule"),
+     (["-m", "x", "--target", "(0"], 2, "'(0'"), (["-m", "x", "--rule", "rescale"], 2, "--rule"),
      (["-m", "x", "--layer-rule", "a=gradient"], 2, "gradient")],
 )  # fmt: skip
 @pytest.mark.parametrize("form", [[], ["--json"]])
@@ -456,7 +457,7 @@ def test_a_pipe_gets_plain_text() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"\x1b" not in done.stdout
     lines = done.stdout.decode().splitlines()
-    assert lines[-1].startswith("can be scored")
+    assert lines[-3].startswith("can be scored")
     assert not any(line != line.rstrip() for line in lines)
 
 
@@ -526,11 +527,11 @@ def test_scoring_time_tells_the_sequence_from_its_references() -> None:
     class Timed:
         device = torch.device("cpu")
 
-        def attribute(self, x: Tensor, references: Tensor, target: int) -> None:
-            time.sleep(own + each * references.shape[1])
+        def attribute(self, x: tuple[Tensor], references: tuple[Tensor], target: int) -> None:
+            time.sleep(own + each * references[0].shape[1])
 
     x = torch.zeros(rows, 4, LENGTH)
-    found = cost.scoring_seconds(Timed(), x, torch.zeros(rows, 3, 4, LENGTH), 0)  # type: ignore[arg-type]
+    found = cost.scoring_seconds(Timed(), (x,), (torch.zeros(rows, 3, 4, LENGTH),), 0)  # type: ignore[arg-type]
     assert found[0] == pytest.approx(own / rows, abs=0.005)
     assert found[1] == pytest.approx(each / rows, rel=0.2)
 
@@ -589,3 +590,40 @@ def test_a_network_dense_from_end_to_end_is_noted_by_inspect_and_score(tmp_path:
     scored = ("score", *given, "-f", fasta, "-o", tmp_path / "x.h5", "--n-references", 2)
     assert note in deeplift(*scored).err
     assert note not in deeplift(*scored, "--rule", "rescale", "--overwrite").err
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("Net", [], ["--target", "0"]),
+        ("Scalar", [], []),
+        ("Profile", ["--target", "mean(:,1)"], ["--target", "mean(:,1)"]),
+        ("Softmax", ["--target", "1", "--no-logits"], ["--target", "1", "--no-logits"]),
+        ("Net", ["--layer-rule", "*=rescale", "--precision", "float64"], [
+            "--target", "0", "--precision", "float64", "--layer-rule", "*=rescale",
+        ]),
+    ],
+)  # fmt: skip
+def test_the_command_that_is_shown_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, options: list[str], expected: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = deeplift("inspect", "-m", torchscript(name), *options)
+    line = outcome.out.splitlines()[-1]
+    words = shlex.split(line)
+    assert line == f"  {shlex.join(words)}"
+    assert words[:8] == ["deeplift", "score", "-m", str(torchscript(name)), *words[4:8]]
+    assert words[4:8] == ["-f", "SEQUENCES.fa", "-o", "SCORES.h5"]
+    assert words[8:] == expected
+    write_fasta(Path("SEQUENCES.fa"), [random_letters(1), random_letters(2)])
+    assert deeplift(*words[1:]).code == 0
+    assert (
+        json.loads(deeplift("inspect", "-m", torchscript(name), *options, "--json").out)["command"]
+        == line.strip()
+    )
+
+
+def test_no_command_is_shown_for_what_cannot_be_scored() -> None:
+    outcome = deeplift("inspect", "-m", torchscript("GivesNan"))
+    assert outcome.code == 1
+    assert "deeplift score -m" not in outcome.out

@@ -329,8 +329,10 @@ def test_saved_references_are_found_by_sequence() -> None:
     write_fasta(Path("more.fa"), [*LETTERS, random_letters(99)])
     outcome = deeplift("score", "-m", torchscript("Net"), "-f", "more.fa", "-o", "more.h5", "--reference",
                        "file:refs.h5")  # fmt: skip
-    assert outcome.code == 1
-    assert "record 6" in outcome.err
+    assert outcome.code == 0
+    (line,) = Path("more.skipped.tsv").read_text().splitlines()[1:]
+    assert line.startswith("5\t11\ts5\thas no references in refs.h5")
+    assert len(read("more.h5")["shap/seq"]) == len(LETTERS)
 
 
 def test_references_of_another_tool_go_with_records_in_order() -> None:
@@ -610,16 +612,15 @@ def test_one_sequence_and_one_reference() -> None:
     assert read()["shap/seq"].shape == (1, 4, LENGTH)
 
 
-def test_a_model_of_any_length_takes_the_first_records() -> None:
-    write_fasta(Path("mixed.fa"), [LETTERS[0], LETTERS[1] + "A", LETTERS[2]])
-    outcome = score("-m", torchscript("AnyLength"), "-f", "mixed.fa", "-o", "out.h5", *FEW)
-    assert read()["regions/index"].tolist() == [0, 2]
-    assert f"s1 (line 3) is {LENGTH + 1} bp long; the first record has {LENGTH} bp" in outcome.out
-    score("-m", torchscript("AnyLength"), "-f", "mixed.fa", "-o", "again.h5", "--save-references", "refs.h5")
-    close(
-        read("again.h5")["shap/seq"],
-        by_hand(MODELS["AnyLength"](), [LETTERS[0], LETTERS[2]], saved_references()).hypothetical,
-    )
+def test_a_model_of_any_length_takes_that_of_the_records() -> None:
+    model = torchscript("AnyLength")
+    write_fasta(Path("longer.fa"), [letters + "A" for letters in LETTERS])
+    for name, length in (("in", LENGTH), ("longer", LENGTH + 1)):
+        outcome = score("-m", model, "-f", f"{name}.fa", "-o", "out.h5", "--save-references", "refs.h5",
+                        "--overwrite")  # fmt: skip
+        assert f"window              {length} bp\n" in outcome.out
+        letters = [text + "A" * (length - LENGTH) for text in LETTERS]
+        close(read()["shap/seq"], by_hand(MODELS["AnyLength"](), letters, saved_references()).hypothetical)
 
 
 def test_an_output_that_does_not_change_has_scores_of_zero() -> None:

@@ -3,8 +3,9 @@
 import ast
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import deeplift_core
-from deeplift_core import RULES, Attribution, DeepLift, OptionError, TargetError
+from deeplift_core import RULES, Attribution, DeepLift, OfOutput, OptionError, TargetError, TargetFunction
 from deeplift_core.engine import shared_references
 
 D = torch.float64
@@ -227,6 +228,97 @@ def test_a_target_function_sees_logits_and_the_prediction_is_the_models_own() ->
     torch.testing.assert_close(result.prediction, p[:, 1] - p[:, 0], rtol=0, atol=1e-12)
 
 
+@dataclass(frozen=True)
+class MeanOf(TargetFunction):
+    """The mean of some columns of an output [K, T]; it counts its calls."""
+
+    columns: tuple[int, ...]
+    calls: ClassVar[list[int]] = []
+
+    def __call__(self, output: torch.Tensor) -> torch.Tensor:
+        self.calls.append(len(output))
+        return output[:, list(self.columns)].mean(1)
+
+
+def test_a_target_function_that_means_its_value_is_recorded_once() -> None:
+    x, references = data()
+    explainer = DeepLift(net(), x[:2])
+    plain = explainer.attribute(x, references, lambda y: y[:, [0, 2]].mean(1))
+    found = explainer.attribute(x, references, MeanOf((0, 2)))
+    MeanOf.calls.clear()
+    again = explainer.attribute(x, references, MeanOf((0, 2)))
+    assert not MeanOf.calls
+    for name in ("contributions", "hypothetical", "multipliers", "output", "reference_output"):
+        assert torch.equal(getattr(found, name), getattr(plain, name)), name
+        assert torch.equal(getattr(again, name), getattr(plain, name)), name
+    other = explainer.attribute(x, references, MeanOf((1,)))
+    assert MeanOf.calls
+    assert torch.equal(other.output, explainer.attribute(x, references, 1).output)
+
+
+def test_a_target_function_without_a_hash_is_refused() -> None:
+    x, _ = data()
+    with pytest.raises(TargetError, match=r"a target of class MeanOf has no hash.*frozen dataclass"):
+        DeepLift(net(), x[:2]).check_target(MeanOf([0, 2]))  # type: ignore[arg-type]
+
+
+class TwoHeads(nn.Module):
+    """Outputs [K, 3] and, after a softmax, [K, 2]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = net(), net(2)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.first(x), torch.softmax(self.second(x) * 2, 1)
+
+
+def test_a_target_of_another_output_is_that_of_an_explainer_of_this_output() -> None:
+    x, references = data()
+    both = DeepLift(TwoHeads(), x[:2])
+    targets = [OfOutput(1, 0), OfOutput(0, MeanOf((0, 1))), 2, OfOutput(1, lambda y: y[:, 1])]
+    found = both.attribute_targets(x, references, targets)
+    first, second = DeepLift(TwoHeads(), x[:2]), DeepLift(TwoHeads(), x[:2], output=1)
+    expected = [
+        second.attribute(x, references, 0), first.attribute(x, references, MeanOf((0, 1))),
+        first.attribute(x, references, 2), second.attribute(x, references, 1),
+    ]  # fmt: skip
+    for one, other in zip(found, expected, strict=True):
+        for name in ("contributions", "output", "prediction", "reference_output"):
+            torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=1e-12)
+    with pytest.raises(TargetError, match="the model has no output 2"):
+        both.check_target(OfOutput(2, 0))
+
+
+def test_targets_of_other_outputs_are_scored_in_float32_within_the_promise() -> None:
+    x, references = (tensor.float() for tensor in data())
+    found = DeepLift(TwoHeads().float(), x[:2]).attribute_targets(x, references, [0, OfOutput(1, 0)])
+    expected = DeepLift(TwoHeads().double(), x[:2].double(), output=1).attribute(
+        x.double(), references.double()
+    )
+    torch.testing.assert_close(found[1].contributions.double(), expected.contributions, rtol=1e-4, atol=1e-6)
+
+
+def test_the_axis_of_a_centred_softmax_is_known() -> None:
+    x, _ = data()
+
+    class Moved(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net(6)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            p = torch.softmax(self.net(x).reshape(-1, 3, 2), 1)
+            return p.transpose(1, 2), p[:, 1], self.net(x).sigmoid()
+
+    explainer = DeepLift(Moved(), x[:2])
+    assert [explainer.centred_axis(OfOutput(place, 0)) for place in range(3)] == [2, None, None]
+    assert explainer.centred_axis() == 2
+    assert explainer.centred_axis(("net", 0)) is None
+    assert DeepLift(Moved(), x[:2], centre=False).centred_axis() is None
+    assert DeepLift(Moved(), x[:2], logits=False).centred_axis() is None
+
+
 def test_any_neuron_of_any_layer_may_be_explained() -> None:
     x, references = data()
     whole = DeepLift(net(), x[:2])
@@ -364,7 +456,7 @@ def test_what_errors_about_shapes_say() -> None:
         (x, references[:2], r"references have shape \(2, 3, 4, 8\)"),
         (x, references[:, :0], r"references have shape \(5, 0, 4, 8\)"),
         (x, references[0, 0], r"references have shape \(4, 8\)"),
-        (x.numpy(), references, r"inputs and references are tensors.*; got ndarray"),
+        (x.numpy().astype(str), references, "is not an array of numbers that torch knows"),
         (x, references.tolist(), r"inputs and references are tensors.*; got list"),
         (x[:0], references[:0], r"x has shape \(0, 4, 8\)"),
         ((x, x), (references, references), "the model has 1 inputs; got 2 for x and 2 for references"),
@@ -721,3 +813,87 @@ def test_every_public_name_is_there() -> None:
         assert getattr(deeplift_core, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         deeplift_core.nothing  # noqa: B018
+
+
+# ---- what may be given in place of names and tensors, and what is shown
+
+
+def test_arrays_are_taken_like_tensors() -> None:
+    x, references = data()
+    explainer = DeepLift(net(), x[:2].numpy())
+    expected = explainer.attribute(x, references)
+    reversed_view = np.ascontiguousarray(x.numpy()[..., ::-1])[..., ::-1]  # with negative strides
+    for given in ((x.numpy(), references.numpy()), (reversed_view, references)):
+        assert torch.equal(explainer.attribute(*given).contributions, expected.contributions)
+    two = TwoInputs()
+    sequence, signal = torch.randn(2, 4, 8), torch.randn(2, 7)
+    both = DeepLift(two, (sequence.numpy(), signal.numpy()))
+    behind = (sequence.numpy()[:, None] * 0, signal.numpy()[:, None] * 0)
+    found = both.attribute((sequence.numpy(), signal.numpy()), behind, 1)
+    assert [tuple(part.shape) for part in found.contributions] == [(2, 4, 8), (2, 7)]
+
+
+def conv_tanh() -> nn.Sequential:
+    return nn.Sequential(nn.Conv1d(5, 5, 3), nn.Tanh())
+
+
+class Blocks(nn.Module):
+    """Two blocks whose names begin alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.block = nn.Sequential(
+            nn.Conv1d(4, 5, 3), nn.ReLU(), nn.Sequential(nn.Conv1d(5, 5, 3), nn.Tanh())
+        )
+        self.block1 = nn.Sequential(nn.Flatten(), nn.Linear(20, 6), nn.Tanh(), nn.Linear(6, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.block1(self.block(x))
+
+
+def test_modules_stand_for_their_names() -> None:
+    x, references = data()
+    model = Blocks().double()
+    rules = {name: DeepLift(model, x[:2], layer_rules={key: "revealcancel"}).nodes for name, key in (
+        ("module", model.block), ("pattern", "block.**"), ("inner", model.block[2]), ("all", model),
+    )}  # fmt: skip
+
+    def changed(name: str) -> set[str]:
+        return {node.module for node in rules[name] if node.rule == "revealcancel"}
+
+    assert changed("module") == changed("pattern") == {"block.1", "block.2.1", "block1.2"}
+    assert changed("inner") == {"block.2.1", "block1.2"}
+    assert changed("all") == {"block.1", "block.2.1", "block1.2"}  # dense layers have it by default
+    to_rescale = DeepLift(model, x[:2], layer_rules={model.block1: "rescale"}).nodes
+    assert not [node for node in to_rescale if node.rule == "revealcancel"]
+
+    explainer = DeepLift(model, x[:2])
+    by_module = explainer.attribute(x, references, layer=model.block[2])
+    by_name = explainer.attribute(x, references, layer="block.2")
+    assert torch.equal(by_module.contributions, by_name.contributions)
+    stranger = nn.ReLU()
+    for use in (
+        lambda: explainer.attribute(x, references, layer=stranger),
+        lambda: explainer.with_rule("rescale", {stranger: "rescale"}),
+    ):
+        with pytest.raises(OptionError, match="this ReLU is no module of the model Blocks"):
+            use()
+
+
+def test_what_is_shown_is_one_screen_of_shapes() -> None:
+    x, references = data()
+    fresh = DeepLift(net())
+    assert repr(fresh) == "<DeepLift of Sequential under genomics-default; nothing is recorded yet>"
+    explainer = DeepLift(nn.Sequential(net(), nn.Sigmoid()), x[:2], layer_rules={"0.4": "rescale"})
+    lines = repr(explainer).splitlines()
+    assert lines[0] == "<DeepLift of Sequential under genomics-default, 0.4=rescale"
+    assert lines[1].split() == ["recorded", "on", "[2,", "4,", "8],", "torch.float64,", "cpu"]
+    assert lines[2].endswith("the logit of the output, [3] for each row")
+    assert "linear 3" in lines[3]
+    assert "rescale 2" in lines[3]
+    shown = repr(explainer.attribute(x, references)).splitlines()
+    assert shown[0] == "<Attribution"
+    assert shown[1].split(maxsplit=1) == ["contributions", "[5, 4, 8] torch.float64"]
+    assert len(shown) <= 15
+    assert all(len(line) < 80 for line in shown + lines)

@@ -11,12 +11,11 @@ from zoo import ENTRIES, Entry
 from deeplift_core import CompileError, DeepLift
 from deeplift_core.compile.tracing import traced
 
-# One for each way in which steps are traced: split multipliers, kernels with several results, autograd,
-# kernels that the compiler would replace, values that it lays out in another order.
+# One for each way in which steps are traced: split multipliers, and products of both factors; kernels with
+# several results; autograd; values that the compiler lays out in another order; several inputs.
 BY_DEFAULT = {
-    "relu_module", "glu", "attention_written_out", "layer_norm", "pool_max_overlapping", "act_gelu",
-    "sorted_features", "select_where_other", "residual_inplace", "control_track", "pool_noisy_or",
-    "pool_max_pairs", "act_erf", "act_pow_base",
+    "residual_inplace", "attention_written_out", "pool_max_overlapping", "sorted_features", "act_gelu",
+    "pool_max_pairs", "control_track",
 }  # fmt: skip
 ALL = [pytest.param(name, marks=() if name in BY_DEFAULT else (pytest.mark.zoo,)) for name in ENTRIES]
 
@@ -145,10 +144,19 @@ def data() -> tuple[Tensor, Tensor]:
     return torch.randn(5, 4, 12, generator=generator), torch.randn(5, 3, 4, 12, generator=generator)
 
 
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.compiles)])
-def test_targets_together_are_targets_by_themselves(compiled: bool) -> None:
+TARGETS = [0, lambda y: y[:, 1] - y[:, 2], 3, ("1", (2, 3))]
+
+
+@pytest.mark.parametrize(
+    ("compiled", "targets"),
+    [
+        pytest.param(False, TARGETS, id="step by step"),
+        pytest.param(True, TARGETS[:2], id="compiled", marks=pytest.mark.compiles),
+        pytest.param(True, TARGETS, id="all compiled", marks=[pytest.mark.compiles, pytest.mark.zoo]),
+    ],
+)
+def test_targets_together_are_targets_by_themselves(compiled: bool, targets: list[Any]) -> None:
     x, references = data()
-    targets = [0, 3, lambda y: y[:, 1] - y[:, 2], ("1", (2, 3))]
     together = DeepLift(model(), x[:2], compile=compiled).attribute_targets(x, references, targets)
     single = DeepLift(model(), x[:2])
     for target, found in zip(targets, together, strict=True):

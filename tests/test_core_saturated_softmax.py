@@ -80,3 +80,21 @@ def test_a_certain_prediction_is_explained_alone(gap: int) -> None:
         result = explainer.attribute(x[None, :CLASSES], r[None, None, :CLASSES], target=0)
         expected = exact(x[:CLASSES].tolist(), r[:CLASSES].tolist(), 0)
         np.testing.assert_allclose(result.contributions[0].numpy(), expected, rtol=1e-12, atol=0)
+
+
+def test_logsumexp_over_two_axes_scores_as_over_both_in_one() -> None:
+    class Total(nn.Module):
+        def __init__(self, *, flat: bool) -> None:
+            super().__init__()
+            self.flat = flat
+
+        def forward(self, z: Tensor) -> Tensor:
+            return z.flatten(1).logsumexp(1) if self.flat else z.logsumexp((1, 2))
+
+    x, r = torch.randn(2, 3, CLASSES, 5, generator=torch.Generator().manual_seed(0))
+    one, other = (
+        DeepLift(Total(flat=flat), x, dtype=torch.float64).attribute(x, r[:, None], target=())
+        for flat in (True, False)
+    )
+    assert one.completeness_error.abs().max() < 1e-12
+    torch.testing.assert_close(other.contributions, one.contributions, rtol=1e-12, atol=1e-12)

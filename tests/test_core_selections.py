@@ -116,6 +116,19 @@ def test_order_statistics(name: str, x: list[float], r: list[float]) -> None:
     np.testing.assert_allclose(scores(model, x, r), shares_in_order(x, r, ranks), atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ORDERS)
+def test_order_statistics_of_several_rows_are_those_of_each(name: str) -> None:
+    model, ranks = ORDERS[name]
+
+    def weighted(_: Net, v: Tensor) -> Tensor:
+        return model(v) @ torch.tensor(WEIGHTS[: len(ranks)], dtype=v.dtype)
+
+    x, r = torch.randn(2, 3, N, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = DeepLift(Net(weighted)).attribute(x, r[:, None], target=()).contributions
+    expected = [shares_in_order(*pair, ranks) for pair in zip(x.tolist(), r.tolist(), strict=True)]
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+
+
 @quickly
 @given(x=NUMBERS, r=NUMBERS)
 def test_the_largest_in_order_is_the_maximum(x: list[float], r: list[float]) -> None:

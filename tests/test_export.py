@@ -287,16 +287,8 @@ def test_chromosomes_that_are_a_link_are_not_followed() -> None:
 
 
 def words(number: int) -> list[str]:
-    return [
-        "export",
-        "s.h5",
-        "--bigwig",
-        f"{number}.bw",
-        "--bedgraph",
-        f"{number}.gz",
-        "--npz",
-        f"{number}.npz",
-    ]
+    outputs = ("--bigwig", f"{number}.bw", "--bedgraph", f"{number}.gz", "--npz", f"{number}.npz")
+    return ["export", "s.h5", *outputs]
 
 
 def test_an_export_that_is_stopped_leaves_nothing_or_all() -> None:

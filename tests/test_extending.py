@@ -19,6 +19,7 @@ from deeplift_cli import command_line, extensions, reference_kinds  # noqa: F401
 from deeplift_cli.errors import UserError
 from deeplift_cli.models import registry as models
 from deeplift_cli.outputs import registry as outputs
+from deeplift_core.rules import registry as rules
 from deeplift_references import registry as references
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
@@ -85,7 +86,8 @@ def test_the_documented_package_scores_exports_and_lists(lab: Path) -> None:
     assert done.code == 0, done.err
     with h5py.File(lab / "s.h5") as file:
         assert json.loads(file.attrs["format_options"]) == [["pseudocount", 2.0]]
-        assert json.loads(file.attrs["fingerprint"])["--pseudocount"] == 2.0
+        fingerprint = json.loads(file.attrs["fingerprint"])
+        assert (fingerprint["--pseudocount"], fingerprint["the version of deeplift-lab"]) == (2.0, "1.0")
         total = file["projected_shap/seq"][:].sum((1, 2))
         delta = file["qc/output"][:] - file["qc/reference_output"][:, 0]
         np.testing.assert_allclose(total, delta, atol=1e-5)
@@ -103,6 +105,9 @@ def test_the_documented_package_scores_exports_and_lists(lab: Path) -> None:
     assert rows[0] == ["chrom", "start", "end", "name", "positive", "negative"]
     for row, value in zip(rows[1:], total, strict=True):
         assert float(row[4]) + float(row[5]) == pytest.approx(value, rel=0.02, abs=0.01)
+
+    done = command(lab, "export", "s.h5", "--digits", 3, "--npz", "t.npz")
+    assert "--digits goes with --totals" in one_line(done, 2)
 
     done = command(lab, "strongest", "s.h5", "-n", 1)
     assert (done.code, done.out.split("\t")[0]) == (0, "site")
@@ -149,7 +154,7 @@ def test_an_option_of_another_format_is_refused(lab: Path) -> None:
 # ---- packages that cannot be used
 
 
-CACHES = (extensions._points, references._entry_points)
+CACHES = (extensions._points, references._entry_points, rules.load_rules_of_other_packages)
 
 
 @pytest.fixture
@@ -229,6 +234,17 @@ def test_a_package_that_cannot_be_loaded_is_in_nobodys_way(site: Path) -> None:
     assert "broken_two" not in sys.modules
 
 
+def test_rules_that_cannot_be_loaded_are_named_before_anything_is_scored(site: Path) -> None:
+    """They could change the scores of any model, so that none is scored without them."""
+    install(site, "broken-pack", {"broken_rules.py": "1 / 0"}, {"deeplift.rules": {"mine": "broken_rules"}})
+    write_fasta(Path("in.fa"), [random_letters(0)])
+    line = one_line(deeplift("score", "-m", onnx_file(), "-f", "in.fa", "-o", "x.h5"), 1)
+    assert "the rules that broken_rules adds (entry point 'mine') cannot be loaded: division by zero" in line
+    write_scores()
+    assert deeplift("export", "s.h5", "--npz", "x.npz").code == 0
+    assert deeplift("--help").code == 0
+
+
 def test_names_that_deeplift_has_itself_are_refused(site: Path) -> None:
     points = {
         "deeplift.references": {"zeros": "greedy"},
@@ -272,13 +288,16 @@ def write(export): pass
 number = 3
 misnamed = OutputFormat("other", "", ".x", write)
 greedy = OutputFormat("greedy", "", ".x", write, (click.Option(["--genome"]),))
+sly = OutputFormat("sly", "", ".x", write, (click.Option(["scores", "--of"]),))
 lazy = OutputFormat("lazy", "", ".x", write)
 """
 
 
 def test_things_that_are_not_what_they_should_be(site: Path) -> None:
     points = {
-        "deeplift.outputs": {name: f"unfit:{name}" for name in ("number", "misnamed", "greedy", "lazy")},
+        "deeplift.outputs": {
+            name: f"unfit:{name}" for name in ("number", "misnamed", "greedy", "sly", "lazy")
+        },
         "deeplift.commands": {"number": "unfit:number"},
         "deeplift.references": {"nothing": "unfit"},
     }
@@ -288,6 +307,7 @@ def test_things_that_are_not_what_they_should_be(site: Path) -> None:
     assert "the output format 'number' of the package unfit-pack is of the type int, not OutputFormat" in line
     assert "'misnamed' of the package unfit-pack calls itself 'other'" in line
     assert "'greedy' brings an option --genome, which `deeplift export` has already" in line
+    assert "'sly' brings an option scores, which `deeplift export` has already" in line
     assert "is of the type int, not Command" in one_line(deeplift("number"), 1)
     line = one_line(deeplift("score", "-m", "m", "-f", "f", "-o", "o", "--reference", "nothing"), 2)
     assert "registers no kind of this name" in line

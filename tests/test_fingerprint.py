@@ -9,12 +9,13 @@ import pytest
 from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.options.shards import Shard
-from deeplift_cli.options.targets import TargetSpec
+from deeplift_cli.options.targets import Element
 from deeplift_cli.run.fingerprint import fingerprint
 
 # Another value for every option that `deeplift score` has; a new one needs a line here.
 OTHER: dict[str, Any] = {
-    "model": Path("other.pt"), "output": 1, "targets": (TargetSpec(1),), "layer_rules": (("a", "rescale"),),
+    "model": Path("other.pt"), "output": 1, "labels": Path("other.fa"), "targets": (Element((1,)),),
+    "layer_rules": (("a", "rescale"),),
     "layout": "nlc", "alphabet": "TGCA", "logits": False, "centre": False, "batch_size": 8, "device": "cuda",
     "threads": 7, "precision": "float64", "allow_pickle": True, "out": Path("other.h5"),
     "fasta": Path("other.fa"), "genome": Path("g.fa"), "regions": Path("r.bed"), "bigwig": Path("a.bw"),
@@ -22,7 +23,8 @@ OTHER: dict[str, Any] = {
     "frequencies": (0.1, 0.2, 0.3, 0.4), "n_references": 3, "seed": 9, "rc_average": True,
     "strand_aware": True, "overlap": "mean", "max_completeness_error": 0.5, "compile": "on",
     "dtype": "float16", "standard_errors": True, "shard": Shard(1, 2), "resume": False, "overwrite": True,
-    "format_options": (("pseudocount", 2.0),),
+    "format_options": (("pseudocount", 2.0),), "length": 30, "edge": "pad", "max_n": 0.5,
+    "chroms": ("chr1",), "rename_chroms": "ucsc",
 }  # fmt: skip
 CHANGES_NO_SCORE = {
     "threads", "allow_pickle", "out", "bigwig", "chrom_sizes", "save_references", "overlap",
@@ -35,7 +37,7 @@ APART = {"model", "device"}
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name in ("in.fa", "other.fa", "g.fa", "r.bed", "background.fa"):
+    for name in ("in.fa", "other.fa", "g.fa", "r.bed", "background.fa", "names.tsv"):
         Path(name).write_text(f"content of {name}")
     return tmp_path
 
@@ -69,6 +71,7 @@ def test_the_model_and_the_kind_of_device_count() -> None:
         ({"fasta": None, "genome": Path("g.fa"), "regions": Path("r.bed")}, "g.fa"),
         ({"reference": "background:background.fa"}, "background.fa"),
         ({"reference": "file:background.fa"}, "background.fa"),
+        ({"rename_chroms": "names.tsv"}, "names.tsv"),
     ],
 )
 def test_the_content_of_files_counts_and_their_names_do_not(changes: dict[str, Any], file: str) -> None:

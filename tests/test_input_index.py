@@ -394,7 +394,7 @@ def test_an_index_is_of_one_length_and_version(inputs: Path, monkeypatch: pytest
     assert InputIndex(source, 24, quiet).n_usable == RECORDS - 5
     assert InputIndex(source, 23, quiet).n_usable == 5
     assert not InputIndex(source, None, quiet).is_new  # the first record has 24
-    monkeypatch.setattr("deeplift_cli.sequences.input_index.version", lambda _: "0.0.0")
+    monkeypatch.setattr("deeplift_cli.sequences.input_index.deeplift_version", lambda: "0.0.0")
     assert InputIndex(source, 24, quiet).is_new
 
 
@@ -505,8 +505,9 @@ def test_prepare_of_a_fasta_file_and_of_a_genome_alone() -> None:
         ((*FASTA, "--length", 0), 2, "--length"),
         (("-f", "none.fa"), 1, "FASTA file none.fa does not exist"),
         (("-g", "none.fa"), 1, "genome none.fa does not exist"),
-        ((*FASTA, "--length", 50), 1, "in.fa has no record that can be scored with 50 bp; the first, "
-                                      "s0:0-24(-) (line 1), is 24 bp long; the model takes 50 bp"),
+        (("-g", "genome.fa", "-r", "in.bed", "--length", 600), 1,
+         "in.bed has no record that can be scored with 600 bp; the first, peak0 (line 2), has its window at "
+         "chr1:-288-312, which begins before the chromosome (552 bp)"),
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("inputs")

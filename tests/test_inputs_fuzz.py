@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from deeplift_cli.commands.score import _frequencies
 from deeplift_cli.errors import UserError
 from deeplift_cli.options.shards import parse_shard
-from deeplift_cli.options.targets import parse_targets
+from deeplift_cli.options.target_grammar import parse_targets
+from deeplift_cli.options.targets import Element
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
 from deeplift_cli.reference_kinds.reference_file import open_references
-from deeplift_cli.sequences import FastaSource, GenomeSource, Record, Skipped
+from deeplift_cli.sequences import FastaSource, GenomeSource, Record, Selection, Skipped
 from deeplift_cli.sequences.bed import read_bed
+from deeplift_cli.sequences.renaming import read_names
 
 # The suite looks at some examples; `pytest -m fuzz` at a thousand times as many.
 TIMES = [pytest.param(40, id="some"), pytest.param(20_000, id="many", marks=pytest.mark.fuzz)]
@@ -125,6 +127,45 @@ def test_genomes_and_regions(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", TIMES)
+def test_genomes_and_regions_that_are_padded(number: int) -> None:
+    def check(genome: bytes, regions: bytes, length: int) -> None:
+        fasta, bed = _write("x.fa", genome), _write("x.bed", regions)
+        with one_line("x."):
+            source = GenomeSource(fasta, bed, selection=Selection(pad=True, max_n=0.8))
+            for record in source.records(length):
+                if isinstance(record, Record):
+                    region = record.region
+                    assert len(record.letters) == region.end - region.start == length
+                    assert 0 <= region.start + length // 2 < source.chrom_sizes()[region.chrom]
+
+    times(number, check, CONTENT, CONTENT, st.integers(1, 9))
+
+
+@pytest.mark.parametrize("number", TIMES)
+def test_records_that_are_cut_or_padded(number: int) -> None:
+    def check(content: bytes, length: int) -> None:
+        path = _write("x.fa", content)
+        with one_line("x.fa"):
+            for record in FastaSource(path, selection=Selection(fit=True)).records(length):
+                if isinstance(record, Record):
+                    assert len(record.letters) == record.region.end - record.region.start == length
+
+    times(number, check, CONTENT, st.integers(1, 9))
+
+
+@pytest.mark.parametrize("number", TIMES)
+def test_files_of_chromosome_names(number: int) -> None:
+    def check(content: bytes) -> None:
+        path = _write("x.names", content)
+        with one_line("x.names"):
+            names = read_names(path)
+            assert names
+            assert not any("\x00" in name for pair in names.items() for name in pair)
+
+    times(number, check, CONTENT)
+
+
+@pytest.mark.parametrize("number", TIMES)
 def test_chromosome_sizes(number: int) -> None:
     def check(content: bytes) -> None:
         path = _write("x.sizes", content)
@@ -168,10 +209,7 @@ def test_options(number: int, parse: Callable[[str], object]) -> None:
 def test_targets_that_are_written_are_read(number: int) -> None:
     def check(indices: list[tuple[int, ...]]) -> None:
         text = ",".join(f"({','.join(map(str, index))})" for index in indices)
-        found = [
-            spec.index if isinstance(spec.index, tuple) else (spec.index,) for spec in parse_targets(text)
-        ]
-        assert found == indices
+        assert [spec.places for spec in parse_targets(text) if isinstance(spec, Element)] == indices
 
     index = st.lists(st.integers(0, 10**20), min_size=1, max_size=4).map(tuple)
     times(number, check, st.lists(index, min_size=1, max_size=5, unique=True))

@@ -342,6 +342,28 @@ def test_an_output_that_exists_is_kept() -> None:
     assert deeplift("merge", *parts, "-o", "old.h5", "--overwrite").code == 0
     outcome = deeplift("merge", *parts, "-o", parts[0], "--overwrite")
     assert (outcome.code, outcome.err.count("is also an input")) == (1, 1)
+    Path("sizes").write_text("chr1\t10000\n")
+    Path("old.bw").write_text("old")
+    assert "old.bw exists; give --overwrite" in refused(*parts, "--bigwig", "old.bw", "-c", "sizes")
+    assert "is also an input" in refused(*parts, "--bigwig", parts[0], "-c", "sizes", "--overwrite")
+    assert "two outputs would be written to x.bed" in refused(*parts, "--bigwig", "x.bed", "-c", "sizes")
+    assert Path("old.bw").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        (ScoreLayout(LENGTH + 1, REFERENCES, 6), "the lengths of the sequences"),
+        (ScoreLayout(LENGTH, REFERENCES + 1, 6), "the numbers of references"),
+        (ScoreLayout(LENGTH, REFERENCES, 6, "float16"), "the types of scores (--dtype)"),
+        (ScoreLayout(LENGTH, REFERENCES, 3), "the numbers of rows a batch (--batch-size)"),
+    ],
+)
+def test_shards_of_other_shapes(layout: ScoreLayout, words: str) -> None:
+    """Where nothing that is noted of the jobs tells them apart."""
+    part("1.h5", "1/2", 0, [])
+    part("2.h5", "2/2", 0, [], layout)
+    assert f"2.h5 is of another job than 1.h5: {words} differ" in refused("1.h5", "2.h5")
 
 
 # ---- averages
@@ -382,6 +404,10 @@ def test_the_average_of_folds() -> None:
         assert len(set(errors)) == 3
         assert mean.attrs[worst] == max(errors)
         assert json.loads(mean.attrs["model_sha256"]) == [file.attrs["model_sha256"] for file in files]
+        one, other = (json.loads(file.attrs["fingerprint"]) for file in files[:2])
+        common = {name: value for name, value in one.items() if other[name] == value}
+        assert json.loads(mean.attrs["fingerprint"]) == common
+        assert len(common) == len(one) - 1  # all but the model
     assert Path("mean.skipped.tsv").read_text() == Path("fold0.skipped.tsv").read_text()
     assert "mean.h5 is an average already" in refused("--average", "mean.h5", parts[0])
 
@@ -498,7 +524,7 @@ def test_a_flipped_byte_is_not_passed_on(average: bool, checksums: bool) -> None
     Path(parts[1]).write_bytes(original)
     outcome = deeplift("merge", *how, *parts, "-o", "good.h5")
     assert outcome.code == 0
-    assert outcome.err.count("has no checksums") == (not checksums)
+    assert outcome.err.count(f"{parts[0]} and 1 more has no checksums") == (not checksums)
 
 
 def test_values_that_are_not_those_of_the_checksum() -> None:
@@ -654,13 +680,19 @@ def test_the_worst_error_is_the_targets_own() -> None:
 # ---- batches that are not full
 
 
-def part(name: str, shard: str, first: int, sizes: list[int]) -> None:
+def part(
+    name: str,
+    shard: str,
+    first: int,
+    sizes: list[int],
+    layout: ScoreLayout = ScoreLayout(LENGTH, REFERENCES, 6),  # noqa: B008 - it cannot be changed
+) -> None:
     """A shard with batches of these sizes, as a run writes it that drops records after it has scored them."""
     attrs = {
-        "shard": shard, "batch_size": 6, "fingerprint": {}, "target": 0, "model_sha256": "x", "n_skipped": 0,
-        "worst_relative_completeness_error": 0.0,
+        "shard": shard, "batch_size": layout.batch_size, "fingerprint": {}, "target": 0, "model_sha256": "x",
+        "n_skipped": 0, "worst_relative_completeness_error": 0.0,
     }  # fmt: skip
-    with open_score_file(Path(name), ScoreLayout(LENGTH, REFERENCES, 6), attrs=attrs) as file:
+    with open_score_file(Path(name), layout, attrs=attrs) as file:
         for size in sizes:
             rows = make_batch(RECORDS)
             file.add(rows_of(rows, slice(first, first + size)))

@@ -14,7 +14,7 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.models import ModelFile, find_layout, read
 from deeplift_cli.models.formats import onnx as onnx_format
 from deeplift_cli.models.onnx import check
-from deeplift_cli.models.onnx.graph import _uniquely_named
+from deeplift_cli.models.onnx.graph import uniquely_named
 from deeplift_cli.models.probing import largest_difference, one_hot
 from deeplift_core import DeepLift, ForwardError
 
@@ -167,7 +167,7 @@ def test_thousands_of_nodes_without_names() -> None:
     count = 40_000
     nodes = [helper.make_node("Relu", [f"a{i}"], [f"a{i + 1}"]) for i in range(count)]
     nodes[7].name = "Relu_9"
-    assert len({item.name for item in _uniquely_named(nodes)}) == count
+    assert len({item.name for item in uniquely_named(nodes)}) == count
 
 
 def test_a_chain_of_a_thousand_operations(tmp_path: Path) -> None:

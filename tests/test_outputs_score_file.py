@@ -144,6 +144,8 @@ def test_attributes(tmp_path: Path) -> None:
         "path": Path("p"),
         "long": ["x" * 100] * 1000,
         "seed": np.int64(3),
+        "array": np.array([[0.5, 2]]),
+        "numbers": [np.float64(0.25)],
     }
     with open_file(tmp_path / "a.h5", attrs=options):
         pass
@@ -155,6 +157,7 @@ def test_attributes(tmp_path: Path) -> None:
     assert json.loads(attrs["none"]) is None
     assert len(json.loads(attrs["long"])) == 1000
     assert attrs["seed"] == 3
+    assert (json.loads(attrs["array"]), json.loads(attrs["numbers"])) == ([[0.5, 2]], [0.25])
 
 
 def test_without_rows_the_file_is_still_valid(tmp_path: Path) -> None:

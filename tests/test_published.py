@@ -29,7 +29,7 @@ D = torch.float64
 RULES = ["rescale", "genomics-default"]
 ROWS, K, COUNT = 3, 2, 2  # three rows in batches of two: the last one needs padding
 # Exports by the current exporter take seconds each; Borzoi is written by no other.
-BY_CURRENT = ["bpnet", "spliceai", "borzoi"]
+BY_CURRENT = ["borzoi", *(pytest.param(name, marks=pytest.mark.long) for name in ("bpnet", "spliceai"))]
 
 QC = ("completeness_error", "output", "reference_output")
 

@@ -1,9 +1,12 @@
 """Nothing finished is ever lost: runs killed at any moment, faults, and what a run that goes on refuses."""
 
+import atexit
 import errno
 import fcntl
+import functools
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -49,13 +52,27 @@ def words(out: str = "a.h5", *options: object) -> list[str]:
     return list(map(str, given))
 
 
+@functools.cache
+def forking() -> subprocess.Popen[str]:
+    """The program of `killed_runs`, started once for all tests: its imports take seconds."""
+    script = Path(__file__).with_name("killed_runs.py")
+    process = subprocess.Popen(
+        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    atexit.register(process.communicate)  # closes its stdin, at which it ends
+    return process
+
+
 def runs(*given: tuple[list[str], dict[str, Any] | None]) -> list[tuple[int, int, str]]:
     """Exit status, batches scored and stderr of each run, one after the other."""
-    asked = json.dumps([{"arguments": arguments, "kill": moment} for arguments, moment in given])
-    script = Path(__file__).with_name("killed_runs.py")
-    done = subprocess.run([sys.executable, script], input=asked, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return [tuple(item) for item in json.loads(done.stdout)]
+    asked = [{"arguments": arguments, "kill": moment} for arguments, moment in given]
+    process = forking()
+    line = json.dumps({"folder": os.getcwd(), "environment": dict(os.environ), "runs": asked})
+    print(line, file=process.stdin, flush=True)
+    assert process.stdout is not None
+    readable, _, _ = select.select([process.stdout], [], [], 300)
+    assert readable, "the runs take too long"
+    return [tuple(item) for item in json.loads(process.stdout.readline())]
 
 
 @pytest.fixture
@@ -88,16 +105,34 @@ def test_twenty_kills_at_random_moments_lose_nothing(expected: dict[str, Any]) -
     assert hidden() == []
 
 
-def test_a_kill_at_a_chosen_moment_loses_nothing(expected: dict[str, Any]) -> None:
-    """Before and after a piece is written, an fsync, a rename, each step of the end."""
-    calls = {
-        "flush": (1, BATCHES), "fsync": (3,), "assembly": (7,), "publication": (1,), "removal": (1,),
-        "rename": (1, 2, 6, *range(BATCHES + 3, BATCHES + 9)),
-    }  # fmt: skip
-    moments = [
+def moments(calls: dict[str, tuple[int, ...]], *sides: bool) -> list[dict[str, Any]]:
+    """Moments before or after each of these calls."""
+    return [
         {"at": at, "call": call, "before": before}
-        for at, several in calls.items() for call in several for before in (True, False)
+        for at, several in calls.items() for call in several for before in sides
     ]  # fmt: skip
+
+
+# After a rename that another one follows is before that one.
+EACH_KIND = [
+    *moments({"flush": (1,), "fsync": (3,), "assembly": (7,), "removal": (1,)}, True),
+    *moments({"flush": (BATCHES,), "publication": (1,)}, False),
+    *moments({"rename": (1, 6, *range(BATCHES + 3, BATCHES + 9))}, False),
+]
+EVERY = moments(
+    {"flush": (1, BATCHES), "fsync": (3,), "assembly": (7,), "publication": (1,), "removal": (1,),
+     "rename": (1, 2, 6, *range(BATCHES + 3, BATCHES + 9))}, True, False,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [pytest.param(EACH_KIND, id="each kind"), pytest.param(EVERY, id="every", marks=pytest.mark.long)],
+)
+def test_a_kill_at_a_chosen_moment_loses_nothing(
+    expected: dict[str, Any], moments: list[dict[str, Any]]
+) -> None:
+    """Before and after a piece is written, an fsync, a rename, each step of the end."""
     given = [(words(f"{i}.h5"), moment) for i, moment in enumerate(moments)]
     killed, resumed = runs(*given), runs(*((arguments, None) for arguments, _ in given))
     for i, (moment, (first, computed, _), (second, again, err)) in enumerate(
@@ -443,6 +478,20 @@ def test_a_lock_is_not_taken_on_a_folder_that_is_gone() -> None:
         FolderLock(Path("x"))
     first.release()
     second.release()
+
+
+def test_what_the_system_says_of_a_lock_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing stands in the lock's way, but there is no room for it."""
+    opened = os.open
+
+    def full(path: Any, *options: Any, **more: Any) -> int:
+        if path == "lock":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(path, *options, **more)
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        FolderLock(Path("x"))
 
 
 def test_a_file_system_without_locks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from small_models import score
 
 from deeplift_cli.commands.score import command as score_command
 from deeplift_cli.distribution import DISTRIBUTION
-from deeplift_cli.options.targets import parse_targets
+from deeplift_cli.options.target_grammar import parse_targets
 
 if importlib.util.find_spec("snakemake") is None:
     pytest.skip("snakemake is not installed: pip install 'snakemake>=9'", allow_module_level=True)
@@ -176,9 +176,16 @@ def test_score_options_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch)
     assert (given["centre"], given["rc_average"], given["seed"]) == (False, True, 3)
 
 
-@pytest.mark.parametrize("target", ["0", "12", "(50,1)", "(0,1,2)"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "0", "12", "(50,1)", "(0,1,2)", "mean(:,0:2)", "sum", "max(3:5)", "3-1", "mean(:,1)-(4,1)", "counts",
+        "profile-per-track", "profile-fixed-weights",
+    ],
+)  # fmt: skip
 def test_labels_in_names_of_files_are_those_of_the_command(target: str) -> None:
     assert target_label(target) == parse_targets(target)[0].label
+    read_samples({"samples": {"s": SAMPLE | {"targets": [target]}}}, SCHEMA)
 
 
 def test_every_setting_is_documented() -> None:

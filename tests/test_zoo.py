@@ -1,6 +1,7 @@
 """Every model of the zoo scores exactly: as a whole, operation by operation, in every spelling."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -27,9 +28,9 @@ QUICK = frozenset(list(ENTRIES)[::8])  # models of every family for the quick se
 
 
 def by_name(names: Iterable[str]) -> pytest.MarkDecorator:
-    """Run a test for each of these models."""
+    """Run a test for each of these models; pytest puts the tests of one model together."""
     marked = (pytest.param(name, marks=pytest.mark.quick if name in QUICK else ()) for name in names)
-    return pytest.mark.parametrize("name", list(marked))
+    return pytest.mark.parametrize("name", list(marked), scope="module")
 
 
 ALL = by_name(ENTRIES)
@@ -49,8 +50,21 @@ def explainer(entry: Entry, model: nn.Module, x: tuple[Tensor, ...], **options: 
     return DeepLift(model, example, output="expression" if entry.name == "several_outputs" else 0, **options)
 
 
-def scored(entry: Entry, x: tuple[Tensor, ...], references: tuple[Tensor, ...], **options: Any) -> Any:
-    found = explainer(entry, entry.make(), x, **options)
+@lru_cache(maxsize=16)
+def prepared(name: str, rule: str, dtype: torch.dtype) -> DeepLift:
+    """The explainer of a model, made once for all its tests that do no more than score by it."""
+    entry = ENTRIES[name]
+    return explainer(entry, entry.make(), entry.inputs(K), rule=rule, dtype=dtype)
+
+
+def scored(
+    entry: Entry,
+    x: tuple[Tensor, ...],
+    references: tuple[Tensor, ...],
+    rule: str = "genomics-default",
+    dtype: torch.dtype = D,
+) -> Any:
+    found = prepared(entry.name, rule, dtype)
     return found.attribute(unpacked(x), unpacked(references), target=0, per_reference=True)
 
 
@@ -116,13 +130,19 @@ def test_padding_changes_nothing(name: str, rule: str) -> None:
 # ---- operation by operation
 
 
+@lru_cache(maxsize=4)
+def _without_logits(name: str) -> DeepLift:
+    entry = ENTRIES[name]
+    return explainer(entry, entry.make(), entry.inputs(K), logits=False)
+
+
 class _Recorded:
     """A recording with the forward values of one batch and one reference."""
 
     def __init__(self, entry: Entry, rule: str, passes: str | tuple[str, ...]) -> None:
         x = tuple(value.to(D) for value in entry.inputs(K))
         r = tuple(value[:, 0].to(D) for value in entry.references(x, 1))
-        planner = explainer(entry, entry.make(), x, rule=rule, passes=passes, logits=False)._explainer.planner
+        planner = _without_logits(entry.name)._with(rule=rule, passes=passes)._explainer.planner
         assert planner is not None
         self.plan, self.target = planner.base, planner.explained
         everything = self.plan.graph.ancestors(self.target)
@@ -178,23 +198,40 @@ def _alike(found: Any, expected: Any, what: object) -> None:
             assert off <= 1e-9, f"{what}: off by {off:.1e} of the largest score"
 
 
-@ALL
-def test_passes_change_scores_by_rounding_only(name: str) -> None:
-    """None and all under every preset; under two of the presets also each by itself where it applies."""
-    entry = ENTRIES[name]
+def _without_passes(entry: Entry) -> tuple[DeepLift, tuple[Tensor, ...], tuple[Any, Any]]:
+    """The explainer, the inputs, and what it is given to score."""
     x = tuple(value.to(D) for value in entry.inputs(K))
     references = tuple(value[:, :1].to(D) for value in entry.references(x, 1))
     recorded = explainer(entry, entry.make(), x, rule="rescale", passes=())
+    return recorded, x, (unpacked(x), unpacked(references))
+
+
+@ALL
+def test_passes_change_scores_by_rounding_only(name: str) -> None:
+    """None and all, under every preset."""
+    recorded, x, given = _without_passes(ENTRIES[name])
     for rule in preset_names():
         plain = recorded._with(rule=rule)
         every = plain._with(passes="auto")
         assert_same_forward_pass(plan_of(plain), plan_of(every), x, 1e-10)
-        given = unpacked(x), unpacked(references)
-        expected = plain.attribute(*given)
-        _alike(every.attribute(*given), expected, rule)
-        if rule in RULES:
-            for passes in changing(plain):
-                _alike(plain._with(passes=passes).attribute(*given), expected, (rule, passes))
+        _alike(every.attribute(*given), plain.attribute(*given), rule)
+
+
+# Every fourth by default, of which some have each pass.
+ALONE = frozenset(list(ENTRIES)[::4])
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in ALONE else pytest.mark.zoo) for name in ENTRIES]
+)
+@BY_RULE
+def test_each_pass_by_itself_changes_scores_by_rounding_only(name: str, rule: str) -> None:
+    """Where it applies."""
+    recorded, _, given = _without_passes(ENTRIES[name])
+    plain = recorded._with(rule=rule)
+    expected = plain.attribute(*given)
+    for passes in changing(plain):
+        _alike(plain._with(passes=passes).attribute(*given), expected, passes)
 
 
 # ---- what cannot matter, and what is the same
@@ -230,7 +267,7 @@ def test_inputs_that_cannot_matter_get_exactly_nothing(name: str, cut: bool) -> 
     got = contributions(result)[0]
     assert (got[:, :3] == 0).all()
     assert (got[:, -2:] == 0).all()
-    alone = explainer(entry, entry.make(), (x, *others)).attribute(
+    alone = prepared(name, "genomics-default", D).attribute(
         unpacked((x, *others)), unpacked((references, *more)), target=0
     )
     torch.testing.assert_close(got[:, 3:-2], contributions(alone)[0], rtol=1e-9, atol=1e-10)
@@ -311,8 +348,15 @@ def test_sequences_without_a_base(name: str) -> None:
     entry = ENTRIES[name]
     x = entry.inputs(ROWS)
     nothing = tuple(torch.zeros_like(value) for value in x)
-    for sequences, references in ((nothing, x), (x, nothing), (nothing, nothing)):
-        result = scored(entry, sequences, tuple(value[:, None] for value in references))
+    recorded_on_nothing = explainer(entry, entry.make(), nothing)
+    recorded = prepared(name, "genomics-default", D)
+    for found, sequences, others in (
+        (recorded_on_nothing, nothing, x),
+        (recorded, x, nothing),
+        (recorded_on_nothing, nothing, nothing),
+    ):
+        references = tuple(value[:, None] for value in others)
+        result = found.attribute(unpacked(sequences), unpacked(references), target=0, per_reference=True)
         for values in (*contributions(result), *_tensors(result.hypothetical)):
             assert values.isfinite().all()
         error = relative_error(result.completeness_error, result.output, result.reference_output)

@@ -53,9 +53,21 @@ def read_samples(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, di
     return samples
 
 
+HEADS = ("counts", "profile", "profile-per-track", "profile-fixed-weights")
+
+
 def target_label(target: str) -> str:
-    """A target in a file's name, as `deeplift` puts it there: "3", or "50-1" for "(50,1)"."""
-    return target.strip("()").replace(",", "-")
+    """Return a target as `deeplift` writes it in a file's name.
+
+    "3" stays as it is; "(50,1)" becomes "50-1", "mean(:,0:2)" becomes "mean_all-0..2", "3-1" becomes
+    "3_minus_1", and heads of BPNet-like models stay as they are.
+    """
+    first, minus, second = ("", "", "") if target in HEADS else target.partition("-")
+    if minus:
+        return f"{target_label(first)}_minus_{target_label(second)}"
+    function, bracket, places = target.rstrip(")").partition("(")
+    names = ["all" if place == ":" else place.replace(":", "..") for place in places.split(",")]
+    return "_".join(filter(None, (function, "-".join(names)))) if bracket else target
 
 
 def input_files(settings: dict[str, Any]) -> dict[str, list[str]]:

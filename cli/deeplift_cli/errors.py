@@ -13,5 +13,9 @@ class UserError(Exception):
     exit_code = 1
 
 
+class OptionsError(UserError):
+    """Options that cannot be meant, as is found out only once a file is read; the command ends with 2."""
+
+
 class OutOfMemoryError(UserError):
     """There is not enough memory for the job that the options describe."""

@@ -121,6 +121,12 @@ class Registry(Generic[T]):
         return thing
 
 
+def versions(*groups: str) -> dict[str, str]:
+    """Return the packages that bring anything of these groups, each with its version; nothing is loaded."""
+    points = [point for group in groups for point in _points(group)]
+    return {point.dist.name: point.dist.version for point in points if point.dist is not None}
+
+
 def _package(point: "EntryPoint") -> str:
     return point.dist.name if point.dist is not None else point.value.partition(".")[0]
 

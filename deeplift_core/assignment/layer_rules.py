@@ -13,6 +13,8 @@ from deeplift_core.errors import OptionError
 class LayerRules:
     """fnmatch patterns of module names, each with the name of a rule.
 
+    A pattern that ends in ``.**`` stands for a module and for all modules inside.
+
     Raises
     ------
     OptionError
@@ -57,4 +59,7 @@ class LayerRules:
 
 
 def _fits(pattern: str, site: Site) -> bool:
-    return any(fnmatchcase(module, pattern) for module in site.modules)
+    """Return whether an operation is in a module that a pattern names; ``name.**`` names all inside, too."""
+    whole = pattern.removesuffix(".**")
+    patterns = (pattern,) if whole == pattern else (whole, f"{whole}.*")
+    return any(fnmatchcase(module, one) for module in site.modules for one in patterns)

@@ -6,7 +6,9 @@ never changes.
 """
 
 import operator
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +20,64 @@ from deeplift_core.errors import CaptureError, DeepLiftError, TargetError
 from deeplift_core.graph import Graph
 
 Index = int | tuple[int, ...]
-Target = Index | tuple[str, Index] | Callable[[Tensor], Tensor]
+Scalar = Index | Callable[[Tensor], Tensor]
+
+
+class TargetFunction(ABC):
+    """A target function that computes the same for ever, and that equal objects compute alike.
+
+    A subclass is best a frozen dataclass: hashable, compared by its fields, and without anything outside
+    these fields that changes what it computes. Such a function is recorded and proved once and found again by
+    its value, as an index is. Any other function is recorded and proved at every call, because what it
+    computes may have changed.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class LogRatio(TargetFunction):
+    ...     first: int
+    ...     second: int
+    ...
+    ...     def __call__(self, output):
+    ...         return output[:, self.first] - output[:, self.second]
+    """
+
+    @abstractmethod
+    def __call__(self, output: Tensor) -> Tensor:
+        """Return one value for each row.
+
+        Parameters
+        ----------
+        output : Tensor [K, ...]
+            The explained output.
+
+        Returns
+        -------
+        Tensor [K]
+
+        Raises
+        ------
+        TargetError
+            Where the output has another shape than the function is for.
+        """
+
+
+@dataclass(frozen=True)
+class OfOutput:
+    """A target that is taken of one output of several, whichever output the explainer explains by default.
+
+    Attributes
+    ----------
+    output : int or str
+        The place among all outputs, or the name where the model returns a mapping.
+    target : int, tuple of int, or callable
+    """
+
+    output: int | str
+    target: Scalar
+
+
+Target = Scalar | tuple[str, Index] | OfOutput
 
 
 def choose_output(structure: Any, output: int | str) -> int:
@@ -61,15 +120,43 @@ def checked(target: Target) -> Target:
     Raises
     ------
     TargetError
-        If the target is neither an index, nor a module's name with an index, nor a function.
+        If the target is neither an index, nor a module's name with an index, nor a function; or if it is a
+        `TargetFunction` that has no hash.
     """
-    if callable(target):
-        return target
+    if isinstance(target, OfOutput):
+        output = target.output if isinstance(target.output, str) else operator.index(target.output)
+        return OfOutput(output, _checked_scalar(target.target))
     if isinstance(target, tuple) and target and isinstance(target[0], str):
         if len(target) != 2:
             raise TargetError(f"target {target!r} must be (module name, index)")
         return target[0], _plain(target[1])
-    return _plain(target)
+    return _checked_scalar(target)
+
+
+def means_its_value(target: Target) -> bool:
+    """Return whether equal targets are the same target: all but functions that are no `TargetFunction`."""
+    scalar = target.target if isinstance(target, OfOutput) else target
+    return not callable(scalar) or isinstance(scalar, TargetFunction)
+
+
+def _checked_scalar(target: Any) -> Scalar:
+    if not callable(target):
+        return _plain(target)
+    if isinstance(target, TargetFunction) and not _has_hash(target):
+        raise TargetError(
+            f"a target of class {type(target).__name__} has no hash, by which it is found again: "
+            "make the class a frozen dataclass with hashable fields"
+        )
+    function: Callable[[Tensor], Tensor] = target
+    return function
+
+
+def _has_hash(value: Hashable) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _plain(index: Any) -> Index:
@@ -83,7 +170,7 @@ def _plain(index: Any) -> Index:
         ) from None
 
 
-def with_scalar(graph: Graph, output: int, target: Index | Callable[[Tensor], Tensor]) -> tuple[Graph, int]:
+def with_scalar(graph: Graph, output: int, target: Scalar) -> tuple[Graph, int]:
     """Return a graph with a node [K]: one scalar for each row of the node ``output`` [K, ...].
 
     Parameters

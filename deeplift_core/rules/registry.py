@@ -106,7 +106,7 @@ def load_rules_of_other_packages() -> None:
     for point in entry_points(group=ENTRY_POINTS):
         try:
             point.load()
-        except (ImportError, AttributeError, ValueError) as error:
+        except Exception as error:  # code of others can raise anything
             raise OptionError(
                 f"the rules that {point.value} adds (entry point {point.name!r}) cannot be loaded: {error}; "
                 "repair or uninstall that package"

@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from hostile.cases import Kind
+from hostile.cases import LITTLE_MEMORY, Kind
 from hostile.tidy import BED, CHR1, CHR2, LENGTH, WINDOWS
 
 kind = Kind(__name__)
@@ -145,7 +145,6 @@ bad(
     FILE,
     "--length",
     files={"in.bed": "chr1\t100\t140\nchr1\t200\t260\nchr2\t10\t20\n"},
-    needs="score --length",
 )
 for _name, _line in {
     "a region past the end": "chr1\t390\t410",
@@ -288,6 +287,67 @@ odd(
     WINDOWS[1],
     notes=NOTES,
     files={"in.bed": "chr1\t200\t240\tx\t0\t-\n"},
+)
+
+
+# ---- chosen and translated chromosomes, padding, N
+
+
+NAMES = {"names": "1\tchr1\n2\tchr2\n", "in.bed": BED.replace("chr", "")}
+odd("chromosomes translated", f"{SCORE} --rename-chroms ucsc", *WINDOWS, notes=NOTES, files=NAMES)
+odd("chromosomes translated by a file", f"{SCORE} --rename-chroms names", *WINDOWS, notes=NOTES, files=NAMES)
+odd("a chosen chromosome", f"{SCORE} --chroms chr1", *WINDOWS[:2], notes=NOTES)
+odd(
+    "windows padded at both ends",
+    f"{SCORE} --edge pad",
+    "N" * 7 + CHR1[:17],
+    CHR2[75:] + "N" * 9,
+    notes=NOTES,
+    files={"in.bed": "chr1\t0\t10\nchr2\t86\t89\n"},
+)
+odd(
+    "padded by half of the window",
+    f"{SCORE} --edge pad --max-n 0.4",
+    WINDOWS[0],
+    skipped=2,
+    notes=(*NOTES, "skipped"),
+    files={"in.bed": f"chr1\t-9\t9\n{GOOD}chr1\t410\t420\n"},
+)
+for _name, _content in {
+    "empty": "",
+    "blank": "\n \n",
+    "one column": "1\n",
+    "an empty name": "1\t\n",
+    "NUL in a name": "1\tchr\0\n",
+    "an escape code in a name": "1\tchr\x1b[31m\n",
+    "one name twice": "1\tchr1\n1\tchr2\n",
+    "bytes": bytes(range(256)) * 20,
+    "gzip cut short": gzip.compress(b"1\tchr1\n" * 99)[:-12],
+    "a line of 20 MB": "x" * 20_000_000,
+}.items():
+    bad(
+        f"a file of chromosome names: {_name}",
+        f"{QUIET} --rename-chroms names",
+        "names",
+        never=("\x1b", "\0"),
+        files=NAMES | {"names": _content},
+    )
+bad("a file of chromosome names: missing", f"{QUIET} --rename-chroms none", "none does not exist")
+bad("a file of chromosome names: a folder", f"{QUIET} --rename-chroms .", "folder")
+bad("a file of chromosome names: /dev/zero", f"{QUIET} --rename-chroms /dev/zero", "/dev/zero")
+bad(
+    "a file of chromosome names: a pipe",
+    f"{QUIET} --rename-chroms pipe",
+    "pipe",
+    make=lambda folder: os.mkfifo(folder / "pipe"),
+)
+bad("a chosen chromosome that no genome has", f"{QUIET} --chroms chr1,chr77", "'chr77'", "--chroms")
+bad("a chosen chromosome that no region is on", f"{QUIET} --chroms chr2", "--chroms", files={"in.bed": GOOD})
+bad(
+    "a window of 268 million bp, padded",
+    f"{QUIET.replace('net.onnx', 'any.pt')} --edge pad --length 268435456",
+    "memory",
+    setting=LITTLE_MEMORY,
 )
 
 

@@ -15,7 +15,7 @@ import torch
 from small_models import encode
 from torch import Tensor, nn
 
-from hostile.cases import QUIET_SCORE, SCORE, Kind
+from hostile.cases import LITTLE_MEMORY, QUIET_SCORE, SCORE, Kind
 from hostile.tidy import LENGTH, LETTERS, NAMES, PLAIN, fasta, folded
 
 kind = Kind(__name__)
@@ -138,7 +138,27 @@ bad(
     FILE,
     "--length",
     files={"in.fa": fasta(A, A[:20], B + C)},
-    needs="score --length",
+)
+odd(
+    "records of many lengths, cut and padded",
+    f"{SCORE} --length {LENGTH}",
+    A,
+    "NN" + B[:20] + "NN",
+    (A + B)[12:36],
+    "N" * 11 + "C" + "N" * 12,
+    skipped=2,
+    notes=("skipped",),
+    names=("s0", "s1", "s2", "s5"),
+    files={"in.fa": fasta(A, B[:20], A + B, "", "N" * 99, "C")},
+)
+odd(
+    "a record of 20 million letters that is not cut",
+    f"{SCORE} --length {LENGTH}",
+    A,
+    skipped=1,
+    notes=("skipped",),
+    setting=LITTLE_MEMORY,
+    files={"in.fa": fasta(A, "ACGT" * 5_000_000)},
 )
 odd(
     "a short record among good ones",

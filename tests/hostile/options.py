@@ -37,6 +37,15 @@ for _name, _command, _says in (
     ("frequencies for shuffles", f"{BARE} --frequencies 0.25,0.25,0.25,0.25", "frequenc"),
     ("a number of zeros", f"{BARE} --reference zeros --n-references 3", "--n-references"),
     ("a layer rule with gradient", f"{BARE} --rule gradient --layer-rule *=rescale", "--layer-rule"),
+    ("padding without a genome", f"{BARE} --edge pad", "--edge"),
+    ("chosen chromosomes without a genome", f"{BARE} --chroms chr1", "--chroms"),
+    ("translated chromosomes without a genome", f"{BARE} --rename-chroms ucsc", "--rename-chroms"),
+    (
+        "a shard of standard input",
+        "score -m net.pt -g genome.fa -r - -o out.h5 --shard 1/2 --batch-size 2",
+        "--shard",
+    ),
+    ("prepare standard input", "prepare -g genome.fa -r -", "--regions"),
     ("auto batches in a shard", f"{BARE} --shard 1/2 --batch-size auto", "--batch-size|--shard"),
     ("auto shard outside an array", f"{BARE} --shard auto", "SLURM"),
     ("an unknown subcommand", "scores -m net.pt", "scores"),
@@ -90,6 +99,11 @@ for _option, _values in {
     "--overlap": ("sum",),
     "--shard": ("0/3", "4/3", "1", "1/", "/3", "a/3", "-1/3", "1/3/3", "", "1/0", "²/³"),
     "--max-completeness-error": ("-1", "nan", "x", ""),
+    "--length": ("0", "-1", "1.5", "x", "", "²", "268435457", MANY),
+    "--edge": ("clip", ""),
+    "--max-n": ("-0.1", "1.1", "nan", "x", "", "inf"),
+    "--chroms": ("", ",", "chr1,,chr2"),
+    "--rename-chroms": ("",),
 }.items():
     for _value in _values:
         _shown = _value if len(_value) < 30 else f"{_value[:3]}... of {len(_value):,} signs"

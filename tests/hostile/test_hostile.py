@@ -63,6 +63,7 @@ _ALWAYS = {
     r"genomes-(another heading|protein|a chromosome of protein|bgzip$|gzip$)": 5,
     r"fasta-(protein$|NUL in|a heading of|a record of 10 Mb|a pipe)": 9,
     r"fasta-the letter": 1,
+    r"fasta-records of many lengths": 2,
     r"fasta-(only )?a record with an escape code": 2,
     r"bed-(NUL in a name|an end of (20|5,000)|a region of 1e20|at both ends|every region outside)": 6,
     r"merging-(a part (cut at 30|in which shap/seq holds 7|whose attributes)|a part with a group)": 4,

@@ -106,9 +106,12 @@ def command(
 
 def _refuse_options_of_others(context: click.Context, kinds: list[OutputFormat]) -> None:
     """Refuse an option of a format that is not written."""
-    used = {option.name for kind in kinds for option in kind.options}
-    loaded = [*FORMATS.own().values(), *FORMATS.loaded()]
-    for name in dict.fromkeys(option.name for kind in loaded for option in kind.options):
-        if name not in used and is_given(context, name):
-            users = [kind.flag for kind in loaded if name in {option.name for option in kind.options}]
-            raise click.UsageError(f"--{str(name).replace('_', '-')} goes with {' or '.join(users)}")
+    known = context.command.get_params(context)
+    users: dict[click.Option, list[str]] = {}
+    for kind in (*FORMATS.own().values(), *FORMATS.loaded()):
+        for option in kind.options:
+            users.setdefault(option, []).append(kind.flag)
+    used = [option for kind in kinds for option in kind.options]
+    for option, flags in users.items():
+        if option in known and option not in used and is_given(context, str(option.name)):
+            raise click.UsageError(f"{option.opts[0]} goes with {' or '.join(flags)}")

@@ -90,7 +90,8 @@ class ExtensibleCommand(click.Command):
 
 
 def _flags(option: click.Parameter) -> list[str]:
-    return [*option.opts, *option.secondary_opts]
+    """What tells an option from others: how the user writes it, and its name in Python."""
+    return [*option.opts, *option.secondary_opts, *([option.name] if option.name else [])]
 
 
 def options_of_own_model_formats() -> list[click.Option]:

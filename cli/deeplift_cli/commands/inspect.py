@@ -17,6 +17,7 @@ from deeplift_cli.commands.shared_options import (
     ALPHABET,
     BATCH_SIZE,
     DEVICE,
+    LABELS,
     LAYER_RULE,
     LAYOUT,
     LOGITS,
@@ -25,10 +26,11 @@ from deeplift_cli.commands.shared_options import (
     PRECISION,
     THREADS,
     parsed,
+    unusable_options,
     with_options,
 )
 from deeplift_cli.options.settings import InspectOptions
-from deeplift_cli.options.targets import parse_targets
+from deeplift_cli.options.target_grammar import parse_targets
 from deeplift_cli.process.fast_imports import without_garbage_collection
 
 _WIDTH = 120  # characters in a line of tables that go to a file or a pipe
@@ -37,6 +39,7 @@ _OPTIONS = (
     OUTPUT,
     click.option("--target", "targets", callback=parsed(parse_targets), metavar="SPEC",
                  help="Elements of the output for the self-check, as in score.  [default: the first]"),
+    LABELS,
     LAYER_RULE,
     LAYOUT,
     ALPHABET,
@@ -84,13 +87,12 @@ def command(context: click.Context, /, full: bool, as_json: bool, **given: Any) 
         del given["targets"]
     screen = Screen(quiet=False)
     options = InspectOptions(**with_format_options(context, given, InspectOptions))
-    found = inspect(options)
+    with unusable_options(context):
+        found = inspect(options)
     for line in found.model.notes:
         screen.note(line)
     width = shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else _WIDTH
-    screen.show(
-        [json_form.as_json(found, options)] if as_json else as_lines(found, options, full=full, width=width)
-    )
+    screen.show([json_form.as_json(found)] if as_json else as_lines(found, full=full, width=width))
     if found.can_be_scored:
         return 0
     screen.problem(f"cannot be scored: {'; '.join(found.problems)}")

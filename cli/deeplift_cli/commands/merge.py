@@ -37,7 +37,7 @@ def command(quiet: bool, **given: Any) -> int:
     """
     if (given["chrom_sizes"] or given["genome"]) and not given["bigwig"]:
         raise click.UsageError("--chrom-sizes and --genome go with --bigwig")
-    from deeplift_cli.merge.shards import MergeOptions, merge
+    from deeplift_cli.merge.merge import MergeOptions, merge
     from deeplift_cli.process.screen import Screen
     from deeplift_cli.process.terminal_text import printable
 

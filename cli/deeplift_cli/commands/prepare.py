@@ -1,19 +1,24 @@
 """`deeplift prepare`: makes the index of an input once for all shards of a job."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from deeplift_cli.commands.record_options import LENGTH, RECORD_OPTIONS, refuse_without_regions
 from deeplift_cli.commands.shared_options import FILE, with_options
 from deeplift_cli.errors import UserError
 from deeplift_cli.process.fast_imports import without_garbage_collection
+from deeplift_cli.process.standard_input import STANDARD_INPUT
 
 _OPTIONS = (
     click.option("-f", "--fasta", type=FILE, help="Sequences (.gz too)."),
     click.option("-g", "--genome", type=FILE, help="Genome FASTA (.gz too)."),
     click.option("-r", "--regions", "--peaks", type=FILE, help="BED or narrowPeak, with --genome."),
-    click.option("--length", type=click.IntRange(1, 2**28), metavar="L",
-                 help="Length of the sequences that the model takes.  [default: that of the first record]"),
+    click.option("--length", type=LENGTH, metavar="L",
+                 help="Width of the windows: the model's, or --length of score. With --fasta only where "
+                      "score gets --length, too.  [default: that of the first record]"),
+    *RECORD_OPTIONS,
 )  # fmt: skip
 
 
@@ -21,7 +26,12 @@ _OPTIONS = (
 @with_options(_OPTIONS)
 @click.option("-q", "--quiet", is_flag=True, help="Print no notes and no report.")
 def command(
-    fasta: Path | None, genome: Path | None, regions: Path | None, length: int | None, quiet: bool
+    fasta: Path | None,
+    genome: Path | None,
+    regions: Path | None,
+    length: int | None,
+    quiet: bool,
+    **chosen: Any,
 ) -> int:
     """Prepare an input, so that many shards of it start at once.
 
@@ -32,7 +42,8 @@ def command(
 
     Makes files in the cache (DEEPLIFT_CACHE) that the first of many `deeplift score --shard` would make while
     the others wait: the index of the input, with which each shard reads only its own records, and for a
-    genome its index, or an unpacked copy of a gzip file. Files that exist are not made again.
+    genome its index, or an unpacked copy of a gzip file. Files that exist are not made again. An index serves
+    jobs with the same length and the same options that choose records.
     """
     if fasta and (genome or regions):
         raise click.UsageError("give either --fasta, or --genome, with --regions or without")
@@ -40,11 +51,14 @@ def command(
         raise click.UsageError("give --fasta, or --genome, with --regions or without")
     if length is not None and not (fasta or regions):
         raise click.UsageError("--length goes with --fasta or --regions")
+    if regions == STANDARD_INPUT:
+        raise click.UsageError("--regions - cannot be prepared: save the regions to a file first")
+    refuse_without_regions({"regions": regions, **chosen})
     with without_garbage_collection():
         from deeplift_cli.process.screen import Screen
         from deeplift_cli.process.steps import step
         from deeplift_cli.process.terminal_text import printable
-        from deeplift_cli.sequences import InputIndex, Skipped, open_prepared_source
+        from deeplift_cli.sequences import InputIndex, Skipped, make_selection, open_prepared_source
         from deeplift_cli.sequences.genome import Genome
         from deeplift_cli.sequences.genome_files import cached_files
 
@@ -60,7 +74,8 @@ def command(
     records = fasta or regions
     if records is not None:
         with step("preparing", records):
-            source = open_prepared_source(fasta, genome, regions, screen.note)
+            selection = make_selection(**chosen, fit=fasta is not None and length is not None)
+            source = open_prepared_source(fasta, genome, regions, screen.note, selection)
             length = length or source.first_length()
             index = InputIndex(source, length, screen.note)
             if not index.n_usable:

@@ -14,6 +14,7 @@ from deeplift_cli.commands.further_options import (
     options_of_own_model_formats,
     with_format_options,
 )
+from deeplift_cli.commands.record_options import LENGTH, RECORD_OPTIONS, refuse_without_regions
 from deeplift_cli.commands.shared_options import (
     ALLOW_PICKLE,
     ALPHABET,
@@ -21,6 +22,7 @@ from deeplift_cli.commands.shared_options import (
     COMPILE,
     DEVICE,
     FILE,
+    LABELS,
     LAYER_RULE,
     LAYOUT,
     LOGITS,
@@ -32,12 +34,15 @@ from deeplift_cli.commands.shared_options import (
     Described,
     new_file,
     parsed,
+    unusable_options,
     with_options,
 )
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.options.shards import parse_shard
-from deeplift_cli.options.targets import parse_targets
+from deeplift_cli.options.target_grammar import parse_targets
+from deeplift_cli.options.targets import may_be_several
 from deeplift_cli.process.fast_imports import without_garbage_collection
+from deeplift_cli.process.standard_input import STANDARD_INPUT, copied_if_standard_input
 from deeplift_core import RULES
 from deeplift_core.assignment.names import parse_rule
 
@@ -79,12 +84,18 @@ def _kinds_of_reference() -> dict[str, str]:
 
 _OPTIONS = (
     MODEL,
-    click.option("-f", "--fasta", type=FILE, help="Sequences, all of the model's length (.gz too)."),
+    click.option("-f", "--fasta", type=FILE,
+                 help="Sequences, all of one length unless --length is given (.gz too)."),
     click.option("-g", "--genome", type=FILE, help="Genome FASTA, with --regions (.gz too)."),
     click.option(
         "-r", "--regions", "--peaks", type=FILE,
-        help="BED or narrowPeak: windows around the summits, or else the midpoints.",
+        help="BED or narrowPeak (.gz too): windows around the summits, or else the midpoints; - is standard "
+             "input.",
     ),
+    click.option("--length", type=LENGTH, metavar="L",
+                 help="For models that take any length: width of the windows; FASTA records are cut or "
+                      "padded with N about their centre."),
+    *RECORD_OPTIONS,
     click.option("-o", "--out", required=True, callback=parsed(new_file), metavar="PATH",
                  help="HDF5 file of scores to write."),
     click.option("--bigwig", callback=parsed(new_file), metavar="PATH",
@@ -94,8 +105,10 @@ _OPTIONS = (
     ),
     OUTPUT,
     click.option("--target", "targets", default="0", callback=parsed(parse_targets), metavar="SPEC",
-                 help="Element of the output: 3; or 0,3,5, with {target} in --out; or (50,1) with more axes."
-                      "  [default: 0]"),
+                 help="What is explained of the output: 3, a name, (50,1), mean(0:10,1), 3-1, all, counts, "
+                      "profile and others; several, as 0,3,5, with {target} in --out: docs/targets.md.  "
+                      "[default: 0]"),
+    LABELS,
     click.option("--rule", default="genomics-default", callback=parsed(_rule), show_default=True,
                  metavar="|".join(RULES), help="How activations are explained."),
     LAYER_RULE,
@@ -166,9 +179,10 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
         from deeplift_cli.run.scoring_run import score
 
     screen = Screen(quiet=quiet, verbose=verbose)
-    options = ScoreOptions(**with_format_options(context, given, ScoreOptions))
-    with screen.progress() as progress:
-        summary, written = score(options, screen, progress)
+    with copied_if_standard_input(given["regions"]) as regions:
+        options = ScoreOptions(**with_format_options(context, given | {"regions": regions}, ScoreOptions))
+        with screen.progress() as progress, unusable_options(context):
+            summary, written = score(options, screen, progress)
     screen.show(summary.lines(written))
     for line in summary.warnings():
         screen.note(f"warning: {line}")
@@ -189,6 +203,7 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
         raise click.UsageError(
             f"{missing} is missing" if missing else "give --fasta, or --genome with --regions"
         )
+    refuse_without_regions(given)
     kind, _ = deeplift_references.parse_spec(given["reference"])
     if is_given(context, "frequencies") and kind.name != "frequency":
         raise click.UsageError(f"--frequencies goes with --reference frequency, not {kind.name}")
@@ -202,13 +217,15 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
         raise click.UsageError("--overlap and --chrom-sizes go with --bigwig")
     if given["shard"] and given["batch_size"] is None:
         raise click.UsageError("--shard needs --batch-size K: shares are cut between batches")
+    if given["shard"] and given["regions"] == STANDARD_INPUT:
+        raise click.UsageError("--shard does not go with --regions -: save the regions to a file first")
     if given["shard"] and given["bigwig"]:
         raise click.UsageError("--shard does not go with --bigwig: deeplift merge makes it, of all shares")
     for name in ("out", "save_references"):
         if given[name] and "{shard}" in given[name].name and not given["shard"]:
             raise click.UsageError(f"{{shard}} in the name of --{name.replace('_', '-')} goes with --shard")
     for name in ("out", "bigwig"):
-        if given[name] and len(given["targets"]) > 1 and "{target}" not in given[name].name:
+        if given[name] and may_be_several(given["targets"]) and "{target}" not in given[name].name:
             raise click.UsageError(
                 f"several targets need {{target}} in the name of --{name}, one file for each"
             )

@@ -1,12 +1,13 @@
 """Command-line options of several subcommands, defined once so that they mean the same everywhere."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from deeplift_cli.errors import UserError
+from deeplift_cli.errors import OptionsError, UserError
 from deeplift_cli.models.input_layout import LAYOUTS, Layout
 from deeplift_cli.models.registry import known_kinds
 from deeplift_cli.options.numbers import LARGEST_BATCH, whole_number
@@ -107,10 +108,15 @@ MODEL = click.option(
 )
 OUTPUT = click.option(
     "--output",
-    default="0",
     callback=parsed(_output),
     metavar="NAME|INDEX",
-    help="Which output, if the model has several.  [default: 0]",
+    help="Which output, if the model has several.  [default: 0, or the one of the head that --target names]",
+)
+LABELS = click.option(
+    "--labels",
+    type=FILE,
+    metavar="FILE",
+    help="Names of the model's classes or tracks for --target, one a line.",
 )
 LAYER_RULE = click.option(
     "--layer-rule",
@@ -186,6 +192,15 @@ OVERLAP = click.option(
     show_default=True,
     help="bigWig: which window counts where several overlap.",
 )
+
+
+@contextmanager
+def unusable_options(context: click.Context) -> Iterator[None]:
+    """Options that turn out to be unusable once a file is read end the command as others do (exit code 2)."""
+    try:
+        yield
+    except OptionsError as error:
+        raise click.UsageError(str(error), context) from error
 
 
 def with_options(options: Sequence[Callable[..., Any]]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -13,10 +13,11 @@ from deeplift_cli.commands.score import command
 from deeplift_cli.outputs import overlaps
 from deeplift_core import RULES
 
-# Options that the workflow itself sets: the inputs and outputs, and how jobs are divided and run.
+# Options that the workflow itself sets: the inputs and outputs, and how jobs are divided and run. Labels are
+# left out, since targets of the workflow, which become parts of file names, are indices, not names.
 _BY_THE_WORKFLOW = frozenset(
     {
-        "model", "fasta", "genome", "regions", "out", "bigwig", "chrom_sizes", "targets", "overlap",
+        "model", "fasta", "genome", "regions", "out", "bigwig", "chrom_sizes", "targets", "labels", "overlap",
         "save_references", "max_completeness_error", "batch_size", "device", "threads", "shard", "resume",
         "overwrite", "quiet", "verbose",
     }
@@ -57,8 +58,10 @@ def _schema(option: click.Option) -> dict[str, Any]:
         return {"type": "boolean"}
     if isinstance(option.type, click.Choice):
         return {"enum": list(option.type.choices)}
-    if isinstance(option.type, click.IntRange):
+    if isinstance(option.type, click.IntRange | click.FloatRange):
+        kind = "integer" if isinstance(option.type, click.IntRange) else "number"
         limits = {"minimum": option.type.min, "maximum": option.type.max}
-        return {"type": "integer"} | {key: limit for key, limit in limits.items() if limit is not None}
-    # An option of type text with a number as default may be a number in YAML.
-    return {"type": ["string", "integer"] if str(option.default).isdecimal() else "string"}
+        return {"type": kind} | {key: limit for key, limit in limits.items() if limit is not None}
+    # Text that may be a number, such as NAME|INDEX, is a number in YAML where it is one.
+    may_be_number = "INDEX" in (option.metavar or "")
+    return {"type": ["string", "integer"] if may_be_number else "string"}

@@ -10,18 +10,17 @@ import torch
 from deeplift_cli.distribution import deeplift_version
 from deeplift_cli.inspection.findings import Cost, Inspection
 from deeplift_cli.models import TensorSpec
-from deeplift_cli.options.settings import InspectOptions
 
 FORMAT_VERSION = 1
 REFERENCES = 20  # the default of `deeplift score`
 
 
-def as_json(found: Inspection, options: InspectOptions) -> str:
-    """Return the whole inspection as one JSON object."""
-    return json.dumps(_plain(found, options), indent=2, allow_nan=False)
+def as_json(found: Inspection) -> str:
+    """The whole inspection as one JSON object."""
+    return json.dumps(_plain(found), indent=2, allow_nan=False)
 
 
-def _plain(found: Inspection, options: InspectOptions) -> dict[str, Any]:
+def _plain(found: Inspection) -> dict[str, Any]:
     recording = found.recording
     return {
         "format": "deeplift-inspection",
@@ -29,6 +28,7 @@ def _plain(found: Inspection, options: InspectOptions) -> dict[str, Any]:
         "versions": {"deeplift": deeplift_version(), "torch": str(torch.__version__)},
         "can_be_scored": found.can_be_scored,
         "problems": found.problems,
+        "command": found.command,
         "model": {
             "path": str(found.model.path),
             "format": found.model.format,
@@ -41,7 +41,7 @@ def _plain(found: Inspection, options: InspectOptions) -> dict[str, Any]:
         **_form(found),
         "explained": recording
         and {
-            "output": options.output,
+            "output": recording.output,
             "shape": list(recording.output_shape),
             "is_logit": recording.explains_logit,
             "notes": recording.notes,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from deeplift_cli.models.probing import called
 from deeplift_core import DeepLift
 from deeplift_core.capture import borrowed
+from deeplift_core.engine.targets import Target
 
 RUNS = 5
 # Seconds after which a slow model is not run again for a better median.
@@ -25,25 +27,28 @@ def forward_seconds(module: nn.Module, batch: tuple[Tensor, ...], dtype: torch.d
 
 
 def scoring_seconds(
-    explainer: DeepLift, x: Tensor, references: Tensor, target: int | tuple[int, ...]
+    explainer: DeepLift, x: tuple[Tensor, ...], references: tuple[Tensor, ...], target: Target
 ) -> tuple[float, float]:
     """Return the time in seconds of scoring one row: a fixed part, and the part for each reference.
 
     Parameters
     ----------
     explainer : DeepLift
-    x : Tensor [K, ...]
-        One batch of K rows.
-    references : Tensor [K, R, ...]
-        R references for each row, at least `MORE`.
-    target : int or tuple of int
+    x : tuple of Tensor [K, ...]
+        One batch, for each input.
+    references : tuple of Tensor [K, R, ...]
+        At least `MORE` for each.
+    target : Target
     """
     few, more = (
-        _median_seconds(lambda n=n: explainer.attribute(x, references[:, :n], target), explainer.device)  # type: ignore[misc]
+        _median_seconds(
+            partial(explainer.attribute, x, tuple(tensor[:, :n] for tensor in references), target),
+            explainer.device,
+        )
         for n in (FEW, MORE)
     )
     each = max(0.0, (more - few) / (MORE - FEW))
-    return max(0.0, few - FEW * each) / x.shape[0], each / x.shape[0]
+    return max(0.0, few - FEW * each) / x[0].shape[0], each / x[0].shape[0]
 
 
 def _median_seconds(run: Callable[[], object], device: torch.device) -> float:

@@ -1,28 +1,35 @@
 """The steps of an inspection, which ends at the first step that fails."""
 
 import math
-from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 
-from deeplift_cli.errors import UserError
+from deeplift_cli.errors import OptionsError, UserError
 from deeplift_cli.inspection.cost import forward_seconds, scoring_seconds
 from deeplift_cli.inspection.findings import Cost, InputForm, Inspection, Operation, Recording, SelfCheck
 from deeplift_cli.inspection.input_form import find_form
+from deeplift_cli.inspection.score_command import score_command
 from deeplift_cli.inspection.self_check import Sample, check
-from deeplift_cli.inspection.tensors import input_specs, output_specs, random_inputs
+from deeplift_cli.inspection.tensors import input_specs, random_inputs
 from deeplift_cli.models.batch_memory import BatchMemory
 from deeplift_cli.models.explainer import (
     FEW_ROWS,
     auto_batch_size,
+    check_not_zero,
     chosen_batch_size,
     chosen_device,
+    held_weights,
     load_model,
     model_errors,
     record,
 )
+from deeplift_cli.models.held_weights import HeldWeights
+from deeplift_cli.models.output_shapes import output_specs
 from deeplift_cli.models.probing import one_hot
+from deeplift_cli.models.targets import ModelTargets, find_targets, place_in_file
 from deeplift_cli.options.settings import InspectOptions
+from deeplift_cli.options.targets import Element
 from deeplift_core import DeepLift
 from deeplift_core.assignment.presets import preset_names
 
@@ -47,6 +54,8 @@ def inspect(options: InspectOptions) -> Inspection:
     ------
     UserError
         If the file cannot be read as a model, or there is no such device.
+    OptionsError
+        If the targets cannot be meant.
     """
     chosen_device(options.device)
     model = load_model(options)
@@ -58,8 +67,12 @@ def inspect(options: InspectOptions) -> Inspection:
                 _several_inputs(found, options)
             else:
                 _one_input(found, options)
+    except OptionsError:
+        raise
     except UserError as error:
         found.problems.append(" ".join(str(error).split()))
+    if found.can_be_scored and found.recording is not None:
+        found.command = score_command(options, found.recording.output_shape)
     return found
 
 
@@ -71,6 +84,9 @@ def _one_input(found: Inspection, options: InspectOptions) -> None:
     _check_memory(options, form.length, rows or FEW_ROWS)
     batch = (form.layout.to_model(one_hot(rows or FEW_ROWS, form.length)),)
     found.inputs = input_specs(found.model, form, batch[0])
+    targets = find_targets(options, found.model, lambda: form.length) if options.targets else None
+    if targets is not None and place_in_file(options.output, found.model) != targets.outputs[0]:
+        options = replace(options, output=targets.outputs[0])
     recorded = _record(found, options, batch, form)
     if found.problems:
         found.cost = _cost(found, options, batch)
@@ -82,13 +98,26 @@ def _one_input(found: Inspection, options: InspectOptions) -> None:
     if rows != explainer.batch_size:
         batch = (form.layout.to_model(one_hot(rows, form.length)),)
         explainer = _recorded(found, options, batch, form).with_rule(_CHECKED[0], rules)
-    targets = [spec.index for spec in options.targets] or [_first(explainer.output_shape)]
-    for target in targets:
-        explainer.check_target(target)
+    if targets is None:
+        targets = _first_target(explainer.output_shape)
     sample = Sample.of(rows, form.length)
-    _check(found, explainer, rules, sample, targets)
-    references = form.layout.to_model(torch.from_numpy(sample.references[:rows]))
-    fixed, each = scoring_seconds(explainer, batch[0], references, targets[0])
+    references: Batch = (form.layout.to_model(torch.from_numpy(sample.references[:rows])),)
+    x: Batch = batch
+    weights = None
+    if targets.weights_of is not None:
+        weights = held_weights(options, found.model, targets.weights_of, rows)
+        held = weights(batch[0])
+        x = (batch[0], held)
+        references = (references[0], held.unsqueeze(1).expand(-1, references[0].shape[1], -1))
+        weighted = replace(found.model, module=weights.model, outputs=())
+        axis = form.layout.channel_axis
+        chosen = replace(options, output=targets.output)
+        explainer = record(chosen, weighted, x, _CHECKED[0], rules, channel_axis=axis)
+    for target in targets.for_core:
+        explainer.check_target(target)
+    check_not_zero(explainer, targets)
+    _check(found, explainer, rules, sample, targets, weights)
+    fixed, each = scoring_seconds(explainer, x, references, targets.for_core[0])
     found.cost = _cost(found, options, batch, fixed, each, row_bytes)
 
 
@@ -114,7 +143,7 @@ def _record(found: Inspection, options: InspectOptions, batch: Batch, form: Inpu
     """Record with the gradient rule, which supports every operation, and find those without DeepLIFT rule."""
     found.outputs = output_specs(found.model, batch)
     recorded = _recorded(found, options, batch, form)
-    found.recording = _describe(recorded, dict(options.layer_rules))
+    found.recording = _describe(recorded, dict(options.layer_rules), options.output or 0)
     missing = len(found.recording.unsupported)
     if missing:
         count = "1 operation has" if missing == 1 else f"{missing} operations have"
@@ -127,7 +156,7 @@ def _recorded(found: Inspection, options: InspectOptions, batch: Batch, form: In
     return record(options, found.model, batch, "gradient", {}, channel_axis=axis)
 
 
-def _describe(recorded: DeepLift, layer_rules: dict[str, str]) -> Recording:
+def _describe(recorded: DeepLift, layer_rules: dict[str, str], output: int | str) -> Recording:
     under = {preset: recorded.nodes_under(preset, layer_rules) for preset in preset_names()}
     operations = []
     for nodes in zip(*under.values(), strict=True):
@@ -137,11 +166,13 @@ def _describe(recorded: DeepLift, layer_rules: dict[str, str]) -> Recording:
         if first.op != "input":
             operations.append(Operation(first.name, first.op, first.module, first.source, rules, problem))
     notes = recorded.notes_under(_CHECKED[0], layer_rules)
-    return Recording(operations, recorded.output_shape, recorded.explains_logit, notes)
+    return Recording(operations, output, recorded.output_shape, recorded.explains_logit, notes)
 
 
-def _first(shape: tuple[int, ...]) -> int | tuple[int, ...]:
-    return 0 if len(shape) < 2 else (0,) * len(shape)
+def _first_target(shape: tuple[int, ...]) -> ModelTargets:
+    """Return the output's first element."""
+    places = (0,) * max(1, len(shape))
+    return ModelTargets((Element(places),), (0,), (places if len(places) > 1 else 0,))
 
 
 def _check(
@@ -149,13 +180,14 @@ def _check(
     explainer: DeepLift,
     layer_rules: dict[str, str],
     sample: Sample,
-    targets: Iterable[int | tuple[int, ...]],
+    targets: ModelTargets,
+    weights: HeldWeights | None,
 ) -> None:
     assert found.form is not None
     for rule in _CHECKED:
         under = explainer.with_rule(rule, layer_rules)
-        for target in targets:
-            result = check(under, found.form.layout, sample, rule, target)
+        for spec, target in zip(targets.specs, targets.for_core, strict=True):
+            result = check(under, found.form.layout, sample, rule, spec, target, weights)
             found.checks.append(result)
             if not result.holds:
                 found.problems.append(f"{found.model.path}: {_failure(result)}")

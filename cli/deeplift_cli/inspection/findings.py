@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from deeplift_cli.models import Layout, ModelFile, TensorSpec
+from deeplift_cli.options.targets import Stored
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ class Recording:
     Attributes
     ----------
     operations : list of Operation
-        The operations in the order in which they ran, without the inputs.
+        In the order in which they ran, without the inputs.
+    output : int or str
+        The place of the explained output, or its name where the model returns a mapping.
     output_shape : tuple of int
         The shape of the explained output for one sequence.
     explains_logit : bool
@@ -66,6 +69,7 @@ class Recording:
     """
 
     operations: list[Operation]
+    output: int | str
     output_shape: tuple[int, ...]
     explains_logit: bool
     notes: list[str]
@@ -120,6 +124,8 @@ class SelfCheck:
 
     Attributes
     ----------
+    target : int, tuple of int, or str
+        As a score file holds it.
     worst_relative_error : float
         The error as `deeplift_core.accuracy.completeness` defines it; NaN if a score is NaN.
     largest_difference : float
@@ -128,7 +134,7 @@ class SelfCheck:
     """
 
     rule: str
-    target: int | tuple[int, ...]
+    target: Stored
     sequences: int
     references: int
     worst_relative_error: float
@@ -153,6 +159,8 @@ class Inspection:
         The tensors that the file declares, or that a run of the model shows.
     problems : list of str
         The reasons why the model cannot be scored, one line each.
+    command : str
+        A `deeplift score` command that fits the model; "" where the model cannot be scored.
     """
 
     model: ModelFile
@@ -164,6 +172,7 @@ class Inspection:
     cost: Cost | None = None
     checks: list[SelfCheck] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    command: str = ""
 
     @property
     def can_be_scored(self) -> bool:

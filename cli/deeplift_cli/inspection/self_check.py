@@ -8,11 +8,14 @@ import numpy.typing as npt
 import deeplift_references
 from deeplift_cli.inspection.findings import SelfCheck
 from deeplift_cli.models import Layout
+from deeplift_cli.models.held_weights import HeldWeights
 from deeplift_cli.models.probing import one_hot
 from deeplift_cli.models.scorer import Scorer
+from deeplift_cli.options.targets import TargetSpec
 from deeplift_cli.run.summary import relative_completeness_error
 from deeplift_core import DeepLift
 from deeplift_core.accuracy.completeness import TOLERANCE
+from deeplift_core.engine.targets import Target
 
 REFERENCES = 3
 _AT_LEAST = 4
@@ -36,15 +39,21 @@ class Sample:
 
 
 def check(
-    explainer: DeepLift, layout: Layout, sample: Sample, rule: str, target: int | tuple[int, ...]
+    explainer: DeepLift,
+    layout: Layout,
+    sample: Sample,
+    rule: str,
+    spec: TargetSpec,
+    target: Target,
+    weights: HeldWeights | None,
 ) -> SelfCheck:
     """Score the sample and compare sums of contributions with differences of the output."""
-    scorer = Scorer(explainer, layout, rc_average=False)
+    scorer = Scorer(explainer, layout, rc_average=False, weights=weights)
     (scores,) = scorer.score(sample.sequences, sample.references, [target])
     errors = relative_completeness_error(scores.completeness_error, scores.output, scores.reference_output)
     return SelfCheck(
         rule,
-        target,
+        spec.stored,
         len(sample.sequences),
         sample.references.shape[1],
         worst_relative_error=float(errors.max()),  # NaN if an error is NaN

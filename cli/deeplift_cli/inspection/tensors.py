@@ -1,6 +1,4 @@
-"""Random inputs for a model, and the shapes of its inputs and outputs."""
-
-from collections.abc import Iterable
+"""Inputs to run a model with, and the shapes that they turn out to have."""
 
 import torch
 from torch import Tensor
@@ -8,7 +6,7 @@ from torch import Tensor
 from deeplift_cli.errors import UserError
 from deeplift_cli.inspection.findings import InputForm
 from deeplift_cli.models import ModelFile, TensorSpec
-from deeplift_cli.models.probing import LENGTHS, called, one_hot, tensors_in
+from deeplift_cli.models.probing import LENGTHS, called, one_hot
 from deeplift_cli.process.failures import is_about_memory
 
 _EXAMPLE = "deeplift_core.DeepLift(model, example=(...)).nodes shows its operations in Python"
@@ -22,40 +20,6 @@ def input_specs(model: ModelFile, form: InputForm, x: Tensor) -> list[TensorSpec
         free = form.length if form.takes_any_length else -1
         shape = (model.batch_size, *(None if size == free else size for size in x.shape[1:]))
     return [TensorSpec(declared.name, shape, declared.dtype or "float32")]
-
-
-def output_specs(model: ModelFile, batch: tuple[Tensor, ...]) -> list[TensorSpec]:
-    """Run the model and return every output, with the name that the file or the model gives.
-
-    Raises
-    ------
-    UserError
-        If the model does not run on this batch.
-    """
-    try:
-        result = called(model.module, *batch)
-    except Exception as error:
-        if is_about_memory(error):
-            raise
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in batch)
-        raise UserError(f"{model.path} does not run on inputs of shapes {shapes}: {error}") from error
-    tensors = tensors_in(result)
-    names: Iterable[str] = map(str, range(len(tensors)))
-    if isinstance(result, dict) and len(result) == len(tensors):
-        names = map(str, result)
-    if len(model.outputs) == len(tensors):
-        names = (spec.name for spec in model.outputs)
-    rows = batch[0].shape[0]
-    return [
-        TensorSpec(name, _free(model, tensor, rows), str(tensor.dtype).removeprefix("torch."))
-        for name, tensor in zip(names, tensors, strict=True)
-    ]
-
-
-def _free(model: ModelFile, tensor: Tensor, rows: int) -> tuple[int | None, ...]:
-    """Return the shape of an output; the number of rows is free if it is that of the batch."""
-    shape: tuple[int | None, ...] = tuple(tensor.shape)
-    return (model.batch_size, *shape[1:]) if shape[:1] == (rows,) else shape
 
 
 def random_inputs(model: ModelFile, rows: int, length: int | None) -> tuple[Tensor, ...]:

@@ -7,7 +7,6 @@ from deeplift_cli.inspection.as_json import REFERENCES
 from deeplift_cli.inspection.findings import Cost, InputForm, Inspection, Recording, SelfCheck
 from deeplift_cli.inspection.operations_text import every_operation, grouped_operations
 from deeplift_cli.models import TensorSpec
-from deeplift_cli.options.settings import InspectOptions
 from deeplift_cli.process.terminal_text import printable
 
 _LABEL = 12
@@ -18,19 +17,18 @@ _HOW_TO_SUPPORT = (
 )
 
 
-def as_lines(found: Inspection, options: InspectOptions, *, full: bool, width: int) -> list[str]:
-    """Return the whole inspection as lines of text.
+def as_lines(found: Inspection, *, full: bool, width: int) -> list[str]:
+    """The whole inspection as lines of text.
 
     Parameters
     ----------
     found : Inspection
-    options : InspectOptions
     full : bool
         True to list every single operation, in the order in which they run.
     width : int
         The width of the terminal in characters; lines are broken to fit, if possible.
     """
-    parts = [list(_tensors_and_form(found, options))]
+    parts = [list(_tensors_and_form(found))]
     operations: list[str] = []
     if found.recording is not None:
         operations = every_operation(found.recording) if full else grouped_operations(found.recording, width)
@@ -40,12 +38,14 @@ def as_lines(found: Inspection, options: InspectOptions, *, full: bool, width: i
     if found.checks:
         parts.append(list(_checks(found.checks)))
     parts.append(_verdict(found))
-    return [
-        line
-        for place, part in enumerate(parts)
-        for item in ([*part, ""] if place < len(parts) - 1 else part)
-        for line in ([item] if part is operations else _wrapped(printable(item), width))
-    ]
+    lines: list[str] = []
+    for part in filter(None, parts):
+        lines += [""] if lines else []
+        # Tables have their own width.
+        wrapped = [line for item in part for line in _wrapped(printable(item), width)]
+        lines += part if part is operations else wrapped
+    # A command that is broken over lines could not be copied.
+    return [*lines, *([printable(f"  {found.command}")] if found.command else [])]
 
 
 def _wrapped(text: str, width: int) -> list[str]:
@@ -62,7 +62,7 @@ def _line(label: str, text: str) -> str:
     return f"{label:<{_LABEL}}{text}"
 
 
-def _tensors_and_form(found: Inspection, options: InspectOptions) -> Iterator[str]:
+def _tensors_and_form(found: Inspection) -> Iterator[str]:
     model = found.model
     yield _line("model", f"{model.path} ({model.format}, {found.parameters:,} parameters)")
     yield _line("", f"sha256 {model.sha256}")
@@ -71,7 +71,7 @@ def _tensors_and_form(found: Inspection, options: InspectOptions) -> Iterator[st
     if found.form is not None:
         yield from _form(found.form)
     if found.recording is not None:
-        yield from _explained(found.recording, _output_name(found, options))
+        yield from _explained(found.recording, _output_name(found, found.recording.output))
 
 
 def _tensors(label: str, specs: list[TensorSpec]) -> Iterator[str]:
@@ -98,11 +98,9 @@ def _form(form: InputForm) -> Iterator[str]:
     yield _line("length", f"{form.length} bp, {form.length_reason}; the model {other}")
 
 
-def _output_name(found: Inspection, options: InspectOptions) -> str:
-    """Return the name of the chosen output, also if the user chose it by its index."""
-    place = options.output
-    known = isinstance(place, int) and place < len(found.outputs)
-    return found.outputs[place].name if known and isinstance(place, int) else str(place)
+def _output_name(found: Inspection, place: int | str) -> str:
+    """The explained output's name, where it has one."""
+    return found.outputs[place].name if isinstance(place, int) and place < len(found.outputs) else str(place)
 
 
 def _explained(recording: Recording, output: str) -> Iterator[str]:
@@ -166,7 +164,10 @@ def _checks(checks: list[SelfCheck]) -> Iterator[str]:
 
 def _verdict(found: Inspection) -> list[str]:
     if found.can_be_scored:
-        return ["can be scored: every operation has a rule, and contributions sum to the output's difference"]
+        return [
+            "can be scored: every operation has a rule, and contributions sum to the output's difference",
+            "to score, with your own files in place of the capitals:",
+        ]
     return ["cannot be scored:", *(f"  {problem}" for problem in found.problems)]
 
 

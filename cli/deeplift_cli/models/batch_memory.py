@@ -23,7 +23,7 @@ from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.process.memory import available_memory, in_words
 
 # For sequences longer than this, the memory is first measured with shorter sequences.
-_LONG, SHORTER = 2**18, 2**13
+LONG, SHORTER = 2**18, 2**13
 # Bytes of forward values for a base, which no known model exceeds (24,000 values). A batch that fits with
 # this number needs no measurement.
 _MOST_PER_BASE = 100_000
@@ -169,7 +169,7 @@ def layout_for_long(
     UserError
         If the sequences are too long, or the model takes only sequences of another length.
     """
-    if length <= _LONG:
+    if length <= LONG:
         return None
     memory = BatchMemory.of(options, length, options.batch_size or 1, device)
     memory.check(options.model)

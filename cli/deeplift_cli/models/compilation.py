@@ -11,6 +11,7 @@ import torch
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.process.screen import Screen
 from deeplift_core import CompileError, DeepLift
+from deeplift_core.engine.targets import Target
 
 # Seconds that a compilation takes, and seconds for each operation: generous values, measured on two cores.
 _SECONDS = 15.0
@@ -20,14 +21,17 @@ _SAVES = 0.1
 _COMPILERS = ("c++", "g++", "clang++")
 
 
-def compiled_if_worth_it(explainer: DeepLift, options: ScoreOptions, pairs: int, screen: Screen) -> DeepLift:
-    """Compile as `--compile` says: always, never, or if the job is long enough.
+def compiled_if_worth_it(
+    explainer: DeepLift, options: ScoreOptions, targets: Sequence[Target], pairs: int, screen: Screen
+) -> DeepLift:
+    """Compile as `--compile` says: always, never, or where the job is long enough.
 
     Parameters
     ----------
     explainer : DeepLift
         A recorded model that is not compiled.
     options : ScoreOptions
+    targets : sequence of Target
     pairs : int
         Number of pairs of a sequence and a reference in the whole job; each strand counts.
     screen : Screen
@@ -38,8 +42,7 @@ def compiled_if_worth_it(explainer: DeepLift, options: ScoreOptions, pairs: int,
     DeepLift
         The compiled explainer, or the given one.
     """
-    targets = [spec.index for spec in options.targets]
-    if not _is_wanted(explainer, options, pairs, screen):
+    if not _is_wanted(explainer, options, targets, pairs, screen):
         return explainer
     # torch.compile prints that there is no CUDA.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
@@ -55,8 +58,10 @@ def compiled_if_worth_it(explainer: DeepLift, options: ScoreOptions, pairs: int,
     return compiled
 
 
-def _is_wanted(explainer: DeepLift, options: ScoreOptions, pairs: int, screen: Screen) -> bool:
-    """Return whether to compile; with `auto`, shards are not compiled, since all must have equal scores.
+def _is_wanted(
+    explainer: DeepLift, options: ScoreOptions, targets: Sequence[Target], pairs: int, screen: Screen
+) -> bool:
+    """As `--compile` says; with `auto`, shards, which must be alike on whatever machines, are not.
 
     The first shard says so if the shards are long; the others do not measure how long they are.
     """
@@ -65,7 +70,7 @@ def _is_wanted(explainer: DeepLift, options: ScoreOptions, pairs: int, screen: S
     if options.shard and options.shard.number > 1:
         return False
     shards = options.shard.count if options.shard else 1
-    if not _worth_it(explainer, [spec.index for spec in options.targets], pairs / shards):
+    if not _worth_it(explainer, targets, pairs / shards):
         return False
     if shards > 1:
         screen.note(
@@ -74,7 +79,7 @@ def _is_wanted(explainer: DeepLift, options: ScoreOptions, pairs: int, screen: S
     return shards == 1
 
 
-def _worth_it(explainer: DeepLift, targets: Sequence[int | tuple[int, ...]], pairs: float) -> bool:
+def _worth_it(explainer: DeepLift, targets: Sequence[Target], pairs: float) -> bool:
     if explainer.device.type == "cpu" and not _has_compiler():
         return False
     cost = _SECONDS + _SECONDS_PER_OPERATION * len(explainer.nodes) * len(targets)
@@ -85,8 +90,8 @@ def _has_compiler() -> bool:
     return any(shutil.which(name) for name in (environ.get("CXX"), *_COMPILERS) if name)
 
 
-def _seconds_per_pair(explainer: DeepLift, targets: Sequence[int | tuple[int, ...]]) -> float:
-    """Return the seconds per pair, measured on the second of two batches with two references each."""
+def _seconds_per_pair(explainer: DeepLift, targets: Sequence[Target]) -> float:
+    """The second of two batches with two references each; the first one also prepares."""
     x, references = explainer.example_batch(2)
     for _ in range(2):
         started = time.perf_counter()

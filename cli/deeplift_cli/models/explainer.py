@@ -12,14 +12,19 @@ import numpy.typing as npt
 import torch
 
 import deeplift_references
-from deeplift_cli.errors import OutOfMemoryError, UserError
+from deeplift_cli.errors import OptionsError, OutOfMemoryError, UserError
 from deeplift_cli.models import Layout, ModelFile, find_layout, read
 from deeplift_cli.models.batch_memory import SHORTER, BatchMemory, layout_for_long
 from deeplift_cli.models.compilation import compiled_if_worth_it
+from deeplift_cli.models.heads import with_bias_inside
+from deeplift_cli.models.held_weights import HeldWeights, WithHeldWeights
 from deeplift_cli.models.input_layout import find_batch_size
 from deeplift_cli.models.probing import one_hot
 from deeplift_cli.models.scorer import Scorer, Scores
+from deeplift_cli.models.target_functions import terms_of
+from deeplift_cli.models.targets import ModelTargets, place_in_file
 from deeplift_cli.options.settings import ModelOptions, ScoreOptions
+from deeplift_cli.options.targets import Element
 from deeplift_cli.process.failures import is_about_memory
 from deeplift_cli.process.memory import keep_freed_memory, memory_of
 from deeplift_cli.process.screen import Screen
@@ -32,7 +37,8 @@ _AUTO_LARGEST = 256
 # Forward values may take one part in so many of all memory: a backward pass holds further values, and pairs
 # that are scored again in float64 take twice as much.
 _AUTO_SHARE = 8
-# Number of rows to record with if the batch size is free: the least that distinguishes a row from a batch.
+_TARGETS_SHOWN = 5
+# Rows to record with where the batch size is free: as few as tell a row from a batch.
 FEW_ROWS = 2
 
 
@@ -50,6 +56,9 @@ class Explained:
     batch_size : int
         K, the number of rows of every batch.
     is_compiled : bool
+    targets : ModelTargets
+    explained : str
+        What of the output is explained, for the summary.
     """
 
     model: ModelFile
@@ -57,6 +66,8 @@ class Explained:
     takes_any_length: bool
     batch_size: int
     is_compiled: bool
+    targets: ModelTargets
+    explained: str
     scorer: Scorer
     options: ScoreOptions
     memory: BatchMemory
@@ -66,9 +77,9 @@ class Explained:
         sequences: npt.NDArray[np.int8],
         references: npt.NDArray[np.float32],
     ) -> list[Scores]:
-        """Score sequences [N, 4, L] with references [N, R, 4, L] or [R, 4, L], for each target."""
+        """Score [N, 4, L] against [N, R, 4, L] or [R, 4, L], for each target."""
         with model_errors(self.options, self.memory):
-            return self.scorer.score(sequences, references, [spec.index for spec in self.options.targets])
+            return self.scorer.score(sequences, references, self.targets.for_core)
 
 
 def load_model(options: ModelOptions) -> ModelFile:
@@ -96,11 +107,18 @@ def read_model(options: ModelOptions, screen: Screen) -> ModelFile:
     model = load_model(options)
     for line in model.notes:
         screen.note(line)
+    if note := with_bias_inside(model):
+        screen.note(note)
     return model
 
 
 def explain(
-    options: ScoreOptions, model: ModelFile, first_length: Callable[[], int], n_sequences: int, screen: Screen
+    options: ScoreOptions,
+    model: ModelFile,
+    targets: ModelTargets,
+    first_length: Callable[[], int],
+    n_sequences: int,
+    screen: Screen,
 ) -> Explained:
     """Record a model.
 
@@ -108,6 +126,8 @@ def explain(
     ----------
     options : ScoreOptions
     model : ModelFile
+    targets : ModelTargets
+        What the options' targets are for this model.
     first_length : callable
         Returns the length of the input's first sequence, with which a model of any length is recorded.
     n_sequences : int
@@ -120,6 +140,7 @@ def explain(
     UserError
         If the model cannot be recorded, an operation has no rule, or the target does not fit the output.
     """
+    options = replace(options, output=targets.output)
     with model_errors(options):
         few = partial(_on_few, options, model)
         first = first_length()
@@ -129,22 +150,29 @@ def explain(
         given = chosen_batch_size(options, model, layout, SHORTER if for_long else length)
         rows, memory = _chosen_rows(options, model, layout, length, given, n_sequences)
     with model_errors(options, memory):
-        explainer = _on(options, model, layout, length, rows)
-        for spec in options.targets:
-            explainer.check_target(spec.index)
+        weights = None
+        if targets.weights_of is not None:
+            weights = held_weights(options, model, targets.weights_of, rows)
+            _require_logits(options, model, layout, length, targets.weights_of)
+        explainer = _on(options, model, layout, length, rows, weights)
+        for target in targets.for_core:
+            explainer.check_target(target)
+        check_not_zero(explainer, targets)
         takes_count = deeplift_references.parse_spec(options.reference)[0].takes_count
         pairs = n_sequences * (options.n_references if takes_count else 1) * (2 if options.rc_average else 1)
-        ready = compiled_if_worth_it(explainer, options, pairs, screen)
+        ready = compiled_if_worth_it(explainer, options, targets.for_core, pairs, screen)
     _describe(screen, model, layout, length, explainer)
     for line in explainer.notes:
         screen.note(line)
-    scorer = Scorer(ready, layout, rc_average=options.rc_average)
+    scorer = Scorer(ready, layout, rc_average=options.rc_average, weights=weights)
     return Explained(
         model,
         length,
         only_length is None,
         explainer.batch_size,
         ready is not explainer,
+        targets,
+        _in_words(explainer, targets),
         scorer,
         options,
         memory,
@@ -198,12 +226,81 @@ def _describe(screen: Screen, model: ModelFile, layout: Layout, length: int, exp
     screen.detail(f"recorded operations by rule: {counts}")
 
 
-def _on(options: ScoreOptions, model: ModelFile, layout: Layout, length: int, rows: int) -> DeepLift:
-    """Record the model on a random batch."""
+def _on(
+    options: ScoreOptions,
+    model: ModelFile,
+    layout: Layout,
+    length: int,
+    rows: int,
+    weights: HeldWeights | None = None,
+) -> DeepLift:
+    """Record on a random batch."""
     x = layout.to_model(one_hot(rows, length))
+    axis = layout.channel_axis
+    if weights is None:
+        return record(options, model, x, options.rule, dict(options.layer_rules), channel_axis=axis)
+    weighted = replace(model, module=weights.model, outputs=())
     return record(
-        options, model, x, options.rule, dict(options.layer_rules), channel_axis=layout.channel_axis
+        options, weighted, (x, weights(x)), options.rule, dict(options.layer_rules), channel_axis=axis
     )
+
+
+def held_weights(options: ModelOptions, model: ModelFile, output: int, rows: int) -> HeldWeights:
+    """Return the model with the weights of its profile, the output at this place, as a second input."""
+    dtype = getattr(torch, options.precision)
+    return HeldWeights(WithHeldWeights(model.module, output), dtype, chosen_device(options.device), rows)
+
+
+def _require_logits(
+    options: ScoreOptions, model: ModelFile, layout: Layout, length: int, output: int
+) -> None:
+    """Refuse a profile that ends in a link, whose logits the weights would not be those of."""
+    if options.logits and _on_few(replace(options, output=output), model, layout, length).explains_logit:
+        raise UserError(
+            f"{options.model} ends in a softmax or another link, and --target profile-fixed-weights takes a "
+            "profile of logits; --target profile takes either"
+        )
+
+
+def check_not_zero(explainer: DeepLift, targets: ModelTargets) -> None:
+    """Refuse means and sums over all classes of a centred softmax.
+
+    Raises
+    ------
+    OptionsError
+    """
+    for spec, output, target in zip(targets.specs, targets.outputs, targets.for_core, strict=True):
+        terms = terms_of(target)
+        if not any(term.function in ("mean", "sum") for term in terms):
+            continue
+        axis = explainer.centred_axis(target)
+        shape = explainer.shape_of(target)
+        if axis is None:
+            continue
+        for term in terms:
+            if term.function in ("mean", "sum") and term.covers(shape, axis):
+                raise OptionsError(
+                    f"--target {spec}: {term.text} is 0 for every sequence, for the mean over the classes of "
+                    f"output {output}'s softmax (axis {axis}) is subtracted from each; give --no-centre"
+                )
+
+
+def _in_words(explainer: DeepLift, targets: ModelTargets) -> str:
+    """Say which targets there are, and what is done to the output before."""
+    names = [str(spec) for spec in targets.specs]
+    more = f" and {len(names) - _TARGETS_SHOWN:,} more" if len(names) > _TARGETS_SHOWN else ""
+    text = ", ".join(names[:_TARGETS_SHOWN]) + more
+    if len(set(targets.outputs)) == 1 and targets.outputs[0] != 0:
+        text += f" of output {targets.outputs[0]}"
+    if explainer.explains_logit and targets.weights_of is None:
+        text += ", before the final sigmoid or softmax"
+        axis = explainer.centred_axis(targets.for_core[0])
+        if axis is not None:
+            text += f", less the mean over its classes (axis {axis})"
+            two = explainer.shape_of(targets.for_core[0])[axis - 1] == 2
+            elements = all(isinstance(spec, Element) for spec in targets.specs)
+            text += ": half the log-odds of two classes" if two and elements else ""
+    return text
 
 
 def _on_few(options: ScoreOptions, model: ModelFile, layout: Layout, length: int) -> DeepLift:
@@ -297,23 +394,13 @@ def record(
         example,
         rule=rule,
         layer_rules=layer_rules,
-        output=_output(options, model),
+        output=place_in_file(options.output, model) or 0,
         logits=options.logits,
         centre=options.centre,
         channel_axis=channel_axis,
         dtype=getattr(torch, options.precision),
         device=chosen_device(options.device),
     )
-
-
-def _output(options: ModelOptions, model: ModelFile) -> int | str:
-    """Return the index of the chosen output; formats with names of outputs return them in order."""
-    names = [spec.name for spec in model.outputs]
-    if isinstance(options.output, str) and names:
-        if options.output not in names:
-            raise UserError(f"{options.model} has no output {options.output!r}; it has {', '.join(names)}")
-        return names.index(options.output)
-    return options.output
 
 
 def chosen_device(name: str) -> torch.device:

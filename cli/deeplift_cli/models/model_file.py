@@ -48,7 +48,11 @@ class ModelFile:
     inputs, outputs : tuple of TensorSpec
         The declared inputs and outputs; empty if the format does not declare them.
     notes : tuple of str
-        Notes for the user, one line each.
+        One-line things that the user should be told.
+    labels : tuple of str
+        Names of the classes or tracks of an output, in order; empty where the file has none.
+    weights : tuple of str
+        Names of the weights in the file, where the module does not keep them.
     """
 
     module: "nn.Module"
@@ -58,6 +62,8 @@ class ModelFile:
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     notes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
 
     @property
     def batch_size(self) -> int | None:

@@ -9,10 +9,11 @@ import numpy.typing as npt
 import torch
 
 from deeplift_cli.models import Layout
+from deeplift_cli.models.held_weights import HeldWeights
 from deeplift_cli.sequences.encode import reverse_complement
 from deeplift_core import Attribution, DeepLift
+from deeplift_core.engine.targets import Target
 
-Index = int | tuple[int, ...]
 Float = npt.NDArray[np.float32]
 
 
@@ -76,14 +77,19 @@ class Scorer:
     layout : Layout
         The model's layout.
     rc_average : bool
-        True to score the reverse complements of sequences and references, too, and to average all results
-        over the two strands.
+        Score the reverse complement against the reverse complements of the same references too, and
+        average everything over the two strands.
+    weights : HeldWeights, optional
+        Makes the explainer's second input, which a sequence and its references have in common.
     """
 
-    def __init__(self, explainer: DeepLift, layout: Layout, *, rc_average: bool) -> None:
+    def __init__(
+        self, explainer: DeepLift, layout: Layout, *, rc_average: bool, weights: HeldWeights | None = None
+    ) -> None:
         self._explainer = explainer
         self._layout = layout
         self._rc_average = rc_average
+        self._weights = weights
 
     @property
     def rescoring_stopped(self) -> str:
@@ -91,7 +97,7 @@ class Scorer:
         return self._explainer.rescoring_stopped
 
     def score(
-        self, sequences: npt.NDArray[np.int8], references: Float, targets: Sequence[Index]
+        self, sequences: npt.NDArray[np.int8], references: Float, targets: Sequence[Target]
     ) -> list[Scores]:
         """Score sequences [N, 4, L] with references [N, R, 4, L] or [R, 4, L], for each target."""
         forward = self._one_strand(sequences, references, targets)
@@ -101,17 +107,27 @@ class Scorer:
         return [_mean_of_strands(*both) for both in zip(forward, turned, strict=True)]
 
     def _one_strand(
-        self, sequences: npt.NDArray[Any], references: npt.NDArray[Any], targets: Sequence[Index]
+        self, sequences: npt.NDArray[Any], references: npt.NDArray[Any], targets: Sequence[Target]
     ) -> list[Scores]:
-        results = self._explainer.attribute_targets(
-            self._to_model(sequences), self._to_model(references), targets
-        )
+        x, r = self._to_model(sequences), self._to_model(references)
+        if self._weights is None:
+            results = self._explainer.attribute_targets(x, r, targets)
+        else:
+            weights = self._weights(x)
+            n_references = r.shape[1] if r.dim() > x.dim() else len(r)
+            r = r if r.dim() > x.dim() else r.expand(len(x), *r.shape)
+            both = weights.unsqueeze(1).expand(-1, n_references, -1)
+            results = self._explainer.attribute_targets((x, weights), (r, both), targets)
         return [self._as_arrays(result) for result in results]
 
     def _as_arrays(self, result: Attribution) -> Scores:
-        assert isinstance(result.hypothetical, torch.Tensor)
-        hypothetical = self._layout.from_model(result.hypothetical)
-        error = result.position_standard_error
+        # With weights held there is a second input, whose contributions are 0.
+        found, error = (
+            value[0] if isinstance(value, tuple) else value
+            for value in (result.hypothetical, result.position_standard_error)
+        )
+        assert isinstance(found, torch.Tensor)
+        hypothetical = self._layout.from_model(found)
         tensors = {
             "hypothetical": hypothetical,
             "prediction": result.prediction,

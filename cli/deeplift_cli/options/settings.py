@@ -12,8 +12,10 @@ from types import NoneType, UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
 import deeplift_references
+from deeplift_cli.options.chromosome_styles import STYLES
 from deeplift_cli.options.shards import Shard
-from deeplift_cli.options.targets import TargetSpec
+from deeplift_cli.options.target_grammar import parse_targets
+from deeplift_cli.options.targets import FIRST, Element, TargetSpec, indices_of
 
 # Metadata of a field that says how the option counts in the fingerprint.
 # The option changes no score: it says where files go, how fast the run is, or what is printed.
@@ -31,9 +33,12 @@ def content_of(what: str) -> dict[str, str]:
 class ModelOptions:
     """Options of the model and of how it runs, named as on the command line."""
 
-    model: Path = field(metadata=COUNTS_IN_ITS_OWN_WAY)  # counts by the digest of the model file
-    output: int | str = 0
-    targets: tuple[TargetSpec, ...] = (TargetSpec(0),)
+    model: Path = field(metadata=COUNTS_IN_ITS_OWN_WAY)  # by the digest that its reader makes
+    output: int | str | None = (
+        None  # None: the first, or the one that a head of BPNet-like models is taken of
+    )
+    targets: tuple[TargetSpec, ...] = (FIRST,)
+    labels: Path | None = field(default=None, metadata=content_of("the file of labels"))
     layer_rules: tuple[tuple[str, str], ...] = ()
     layout: str = "auto"
     alphabet: str = "ACGT"
@@ -68,6 +73,12 @@ class ScoreOptions(ModelOptions):
     # Counts by its size: to hash a genome takes a minute, and its sequences are compared when they are read.
     genome: Path | None = field(default=None, metadata=COUNTS_IN_ITS_OWN_WAY)
     regions: Path | None = field(default=None, metadata=content_of("the file of regions"))
+    length: int | None = None
+    edge: str = "skip"
+    max_n: float | None = None
+    chroms: tuple[str, ...] | None = None
+    # By the name of a style, or by the content of a file.
+    rename_chroms: str | None = field(default=None, metadata=COUNTS_IN_ITS_OWN_WAY)
     bigwig: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     chrom_sizes: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     rule: str = "genomics-default"
@@ -103,14 +114,16 @@ class ScoreOptions(ModelOptions):
 
     def inputs(self) -> list[Path]:
         """The files that the run reads."""
-        given = (self.model, self.fasta, self.genome, self.regions, self.chrom_sizes)
+        given = (self.model, self.fasta, self.genome, self.regions, self.chrom_sizes, self.labels)
         kind, argument = deeplift_references.parse_spec(self.reference)
         named = [Path(argument)] if kind.takes_argument and argument else []  # background:FASTA, file:REFS.h5
+        if self.rename_chroms is not None and self.rename_chroms not in STYLES:
+            named.append(Path(self.rename_chroms))
         return [path for path in given if path is not None] + named
 
     def as_attributes(self) -> dict[str, Any]:
-        """Return the options as attributes of the score file, which hold plain values only."""
-        plain = asdict(self) | {"targets": [spec.index for spec in self.targets]}
+        """For the score file: plain values only."""
+        plain = asdict(self) | {"targets": [spec.stored for spec in self.targets]}
         plain["shard"] = None if self.shard is None else str(self.shard)
         return {key: _text(value) if isinstance(value, str | Path) else value for key, value in plain.items()}
 
@@ -130,9 +143,19 @@ class ScoreOptions(ModelOptions):
         stored = {
             name: _option(attrs[name], kinds[name]) for name in names if name not in {"targets", *given}
         }
-        target = attrs["target"]
-        index = tuple(json.loads(target)) if isinstance(target, str) else target
-        return cls(**stored | {"targets": (TargetSpec(index),)} | given)
+        return cls(**stored | {"targets": _stored_target(attrs["target"])} | given)
+
+
+def _stored_target(stored: int | str) -> tuple[TargetSpec]:
+    """Return the one target of a score file: an index, several as JSON, or a text of the grammar."""
+    if isinstance(stored, str):
+        indices = indices_of(stored)
+        if indices is None:
+            (target,) = parse_targets(stored, ())
+            return (target,)
+    else:
+        indices = (stored,)
+    return (Element(indices),)
 
 
 def _option(value: Any, kind: Any) -> Any:

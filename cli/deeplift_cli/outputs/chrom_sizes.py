@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.sequences.names import ChromosomeNames, coordinate, name_fault
@@ -49,6 +50,17 @@ def read_chrom_sizes(path: Path) -> dict[str, int]:
     return sizes
 
 
+def clipped(region: Region, size: int | None) -> tuple[int, int]:
+    """Return the part of a window that lies on its chromosome, whose length in bp may be unknown."""
+    return max(region.start, 0), region.end if size is None else min(region.end, size)
+
+
+def may_pass_ends(attrs: Mapping[str, Any]) -> bool:
+    """Whether windows may have been padded with N: by `--edge pad`, or FASTA records by `--length`."""
+    fitted = all(attrs.get(name, "null") != "null" for name in ("length", "fasta"))
+    return fitted or attrs.get("edge") == "pad"
+
+
 class Placement:
     """Checks that windows lie on known chromosomes.
 
@@ -56,9 +68,12 @@ class Placement:
     ----------
     chrom_sizes : mapping of str to int
         Length of each chromosome in bp.
+    padded : bool
+        Whether windows may pass the ends of their chromosome, on which only their centre must lie.
     """
 
-    def __init__(self, chrom_sizes: Mapping[str, int]) -> None:
+    def __init__(self, chrom_sizes: Mapping[str, int], *, padded: bool = False) -> None:
+        self._padded = padded
         self._sizes = chrom_sizes
         self._names = ChromosomeNames(chrom_sizes)
 
@@ -74,7 +89,7 @@ class Placement:
             If the window lies on no known chromosome or outside its chromosome; the message says what to do.
         """
         size = self._sizes.get(region.chrom)
-        if size is None and region.chrom == region.name and region.start == 0:
+        if size is None and region.chrom == region.name and (region.start == 0 or self._padded):
             raise UserError(
                 f"record {region.name!r} has no coordinates, which bigWig needs: name records like "
                 "chr1:100-200, or give --genome with --regions"
@@ -82,7 +97,9 @@ class Placement:
         if size is None:
             compared = self._names.compare(region.chrom, "regions say", "the chromosome sizes have")
             raise UserError(f"bigWig needs the size of every chromosome: {compared}; make the names agree")
-        if region.start < 0 or region.end > size:
+        centre = (region.start + region.end) // 2
+        first, last = (centre, centre + 1) if self._padded else (region.start, region.end)
+        if first < 0 or last > size:
             raise UserError(
                 f"window {region.chrom}:{region.start}-{region.end} ({region.name}) lies outside its "
                 f"chromosome, which has {size} bp by the chromosome sizes; are they of the same genome?"

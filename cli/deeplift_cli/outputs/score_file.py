@@ -96,7 +96,9 @@ class ScoreFile:
         check_writable([self.path, bed, skipped], self._overwrite)
         with ExitStack() as stack:
             publication = self._publication or stack.enter_context(Publication(self._scratch))
-            self._bed = stack.enter_context(NarrowPeakFile(publication.temporary(bed)))
+            self._bed = stack.enter_context(
+                NarrowPeakFile(publication.temporary(bed), self._chrom_sizes or {})
+            )
             publication.add(self._skipped, skipped)
             self.temporary = publication.temporary(self.path)
             self._guarded = stack.enter_context(GuardedFile(self.temporary))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from deeplift_cli.outputs.chrom_sizes import Placement
 from deeplift_cli.process.signals import check_stopped
-from deeplift_cli.sequences import FastaSource, InputIndex, Record, Region, Skipped, Source, one_hot
+from deeplift_cli.sequences import InputIndex, Record, Region, Skipped, Source, one_hot
 from deeplift_cli.sequences.cache import CacheError
 from deeplift_cli.sequences.encode import reverse_complement
 
@@ -70,17 +70,14 @@ class Records:
     ----------
     source : FastaSource or GenomeSource
     length : int
-        L, the length of the sequences that the model scores.
-    any_length : bool
-        True if the model takes any length, so that L is the length of the first record; messages say so.
+        L of the sequences that the model scores.
     strand_aware : bool
         True to score windows on the minus strand of a genome as reverse complements.
     """
 
-    def __init__(self, source: Source, length: int, *, any_length: bool, strand_aware: bool) -> None:
+    def __init__(self, source: Source, length: int, *, strand_aware: bool) -> None:
         self._source = source
-        # With None a FASTA source says "the first record has", not "the model takes", of other lengths.
-        self._length = None if any_length and isinstance(source, FastaSource) else length
+        self._length = length
         self._strand_aware = strand_aware
         self._index: InputIndex | None = None
 
@@ -186,15 +183,22 @@ class Records:
         if chosen and number in share:
             yield self._encoded(number, chosen)
 
-    def check_places(self, sizes: dict[str, int]) -> None:
-        """Refuse, before any work, a record that has no place in a bigWig.
+    def check_places(self, sizes: dict[str, int], *, padded: bool) -> None:
+        """Refuse, before any work, what has no place in a bigWig.
+
+        Parameters
+        ----------
+        sizes : dict of str to int
+            Lengths of chromosomes in bp.
+        padded : bool
+            Whether windows may pass the ends of chromosomes.
 
         Raises
         ------
         UserError
             With the name of the first such record.
         """
-        placement = Placement(sizes)
+        placement = Placement(sizes, padded=padded)
         for record in self.usable():
             placement.check(record.region)
 

@@ -7,10 +7,14 @@ from typing import Any
 
 import deeplift_references
 from deeplift_cli.distribution import deeplift_version
+from deeplift_cli.extensions import versions
+from deeplift_cli.options.chromosome_styles import STYLES
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.process.file_digest import file_digest
 
 MODEL = "the model"  # the only entry in which folds of a cross-validation may differ
+# Extensions of these kinds, from other packages, can change any score.
+_CHANGING_SCORES = ("deeplift.rules", "deeplift.references", "deeplift.models")
 
 
 def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[str, Any]:
@@ -42,10 +46,16 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
     if kind.takes_argument and argument:
         counted["--reference"] = kind.name
         counted["the file of references"] = _digest(Path(argument))
+    renaming = options.rename_chroms
+    counted["--rename-chroms"] = renaming
+    if renaming is not None and renaming not in STYLES:
+        counted["--rename-chroms"] = "FILE"
+        counted["the file of chromosome names"] = _digest(Path(renaming))
     counted |= {_flag(name): value for name, value in options.format_options}
     if options.genome is not None:
         counted["the size of the genome"] = options.genome.stat().st_size
-    return counted | {"the version of deeplift": deeplift_version(), "the version of torch": version("torch")}
+    packages = {"deeplift": deeplift_version(), "torch": version("torch")} | versions(*_CHANGING_SCORES)
+    return counted | {f"the version of {name}": release for name, release in packages.items()}
 
 
 def _flag(key: str) -> str:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from deeplift_cli.errors import UserError
+from deeplift_cli.errors import OptionsError, UserError
 from deeplift_cli.options.settings import ScoreOptions
-from deeplift_cli.options.targets import TargetSpec
+from deeplift_cli.options.targets import TargetSpec, same_label
 from deeplift_cli.outputs.other_divisions import other_division
 from deeplift_cli.outputs.publish import check_writable
 from deeplift_cli.outputs.score_file import companions
@@ -39,14 +39,19 @@ class OutputPaths:
 
         Raises
         ------
-        UserError
+        OptionsError
             If several targets would be written to one file.
         """
         for out in (options.out, options.bigwig):
             if out is not None and len(options.targets) > 1 and "{target}" not in out.name:
-                raise UserError(
+                raise OptionsError(
                     f"{out}: several targets need {{target}} in the output's name, one file for each"
                 )
+        if alike := same_label(options.targets):
+            raise OptionsError(
+                f"targets {alike[0]} and {alike[1]} have one name, {alike[0].label}, in the names of files; "
+                "score them in runs of their own"
+            )
         bigwig, saved = options.bigwig, options.save_references
         return cls(
             {spec: options.named(options.out, spec) for spec in options.targets},

@@ -17,7 +17,8 @@ import torch
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models import ModelFile
-from deeplift_cli.models.explainer import Explained, chosen_device, explain, read_model
+from deeplift_cli.models.explainer import Explained, chosen_device, explain, model_errors, read_model
+from deeplift_cli.models.targets import ModelTargets, find_targets, need_the_model
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
 from deeplift_cli.outputs.export import write_output
@@ -31,12 +32,20 @@ from deeplift_cli.run.batch_loop import BatchLoop
 from deeplift_cli.run.batches import Records
 from deeplift_cli.run.checkpoint import Checkpoint
 from deeplift_cli.run.fingerprint import fingerprint
+from deeplift_cli.run.length import check_length
 from deeplift_cli.run.output_paths import OutputPaths
 from deeplift_cli.run.plan import RunPlan, make_plan
 from deeplift_cli.run.references import observed_reference, with_references
 from deeplift_cli.run.skipped_tables import SkippedTables
 from deeplift_cli.run.summary import Completeness, Summary
-from deeplift_cli.sequences import FastaSource, GenomeSource, Source, open_prepared_source, open_source
+from deeplift_cli.sequences import (
+    FastaSource,
+    GenomeSource,
+    Source,
+    make_selection,
+    open_prepared_source,
+    open_source,
+)
 from deeplift_cli.sequences.cache import CacheError
 from deeplift_cli.threads.prefetch import Prefetch
 from deeplift_core.accuracy.completeness import TOLERANCE
@@ -75,21 +84,23 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
         batches.
     """
     started = time.perf_counter()
-    outputs = OutputPaths.of(options)
-    outputs.check_division(options)
-    clean_up(list(outputs.scores.values()))
-    outputs.check(options)
+    outputs = None if need_the_model(options.targets) else _output_paths(options)
     with step("reading sequences", options.records):
         source = _open_source(options, screen)
         sizes = _chrom_sizes(options, source)
     with step("reading the model", options.model):
         model = read_model(options, screen)
+        with model_errors(options):
+            targets = find_targets(options, model, lambda: options.length or source.first_length())
+    options = replace(options, targets=targets.specs)
+    outputs = outputs or _output_paths(options)
     job = fingerprint(options, model.sha256, chosen_device(options.device).type)
     share = {"--shard": None if options.shard is None else str(options.shard)}
     summary = Summary(
         {spec.label: _completeness(options) for spec in options.targets},
         exempt=options.rule.partition(":")[0] in _EXEMPT,
         started=started,
+        left_out=source.facts.n_left_out,
     )
     with (
         deferred(),
@@ -98,21 +109,18 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
         outputs.check(options)  # once more, now that no other run works on them
         with interruptible():
             with step("recording the model", options.model):
-                explained = _explain(options, model, source, checkpoint, screen)
-            records = Records(
-                source,
-                explained.length,
-                any_length=explained.takes_any_length,
-                strand_aware=options.strand_aware,
-            )
+                explained = _explain(options, model, targets, source, checkpoint, screen)
+            check_length(options, explained, source)
+            records = Records(source, explained.length, strand_aware=options.strand_aware)
             if options.shard is not None:
                 records.find_index(options.records, screen.note)
             if sizes is not None:
-                records.check_places(sizes)
+                records.check_places(sizes, padded=source.selection.fit or source.selection.pad)
             reference = observed_reference(options, records, explained.length)
             known = source.chrom_sizes() if sizes is None and isinstance(source, GenomeSource) else sizes
             plan = make_plan(options, outputs, job, explained, records, reference, known, checkpoint)
             checkpoint.start(plan.layout)
+            summary.settings = _settings(options, explained, reference)
         summary.start_scoring()
         _score(options, plan, explained, records, reference, checkpoint, summary, progress)
         if sizes is not None:
@@ -123,12 +131,40 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     return summary, outputs.all
 
 
+def _output_paths(options: ScoreOptions) -> OutputPaths:
+    """Return the names of all outputs, free of what an interrupted run left, and found writable."""
+    outputs = OutputPaths.of(options)
+    outputs.check_division(options)
+    clean_up(list(outputs.scores.values()))
+    outputs.check(options)
+    return outputs
+
+
+def _settings(options: ScoreOptions, explained: Explained, reference: Reference) -> dict[str, str]:
+    """Return what the summary says of how sequences were scored."""
+    layers = f", and {len(options.layer_rules)} of layers" if options.layer_rules else ""
+    return {
+        "target": explained.explained,
+        "rule": options.rule + layers,
+        "reference": f"{options.reference}, {reference.n_references:,} for each sequence",
+        "window": f"{explained.length:,} bp",
+    }
+
+
 def _explain(
-    options: ScoreOptions, model: ModelFile, source: Source, checkpoint: Checkpoint, screen: Screen
+    options: ScoreOptions,
+    model: ModelFile,
+    targets: ModelTargets,
+    source: Source,
+    checkpoint: Checkpoint,
+    screen: Screen,
 ) -> Explained:
     """Record the model, with the batch size and the compilation that an earlier run may have chosen."""
     options = replace(options, **checkpoint.decisions)
-    explained = explain(options, model, source.first_length, source.n_records, screen)
+    length = options.length
+    explained = explain(
+        options, model, targets, lambda: length or source.first_length(), source.n_records, screen
+    )
     checkpoint.keep_decisions(
         batch_size=explained.batch_size, compile="on" if explained.is_compiled else "off"
     )
@@ -165,11 +201,12 @@ def _score(
             raise UserError(_nothing_left(options, checkpoint.skipped))
         own = {
             spec: {
-                "target": spec.index,
+                "target": spec.stored,
+                "output": output,
                 "worst_relative_completeness_error": summary.completeness[spec.label].worst,
                 "n_skipped": summary.skipped,
             }
-            for spec in plan.targets
+            for spec, output in zip(plan.targets, explained.targets.outputs, strict=True)
         }
         checkpoint.make_score_files(
             numbers,
@@ -211,10 +248,17 @@ def _nothing_left(options: ScoreOptions, skipped: SkippedTables) -> str:
 
 def _open_source(options: ScoreOptions, screen: Screen) -> Source:
     files = (options.fasta, options.genome, options.regions)
+    selection = make_selection(
+        chroms=options.chroms,
+        rename_chroms=options.rename_chroms,
+        fit=options.fasta is not None and options.length is not None,
+        edge=options.edge,
+        max_n=options.max_n,
+    )
     if options.shard is not None:
-        with suppress(CacheError):  # without a cache this run reads the files, as a whole job does
-            return open_prepared_source(*files, screen.note)
-    return open_source(*files, screen.note)
+        with suppress(CacheError):  # the files are then read here, as a whole job reads them
+            return open_prepared_source(*files, screen.note, selection)
+    return open_source(*files, screen.note, selection)
 
 
 def _chrom_sizes(options: ScoreOptions, source: Source) -> dict[str, int] | None:

@@ -76,9 +76,13 @@ class Summary:
     skipped : int
         Number of records without scores: records that could not be used, or whose scores are not finite.
     examples : list of Skipped
-        The first skipped records.
+        The first of these.
+    left_out : int
+        Regions on chromosomes that were not chosen, of the whole input.
     rescoring_stopped : str
-        The reason why sequences are no longer scored again in float64; "" while rescoring is on.
+        Why sequences are no longer computed again in float64; "" while they are.
+    settings : dict of str to str
+        How sequences were scored, by the name of the line.
     """
 
     completeness: dict[str, Completeness]
@@ -88,11 +92,13 @@ class Summary:
     resumed: int = 0
     identical: int = 0
     skipped: int = 0
+    left_out: int = 0
     examples: list[Skipped] = field(default_factory=list)
     scoring_since: float = 0.0
     seconds: float = 0.0
     scoring_seconds: float = 0.0
     rescoring_stopped: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
 
     def start_scoring(self) -> None:
         """Start the clock for sequences per second, which does not count the time to load the model."""
@@ -134,10 +140,13 @@ class Summary:
         rows += [("", f"{item.name} (line {item.line}) {item.reason}") for item in self.examples]
         if self.skipped > len(self.examples):
             rows.append(("", f"and {self.skipped - len(self.examples):,} more: see the .skipped.tsv"))
+        if self.left_out:
+            rows.append(("left out", f"{self.left_out:,} on other chromosomes than those of --chroms"))
         if self.identical:
             rows.append(
                 ("identical", f"{self.identical:,} with references equal to themselves, which add nothing")
             )
+        rows += self.settings.items()
         rows.append(("summation-to-delta", self._completeness_text()))
         if self.resumed:
             rows.append(("resumed", f"from {self.resumed:,} sequences that an earlier run had finished"))

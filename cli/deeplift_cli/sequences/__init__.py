@@ -6,6 +6,7 @@ from deeplift_cli.sequences.fasta import FastaSource
 from deeplift_cli.sequences.genome import GenomeSource
 from deeplift_cli.sequences.input_index import InputIndex, Source, open_prepared_source, open_source
 from deeplift_cli.sequences.records import Record, Region, Skipped
+from deeplift_cli.sequences.selection import Selection, make_selection
 
 __all__ = [
     "FastaSource",
@@ -13,9 +14,11 @@ __all__ = [
     "InputIndex",
     "Record",
     "Region",
+    "Selection",
     "Skipped",
     "Source",
     "cache_folder",
+    "make_selection",
     "one_hot",
     "open_prepared_source",
     "open_source",

@@ -1,7 +1,7 @@
 """Reader of regions files from BED3 to narrowPeak, line by line."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,14 +37,22 @@ class BedLine:
     fault: str | None
 
 
-def read_bed(path: Path, start: Place = BEGINNING) -> Iterator[BedLine]:
-    """Parse a regions file, plain or gzip; ignore extra columns, and lines with track, browser, # or blanks.
+def _unchanged(name: str) -> str:
+    return name
+
+
+def read_bed(
+    path: Path, start: Place = BEGINNING, translate: Callable[[str], str] = _unchanged
+) -> Iterator[BedLine]:
+    """Parse a regions file: gzip or not; track, browser, # and blank lines and extra columns are ignored.
 
     Parameters
     ----------
     path : Path
     start : Place
         The region to begin with.
+    translate : callable
+        Returns what the genome calls a chromosome of the file.
 
     Raises
     ------
@@ -61,19 +69,22 @@ def read_bed(path: Path, start: Place = BEGINNING) -> Iterator[BedLine]:
                 continue
             if line.split(maxsplit=1)[0].lstrip("\ufeff") in ("track", "browser"):
                 continue
-            yield _parse(columns, count, number, f"{_WHAT} {path}, line {number}")
+            yield _parse(columns, count, number, f"{_WHAT} {path}, line {number}", translate)
             count += 1
     if not count:
         raise UserError(f"{_WHAT} {path} holds no regions")
 
 
-def _parse(columns: list[str], index: int, number: int, where: str) -> BedLine:
+def _parse(
+    columns: list[str], index: int, number: int, where: str, translate: Callable[[str], str]
+) -> BedLine:
     if len(columns) < 3:
         raise UserError(f"{where} has {len(columns)} column(s); BED needs 3 or more: chromosome, start, end")
     chrom, start_text, end_text = columns[:3]
     start = _coordinate(start_text, "start", where)
     end = _coordinate(end_text, "end", where)
     name = columns[3] if len(columns) > 3 else ""
+    chrom = translate(chrom)
     fault = name_fault(chrom, name)
     if start is None or end is None:
         fault = f"is at {shorten(start_text)} to {shorten(end_text)}, beyond what 64 bits hold"
@@ -98,7 +109,7 @@ def _coordinate(text: str, which: str, where: str) -> int | None:
 
 
 def _summit(columns: list[str]) -> int | None:
-    """Return column 10 of narrowPeak; -1 or "." means no summit, and in BED12 the column counts exons."""
+    """Column 10 of narrowPeak, where -1 or "." means none; BED12 and gappedPeak count blocks there."""
     if len(columns) < _NARROWPEAK_COLUMNS or _is_bed12(columns):
         return None
     match = _WHOLE_NUMBER.fullmatch(columns[_NARROWPEAK_COLUMNS - 1])
@@ -106,7 +117,7 @@ def _summit(columns: list[str]) -> int | None:
 
 
 def _is_bed12(columns: list[str]) -> bool:
-    if len(columns) != _BED12_COLUMNS:
+    if len(columns) < _BED12_COLUMNS:
         return False
-    sizes, starts = (text.rstrip(",").split(",") for text in columns[10:])
-    return len(sizes) == len(starts) and columns[9] == str(len(sizes))
+    sizes, starts = (text.rstrip(",").split(",") for text in columns[10:_BED12_COLUMNS])
+    return len(sizes) == len(starts) and columns[9] == str(len(sizes)) and starts[0] == "0"

@@ -5,17 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.sequences.encode import count_bases
 from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, is_sequence, normalise
 from deeplift_cli.sequences.names import name_fault, parse_coordinates, printed
 from deeplift_cli.sequences.records import BEGINNING, Facts, Place, Record, Region, Skipped
+from deeplift_cli.sequences.selection import EVERYTHING, Selection
 from deeplift_cli.sequences.text import open_text, pieces, shorten
 
 Note = Callable[[str], None]
 
 _WHAT = "FASTA file"
-_BLANKS = " \t\r\n\v\f\ufeff"  # the last is the byte-order mark, with which some editors begin a file
-_DROPPED_FROM = 2**16  # letters of a too long record that are examined and dropped at a time
+_BLANKS = " \t\r\n\v\f\ufeff"  # the last is the byte-order mark that some editors put first
+# A record that may be cut is in memory as a whole, since its length is known only at its end. One of more
+# letters is rather a chromosome.
+_LONGEST_CUT = 2**24
+_DROPPED_FROM = 2**16  # letters of a record that is too long are looked at and dropped so many at a time
 
 
 def say_nothing(_: str) -> None:
@@ -93,7 +96,9 @@ class FastaSource:
     note : callable, optional
         Called with one line about each kind of unexpected name.
     facts : Facts, optional
-        The facts of an earlier source of the same file; the constructor then does not read the file.
+        What an earlier source found in the same file, which is then not read here.
+    selection : Selection, optional
+        Which records can be scored.
 
     Attributes
     ----------
@@ -110,8 +115,15 @@ class FastaSource:
 
     orientation = "strand"
 
-    def __init__(self, path: str | Path, note: Note = say_nothing, facts: Facts | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        note: Note = say_nothing,
+        facts: Facts | None = None,
+        selection: Selection = EVERYTHING,
+    ) -> None:
         self.path = Path(path)
+        self.selection = selection
         self.facts = self._find_facts() if facts is None else facts
         for text in self.facts.notes:
             note(f"{_WHAT} {self.path}{text}")
@@ -124,6 +136,7 @@ class FastaSource:
     def _find_facts(self) -> Facts:
         """Read the whole file once, and return its facts."""
         n_records, first_length = 0, 0
+        shortest = longest = 0
         foreign, with_letters, first_foreign = 0, 0, ""
         last_name, noted = "", False
         notes = list[str]()
@@ -139,6 +152,8 @@ class FastaSource:
             with_letters += entry.length > 0
             if entry.foreign is None:
                 first_length = first_length or entry.length
+                shortest = min(shortest or entry.length, entry.length or shortest)
+                longest = max(longest, entry.length)
             else:
                 foreign += 1
                 first_foreign = first_foreign or f"{shorten(entry.name)} (line {entry.line}) {entry.foreign}"
@@ -149,7 +164,7 @@ class FastaSource:
                 f"{_WHAT} {self.path} looks like protein, not DNA: each of its {with_letters:,} records has "
                 f"letters that stand for no nucleotide; the first, {first_foreign}"
             )
-        return Facts(n_records, first_length, tuple(notes))
+        return Facts(n_records, first_length, tuple(notes), shortest=shortest, longest=longest)
 
     def first_length(self) -> int:
         """Return the length of the first record that has letters, all of which stand for nucleotides."""
@@ -168,31 +183,65 @@ class FastaSource:
         Yields
         ------
         Record or Skipped
-            The records in the file's order. Records are skipped if they have another length, no base (A, C, G
-            or T), letters that stand for no nucleotide, or names that outputs cannot hold.
+            In the file's order. Skipped are records of another length (with `Selection.fit` only those that
+            are too long to be cut), without a base (A, C, G or T) or with too few of them
+            (`Selection.max_n`), with letters that stand for no nucleotide, and with names that outputs cannot
+            hold.
         """
         wanted = self.first_length() if length is None else length
         owner = "the first record has" if length is None else "the model takes"
-        entries = read_fasta(self.path, longest=wanted, start=start)
+        longest = max(wanted, _LONGEST_CUT) if self.selection.fit else wanted
+        entries = read_fasta(self.path, longest=longest, start=start)
         for index, entry in enumerate(entries, start=start.number):
             reason = name_fault(entry.name) or entry.foreign
             if not entry.length:
                 reason = "has no letters"
-            elif reason is None and entry.length != wanted:
+            elif reason is None and entry.length > longest and self.selection.fit:
+                reason = (
+                    f"has {entry.length:,} letters; records of {longest:,} at most are cut (windows of a "
+                    "longer one are cut by --genome and --regions)"
+                )
+            elif reason is None and entry.length != wanted and not self.selection.fit:
                 reason = f"is {entry.length} bp long; {owner} {wanted} bp"
-            elif reason is None and not count_bases(entry.letters):
-                reason = f"has no base (A, C, G, T or U) among its {entry.length} letters"
             if reason is None:
-                yield _record(index, entry)
-            else:
-                yield Skipped(index, printed(entry.name), entry.line, reason)
+                record = _record(index, entry, wanted)
+                reason = self.selection.reason_in_bases(record.letters, f"among its {wanted:,} letters")
+                if reason is None:
+                    yield record
+                    continue
+            yield Skipped(index, printed(entry.name), entry.line, reason)
 
 
-def _record(index: int, entry: FastaEntry) -> Record:
+def _record(index: int, entry: FastaEntry, length: int) -> Record:
+    """A record, cut or padded to a length where it has another one."""
     place = parse_coordinates(entry.name, entry.length)
     chrom, start, end, strand = place or (entry.name, 0, entry.length, ".")
-    region = Region(chrom, start, end, entry.name, strand, index)
-    return Record(region, entry.letters, place is not None, entry.line)
+    left, right, letters = fitted(entry.letters, length)
+    if strand == "-":  # the letters run along it
+        left, right = right, left
+    region = Region(chrom, start + left, end - right, entry.name, strand, index)
+    return Record(region, letters, place is not None, entry.line)
+
+
+def fitted(letters: bytes, length: int) -> tuple[int, int, bytes]:
+    """Cut letters about their centre, or pad them with N, to a length; the odd one on the right.
+
+    Parameters
+    ----------
+    letters : bytes
+    length : int
+
+    Returns
+    -------
+    left, right : int
+        How many letters were cut off at either end; negative where so many were added.
+    letters : bytes
+    """
+    surplus = abs(len(letters) - length)
+    left, right = surplus // 2, surplus - surplus // 2
+    if len(letters) >= length:
+        return left, right, letters[left : left + length]
+    return -left, -right, b"N" * left + letters + b"N" * right
 
 
 def read_fasta(

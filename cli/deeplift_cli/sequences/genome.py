@@ -1,19 +1,21 @@
 """Windows of a genome around the regions of a BED or narrowPeak file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.sequences.bed import BedLine, read_bed
-from deeplift_cli.sequences.encode import count_bases
 from deeplift_cli.sequences.fasta import Note, say_nothing
 from deeplift_cli.sequences.genome_files import READING_ERRORS, prepare_genome
 from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, is_sequence, normalise
 from deeplift_cli.sequences.names import ChromosomeNames, printed
 from deeplift_cli.sequences.records import BEGINNING, Facts, Place, Record, Region, Skipped
+from deeplift_cli.sequences.renaming import fitting_style
+from deeplift_cli.sequences.selection import EVERYTHING, Selection
 from deeplift_cli.sequences.text import shorten
 
 _LONGEST_LINE_READ_WHOLE = 2**12
+_UNKNOWN_KEPT = 1000  # names that the genome lacks, to look for a translation
 
 
 class GenomeSource:
@@ -31,8 +33,9 @@ class GenomeSource:
     note : callable, optional
         Called with one line before work that takes a while and is done once (indexing, unpacking).
     facts : Facts, optional
-        The facts of an earlier source of the same regions file and genome; the constructor then does not read
-        the regions file.
+        What an earlier source found in the same regions file and genome; the first is then not read here.
+    selection : Selection, optional
+        Which regions are read, and what their chromosomes are called in the genome.
 
     Attributes
     ----------
@@ -43,20 +46,28 @@ class GenomeSource:
     Raises
     ------
     UserError
-        If a file cannot be read or does not parse, or the genome has none of the regions' chromosomes.
+        When a file cannot be read or does not parse, the genome has none of the regions' chromosomes or not
+        one of those that were chosen, or no region is on these.
     """
 
     orientation = "genome"
 
     def __init__(
-        self, genome: str | Path, regions: str | Path, note: Note = say_nothing, facts: Facts | None = None
+        self,
+        genome: str | Path,
+        regions: str | Path,
+        note: Note = say_nothing,
+        facts: Facts | None = None,
+        selection: Selection = EVERYTHING,
     ) -> None:
         self.genome = Path(genome)
         self.regions = Path(regions)
-        # A file that is no regions file is refused before the genome is indexed.
+        self.selection = selection
+        # A regions file that is none is told before a genome is indexed.
         first = self._first_region() if facts is None else None
         self._fasta = Genome(self.genome, note)
         self._names = ChromosomeNames(self._fasta.sizes)
+        self._chosen = self._chosen_chromosomes()
         if first is not None:
             facts = self._find_facts(first)
         assert facts is not None
@@ -64,26 +75,78 @@ class GenomeSource:
 
     @property
     def n_records(self) -> int:
-        """The number of regions, those that will be skipped included."""
+        """Number of regions, those that will be skipped included, those on other chromosomes not."""
         return self.facts.n_records
 
+    def _regions(self, start: Place = BEGINNING) -> Iterator[BedLine]:
+        """All regions, on chromosomes as the genome spells them."""
+        return read_bed(self.regions, start, self.selection.translated)
+
+    def _chosen_chromosomes(self) -> frozenset[str] | None:
+        """The chromosomes that are wanted, as the genome spells them; None where all are."""
+        if self.selection.chroms is None:
+            return None
+        chosen = frozenset(map(self.selection.translated, self.selection.chroms))
+        for name in sorted(chosen - self._fasta.sizes.keys()):
+            compared = self._names.compare(name, "--chroms says", "the genome has")
+            raise UserError(f"genome {self.genome} lacks a chromosome of --chroms: {compared}")
+        return chosen
+
+    def _is_chosen(self, region: BedLine) -> bool:
+        return self._chosen is None or region.chrom in self._chosen
+
     def _find_facts(self, first: BedLine) -> Facts:
-        """Read the whole regions file once, and return its facts."""
-        n_records, any_known = 0, False
-        for region in read_bed(self.regions):
-            n_records += 1
-            any_known = any_known or region.chrom in self._fasta.sizes
+        """Read the whole regions file once."""
+        n_regions, n_chosen, any_known = 0, 0, False
+        unknown = dict[str, None]()
+        first_usable: BedLine | None = None
+        shortest = longest = 0
+        for region in self._regions():
+            n_regions += 1
+            known = region.chrom in self._fasta.sizes
+            any_known = any_known or known
+            if not known and len(unknown) < _UNKNOWN_KEPT:
+                unknown[region.chrom] = None
+            if self._is_chosen(region):
+                n_chosen += 1
+                if known and region.fault is None:
+                    width = region.end - region.start
+                    shortest, longest = min(shortest or width, width), max(longest, width)
+                    first_usable = first_usable or region
         if not any_known:
+            raise self._no_chromosome(first, unknown)
+        if self.selection.chroms is not None and first_usable is None:
             raise UserError(
-                f"genome {self.genome} has no chromosome of the regions file {self.regions}: "
-                f"{self._names.compare(first.chrom, 'regions say', 'the genome has')}; make the names agree"
+                f"regions file {self.regions} has no region that can be scored on the chromosomes of "
+                f"--chroms ({', '.join(self.selection.chroms)}); its first is on {shorten(first.chrom)}"
             )
-        return Facts(n_records, first.end - first.start)
+        usable = first_usable or first
+        return Facts(
+            n_chosen,
+            usable.end - usable.start,
+            n_left_out=n_regions - n_chosen,
+            shortest=shortest,
+            longest=longest,
+        )
+
+    def _no_chromosome(self, first: BedLine, unknown: Iterable[str]) -> UserError:
+        """Say that all names miss, and which option helps."""
+        renamed = ", renamed," if self.selection.renaming is not None else ""
+        compared = self._names.compare(first.chrom, f"regions{renamed} say", "the genome has")
+        style = fitting_style(unknown, self._fasta.sizes)
+        remedy = (
+            f"--rename-chroms {style} translates the regions' names"
+            if style is not None
+            else "make the names agree, or give --rename-chroms FILE with the regions' names and the genome's"
+        )
+        return UserError(
+            f"genome {self.genome} has no chromosome of the regions file {self.regions}: {compared}; {remedy}"
+        )
 
     def _first_region(self) -> BedLine:
         """Return the first region without a fault."""
         first: BedLine | None = None
-        for region in read_bed(self.regions):
+        for region in self._regions():
             if region.fault is None:
                 return region
             first = first or region
@@ -116,18 +179,21 @@ class GenomeSource:
         Yields
         ------
         Record or Skipped
-            Windows are skipped if they pass an end of their chromosome, have no base (A, C, G or T), or have
-            a letter that stands for no nucleotide. Regions are skipped if they are on unknown chromosomes,
-            have another length than the first (length None), a summit outside the region, or names or
-            coordinates that outputs cannot hold.
+            Regions on chromosomes that were not chosen are left out. Skipped are windows that pass an end of
+            their chromosome (with `Selection.pad` only those whose centre does), have no base (A, C, G or T),
+            too few of them (`Selection.max_n`) or a letter that stands for no nucleotide, regions on unknown
+            chromosomes, of another length than the first (length None), with a summit outside themselves, and
+            with names or coordinates that outputs cannot hold.
         """
-        for region in read_bed(self.regions, start):
+        for region in self._regions(start):
+            if not self._is_chosen(region):
+                continue
             first = region.start if length is None else _centre(region) - length // 2
             end = first + (self.first_length() if length is None else length)
             reason = self._reason_to_skip(region, first, end, any_length=length is None)
             if reason is None:
-                letters = self._fasta.fetch(region.chrom, first, end)
-                reason = _reason_in_letters(letters, f"its window {region.chrom}:{first}-{end}")
+                letters = self._letters(region.chrom, first, end)
+                reason = self._reason_in_letters(letters, f"its window {region.chrom}:{first}-{end}")
                 if reason is None:
                     window = Region(region.chrom, first, end, region.name, region.strand, region.index)
                     yield Record(window, letters, True, region.line)
@@ -140,25 +206,35 @@ class GenomeSource:
         own_length = region.end - region.start
         size = self._fasta.sizes.get(region.chrom)
         if size is None:
-            compared = self._names.compare(region.chrom, "its region says", "the genome has")
+            renamed = ", renamed," if self.selection.renaming is not None else ""
+            compared = self._names.compare(region.chrom, f"its region{renamed} says", "the genome has")
             return f"is on a chromosome that the genome lacks: {compared}"
         if any_length and own_length != self.first_length():
             return f"is {own_length} bp long; the first region has {self.first_length()} bp"
         if not any_length and region.summit is not None and region.summit >= own_length:
             return f"has its summit at {region.summit}, outside its own {own_length} bp"
         window = f"has its window at {region.chrom}:{start}-{end}"
+        if self.selection.pad:
+            centre = (start + end) // 2
+            if 0 <= centre < size:
+                return None
+            return f"{window}, whose centre lies outside the chromosome ({size} bp)"
         if start < 0:
             return f"{window}, which begins before the chromosome ({size} bp)"
         if end > size:
             return f"{window}, which ends after the chromosome ({size} bp)"
         return None
 
+    def _letters(self, chrom: str, start: int, end: int) -> bytes:
+        """Those of a window, N where it passes an end of its chromosome."""
+        first, last = max(start, 0), min(end, self._fasta.sizes[chrom])
+        return b"N" * (first - start) + self._fasta.fetch(chrom, first, last) + b"N" * (end - last)
 
-def _reason_in_letters(letters: bytes, window: str) -> str | None:
-    place = foreign_letter(letters)
-    if place is not None:
-        return foreign_reason(letters[place : place + 1], place, f" of {window}")
-    return None if count_bases(letters) else f"has no base (A, C, G or T) in {window}"
+    def _reason_in_letters(self, letters: bytes, window: str) -> str | None:
+        place = foreign_letter(letters)
+        if place is not None:
+            return foreign_reason(letters[place : place + 1], place, f" of {window}")
+        return self.selection.reason_in_bases(letters, f"in {window}")
 
 
 def _centre(region: BedLine) -> int:

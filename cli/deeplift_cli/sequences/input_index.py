@@ -1,10 +1,11 @@
 """The index of an input, with which a shard reads only its own records.
 
-One file in the cache (`.facts`) holds the facts that `FastaSource` and `GenomeSource` collect when they read
-their file once, such as the number of records. Another file (`.records`) holds three numbers for each record:
-where the record begins, how many records before it can be scored, and a digest of the record. The file also
-holds a digest of all records, and how often each base is at each position. The second file depends on the
-length of the sequences, which decides what is skipped; any new option that decides this belongs in `_name`.
+One file in the cache holds what `FastaSource` and `GenomeSource` find when they read their file once: the
+number of records, and so on (`.facts`). Another one holds for each record where it begins, how many records
+before it can be scored, and a digest of what it is; besides, a digest of all records and how often each base
+is at each position (`.records`). Both depend on the options that decide what is left out and skipped
+(`Selection`), and the second on the length of the sequences: what tells their indexes apart is in `_name`. An
+option that decides that, too, belongs into `Selection.identity`.
 
 An index is used only if the content of the FASTA or regions file, the size and time of the genome and the
 version of this program are the same as when the index was made, and the checksum of the index is right. Each
@@ -16,9 +17,8 @@ import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from hashlib import blake2b, sha256
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -26,6 +26,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from deeplift_cli.distribution import deeplift_version
 from deeplift_cli.errors import UserError
 from deeplift_cli.process.file_digest import file_digest
 from deeplift_cli.process.signals import check_stopped
@@ -37,14 +38,15 @@ from deeplift_cli.sequences.genome import GenomeSource
 from deeplift_cli.sequences.line_starts import LineStarts
 from deeplift_cli.sequences.records import Facts, Place, Record, Skipped
 from deeplift_cli.sequences.sealed_file import SealedFile, is_whole, read_head
+from deeplift_cli.sequences.selection import EVERYTHING, Selection
 from deeplift_cli.sequences.text import open_bytes
 
 Source = FastaSource | GenomeSource
 
-_FORMAT = 1
+_FORMAT = 2
 _FACTS, _RECORDS = "facts", "records"
 _DIGEST_BYTES = 16
-_ROW = struct.Struct(f"<qqq{_DIGEST_BYTES}s")  # the bytes of a `_Row`
+_ROW = struct.Struct(f"<qqqq{_DIGEST_BYTES}s")  # of `_Row`
 _ROWS_AT_ONCE = 4096
 _CHECKED_EVERY = 1024
 _LETTERS_AT_ONCE = 2**22  # number of letters whose bases are counted in one call
@@ -55,33 +57,45 @@ class _Row(NamedTuple):
 
     Attributes
     ----------
-    offset, line : int
-        Where the record begins, see `Place`.
+    number, offset, line : int
+        Where it begins, see `Place`. Its number counts the records that are left out, which have no row.
     usable : int
         Number of records before this one that can be scored.
     digest : bytes
     """
 
+    number: int
     offset: int
     line: int
     usable: int
     digest: bytes
 
 
-def open_source(fasta: Path | None, genome: Path | None, regions: Path | None, note: Note) -> Source:
-    """Open a FASTA file, or the regions of a genome, and read the FASTA or regions file once.
+def open_source(
+    fasta: Path | None,
+    genome: Path | None,
+    regions: Path | None,
+    note: Note,
+    selection: Selection = EVERYTHING,
+) -> Source:
+    """Open a FASTA file, or the regions of a genome, and read the first or the regions once.
 
     Raises
     ------
     UserError
         If the files cannot be used.
     """
-    return _open(fasta, genome, regions, note, None)
+    return _open(fasta, genome, regions, note, None, selection)
 
 
-def open_prepared_source(fasta: Path | None, genome: Path | None, regions: Path | None, note: Note) -> Source:
-    """Open the input as `open_source`, but read a file only if no other process has put its facts in the
-    cache.
+def open_prepared_source(
+    fasta: Path | None,
+    genome: Path | None,
+    regions: Path | None,
+    note: Note,
+    selection: Selection = EVERYTHING,
+) -> Source:
+    """Open the same, but read it only if no other process has done so.
 
     Raises
     ------
@@ -95,33 +109,39 @@ def open_prepared_source(fasta: Path | None, genome: Path | None, regions: Path 
     # `open_source` reports paths that are no files. It also takes a genome that is its own regions file: both
     # have the same lock, and this process would wait for a lock that it holds itself.
     if not records.is_file() or (genome is not None and genome.exists() and genome.samefile(records)):
-        return open_source(fasta, genome, regions, note)
+        return open_source(fasta, genome, regions, note, selection)
 
     opened: Source | None = None
 
     def make(path: Path, identity: dict[str, Any]) -> None:
         nonlocal opened
-        opened = open_source(fasta, genome, regions, note)
+        opened = open_source(fasta, genome, regions, note, selection)
         with SealedFile(path) as file:
             file.seal(identity | asdict(opened.facts))
 
     try:
-        kept = _CachedFile(records, genome, None, _FACTS)
+        kept = _CachedFile(records, genome, None, selection, _FACTS)
     except OSError:
-        return open_source(fasta, genome, regions, note)  # reports what is wrong
+        return open_source(fasta, genome, regions, note, selection)  # which says what is wrong
     head, _ = kept.find_or_make(make, note)
-    facts = Facts(head["n_records"], head["first_length"], tuple(head["notes"]))
-    return opened or _open(fasta, genome, regions, note, facts)
+    found = {field.name: head[field.name] for field in fields(Facts)}
+    facts = Facts(**found | {"notes": tuple(head["notes"])})
+    return opened or _open(fasta, genome, regions, note, facts, selection)
 
 
 def _open(
-    fasta: Path | None, genome: Path | None, regions: Path | None, note: Note, facts: Facts | None
+    fasta: Path | None,
+    genome: Path | None,
+    regions: Path | None,
+    note: Note,
+    facts: Facts | None,
+    selection: Selection,
 ) -> Source:
     if fasta is not None:
-        return FastaSource(fasta, note, facts)
+        return FastaSource(fasta, note, facts, selection)
     assert genome is not None
     assert regions is not None
-    return GenomeSource(genome, regions, note, facts)
+    return GenomeSource(genome, regions, note, facts, selection)
 
 
 class InputIndex:
@@ -142,7 +162,7 @@ class InputIndex:
     is_new : bool
         True if this object has made the index.
     n_records, n_usable : int
-        Number of records, and of records that can be scored.
+        Number of records, but for those that are left out, and of those that can be scored.
     digest : str
         SHA-256, as hex digits, of the letters and places of all records that can be scored.
 
@@ -166,7 +186,7 @@ class InputIndex:
             self._make(path, identity)
 
         with step("indexing", records):
-            kept = _CachedFile(records, genome, self._letters, _RECORDS)
+            kept = _CachedFile(records, genome, self._letters, source.selection, _RECORDS)
             self.path = kept.path
             head, self.is_new = kept.find_or_make(make, note)
         self.n_records: int = head["n_records"]
@@ -198,7 +218,7 @@ class InputIndex:
             if first >= last:
                 return
             start = _read_rows(file, first, 1)[0]
-            place = Place(first, start.line, start.offset)
+            place = Place(start.number, start.line, start.offset)
             found = islice(self._source.records(self._length, place), last - first)
             for number in range(first, last, _ROWS_AT_ONCE):
                 for row in _read_rows(file, number, min(_ROWS_AT_ONCE, last - number)):
@@ -208,7 +228,7 @@ class InputIndex:
                     yield record
 
     def _first_after(self, file: BinaryIO, usable: int) -> int:
-        """Return the number of the first record with `usable` usable records before it, or `n_records`."""
+        """Row of the first record before which so many can be scored; number of rows where none is such."""
         return bisect_left(
             range(self.n_records), usable, key=lambda number: _read_rows(file, number, 1)[0].usable
         )
@@ -232,7 +252,9 @@ class InputIndex:
         with SealedFile(path) as file, open_bytes(self._records, self._what) as binary:
             starts = LineStarts(binary)
             for record in self._source.records(self._length):
-                file.write(_ROW.pack(starts.offset(record.line), record.line, n_usable, _digest(record)))
+                number = record.region.index if isinstance(record, Record) else record.index
+                offset = starts.offset(record.line)
+                file.write(_ROW.pack(number, offset, record.line, n_usable, _digest(record)))
                 n_records += 1
                 if isinstance(record, Record):
                     n_usable += 1
@@ -264,7 +286,8 @@ class _CachedFile:
         FASTA or regions.
     genome : Path or None
     length : int or None
-        The length of the sequences, if the file depends on it.
+        Of the sequences, if the file depends on it.
+    selection : Selection
     kind : str
         The end of the file's name.
 
@@ -274,12 +297,14 @@ class _CachedFile:
         If a file of the input cannot be read.
     """
 
-    def __init__(self, records: Path, genome: Path | None, length: int | None, kind: str) -> None:
+    def __init__(
+        self, records: Path, genome: Path | None, length: int | None, selection: Selection, kind: str
+    ) -> None:
         self._entry = CacheEntry(records)
-        self._suffix = f".{_name(genome, length)}.{kind}"
+        self._suffix = f".{_name(genome, length, selection)}.{kind}"
         self._identity: dict[str, Any] = {
             "format": _FORMAT,
-            "version": version("deeplift"),
+            "version": deeplift_version(),
             "content": file_digest(records),
         }
         if genome is not None:
@@ -376,9 +401,9 @@ def _files(source: Source) -> tuple[Path, Path | None, str]:
     return source.regions, source.genome, "regions file"
 
 
-def _name(genome: Path | None, length: int | None) -> str:
-    """Return the part of the name that differs between the indexes of one file of records."""
-    given = (None if genome is None else str(genome.resolve()), length)
+def _name(genome: Path | None, length: int | None, selection: Selection) -> str:
+    """What tells indexes of one file of records apart."""
+    given = (None if genome is None else str(genome.resolve()), length, selection.identity)
     return sha256(repr(given).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

@@ -58,16 +58,23 @@ class Facts:
     Parameters
     ----------
     n_records : int
-        Number of records, those that will be skipped included.
+        Number of records, those that will be skipped included, those that are left out not.
     first_length : int
         Length of the first usable record.
     notes : tuple of str
-        Notes for the user, each as the rest of a line that begins with the file's path.
+        What the user is told of the file, each as the rest of a line that begins with the file's path.
+    n_left_out : int
+        Number of records that were left out by the user's choice of chromosomes.
+    shortest, longest : int
+        Bounds of the lengths of the records that can be one; 0 where there is none.
     """
 
     n_records: int
     first_length: int
     notes: tuple[str, ...] = ()
+    n_left_out: int = 0
+    shortest: int = 0
+    longest: int = 0
 
 
 @dataclass(frozen=True, slots=True)

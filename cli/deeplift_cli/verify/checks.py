@@ -1,6 +1,6 @@
 """Checks of a score file without its model: checksums, layout, values, companion files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -74,7 +74,7 @@ def _verify(path: Path, alive: Callable[[], None]) -> Verified:
     found.add("layout", f"version 1, {len(layout.datasets)} datasets", [])
     checks = _Checks(reader)
     damage = []
-    with _Bed(companions(path)[0]) as bed, compressing_threads() as pool:
+    with _Bed(companions(path)[0], reader.chrom_sizes or {}) as bed, compressing_threads() as pool:
         try:
             for batch in reader.batches(pool):
                 checks.add(batch)
@@ -175,8 +175,9 @@ class _Checks:
 class _Bed:
     """SCORES.bed, compared line by line with the rows; a context manager."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, chrom_sizes: Mapping[str, int]) -> None:
         self._path = path
+        self._chrom_sizes = chrom_sizes
         self._problem = ""
         self._file: BinaryIO | None = None
 
@@ -197,8 +198,10 @@ class _Bed:
         if self._file is None or self._problem:
             return
         outputs = batch.numbers["qc/output"].tolist()
-        for place, both in enumerate(zip(batch.regions, outputs, strict=True), start=batch.rows.start):
-            expected = narrowpeak_line(*both).encode("utf-8", "surrogateescape")
+        rows = zip(batch.regions, outputs, strict=True)
+        for place, (region, output) in enumerate(rows, start=batch.rows.start):
+            size = self._chrom_sizes.get(region.chrom)
+            expected = narrowpeak_line(region, output, size).encode("utf-8", "surrogateescape")
             if self._file.readline(len(expected) + 1) != expected:
                 self._problem = f"{self._path}, line {place + 1}, is not row {place + 1} of the file"
                 return

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import deeplift_references
 from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.explainer import explain, read_model
+from deeplift_cli.models.explainer import explain, model_errors, read_model
 from deeplift_cli.models.model_file import file_sha256
+from deeplift_cli.models.targets import find_targets
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.score_reader import ScoreReader, read_regions
 from deeplift_cli.process.screen import Screen
@@ -82,7 +83,9 @@ def recompute(
         )
     length = reader.layout.length
     chosen = _spread(reader.n_rows, n_rows)
-    explained = explain(options, loaded, lambda: length, len(chosen), screen)
+    with model_errors(options):
+        targets = find_targets(options, loaded, lambda: length)
+    explained = explain(options, loaded, targets, lambda: length, len(chosen), screen)
     if explained.length != length:
         return Recomputed(0, 0.0, [f"{model} takes {explained.length} bp, not {length}"])
     with h5py.File(reader.path) as file:

@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.models.labels import labels_in_metadata
 from deeplift_cli.models.model_file import ModelFile, TensorSpec, batch_note, file_sha256
 from deeplift_cli.models.registry import Candidate, Format
 
 if TYPE_CHECKING:
+    from onnx import ModelProto, ValueInfoProto
     from torch import Tensor, nn
 
-    from deeplift_cli.models.onnx.graph import Graph
-    from deeplift_cli.models.onnx.normalise import Unsupported
+    from deeplift_cli.models.onnx.graph import Graph, Shape
 
 # Of all memory: scoring keeps the values of input and reference, and walks back through them.
 _SHARE = 8
@@ -48,45 +49,63 @@ def read(path: Path, *, allow_pickle: bool) -> ModelFile:  # noqa: ARG001
 def _read(path: Path) -> ModelFile:
     from deeplift_cli.models.onnx.check import half_precision
     from deeplift_cli.models.onnx.graph import Graph
-    from deeplift_cli.models.onnx.normalise import normalise, prepare
+    from deeplift_cli.models.onnx.preparation import prepare
     from deeplift_cli.process.memory import in_words
 
     model, external = _load(path)
     _require_tensors(path, model)
-    plain = Graph.from_model(model)
-    inputs, outputs = _specs(plain.inputs), _specs(plain.outputs)
-    prepared, notes = prepare(model)
-    needed = _require_memory(path, prepared)
-    treated = prepared.to_model().SerializeToString() if notes else None
-    module = _converted(path, *normalise(model, prepared=prepared))
+    graph = Graph.from_model(model)
+    inputs, outputs = _specs(graph.inputs), _specs(graph.outputs)
+    opened = graph.with_open_batch()
+    notes = prepare(graph)
+    needed = _require_memory(path, graph)
     file = _File(
         path,
         size=sum(part.stat().st_size for part in (path, *external)),
-        model=model,
-        treated=treated,
+        treated=graph.to_model().SerializeToString() if notes else None,
         half=half_precision(model),
+        opened=opened,
+        shapes={name: graph.shape(name) for name in graph.infos},
     )
+    module = _converted(path, graph)
     if needed > _LARGEST_TRIAL:
         notes = (*notes, f"not tried out on loading, as one batch takes {in_words(needed)}")
     elif inputs and all(spec.shape for spec in inputs):
         module, batch, found = _settled(file, module, [spec.shape or () for spec in inputs])
         notes = (*notes, *found)
         inputs = tuple(TensorSpec(spec.name, (batch, *(spec.shape or ())[1:]), spec.dtype) for spec in inputs)
-    return ModelFile(module, "onnx", path, file_sha256(path, external), inputs, outputs, notes)
+    metadata = {item.key: item.value for item in model.metadata_props}
+    labels = labels_in_metadata(metadata)
+    weights = tuple(item.name for item in model.graph.initializer)
+    sha256 = file_sha256(path, external)
+    return ModelFile(module, "onnx", path, sha256, inputs, outputs, notes, labels, weights)
 
 
 @dataclass(frozen=True)
 class _File:
-    """A file, its bytes with external data, its model, and how it is compared with onnxruntime."""
+    """A file, its bytes with external data, and what it is tried out with.
+
+    Attributes
+    ----------
+    treated : bytes or None
+        What onnxruntime is to run in place of the file, where this is in training mode.
+    half : int or None
+        The half precision that the file computes in.
+    opened : Graph
+        The graph for any number of rows, not yet prepared.
+    shapes : dict
+        The shape of each value for the number of rows that the file declares.
+    """
 
     path: Path
     size: int
-    model: Any
-    treated: bytes | None  # what to run where the file is in training mode
-    half: int | None  # the half precision that the file computes in
+    treated: bytes | None
+    half: int | None
+    opened: "Graph"
+    shapes: "dict[str, Shape | None]"
 
 
-def _load(path: Path) -> tuple[Any, list[Path]]:
+def _load(path: Path) -> tuple["ModelProto", list[Path]]:
     """Read the protobuf and its external data; return the valid model and the data files."""
     import onnx
     import torch
@@ -129,7 +148,7 @@ def _require_memory(path: Path, graph: "Graph") -> int:
     return needed
 
 
-def _require_tensors(path: Path, model: Any) -> None:
+def _require_tensors(path: Path, model: "ModelProto") -> None:
     """Refuse sequences and optional values as inputs and outputs."""
     graph = model.graph
     for kind, values in (("input", graph.input), ("output", graph.output)):
@@ -139,11 +158,11 @@ def _require_tensors(path: Path, model: Any) -> None:
                 raise UserError(f"{path}: {kind} {value.name} is no tensor ({held}): export it as tensors")
 
 
-def _converted(path: Path, graph: "Graph", newer: list["Unsupported"]) -> "nn.Module":
-    from deeplift_cli.models.onnx.converters import convert, without_converter
+def _converted(path: Path, graph: "Graph", shapes: "dict[str, Shape | None] | None" = None) -> "nn.Module":
+    """Convert a prepared graph; where `shapes` for a fixed number of rows are given, for any number."""
+    from deeplift_cli.models.onnx.conversion import convert_nodes, free_reshapes, to_module
 
-    named = {item.node for item in newer}
-    missing = [*newer, *(item for item in without_converter(graph) if item.node not in named)]
+    missing = convert_nodes(graph)
     if missing:
         found: dict[str, list[str]] = {}
         for item in missing:
@@ -152,7 +171,9 @@ def _converted(path: Path, graph: "Graph", newer: list["Unsupported"]) -> "nn.Mo
         raise UserError(
             f"{path} uses ONNX operators that deeplift cannot convert (operator: nodes): {listed}"
         )
-    return convert(graph)
+    if shapes is not None:
+        free_reshapes(graph, shapes)
+    return to_module(graph)
 
 
 def _settled(
@@ -160,7 +181,7 @@ def _settled(
 ) -> tuple["nn.Module", int | None, tuple[str, ...]]:
     """Free the batch size where possible, compare with onnxruntime; return module, batch size and notes."""
     from deeplift_cli.models.onnx.check import compare_with_onnxruntime
-    from deeplift_cli.models.onnx.normalise import normalise
+    from deeplift_cli.models.onnx.preparation import prepare
     from deeplift_cli.models.onnx.several_inputs import Packed, example_inputs, pack
     from deeplift_cli.models.probing import example_input, settle_batch
 
@@ -180,7 +201,8 @@ def _settled(
 
     def freed() -> "nn.Module | None":
         try:
-            return of_one(_converted(file.path, *normalise(file.model, free_batch=True)))
+            prepare(file.opened)
+            return of_one(_converted(file.path, file.opened, file.shapes))
         except UserError:
             return None
 
@@ -195,12 +217,12 @@ def _settled(
     return module, batch, notes
 
 
-def _specs(values: list[Any]) -> tuple[TensorSpec, ...]:
+def _specs(values: "list[ValueInfoProto]") -> tuple[TensorSpec, ...]:
     import onnx
 
     from deeplift_cli.models.onnx.graph import shape_of
 
-    def dtype(value: Any) -> str | None:
+    def dtype(value: "ValueInfoProto") -> str | None:
         number = value.type.tensor_type.elem_type
         return str(onnx.helper.tensor_dtype_to_np_dtype(number).name) if number else None
 

@@ -8,10 +8,8 @@ a shape of a billion numbers would take hundreds of gigabytes.
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import onnx
-from onnx import helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.onnx.graph import bodies_of
@@ -21,7 +19,7 @@ from deeplift_cli.models.onnx.inference import AXES, MOST_AXES, Shape, infer
 _SMALL = 64
 
 
-def require_few_axes(path: Path, model: Any) -> bool:
+def require_few_axes(path: Path, model: ModelProto) -> bool:
     """Refuse a model that makes a tensor of more axes than torch and numpy take.
 
     Parameters
@@ -50,7 +48,10 @@ def require_few_axes(path: Path, model: Any) -> bool:
 
 
 def _few_axes(
-    path: Path, nodes: Iterable[Any], constants: Iterable[Any], known: dict[str, Shape | None] | None = None
+    path: Path,
+    nodes: Iterable[NodeProto],
+    constants: Iterable[TensorProto],
+    known: dict[str, Shape | None] | None = None,
 ) -> bool:
     """Look at the shapes that nodes of one graph take; False where the length of one is not known."""
     nodes = list(nodes)
@@ -75,7 +76,7 @@ def _few_axes(
     return whole
 
 
-def _of_constant_nodes(nodes: Iterable[Any]) -> dict[str, int]:
+def _of_constant_nodes(nodes: Iterable[NodeProto]) -> dict[str, int]:
     found = {}
     for node in nodes:
         for item in node.attribute if node.op_type == "Constant" and node.output else ():
@@ -86,12 +87,12 @@ def _of_constant_nodes(nodes: Iterable[Any]) -> dict[str, int]:
     return found
 
 
-def _inferred(model: Any) -> dict[str, Shape | None]:
+def _inferred(model: ModelProto) -> dict[str, Shape | None]:
     """The shapes of the values of a model's graph, as far as they can be inferred safely."""
     shapes: dict[str, Shape | None] = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     small = [tensor for tensor in model.graph.initializer if math.prod(tensor.dims) <= _SMALL]
     kept = {tensor.name for tensor in small}
-    graph = onnx.GraphProto(name="shapes")
+    graph = GraphProto(name="shapes")
     graph.node.extend(model.graph.node)
     graph.input.extend(value for value in model.graph.input if value.name not in shapes)
     graph.input.extend(
@@ -101,7 +102,7 @@ def _inferred(model: Any) -> dict[str, Shape | None]:
     )
     graph.initializer.extend(small)
 
-    def learn(found: Iterable[Any]) -> None:
+    def learn(found: Iterable[ValueInfoProto]) -> None:
         for value in found:
             tensor = value.type.tensor_type
             if tensor.HasField("shape"):
@@ -113,7 +114,7 @@ def _inferred(model: Any) -> dict[str, Shape | None]:
     return shapes
 
 
-def _bodies(nodes: Iterable[Any]) -> Iterable[Any]:
+def _bodies(nodes: Iterable[NodeProto]) -> Iterable[GraphProto]:
     """All bodies of control flow, those inside others included."""
     for node in nodes:
         for body in bodies_of(node):

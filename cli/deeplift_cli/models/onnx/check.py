@@ -3,7 +3,6 @@
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import onnx
 import torch
@@ -19,7 +18,7 @@ from deeplift_cli.process.failures import is_about_memory
 LARGEST_FILE = 256 << 20
 LARGEST_INPUT = 4 * (1 << 15)
 # Tolerances of files in a half precision, in which onnxruntime rounds the result of every operation.
-_HALF_TOLERANCES = {onnx.TensorProto.FLOAT16: 2e-2, onnx.TensorProto.BFLOAT16: 0.1}
+_HALF_TOLERANCES: dict[int | None, float] = {onnx.TensorProto.FLOAT16: 2e-2, onnx.TensorProto.BFLOAT16: 0.1}
 # Differences up to so many times the model's own rounding errors are rounding errors, too.
 _TIMES_ROUNDING = 10
 
@@ -88,7 +87,7 @@ def _readable(path: Path) -> str | bytes:
     return str(path)
 
 
-def half_precision(model: Any) -> int | None:
+def half_precision(model: onnx.ModelProto) -> int | None:
     """Return the coarsest half precision in which a model has weights, inputs or results; None without one.
 
     Parameters

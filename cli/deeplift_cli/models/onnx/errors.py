@@ -8,7 +8,8 @@ them run into. Their exceptions are caught in one place,
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+from onnx import NodeProto
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.probing import message_of
@@ -19,7 +20,7 @@ _LONGEST = 300  # characters of a message that a library raised
 
 
 @contextmanager
-def about(node: Any) -> Iterator[None]:
+def about(node: NodeProto) -> Iterator[None]:
     """Note on any exception which node it is about; the innermost node counts.
 
     Parameters

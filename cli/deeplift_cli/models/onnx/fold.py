@@ -1,10 +1,8 @@
 """Working out, once and for all, what does not depend on the input."""
 
-from typing import Any
-
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import NodeProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from deeplift_cli.models.onnx.errors import about
@@ -12,8 +10,14 @@ from deeplift_cli.models.onnx.graph import RANDOM, Array, Graph, attributes, has
 from deeplift_cli.models.onnx.room import estimate
 
 
-def fold_constants(graph: Graph) -> None:
-    """Evaluate, in place, each node whose inputs are all constant, and each `Shape` of a known shape."""
+def fold_constants(graph: Graph) -> bool:
+    """Evaluate, in place, each node whose inputs are all constant, and each `Shape` of a known shape.
+
+    Returns
+    -------
+    bool
+        Whether there was such a node.
+    """
     kept = []
     for node in graph.nodes:
         with about(node):
@@ -22,10 +26,12 @@ def fold_constants(graph: Graph) -> None:
             kept.append(node)
         else:
             graph.constants.update(zip(node.output, values, strict=True))
+    changed = len(kept) < len(graph.nodes)
     graph.nodes = kept
+    return changed
 
 
-def _shape_values(node: Any, graph: Graph) -> list[Array] | None:
+def _shape_values(node: NodeProto, graph: Graph) -> list[Array] | None:
     if node.domain or node.op_type not in ("Shape", "Size"):
         return None
     shape = graph.shape(node.input[0])
@@ -38,7 +44,7 @@ def _shape_values(node: Any, graph: Graph) -> list[Array] | None:
     return [np.asarray(known if node.op_type == "Shape" else np.prod(known), dtype=np.int64)]
 
 
-def evaluate(node: Any, graph: Graph) -> list[Array] | None:
+def evaluate(node: NodeProto, graph: Graph) -> list[Array] | None:
     """Return a node's outputs where all its inputs are constant and it can be evaluated.
 
     What would fill the memory, or take long, is left to be computed when it is needed.
@@ -51,48 +57,60 @@ def evaluate(node: Any, graph: Graph) -> list[Array] | None:
         return list(feeds.values())
     if not graph.room.take(estimate(node, feeds, graph.opset)):
         return None
-    inputs = [onnx.ValueInfoProto(name=name) for name in feeds]
-    outputs = [onnx.ValueInfoProto(name=name) for name in node.output]
-    proto = helper.make_graph([node], "one node", inputs, outputs)
-    model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", graph.opset)])
     try:
-        return [np.asarray(value) for value in ReferenceEvaluator(model).run(None, feeds)]
+        return run_node(node, feeds, graph.opset)
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - the reference implementation lacks it: onnx2torch may have it
+    except Exception:  # noqa: BLE001 - the reference implementation lacks it: the conversion may have it
         return None
 
 
-def _foldable(node: Any) -> bool:
+def run_node(node: NodeProto, feeds: dict[str, Array], opset: int) -> list[Array]:
+    """Run one node by ONNX's reference implementation, and return its outputs."""
+    inputs = [onnx.ValueInfoProto(name=name) for name in feeds]
+    outputs = [onnx.ValueInfoProto(name=name) for name in node.output]
+    proto = helper.make_graph([node], "one node", inputs, outputs)
+    model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", opset)])
+    return [np.asarray(value) for value in ReferenceEvaluator(model).run(None, feeds)]
+
+
+def _foldable(node: NodeProto) -> bool:
     if "Sequence" in node.op_type or "Optional" in node.op_type:
         return False  # what they hold is worked out by name: see `sequences`
     has_body = any(item.type in (item.GRAPH, item.GRAPHS) for item in node.attribute)
     return not node.domain and node.op_type not in RANDOM and not has_body and all(node.output)
 
 
-def fold_indexed_shapes(graph: Graph) -> None:
+def fold_indexed_shapes(graph: Graph) -> bool:
     """Replace ``Gather(Shape(x), i)`` in place by a constant where that axis of x is known.
 
     A batch axis of any length keeps `Shape` from being constant, although the other axes are.
+
+    Returns
+    -------
+    bool
+        Whether there was such a node.
     """
-    producers = {node.output[0]: node for node in graph.nodes if node.op_type == "Shape" and not node.domain}
     kept = []
     for node in graph.nodes:
         with about(node):
-            value = _indexed_shape(node, producers, graph)
+            value = _indexed_shape(node, graph)
         if value is None:
             kept.append(node)
         else:
             graph.constants[node.output[0]] = value
+    changed = len(kept) < len(graph.nodes)
     graph.nodes = kept
+    return changed
 
 
-def _indexed_shape(node: Any, producers: dict[str, Any], graph: Graph) -> Array | None:
-    if node.op_type != "Gather" or node.domain or node.input[0] not in producers:
+def _indexed_shape(node: NodeProto, graph: Graph) -> Array | None:
+    if node.op_type != "Gather" or node.domain:
         return None
-    index = graph.constant(node, 1)
-    source = producers[node.input[0]]
-    shape = graph.shape(source.input[0])
+    source = graph.maker(node.input[0])
+    if source is None or source.op_type != "Shape" or source.domain:
+        return None
+    index, shape = graph.constant(node, 1), graph.shape(source.input[0])
     if index is None or shape is None:
         return None
     attrs = attributes(source)

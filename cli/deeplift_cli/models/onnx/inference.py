@@ -7,10 +7,16 @@ follows values only once the shapes of its inputs are known to be small.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
-import onnx
-from onnx import defs, helper, shape_inference
+from onnx import (
+    GraphProto,
+    NodeProto,
+    OperatorSetIdProto,
+    ValueInfoProto,
+    defs,
+    helper,
+    shape_inference,
+)
 
 Shape = tuple[int | None, ...]
 
@@ -32,10 +38,10 @@ _FOLLOWING = {
 
 
 def infer(
-    graph: Any,
-    opsets: Sequence[Any],
+    graph: GraphProto,
+    opsets: Sequence[OperatorSetIdProto],
     shape_of: Callable[[str], Shape | None],
-    learn: Callable[[Iterable[Any]], None],
+    learn: Callable[[Iterable[ValueInfoProto]], None],
 ) -> None:
     """Infer the shapes of a graph.
 
@@ -63,12 +69,12 @@ def infer(
         before = hidden
 
 
-def _hidden(graph: Any, shape_of: Callable[[str], Shape | None]) -> set[int]:
+def _hidden(graph: GraphProto, shape_of: Callable[[str], Shape | None]) -> set[int]:
     """The places of operators that must not follow values yet."""
     return {place for place, node in enumerate(graph.node) if _may_be_large(node, shape_of)}
 
 
-def _of_many_axes(graph: Any, shape_of: Callable[[str], Shape | None]) -> set[int]:
+def _of_many_axes(graph: GraphProto, shape_of: Callable[[str], Shape | None]) -> set[int]:
     """The places of operators whose result may have too many axes: as many as a shape has elements."""
     found = set()
     for place, node in enumerate(graph.node):
@@ -80,7 +86,7 @@ def _of_many_axes(graph: Any, shape_of: Callable[[str], Shape | None]) -> set[in
     return found
 
 
-def _may_be_large(node: Any, shape_of: Callable[[str], Shape | None]) -> bool:
+def _may_be_large(node: NodeProto, shape_of: Callable[[str], Shape | None]) -> bool:
     """Whether an operator that follows values could have to follow many."""
     if node.op_type not in _FOLLOWING or node.domain or node.op_type in ("Shape", "Size"):
         return False
@@ -94,9 +100,11 @@ def _may_be_large(node: Any, shape_of: Callable[[str], Shape | None]) -> bool:
     return total > _SMALL
 
 
-def _run(graph: Any, opsets: Sequence[Any], hidden: set[int], *, follow: bool) -> Iterable[Any]:
+def _run(
+    graph: GraphProto, opsets: Sequence[OperatorSetIdProto], hidden: set[int], *, follow: bool
+) -> Iterable[ValueInfoProto]:
     """Infer one time, the hidden operators left out; values are followed where `follow` says so."""
-    shown = onnx.GraphProto()
+    shown = GraphProto()
     shown.CopyFrom(graph)
     for place in hidden:
         node = shown.node[place]

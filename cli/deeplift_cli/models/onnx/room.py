@@ -7,12 +7,15 @@ worked out beforehand is therefore limited in all, and in relation to the size o
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import defs, helper, numpy_helper, shape_inference
+from onnx import NodeProto, TypeProto, defs, helper, numpy_helper, shape_inference
+
+if TYPE_CHECKING:
+    from deeplift_cli.models.onnx.graph import Graph
 
 Array = npt.NDArray[Any]
 
@@ -83,7 +86,7 @@ class Room:
         return True
 
 
-def estimate(node: Any, inputs: Mapping[str, Array], opset: int) -> Estimate | None:
+def estimate(node: NodeProto, inputs: Mapping[str, Array], opset: int) -> Estimate | None:
     """Estimate what evaluating a node on constants takes, by ONNX's shape inference for this one node.
 
     Parameters
@@ -115,7 +118,7 @@ def estimate(node: Any, inputs: Mapping[str, Array], opset: int) -> Estimate | N
     return Estimate(size, _work(node, inputs, count, largest))
 
 
-def _output_types(node: Any, inputs: Mapping[str, Array], opset: int) -> list[Any] | None:
+def _output_types(node: NodeProto, inputs: Mapping[str, Array], opset: int) -> list[TypeProto] | None:
     types, data = {}, {}
     for name, value in inputs.items():
         number = helper.np_dtype_to_tensor_dtype(value.dtype)
@@ -131,14 +134,14 @@ def _output_types(node: Any, inputs: Mapping[str, Array], opset: int) -> list[An
     return [found[name] for name in node.output] if all(name in found for name in node.output) else None
 
 
-def _elements(tensor: Any) -> int | None:
+def _elements(tensor: TypeProto.Tensor) -> int | None:
     if not tensor.HasField("shape"):
         return None
     sizes = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
     return None if any(size < 0 for size in sizes) else math.prod(sizes)
 
 
-def _work(node: Any, inputs: Mapping[str, Array], count: int, largest: int) -> float:
+def _work(node: NodeProto, inputs: Mapping[str, Array], count: int, largest: int) -> float:
     touched = count + sum(value.size for value in inputs.values())
     if node.op_type in _PLAIN:
         return touched
@@ -159,7 +162,7 @@ def item_bytes(number: int) -> int:
         return 4
 
 
-def largest_batch(graph: Any, rows: int) -> tuple[int, str]:
+def largest_batch(graph: "Graph", rows: int) -> tuple[int, str]:
     """Estimate the memory that one run of a graph takes: its values that are alive at one time.
 
     Axes whose length is not known count as 1, apart from that of the batch.
@@ -201,7 +204,7 @@ def largest_batch(graph: Any, rows: int) -> tuple[int, str]:
 _VIEWS = {"Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
 
 
-def _value_bytes(graph: Any, name: str, rows: int) -> int:
+def _value_bytes(graph: "Graph", name: str, rows: int) -> int:
     shape = graph.shape(name)
     if shape is None or name in graph.constants:
         return 0

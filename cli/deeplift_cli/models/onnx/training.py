@@ -8,16 +8,15 @@ other random number is part of the function: there is no one output to explain.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper
-from onnx.reference import ReferenceEvaluator
+from onnx import NodeProto
 from torch import special, tensor
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.onnx.graph import RANDOM, Array, Graph, attributes, make_node
+from deeplift_cli.models.onnx.fold import run_node
+from deeplift_cli.models.onnx.graph import RANDOM, Array, Graph, attributes, has_input, make_node
 
 _QUANTILES = (np.arange(10000) + 0.5) / 10000
 _CLOSE = 1e-3  # of a mean worked out from quantiles
@@ -79,48 +78,35 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _users(graph: Graph, name: str) -> list[Any]:
-    return [node for node in graph.nodes if name in node.input]
-
-
-def _replace(graph: Graph, old: str, new: str) -> None:
-    """Let whatever takes the value `old` take `new`; an output of the model keeps its name."""
-    for node in graph.nodes:
-        for index, name in enumerate(node.input):
-            node.input[index] = new if name == old else name
-    if old in {value.name for value in graph.outputs}:
-        graph.nodes = [node for node in graph.nodes if old not in node.output]
-        graph.nodes.append(helper.make_node("Identity", [new], [old], name=f"output/{old}"))
-
-
 def _with_running_statistics(graph: Graph) -> list[str]:
-    found = []
-    for index, node in enumerate(graph.nodes):
-        if node.domain or node.op_type != "BatchNormalization":
-            continue
-        attrs = attributes(node)
-        if not attrs.pop("training_mode", 0) and not any(node.output[1:]):
-            continue
-        found.append(node.name)
-        graph.nodes[index] = make_node(node, node.op_type, node.input, node.output[:1], **attrs)
-        for name, kept in zip(node.output[1:], (3, 4, 3, 4), strict=False):
-            if name and (_users(graph, name) or name in {value.name for value in graph.outputs}):
-                _replace(graph, name, node.input[kept])
+    found, nodes, replaced = [], [], []
+    for node in graph.nodes:
+        is_norm = node.op_type == "BatchNormalization" and not node.domain
+        attrs = attributes(node) if is_norm else {}
+        if is_norm and (attrs.pop("training_mode", 0) or any(node.output[1:])):
+            found.append(node.name)
+            kept = zip(node.output[1:], (3, 4, 3, 4), strict=False)
+            replaced += [(name, node.input[place]) for name, place in kept if graph.is_used(name)]
+            node = make_node(node, node.op_type, node.input, node.output[:1], **attrs)
+        nodes.append(node)
+    graph.nodes = nodes
+    for name, statistic in replaced:
+        graph.replace(name, statistic)
     return found
 
 
 def _without_dropout(graph: Graph) -> list[str]:
     """Return the names of active dropouts; the pass that removes identities takes them out."""
-    found = []
-    for index, node in enumerate(graph.nodes):
-        if node.domain or node.op_type != "Dropout":
-            continue
-        training, ratio = graph.constant(node, 2), graph.constant(node, 1)
-        if len(node.input) > 2 and node.input[2] and (training is None or training.any()):
-            if ratio is None or ratio.any():
-                found.append(node.name)
-            node = make_node(node, "Dropout", node.input[:2], node.output, **attributes(node))
-            graph.nodes[index] = node
+    found, nodes = [], []
+    for node in graph.nodes:
+        if node.op_type == "Dropout" and not node.domain and has_input(node, 2):
+            training, ratio = graph.constant(node, 2), graph.constant(node, 1)
+            if training is None or training.any():
+                if ratio is None or ratio.any():
+                    found.append(node.name)
+                node = make_node(node, "Dropout", node.input[:2], node.output, **attributes(node))
+        nodes.append(node)
+    graph.nodes = nodes
     return found
 
 
@@ -128,11 +114,11 @@ def _without_dropout(graph: Graph) -> list[str]:
 class _Random:
     """The values that come of random numbers and constants alone, and the nodes that make them."""
 
-    sources: list[Any]
-    makers: dict[str, Any]
+    sources: list[NodeProto]
+    makers: dict[str, NodeProto]
     quantiles: dict[str, Array | None] = field(default_factory=dict)
 
-    def origin(self, name: str) -> list[Any]:
+    def origin(self, name: str) -> list[NodeProto]:
         """The random nodes that a value comes of."""
         pending, found, seen = [name], [], set()
         while pending:
@@ -163,13 +149,11 @@ def _without_random_numbers(graph: Graph) -> list[str]:
     return [node.name for node in random.sources]
 
 
-def _still_there(node: Any, graph: Graph) -> bool:
-    return any(node is other for other in graph.nodes) and bool(
-        _users(graph, node.output[0]) or node.output[0] in {value.name for value in graph.outputs}
-    )
+def _still_there(node: NodeProto, graph: Graph) -> bool:
+    return graph.maker(node.output[0]) is node and graph.is_used(node.output[0])
 
 
-def _part_of_function(nodes: Iterable[Any]) -> UserError:
+def _part_of_function(nodes: Iterable[NodeProto]) -> UserError:
     listed = ", ".join(f"{node.name} ({node.op_type})" for node in nodes)
     return UserError(
         f"the model's output is random: {listed} is part of what it computes and no leftover of training "
@@ -178,7 +162,7 @@ def _part_of_function(nodes: Iterable[Any]) -> UserError:
 
 
 def _random_values(graph: Graph) -> _Random:
-    makers: dict[str, Any] = {}
+    makers: dict[str, NodeProto] = {}
     sources = []
     shapes: set[str] = set()  # values that are worked out from shapes and constants alone
     for node in graph.nodes:
@@ -196,7 +180,7 @@ def _random_values(graph: Graph) -> _Random:
     return _Random(sources, makers)
 
 
-def _take_out(node: Any, mixed: list[str], random: _Random, graph: Graph) -> None:
+def _take_out(node: NodeProto, mixed: list[str], random: _Random, graph: Graph) -> None:
     """Replace what a random factor or term is applied to by itself."""
     others = [name for name in node.input if name not in mixed]
     if len(mixed) != 1 or len(others) != 1 or node.op_type not in ("Mul", "Add", "Sub"):
@@ -205,36 +189,37 @@ def _take_out(node: Any, mixed: list[str], random: _Random, graph: Graph) -> Non
     if node.op_type == "Mul":
         _take_out_factor(node, mixed[0], others[0], mean, random, graph)
     elif mean is not None and abs(mean) < _CLOSE and node.input[0] == others[0]:
-        _replace(graph, node.output[0], others[0])
+        graph.replace(node.output[0], others[0])
     else:
         raise _part_of_function(random.origin(mixed[0]))
 
 
 def _take_out_factor(
-    node: Any, factor: str, source: str, mean: float | None, random: _Random, graph: Graph
+    node: NodeProto, factor: str, source: str, mean: float | None, random: _Random, graph: Graph
 ) -> None:
-    users = _users(graph, node.output[0])
+    users = graph.users(node.output[0])
     if len(users) == 1:
         after = users[0]
         other = [name for name in after.input if name != node.output[0]]
         if after.op_type == "Add" and other and other[0] in random.makers:
             if random.origin(other[0]) == random.origin(factor):  # alpha dropout: a factor and a term
-                _replace(graph, after.output[0], source)
+                graph.replace(after.output[0], source)
                 return
         elif mean is not None and _is_rescaled(after, node.output[0], mean, graph):
-            _replace(graph, after.output[0], source)
+            graph.replace(after.output[0], source)
             return
-    before = next((maker for maker in graph.nodes if source in maker.output), None)
-    given = [] if before is None else [name for name in before.input if name not in graph.constants]
-    if len(given) == 1 and mean is not None and _is_rescaled(before, given[0], mean, graph):
-        _replace(graph, node.output[0], given[0])  # x / keep, then the mask
-        return
+    before = graph.maker(source)
+    if before is not None and mean is not None:
+        given = [name for name in before.input if name not in graph.constants]
+        if len(given) == 1 and _is_rescaled(before, given[0], mean, graph):
+            graph.replace(node.output[0], given[0])  # x / keep, then the mask
+            return
     if mean is None or abs(mean - 1) > _CLOSE:
         raise _part_of_function(random.origin(factor))
-    _replace(graph, node.output[0], source)
+    graph.replace(node.output[0], source)
 
 
-def _is_rescaled(other: Any, name: str, mean: float, graph: Graph) -> bool:
+def _is_rescaled(other: NodeProto, name: str, mean: float, graph: Graph) -> bool:
     """Whether the node after (or before) a factor, which takes `name`, brings the factor's mean back to 1."""
     place = 1 if other.input[0] == name else 0
     number = graph.constant(other, place) if len(other.input) == 2 else None
@@ -279,13 +264,10 @@ def _new_quantiles(name: str, random: _Random, graph: Graph) -> Array | None:
     if any(value is None for value in given):
         return None
     feeds = {source: value for source, value in zip(maker.input, given, strict=True) if value is not None}
-    inputs = [onnx.ValueInfoProto(name=source) for source in feeds]
-    proto = helper.make_graph([maker], "one node", inputs, [onnx.ValueInfoProto(name=maker.output[0])])
-    model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", graph.opset)])
-    return np.asarray(ReferenceEvaluator(model).run(None, feeds)[0])
+    return run_node(maker, feeds, graph.opset)[0]
 
 
-def _drawn(node: Any, graph: Graph) -> Array | None:
+def _drawn(node: NodeProto, graph: Graph) -> Array | None:
     """Quantiles of what a random node draws."""
     attrs = attributes(node)
     if node.op_type.startswith("RandomUniform"):
@@ -305,7 +287,7 @@ def _number(name: str, graph: Graph) -> float | None:
     if name in graph.constants:
         known = graph.constants[name].reshape(-1)
         return float(known[0]) if known.size and (known == known[0]).all() else None
-    maker = next((node for node in graph.nodes if name in node.output), None)
+    maker = graph.maker(name)
     if maker is None:
         return None
     if maker.op_type == "ConstantOfShape":

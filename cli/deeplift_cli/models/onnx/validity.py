@@ -3,10 +3,9 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import onnx
-from onnx import checker
+from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, ValueInfoProto, checker
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.onnx.axes import require_few_axes
@@ -39,7 +38,7 @@ _PADDINGS = (b"NOTSET", b"SAME_UPPER", b"SAME_LOWER", b"VALID")
 _Key = tuple[str, str, str]
 
 
-def require_valid(path: Path, model: Any) -> None:
+def require_valid(path: Path, model: ModelProto) -> None:
     """Refuse what ONNX's checker refuses, and what could not be worked on in bounded time.
 
     Parameters
@@ -72,7 +71,18 @@ def require_valid(path: Path, model: Any) -> None:
         raise UserError(f"{path} is not a valid ONNX model: {_said(error)}") from error
 
 
-def _require_known_versions(path: Path, model: Any) -> None:
+def require_few_written_out(count: int) -> None:
+    """Refuse loops that, written out, are more nodes than a model may have: loops in loops multiply.
+
+    Raises
+    ------
+    UserError
+    """
+    if count > MOST_NODES:
+        raise UserError(f"its loops, written out, have more than {MOST_NODES:,} nodes")
+
+
+def _require_known_versions(path: Path, model: ModelProto) -> None:
     """Refuse operator sets whose meaning is not known, and formats that nobody can have written."""
     newest, opset = onnx.defs.onnx_opset_version(), opset_of(model)
     if opset > newest:
@@ -87,7 +97,7 @@ def _require_known_versions(path: Path, model: Any) -> None:
         )
 
 
-def _has_types(model: Any) -> bool:
+def _has_types(model: ModelProto) -> bool:
     """Return whether all types can be inferred and checked; those of foreign operators cannot."""
     functions = {_key(function, function.name) for function in model.functions}
     opset = opset_of(model)
@@ -102,7 +112,7 @@ def _said(error: Exception) -> str:
     return brief(ValueError(error))
 
 
-def _as_checked(model: Any) -> Any:
+def _as_checked(model: ModelProto) -> ModelProto:
     """Return the model as the checker should see it.
 
     What the checker refuses for its form alone is left out: outputs whose shapes are not declared, which are
@@ -113,7 +123,7 @@ def _as_checked(model: Any) -> Any:
     foreign = not all(_is_known(node, opset_of(model)) for node in _all_nodes(model))
     if model.ir_version <= onnx.IR_VERSION and len(plain) == len(model.graph.output) and not foreign:
         return model
-    checked = onnx.ModelProto()
+    checked = ModelProto()
     checked.CopyFrom(model)
     checked.ir_version = min(model.ir_version, onnx.IR_VERSION)
     del checked.graph.output[:]
@@ -126,7 +136,7 @@ def _as_checked(model: Any) -> Any:
     return checked
 
 
-def _is_known(node: Any, opset: int) -> bool:
+def _is_known(node: NodeProto, opset: int) -> bool:
     """Whether ONNX has an operator; those of other domains are left alone."""
     if node.domain not in _OWN_DOMAINS:
         return True
@@ -137,7 +147,7 @@ def _is_known(node: Any, opset: int) -> bool:
     return True
 
 
-def _require_axes(path: Path, kind: str, value: Any) -> None:
+def _require_axes(path: Path, kind: str, value: ValueInfoProto) -> None:
     for axis, dim in enumerate(value.type.tensor_type.shape.dim):
         if not dim.HasField("dim_value"):
             continue
@@ -149,7 +159,7 @@ def _require_axes(path: Path, kind: str, value: Any) -> None:
             )
 
 
-def _require_sound(path: Path, node: Any) -> None:
+def _require_sound(path: Path, node: NodeProto) -> None:
     for item in node.attribute:
         if item.name in _POSITIVE and any(number < 1 for number in (*item.ints, *_single(item))):
             raise _invalid(path, node, f"has an attribute {item.name} that is not positive")
@@ -157,18 +167,18 @@ def _require_sound(path: Path, node: Any) -> None:
             raise _invalid(path, node, "has an attribute auto_pad that ONNX does not have")
 
 
-def _invalid(path: Path, node: Any, what: str) -> UserError:
+def _invalid(path: Path, node: NodeProto, what: str) -> UserError:
     return UserError(f"{path} is not a valid ONNX model: node {node.name} ({node.op_type}) {what}")
 
 
-def _single(item: Any) -> tuple[int, ...]:
-    return (item.i,) if item.type == onnx.AttributeProto.INT else ()
+def _single(item: AttributeProto) -> tuple[int, ...]:
+    return (item.i,) if item.type == AttributeProto.INT else ()
 
 
 # ---- functions
 
 
-def _require_finite(path: Path, model: Any) -> None:
+def _require_finite(path: Path, model: ModelProto) -> None:
     """Refuse functions that call themselves, and models of too many nodes."""
     functions = {_key(function, function.name): function for function in model.functions}
     sizes: dict[_Key, int] = {}
@@ -179,7 +189,7 @@ def _require_finite(path: Path, model: Any) -> None:
         raise UserError(f"{path} has {total:,} nodes; deeplift converts up to {MOST_NODES:,}")
 
 
-def _count(path: Path, start: _Key, functions: dict[_Key, Any], sizes: dict[_Key, int]) -> None:
+def _count(path: Path, start: _Key, functions: dict[_Key, FunctionProto], sizes: dict[_Key, int]) -> None:
     """Work out how many nodes a function has when those that it calls are written out, without recursion."""
     stack: list[tuple[_Key, bool]] = [(start, False)]
     within: set[_Key] = set()
@@ -197,21 +207,21 @@ def _count(path: Path, start: _Key, functions: dict[_Key, Any], sizes: dict[_Key
             stack.extend((other, False) for other in called if other in functions)
 
 
-def _size(nodes: Iterable[Any], functions: dict[_Key, Any], sizes: dict[_Key, int]) -> int:
+def _size(nodes: Iterable[NodeProto], functions: dict[_Key, FunctionProto], sizes: dict[_Key, int]) -> int:
     return sum(sizes.get(_key(node, node.op_type), 1) if functions else 1 for node in _nodes(nodes))
 
 
-def _key(item: Any, name: str) -> _Key:
+def _key(item: NodeProto | FunctionProto, name: str) -> _Key:
     return item.domain, name, getattr(item, "overload", "")
 
 
-def _all_nodes(model: Any) -> Iterator[Any]:
+def _all_nodes(model: ModelProto) -> Iterator[NodeProto]:
     yield from _nodes(model.graph.node)
     for function in model.functions:
         yield from _nodes(function.node)
 
 
-def _nodes(nodes: Iterable[Any]) -> Iterator[Any]:
+def _nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
     """All nodes, those in bodies of control flow included."""
     for node in nodes:
         yield node

@@ -3,10 +3,9 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import onnx
-from onnx import TensorProto, external_data_helper
+from onnx import ModelProto, TensorProto, external_data_helper
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.process.memory import in_words
@@ -21,7 +20,7 @@ _BITS = {
 _MOST_DIGITS = 19
 
 
-def load_external_data(path: Path, model: Any, memory: int) -> list[Path]:
+def load_external_data(path: Path, model: ModelProto, memory: int) -> list[Path]:
     """Read the weights that lie beside a file into its model.
 
     Parameters
@@ -79,7 +78,7 @@ def _plain_file(path: Path, tensor: str, location: str) -> Path:
     return part
 
 
-def _require_bytes(path: Path, tensor: Any, entries: dict[str, str], part: Path) -> int:
+def _require_bytes(path: Path, tensor: TensorProto, entries: dict[str, str], part: Path) -> int:
     """Refuse a tensor whose part of a file is not there; return the number of its bytes."""
     size = part.stat().st_size
     start, length = (_number(path, tensor.name, entries, key) for key in ("offset", "length"))
@@ -104,7 +103,7 @@ def _number(path: Path, tensor: str, entries: dict[str, str], key: str) -> int |
     return int(text)
 
 
-def require_whole_weights(path: Path, model: Any) -> None:
+def require_whole_weights(path: Path, model: ModelProto) -> None:
     """Refuse weights inside the file whose bytes are not as many as their shapes say.
 
     Raises
@@ -118,7 +117,7 @@ def require_whole_weights(path: Path, model: Any) -> None:
             _require_length(path, tensor, len(tensor.raw_data))
 
 
-def _require_length(path: Path, tensor: Any, length: int) -> None:
+def _require_length(path: Path, tensor: TensorProto, length: int) -> None:
     bits = _bits(tensor.data_type)
     count = math.prod(tensor.dims)
     if bits is not None and length != -(-count * bits // 8):
@@ -138,6 +137,6 @@ def _bits(number: int) -> int | None:
         return None  # strings, and types that ONNX itself refuses
 
 
-def _tensors(model: Any) -> Iterator[Any]:
+def _tensors(model: ModelProto) -> Iterator[TensorProto]:
     """Every tensor of a model: weights, and values in the nodes' attributes."""
     yield from external_data_helper._get_all_tensors(model)

@@ -1,0 +1,108 @@
+"""The mean over the folds of a cross-validation, sequence by sequence."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.merge.parts import Combined, check_same_job
+from deeplift_cli.outputs.packed import ScoredBatch, pack
+from deeplift_cli.outputs.score_reader import ScoreReader
+from deeplift_cli.run.fingerprint import MODEL
+
+_AVERAGED = ("hypothetical", "prediction", "output", "reference_output", "completeness_error")
+
+
+def average(parts: Sequence[ScoreReader], pool: Executor) -> Combined:
+    """Return the mean of several models' scores of the same sequences and target, by the same options.
+
+    Parameters
+    ----------
+    parts : sequence of ScoreReader
+        Whole jobs, two or more, of different models.
+    pool : Executor
+        Where chunks are inflated, summed up and compressed.
+
+    Raises
+    ------
+    UserError
+        If the parts differ in anything but the model, or two of them are the same scores.
+    """
+    first = parts[0]
+    if len(parts) < 2:
+        raise UserError("an average takes two score files or more")
+    for part in parts:
+        if part.shard is not None:
+            raise UserError(f"{part.path} is a shard; merge the shards of each fold first")
+        if isinstance(part.model, list):
+            raise UserError(f"{part.path} is an average already; give the files that it is made of")
+        check_same_job(first, part, "cannot be averaged with", without=(MODEL,))
+        if part.n_rows != first.n_rows:
+            raise UserError(f"{part.path} has {part.n_rows:,} sequences, {first.path} has {first.n_rows:,}")
+    _check_distinct(parts, [part.checksums for part in parts])
+    attrs = first.attrs | {
+        "model": [part.attrs.get("model") for part in parts],
+        "model_sha256": [part.model for part in parts],
+        "worst_relative_completeness_error": float(np.max([part.worst for part in parts])),
+        "fingerprint": {name: value for name, value in first.fingerprint.items() if name != MODEL} or None,
+        "averaged_from": [part.path.name for part in parts],
+    }
+    batches = (pack(_mean(batches, parts), first.layout, pool) for batches in _together(parts, pool))
+    return Combined(first, attrs, batches, [first])
+
+
+def _check_distinct(parts: Sequence[ScoreReader], checksums: Sequence[Mapping[str, str]]) -> None:
+    """Refuse one file twice: at one place, or a copy, which has the same model and the same scores."""
+    seen: dict[object, Path] = {}
+    for part, sums in zip(parts, checksums, strict=True):
+        stat = part.path.stat()
+        keys: list[object] = [(stat.st_dev, stat.st_ino)]
+        if sums:
+            keys.append((part.model, *(sums[name] for name in ("shap/seq", "qc/output"))))
+        for key in keys:
+            if key in seen:
+                raise UserError(f"{part.path} and {seen[key]} are the same scores of the same model")
+        seen |= dict.fromkeys(keys, part.path)
+
+
+def _together(parts: Sequence[ScoreReader], pool: Executor) -> Iterator[list[ScoredBatch]]:
+    """The same rows of all parts, batch by batch."""
+    for batches in zip(*(part.unpacked(pool) for part in parts), strict=True):
+        yield list(batches)
+    _check_distinct(parts, [part.found_checksums for part in parts])
+
+
+def _mean(batches: Sequence[ScoredBatch], parts: Sequence[ScoreReader]) -> ScoredBatch:
+    first = batches[0]
+    for batch, part in zip(batches, parts, strict=True):
+        if batch.regions != first.regions or not np.array_equal(batch.sequences, first.sequences):
+            raise UserError(f"{part.path} and {parts[0].path} hold other sequences at {_records(first)}")
+        for name in _AVERAGED:
+            if not np.isfinite(getattr(batch, name)).all():
+                raise UserError(
+                    f"{part.path} has values that are not finite numbers in {name} at {_records(first)}; "
+                    "score it again"
+                )
+    means: dict[str, Any] = {
+        name: np.mean([getattr(batch, name) for batch in batches], axis=0, dtype=np.float64)
+        for name in _AVERAGED
+    }
+    means["identical_references"] = np.max([batch.identical_references for batch in batches], axis=0)
+    # The parts share their references: the mean of their standard errors is the largest that the mean of the
+    # scores can have.
+    for name, combine in (
+        ("rescored", np.sum),
+        ("standard_error", np.mean),
+        ("position_standard_error", np.mean),
+    ):
+        if getattr(first, name) is not None:
+            means[name] = combine([getattr(batch, name) for batch in batches], axis=0)
+    return replace(first, **means)
+
+
+def _records(batch: ScoredBatch) -> str:
+    return f"records {batch.regions[0].index + 1} to {batch.regions[-1].index + 1}"

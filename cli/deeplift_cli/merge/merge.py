@@ -1,0 +1,161 @@
+"""Score files put together: the shards of one job end to end, or the folds of a cross-validation averaged."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.merge.averages import average
+from deeplift_cli.merge.parts import Combined
+from deeplift_cli.merge.shards import end_to_end
+from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
+from deeplift_cli.outputs.columns import compressing_threads
+from deeplift_cli.outputs.export import add_output
+from deeplift_cli.outputs.own_folder import SKIPPED
+from deeplift_cli.outputs.publish import Publication, check_writable
+from deeplift_cli.outputs.score_file import ScoreFile, companions
+from deeplift_cli.outputs.score_reader import ScoreReader, probed
+from deeplift_cli.outputs.scratch import Scratch
+from deeplift_cli.outputs.skipped import HEADING
+from deeplift_cli.process.signals import check_stopped, deferred, interruptible
+from deeplift_cli.sequences.genome import Genome
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeOptions:
+    """Options of `deeplift merge`; names are those of the command line."""
+
+    parts: tuple[Path, ...]
+    out: Path
+    average: bool = False
+    bigwig: Path | None = None
+    chrom_sizes: Path | None = None
+    genome: Path | None = None
+    overlap: str = "nearest-centre"
+    overwrite: bool = False
+
+
+def merge(options: MergeOptions, note: Callable[[str], None]) -> tuple[int, list[Path]]:
+    """Make one score file of several, in memory that does not grow with them.
+
+    Everything that is copied is compared with the checksums in the parts.
+
+    Parameters
+    ----------
+    options : MergeOptions
+    note : callable
+        Gets lines that the user should read.
+
+    Returns
+    -------
+    rows : int
+        In the new file.
+    written : list of Path
+
+    Raises
+    ------
+    UserError
+        If a part is missing, given twice, damaged, or of another job; or an output cannot be written.
+    """
+    written = [options.out, *companions(options.out)]
+    if options.bigwig is not None:
+        written.append(options.bigwig)
+    check_writable(written, True, [*options.parts, *map(_skipped_of, options.parts)])
+    with deferred(), Scratch(options.out, "merge") as scratch:
+        with interruptible():
+            others = [path for path in written if path.absolute() not in scratch.begun]
+            check_writable(others, options.overwrite)
+            parts = [probed(path) for path in options.parts]
+            sizes = _chrom_sizes(options, parts[0])
+            _note_unchecked(parts, note)
+        with compressing_threads() as pool:
+            with interruptible():
+                combined = average(parts, pool) if options.average else end_to_end(parts, pool)
+                skipped = _skipped(combined.skipped_of, scratch.folder)
+            rows = _write(options, combined, skipped, scratch, sizes, written)
+    return rows, written
+
+
+def _write(
+    options: MergeOptions,
+    combined: Combined,
+    skipped: Path,
+    scratch: Scratch,
+    sizes: dict[str, int] | None,
+    written: Sequence[Path],
+) -> int:
+    """Write all outputs, which appear together, and return the number of rows."""
+    with Publication(scratch.folder) as publication:
+        with ScoreFile(
+            options.out,
+            combined.first.layout,
+            skipped=skipped,
+            attrs=combined.attrs,
+            chrom_sizes=combined.first.chrom_sizes,
+            overwrite=True,  # whether it may be was checked before
+            publication=publication,
+        ) as file:
+            for batch in combined.batches:
+                file.append(batch)
+                check_stopped()
+        if options.bigwig is not None:
+            with interruptible():
+                given = {"overlap": options.overlap}
+                add_output(publication, "bigwig", options.bigwig, file.temporary, sizes, given)
+        check_stopped()
+        scratch.mark_complete(written)
+    scratch.mark_published()
+    return file.n_rows
+
+
+def _note_unchecked(parts: Sequence[ScoreReader], note: Callable[[str], None]) -> None:
+    without = [str(part.path) for part in parts if not part.checksums]
+    if without:
+        more = f" and {len(without) - 1} more" if len(without) > 1 else ""
+        note(
+            f"{without[0]}{more} has no checksums, for an earlier version of deeplift wrote it: only what is "
+            "compressed can be checked"
+        )
+
+
+def _chrom_sizes(options: MergeOptions, part: ScoreReader) -> dict[str, int] | None:
+    """Lengths of chromosomes for a bigWig; None where none is wanted."""
+    if options.bigwig is None:
+        return None
+    if options.chrom_sizes is not None:
+        return read_chrom_sizes(options.chrom_sizes)
+    if options.genome is not None:
+        return Genome(options.genome).sizes
+    if part.chrom_sizes is None:
+        raise UserError(
+            f"{part.path} does not keep the lengths of chromosomes, which --bigwig needs; give --chrom-sizes "
+            "or --genome"
+        )
+    return part.chrom_sizes
+
+
+def _skipped_of(path: Path) -> Path:
+    return companions(path)[1]
+
+
+def _skipped(parts: Sequence[ScoreReader], scratch: Path) -> Path:
+    """One table of those beside the parts."""
+    table = scratch / SKIPPED
+    with table.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        file.write(HEADING)
+        for part in parts:
+            if part.n_skipped:
+                file.writelines(_skipped_lines(part))
+    return table
+
+
+def _skipped_lines(part: ScoreReader) -> list[str]:
+    path = _skipped_of(part.path)
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            lines = list(file)
+    except OSError as error:
+        raise UserError(f"{path}, which belongs to {part.path}, cannot be read: {error.strerror}") from error
+    if len(lines) != part.n_skipped + 1:
+        raise UserError(f"{path} does not belong to {part.path}, which skipped {part.n_skipped}")
+    return lines[1:]

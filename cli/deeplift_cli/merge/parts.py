@@ -1,0 +1,60 @@
+"""What several score files become, and whether they are of one job."""
+
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.packed import PackedBatch
+from deeplift_cli.outputs.score_reader import ScoreReader
+
+
+@dataclass(frozen=True)
+class Combined:
+    """What the new file is to hold.
+
+    Attributes
+    ----------
+    first : ScoreReader
+        The part whose layout the new file has.
+    attrs : dict
+    batches : iterator of PackedBatch
+    skipped_of : sequence of ScoreReader
+        The parts whose skipped records are listed beside the new file.
+    """
+
+    first: ScoreReader
+    attrs: dict[str, Any]
+    batches: Iterator[PackedBatch]
+    skipped_of: Sequence[ScoreReader]
+
+
+def check_same_job(
+    first: ScoreReader, part: ScoreReader, otherwise: str, without: Container[str] = ()
+) -> None:
+    """Compare everything that scores depend on in two parts.
+
+    Parameters
+    ----------
+    first, part : ScoreReader
+    otherwise : str
+        What to say of the part where something differs, as in "is of another job than".
+    without : container of str
+        What may differ.
+
+    Raises
+    ------
+    UserError
+        Naming everything that differs.
+    """
+    before, now = first.fingerprint, part.fingerprint
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name) and name not in without]
+    names += ["the target"] * (first.target != part.target)
+    ours, theirs = first.layout, part.layout
+    names += ["the lengths of the sequences"] * (ours.length != theirs.length)
+    names += ["the numbers of references"] * (ours.n_references != theirs.n_references)
+    names += ["the types of scores (--dtype)"] * (ours.dtype != theirs.dtype)
+    names += ["the numbers of rows a batch (--batch-size)"] * (ours.batch_size != theirs.batch_size)
+    names += ["the datasets of standard errors (--standard-errors)"] * (ours.optional != theirs.optional)
+    if names:
+        raise UserError(f"{part.path} {otherwise} {first.path}: {', '.join(names)} differ")

@@ -1,0 +1,113 @@
+"""Which output of a BPNet-like model a head is taken of, and what it is of that output."""
+
+import re
+from collections.abc import Sequence
+
+from deeplift_cli.errors import OptionsError
+from deeplift_cli.models.model_file import ModelFile, TensorSpec
+from deeplift_cli.models.target_functions import MeanCounts, WeightedProfile
+from deeplift_cli.options.targets import COUNTS, PER_TRACK
+
+# Words in the names of outputs. "logcounts" is counts; ChromBPNet has logits_profile_predictions.
+_SIGNS = {"counts": "count", "profile": "profile"}
+
+
+def output_of_head(head: str, outputs: Sequence[TensorSpec], given: int | None) -> int:
+    """Return the place of the output that a head is taken of.
+
+    Parameters
+    ----------
+    head : str
+    outputs : sequence of TensorSpec
+        As the model returns them, by their names and shapes.
+    given : int or None
+        The output that the user chose.
+
+    Raises
+    ------
+    OptionsError
+        If it is not clear which one it is, or that one has another shape.
+    """
+    place = _found(head, outputs) if given is None else given
+    if place is None:
+        raise OptionsError(
+            f"--target {head}: it is not clear which output that is; the outputs are {_listed(outputs)}: say "
+            "which with --output"
+        )
+    if not _fits(head, _shape(outputs[place])):
+        raise OptionsError(
+            f"--target {head} does not go with output {_listed([outputs[place]])}: it is taken of "
+            f"{_wanted(head)}; the outputs are {_listed(outputs)}: say which with --output"
+        )
+    return place
+
+
+def function_of_head(head: str, output: TensorSpec) -> MeanCounts | WeightedProfile:
+    """Return what a head is of its output.
+
+    Where tracks are taken by themselves, positions are the longer of two axes, or the last one.
+    """
+    if head == COUNTS:
+        return MeanCounts()
+    shape = _shape(output)
+    if head != PER_TRACK or len(shape) == 1:
+        return WeightedProfile()
+    return WeightedProfile(1 if shape[0] > shape[1] else 2)
+
+
+def with_bias_inside(model: ModelFile) -> str:
+    """Return a note where a ChromBPNet's branch of the enzyme's bias is in the model; "" where it is not."""
+    modules = [name for name, _ in model.module.named_modules()]
+    weights = [*model.weights, *(name for name, _ in model.module.named_parameters())]
+    # The last part of a weight's name says which of a layer's weights it is: "bias" in nearly every model.
+    folders = [name.replace("/", ".").rpartition(".")[0] for name in weights]
+    names = {part for name in (*modules, *folders) for part in re.split(r"[./]", name.lower())}
+    bias = any(name == "bias" or "bias_model" in name or "bpnet_bias" in name for name in names)
+    other = any("accessib" in name or "wo_bias" in name or "nobias" in name for name in names)
+    if not (bias and other):
+        return ""
+    return (
+        "warning: this ChromBPNet has its bias branch inside, so that scores explain the enzyme's bias, too; "
+        "score chrombpnet_nobias instead (in the folder of ChromBPNet's models; in bpnet-lite the module "
+        "model.accessibility)"
+    )
+
+
+def _found(head: str, outputs: Sequence[TensorSpec]) -> int | None:
+    """Return the one output that has the head's name, or else its shape."""
+    kind = COUNTS if head == COUNTS else "profile"
+    named = [place for place, spec in enumerate(outputs) if _SIGNS[kind] in spec.name.lower()]
+    if len(named) == 1:
+        return named[0]
+    # A profile [N, L] and counts [N, 1] have as many axes: the one with a single element a row is counts.
+    shapes = [_shape(spec) for spec in outputs]
+    if len(shapes) > 1 and not any(len(shape) > 1 for shape in shapes):
+        fitting = [place for place, shape in enumerate(shapes) if (sum(shape, 0) <= 1) == (kind == COUNTS)]
+    else:
+        fitting = [place for place, shape in enumerate(shapes) if _fits(head, shape, alone=len(shapes) == 1)]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _fits(head: str, shape: tuple[int, ...], *, alone: bool = True) -> bool:
+    """Whether a head can be taken of an output of this shape, given without the batch.
+
+    Parameters
+    ----------
+    alone : bool
+        Whether a profile [N, L] counts as one: not beside one with tracks.
+    """
+    if head == COUNTS:
+        return len(shape) < 2
+    return len(shape) == 2 or (alone and len(shape) == 1 and shape[0] > 1)
+
+
+def _wanted(head: str) -> str:
+    return "log counts [N, k]" if head == COUNTS else "the logits of a profile, [N, k, L] or [N, L]"
+
+
+def _shape(output: TensorSpec) -> tuple[int, ...]:
+    return tuple(size or 0 for size in (output.shape or ())[1:])
+
+
+def _listed(outputs: Sequence[TensorSpec]) -> str:
+    return ", ".join(f"{spec.name} [{', '.join(['N', *map(str, _shape(spec))])}]" for spec in outputs)

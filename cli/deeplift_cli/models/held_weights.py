@@ -1,0 +1,75 @@
+"""ChromBPNet's profile score: logits weighted by the probabilities that the sequence itself has.
+
+ChromBPNet's published code takes sum(p z), where z are the logits of the profile less their mean and p is
+softmax(z) behind `stop_gradient`. For a sequence x and a reference r that is p(x) (z(x) - z(r)), summed: the
+weights are those of the sequence for both. Here the weights are a second input of the model, which is the
+same for a sequence and its references. Its difference is 0, so that all of the output's difference goes
+through the logits, and contributions sum to it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from deeplift_cli.models.probing import called, tensors_in
+from deeplift_core.capture import borrowed
+
+
+class WithHeldWeights(nn.Module):
+    """A model of a sequence and of the weights of its profile's logits, [K, positions and tracks].
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    output : int
+        The place of the profile among the model's outputs.
+    """
+
+    def __init__(self, model: nn.Module, output: int) -> None:
+        super().__init__()
+        self.model = model
+        self.output = output
+
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Return the logits less their mean, each with its weight: [K, positions and tracks].
+
+        Their sum is the target's work: it can be so much smaller than they are that, as the model's output,
+        it could not be told from rounding when the recording is proved.
+        """
+        return weights * self.logits(self.model(x))
+
+    def logits(self, outputs: object) -> Tensor:
+        """Return the logits [K, positions and tracks] of the profile less their mean, from all outputs."""
+        logits = tensors_in(outputs)[self.output].flatten(1)
+        return logits - logits.mean(1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class HeldWeights:
+    """The weights of sequences, computed where and in the precision in which the model is scored.
+
+    Attributes
+    ----------
+    model : WithHeldWeights
+    dtype : torch.dtype
+    device : torch.device
+    rows : int
+        K: the model runs on exactly so many sequences at a time.
+    """
+
+    model: WithHeldWeights
+    dtype: torch.dtype
+    device: torch.device
+    rows: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the probabilities [N, positions and tracks] of the model's profile for x [N, ...]."""
+        filled = x[torch.arange(-(-len(x) // self.rows) * self.rows) % len(x)]
+        with borrowed(self.model, self.dtype, self.device), torch.no_grad():
+            batches = torch.split(filled.to(self.device, self.dtype), self.rows)
+            parts = [self._of_batch(batch) for batch in batches]
+            return torch.cat(parts)[: len(x)].to(x.device)
+
+    def _of_batch(self, x: Tensor) -> Tensor:
+        return torch.softmax(self.model.logits(called(self.model.model, x)), 1)

@@ -1,0 +1,1 @@
+"""What operators of ONNX become, a module for each family; see `deeplift_cli.models.onnx.registry`."""
