@@ -18,6 +18,7 @@ from hostile import (
     references,
     torchscript_files,
     verifying,
+    weights_files,
     work_folders,
 )
 from hostile.cases import CASES
@@ -37,5 +38,6 @@ __all__ = [
     "references",
     "torchscript_files",
     "verifying",
+    "weights_files",
     "work_folders",
 ]

@@ -1,7 +1,9 @@
 """What torch or a model's own code raises while a file is read, told in one line."""
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from deeplift_cli.errors import UserError
 
@@ -34,3 +36,14 @@ def reason(error: BaseException) -> str:
     """Return the first line of an exception's message, or the exception's name where it has none."""
     lines = (line.strip() for line in str(error).splitlines())
     return next(filter(None, lines), type(error).__name__)
+
+
+def search_working_folder() -> None:
+    """Let Python find modules in the working folder, after all other places.
+
+    Only for code that the user allowed to run.
+    """
+    with suppress(FileNotFoundError):  # the folder was removed
+        folder = str(Path.cwd())
+        if folder not in sys.path:
+            sys.path.append(folder)

@@ -1,6 +1,7 @@
 """What reading a model file gives: the module and what the file says about its inputs and outputs."""
 
 import hashlib
+import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,14 @@ def file_sha256(path: Path, further: Iterable[Path] = ()) -> str:
             while block := handle.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def inputs_of_forward(module: "nn.Module") -> tuple[TensorSpec, ...]:
+    """Return the parameters that ``forward`` cannot do without; none where it takes any number."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(module.forward).parameters.values()
+    needed = [item.name for item in parameters if item.kind in kinds and item.default is item.empty]
+    return tuple(TensorSpec(name, None, None) for name in needed)
 
 
 def batch_note(rows: int) -> str:

@@ -166,6 +166,4 @@ def _hint(candidate: Candidate) -> str:
         return (
             ": it is a Keras model; convert it to ONNX (python -m tf2onnx.convert --keras, or model.export)"
         )
-    if candidate.path.suffix == ".safetensors":
-        return ": it holds weights without the network; export the model to ONNX or TorchScript"
     return f" (it reads {known_kinds()})"
