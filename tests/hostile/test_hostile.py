@@ -54,6 +54,8 @@ _ALWAYS = {
     r"torchscript_files-(needs 1.6 GB|casts to half)": 2,
     r"pickled_files-(code alone|code in a bare pickle named m.pt2|a checkpoint with a Namespace)": 3,
     r"pickled_files-(allowed: exits|allowed: counts calls|allowed: half precision)": 3,
+    r"keras_files-(m.keras: a Lambda|m.h5: a (Lambda|layer that unpickles|class of))": 4,
+    r"keras_files-(a link to another|values of 4|m.keras: 2)": 3,
     r"weights_files-code (among|in a Namespace)": 3,
     r"weights_files-(larger than the memory|a header of 2|cut at 0.3)": 3,
     r"onnx_files-.*of 8 GB": 2,

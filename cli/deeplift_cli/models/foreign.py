@@ -7,6 +7,8 @@ from pathlib import Path
 
 from deeplift_cli.errors import UserError
 
+_LONGEST_REASON = 400  # signs; some libraries put all that they were given into a message
+
 
 @contextmanager
 def told_in_one_line(what: str) -> Iterator[None]:
@@ -33,9 +35,10 @@ def told_in_one_line(what: str) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line of an exception's message, or the exception's name where it has none."""
+    """Return the first line of an exception's message, cut where it is long, else its kind."""
     lines = (line.strip() for line in str(error).splitlines())
-    return next(filter(None, lines), type(error).__name__)
+    line = next(filter(None, lines), type(error).__name__)
+    return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]}..."
 
 
 def search_working_folder() -> None:

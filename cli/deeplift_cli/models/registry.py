@@ -152,18 +152,11 @@ def find_format(candidate: Candidate) -> tuple[Format, list[str]]:
         if kind.asked_last and kind.recognises(candidate):
             return kind, problems
     more = "".join(f"; {problem}" for problem in problems)
-    raise UserError(f"{candidate.path} is not a model file that deeplift reads{_hint(candidate)}{more}")
+    raise UserError(
+        f"{candidate.path} is not a model file that deeplift reads (it reads {known_kinds()}){more}"
+    )
 
 
 def known_kinds() -> str:
     """Return the descriptions of all formats as one phrase."""
     return ", ".join(kind.description for kind in (*FORMATS.own().values(), *FORMATS.further()[0]))
-
-
-def _hint(candidate: Candidate) -> str:
-    """Say what to do about files of other tools that users are likely to have."""
-    if candidate.head.startswith(b"\x89HDF\r\n\x1a\n") or "model.weights.h5" in candidate.members:
-        return (
-            ": it is a Keras model; convert it to ONNX (python -m tf2onnx.convert --keras, or model.export)"
-        )
-    return f" (it reads {known_kinds()})"
