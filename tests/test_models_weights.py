@@ -459,3 +459,41 @@ def test_a_class_of_a_script(lab: Path) -> None:
     assert run(lab, "-c", script).returncode == 0
     text = message(lab / "model.pt", allow_pickle=True)
     assert "--architecture SCRIPT.py:CLASS" in text
+
+
+# ---- bpnet-lite
+
+
+def test_models_of_bpnet_lite(tmp_path: Path) -> None:
+    """As its own command saves them: BPNet, ChromBPNet, and BPNet with control tracks."""
+    pytest.importorskip("bpnetlite", reason="bpnet-lite is not installed")
+    from bpnetlite import BPNet, ChromBPNet
+    from bpnetlite.bpnet import ControlWrapper
+
+    torch.manual_seed(0)
+
+    def bpnet(controls: int = 0) -> nn.Module:
+        return BPNet(4, 2, n_outputs=1, n_control_tracks=controls, verbose=False).eval()  # type: ignore[no-any-return]
+
+    fasta = write_fasta(tmp_path / "in.fa", [random_letters(seed, 240) for seed in range(2)])
+    x = torch.stack([torch.from_numpy(encode(random_letters(seed, 240))).float() for seed in range(2)])
+    for name, net in (
+        ("bpnet", bpnet()),
+        ("chrombpnet", ChromBPNet(bpnet(), bpnet())),
+        ("with zeros", ControlWrapper(bpnet(2))),
+    ):
+        path = tmp_path / f"{name}.torch"
+        torch.save(net, path)
+        assert "--allow-pickle" in message(path)
+        given = ["-m", path, "--allow-pickle", "--output", "1", "--n-references", 1]
+        score(*given, "-f", fasta, "-o", tmp_path / f"{name}.h5")
+        with h5py.File(tmp_path / f"{name}.h5") as file, torch.no_grad():
+            expected = net(x)[1][:, 0]
+            torch.testing.assert_close(torch.from_numpy(file["qc/output"][:]).float(), expected)
+    torch.save(bpnet(2), tmp_path / "controls.torch")
+    model = read(tmp_path / "controls.torch", allow_pickle=True)
+    assert [str(spec) for spec in model.inputs] == ["X (?)", "X_ctl (?, 2, ?)"]
+    outcome = deeplift("inspect", "-m", tmp_path / "controls.torch", "--allow-pickle")
+    assert outcome.code == 1
+    assert "ControlWrapper(model)" in outcome.err
+    assert "has 2 inputs (X, X_ctl)" in outcome.err

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # torch takes seconds to import, and `deeplift --help` must not
     from torch import nn
 
+_CONTROLS = "X_ctl"  # bpnet-lite's name
+
 
 @dataclass(frozen=True)
 class TensorSpec:
@@ -79,11 +81,23 @@ def file_sha256(path: Path, further: Iterable[Path] = ()) -> str:
 
 
 def inputs_of_forward(module: "nn.Module") -> tuple[TensorSpec, ...]:
-    """Return the parameters that ``forward`` cannot do without; none where it takes any number."""
+    """Return the parameters that ``forward`` cannot do without; none where it takes any number.
+
+    Models of bpnet-lite that were trained with control tracks need ``X_ctl``, although it has a default.
+    """
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(module.forward).parameters.values()
     needed = [item.name for item in parameters if item.kind in kinds and item.default is item.empty]
-    return tuple(TensorSpec(name, None, None) for name in needed)
+    found = tuple(TensorSpec(name, None, None) for name in needed)
+    tracks = control_tracks(module)
+    return (*found, TensorSpec(_CONTROLS, (None, tracks, None), "float32")) if tracks else found
+
+
+def control_tracks(module: "nn.Module") -> int:
+    """Return the number of control tracks that a model of bpnet-lite needs; 0 for all other models."""
+    tracks = getattr(module, "n_control_tracks", 0)
+    takes_them = isinstance(tracks, int) and _CONTROLS in inspect.signature(module.forward).parameters
+    return int(tracks) if takes_them else 0
 
 
 def batch_note(rows: int) -> str:

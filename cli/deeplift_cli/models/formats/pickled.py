@@ -3,7 +3,6 @@
 Weights are read as data. A whole module is read only where the user says so, as a pickle can run any code.
 """
 
-import inspect
 import pickle
 from argparse import Namespace
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from typing import Any
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.architecture import OPTIONS, Hyperparameters
 from deeplift_cli.models.foreign import reason, search_working_folder, told_in_one_line
-from deeplift_cli.models.model_file import ModelFile, file_sha256, inputs_of_forward
+from deeplift_cli.models.model_file import ModelFile, control_tracks, file_sha256, inputs_of_forward
 from deeplift_cli.models.registry import Candidate, Format
 from deeplift_cli.models.weights import with_architecture, without_architecture
 
@@ -58,9 +57,18 @@ def read(
         if isinstance(loaded, nn.DataParallel):
             loaded = loaded.module
         module = loaded.float().eval().requires_grad_(False)
-        _refuse_needed_controls(path, module)
-        inputs = inputs_of_forward(module)
-    return ModelFile(module, "pickled", path, file_sha256(path), inputs)
+        inputs, notes = inputs_of_forward(module), _about_controls(module)
+    return ModelFile(module, "pickled", path, file_sha256(path), inputs, notes=notes)
+
+
+def _about_controls(module: Any) -> tuple[str, ...]:
+    tracks = control_tracks(module)
+    if not tracks:
+        return ()
+    return (
+        f"the model needs {tracks} control tracks beside the sequence; saved in its place, "
+        "bpnetlite.bpnet.ControlWrapper(model) gives it tracks of zeros",
+    )
 
 
 def _with_weights(
@@ -110,16 +118,6 @@ def _hyperparameters(checkpoint: Mapping[str, Any]) -> Hyperparameters:
             names = [name for name in (called, key) if isinstance(name, str)]
             return Hyperparameters({str(name): item for name, item in value.items()}, names)
     return Hyperparameters()
-
-
-def _refuse_needed_controls(path: Path, module: Any) -> None:
-    """Refuse models of bpnet-lite that were trained with control tracks, and fail without them."""
-    controls = getattr(module, "n_control_tracks", 0)
-    if isinstance(controls, int) and controls > 0 and "X_ctl" in inspect.signature(module.forward).parameters:
-        raise UserError(
-            f"{path} needs {controls} control tracks beside the sequence: save it as "
-            "bpnetlite.bpnet.ControlWrapper(model), which gives it tracks of zeros"
-        )
 
 
 def _load(path: Path, allow_pickle: bool) -> Any:
