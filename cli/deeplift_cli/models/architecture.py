@@ -52,6 +52,10 @@ def _arguments(text: str) -> dict[str, Any]:
     return found
 
 
+def _by_name(given: str | Mapping[str, Any] | None) -> dict[str, Any]:
+    return _arguments(given) if isinstance(given, str) else dict(given or {})
+
+
 # For each format that holds weights without their network.
 OPTIONS = (
     click.Option(
@@ -137,7 +141,9 @@ class Architecture:
             raise UserError(f"--architecture {spec}: {name} is a {type(found).__name__}, nothing to call")
         return cls(spec, found, file)
 
-    def build(self, stored: Hyperparameters, given: str | None) -> "tuple[nn.Module, tuple[str, ...]]":
+    def build(
+        self, stored: Hyperparameters, given: str | Mapping[str, Any] | None
+    ) -> "tuple[nn.Module, tuple[str, ...]]":
         """Call the factory.
 
         Parameters
@@ -145,8 +151,8 @@ class Architecture:
         stored : Hyperparameters
             The factory gets those that its signature takes. A class with an attribute ``config_class``, as
             transformers' models have, gets such a configuration.
-        given : str or None
-            Arguments of `--model-args`, a JSON object; they come first.
+        given : str, mapping or None
+            Arguments of `--model-args`, a JSON object, or by name; they come first.
 
         Returns
         -------
@@ -162,7 +168,7 @@ class Architecture:
         from torch import nn
 
         with told_in_one_line(f"--architecture {self.spec} cannot build the network"):
-            options, unused = self._options(stored, json.loads(given or "{}"))
+            options, unused = self._options(stored, _by_name(given))
             built = self.factory(**options)
         if not isinstance(built, nn.Module):
             raise UserError(

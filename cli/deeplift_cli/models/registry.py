@@ -131,8 +131,8 @@ def _in_folder(path: Path) -> Path:
         folder, output = shlex.quote(str(path)), shlex.quote(f"{path}.onnx")
         raise UserError(
             f"model {path} is a SavedModel of TensorFlow, which only TensorFlow reads; convert it where "
-            f"TensorFlow is installed (pip install tf2onnx): python -m tf2onnx.convert --saved-model {folder} "
-            f"--output {output}"
+            "TensorFlow is installed (pip install tf2onnx): python -m tf2onnx.convert "
+            f"--saved-model {folder} --output {output}"
         )
     try:
         found = [

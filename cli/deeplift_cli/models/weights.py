@@ -27,7 +27,7 @@ def with_architecture(
     *,
     format_name: str,
     architecture: str,
-    given: str | None,
+    given: str | Mapping[str, Any] | None,
 ) -> ModelFile:
     """Build the network and load the weights.
 
@@ -43,8 +43,8 @@ def with_architecture(
         Of the weights' format.
     architecture : str
         As `--architecture` has it.
-    given : str or None
-        As `--model-args` has it.
+    given : str, mapping or None
+        As `--model-args` has it, or by name.
 
     Returns
     -------

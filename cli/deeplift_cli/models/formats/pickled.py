@@ -34,7 +34,11 @@ def recognises(candidate: Candidate) -> bool:
 
 
 def read(
-    path: Path, *, allow_pickle: bool, architecture: str | None = None, model_args: str | None = None
+    path: Path,
+    *,
+    allow_pickle: bool,
+    architecture: str | None = None,
+    model_args: str | Mapping[str, Any] | None = None,
 ) -> ModelFile:
     """Load a pickled module, or weights into the network that `architecture` builds.
 
@@ -72,7 +76,10 @@ def _about_controls(module: Any) -> tuple[str, ...]:
 
 
 def _with_weights(
-    path: Path, loaded: Mapping[str, Any], architecture: str | None, model_args: str | None
+    path: Path,
+    loaded: Mapping[str, Any],
+    architecture: str | None,
+    model_args: str | Mapping[str, Any] | None,
 ) -> ModelFile:
     """Read a state dict, alone or in a checkpoint with hyperparameters."""
     if architecture is None:

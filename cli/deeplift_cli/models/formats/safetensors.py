@@ -1,7 +1,9 @@
 """Weights in safetensors files, as the Hugging Face hub has them, with a config.json beside or without."""
 
 import struct
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from deeplift_cli.models.architecture import OPTIONS, Hyperparameters
 from deeplift_cli.models.examination.archive import require_memory
@@ -26,7 +28,11 @@ def _begins_so(head: bytes) -> bool:
 
 
 def read(
-    path: Path, *, allow_pickle: bool, architecture: str | None = None, model_args: str | None = None
+    path: Path,
+    *,
+    allow_pickle: bool,
+    architecture: str | None = None,
+    model_args: str | Mapping[str, Any] | None = None,
 ) -> ModelFile:
     """Load weights into the network that `architecture` builds.
 
