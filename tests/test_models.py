@@ -1,6 +1,7 @@
 """Reading model files: the shared models, formats other than ONNX, and what users are told of bad files."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from collections import OrderedDict
@@ -228,10 +229,10 @@ def test_missing_empty_and_foreign_files(tmp_path: Path) -> None:
     other.write_text("hello")
     assert "not a model file that deeplift reads (it reads" in message(other)
     other.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    assert "Keras" in message(other)
+    assert "damaged or truncated" in message(other)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(bytes(100))
-    assert "without the network" in message(weights)
+    assert "safetensors file" in message(weights)
 
 
 @pytest.mark.parametrize("kind", ["scripted", "exported", "pickled", "pickled, old style"])
@@ -335,3 +336,26 @@ def test_importing_the_package_is_quick() -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert result.stdout.strip() == "[]"
+
+
+# ---- folders
+
+
+def test_a_savedmodel_of_tensorflow(tmp_path: Path) -> None:
+    folder = tmp_path / "a model"
+    (folder / "variables").mkdir(parents=True)
+    (folder / "saved_model.pb").write_bytes(b"\x08\x01")
+    text = message(folder)
+    assert f"python -m tf2onnx.convert --saved-model '{folder}' --output '{folder}.onnx'" in text
+
+
+def test_a_folder_with_one_model(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "model.onnx"
+    path.parent.mkdir()
+    torch.onnx.export(Baked(), one_hot(1), path, dynamo=False, opset_version=17)
+    (path.parent / "notes.txt").write_text("seen")
+    model = read(path.parent)
+    assert model.path == path
+    assert model.sha256 == read(path).sha256
+    shutil.copyfile(path, path.with_name("second.onnx"))
+    assert "a folder with 2 models (model.onnx, second.onnx); give one of them" in message(path.parent)

@@ -10,6 +10,7 @@ from hostile import (
     exported_files,
     fasta,
     genomes,
+    keras_files,
     merging,
     onnx_files,
     options,
@@ -18,6 +19,7 @@ from hostile import (
     references,
     torchscript_files,
     verifying,
+    weights_files,
     work_folders,
 )
 from hostile.cases import CASES
@@ -29,6 +31,7 @@ __all__ = [
     "exported_files",
     "fasta",
     "genomes",
+    "keras_files",
     "merging",
     "onnx_files",
     "options",
@@ -37,5 +40,6 @@ __all__ = [
     "references",
     "torchscript_files",
     "verifying",
+    "weights_files",
     "work_folders",
 ]

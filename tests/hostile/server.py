@@ -44,6 +44,7 @@ _LATE = (
     "torch._export.serde.serialize",
     "torch.export.pt2_archive._package",
     "torch._inductor.cpp_builder",
+    "keras",
 )
 _NEW_PROCESS = "from deeplift_cli.main import main; main()"
 
@@ -61,6 +62,7 @@ def warm_up(folder: Path) -> None:
         for module in pkgutil.walk_packages(place, f"{package}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
+    os.environ["KERAS_BACKEND"] = "torch"
     for name in _LATE:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

@@ -95,8 +95,8 @@ def _flags(option: click.Parameter) -> list[str]:
 
 
 def options_of_own_model_formats() -> list[click.Option]:
-    """Return the options of the program's own model formats."""
-    return [option for kind in FORMATS.own().values() for option in kind.options]
+    """Return the options that the program's own model formats bring; several formats may share one."""
+    return list(dict.fromkeys(option for kind in FORMATS.own().values() for option in kind.options))
 
 
 def options_of_further_model_formats() -> tuple[list[Brought], list[str]]:

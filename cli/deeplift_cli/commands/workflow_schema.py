@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 import deeplift_references
+from deeplift_cli.commands.further_options import options_of_own_model_formats
 from deeplift_cli.commands.score import command
 from deeplift_cli.outputs import overlaps
 from deeplift_core import RULES
@@ -39,7 +40,7 @@ def score_settings() -> dict[str, dict[str, Any]]:
         ],
     }
     found = {}
-    for option in command.params:
+    for option in (*command.params, *options_of_own_model_formats()):
         if isinstance(option, click.Option) and option.name not in _BY_THE_WORKFLOW:
             name = next(flag for flag in option.opts if flag.startswith("--")).removeprefix("--")
             found[name] = _schema(option) | ({"examples": examples[name]} if name in examples else {})

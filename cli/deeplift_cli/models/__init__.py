@@ -62,6 +62,25 @@ def read(
         raise UserError(f"{error} ({'; '.join(problems)})") from error
 
 
-def load(path: str | PathLike[str], *, allow_pickle: bool = False) -> "nn.Module":
-    """Return the module of any supported model file: ``read(path).module``."""
-    return read(path, allow_pickle=allow_pickle).module
+def load(path: str | PathLike[str], *, allow_pickle: bool = False, **options: Any) -> "nn.Module":
+    """Return the module of any supported model file.
+
+    Parameters
+    ----------
+    path : path
+    allow_pickle : bool
+        As in `read`.
+    **options
+        Of the file's format: ``architecture="model.py:Net"`` and ``model_args={"filters": 64}`` for weights.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode, float32, on the CPU, with parameters that need no gradient.
+
+    Raises
+    ------
+    UserError
+        As `read` does.
+    """
+    return read(path, allow_pickle=allow_pickle, options=options).module

@@ -1,9 +1,13 @@
 """Turns exceptions of torch or of a model's own code into one line about the file."""
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from deeplift_cli.errors import UserError
+
+_LONGEST_REASON = 400  # signs; some libraries put all that they were given into a message
 
 
 @contextmanager
@@ -31,6 +35,18 @@ def errors_in_one_line(what: str) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line of an exception's message, or the exception's name if it has no message."""
+    """Return the first line of an exception's message, cut where it is long, else its kind."""
     lines = (line.strip() for line in str(error).splitlines())
-    return next(filter(None, lines), type(error).__name__)
+    line = next(filter(None, lines), type(error).__name__)
+    return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]}..."
+
+
+def search_working_folder() -> None:
+    """Let Python find modules in the working folder, after all other places.
+
+    Only for code that the user allowed to run.
+    """
+    with suppress(FileNotFoundError):  # the folder was removed
+        folder = str(Path.cwd())
+        if folder not in sys.path:
+            sys.path.append(folder)

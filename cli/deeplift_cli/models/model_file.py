@@ -1,6 +1,7 @@
 """The content of a model file: the module, and the inputs and outputs that the file declares."""
 
 import hashlib
+import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the import of torch takes seconds, and `deeplift --help` must be fast
     from torch import nn
+
+_CONTROLS = "X_ctl"  # bpnet-lite's name
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,26 @@ def file_sha256(path: Path, further: Iterable[Path] = ()) -> str:
             while block := handle.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def inputs_of_forward(module: "nn.Module") -> tuple[TensorSpec, ...]:
+    """Return the parameters that ``forward`` cannot do without; none where it takes any number.
+
+    Models of bpnet-lite that were trained with control tracks need ``X_ctl``, although it has a default.
+    """
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(module.forward).parameters.values()
+    needed = [item.name for item in parameters if item.kind in kinds and item.default is item.empty]
+    found = tuple(TensorSpec(name, None, None) for name in needed)
+    tracks = control_tracks(module)
+    return (*found, TensorSpec(_CONTROLS, (None, tracks, None), "float32")) if tracks else found
+
+
+def control_tracks(module: "nn.Module") -> int:
+    """Return the number of control tracks that a model of bpnet-lite needs; 0 for all other models."""
+    tracks = getattr(module, "n_control_tracks", 0)
+    takes_them = isinstance(tracks, int) and _CONTROLS in inspect.signature(module.forward).parameters
+    return int(tracks) if takes_them else 0
 
 
 def batch_note(rows: int) -> str:

@@ -9,6 +9,7 @@ unknown.
 
 import importlib
 import pkgutil
+import shlex
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from deeplift_cli.models.foreign import reason
 from deeplift_cli.models.model_file import ModelFile
 
 HEAD_BYTES = 4096
+_ALONE_IN_FOLDERS = (".onnx", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ def examine(path: Path) -> Candidate:
     Raises
     ------
     UserError
-        If the file is missing, no regular file, unreadable or empty, or a zip archive that is truncated, has
-        two members of one name or would fill the memory.
+        Where the file is missing, a folder without one model, no regular file, unreadable, empty, or a zip
+        archive that was cut short, has two members of one name or would fill the memory.
     """
     try:
         mode = path.stat().st_mode
@@ -101,7 +103,7 @@ def examine(path: Path) -> Candidate:
     except OSError as error:
         raise UserError(f"model file {path} cannot be read: {error.strerror}") from error
     if stat.S_ISDIR(mode):
-        raise UserError(f"model {path} is a folder; give one file: {known_kinds()}")
+        return examine(_in_folder(path))
     if not stat.S_ISREG(mode):
         raise UserError(f"model {path} is {_kind(mode)}; copy the model into a file")
     try:
@@ -115,6 +117,35 @@ def examine(path: Path) -> Candidate:
         return Candidate(path, head)
     with Archive(path, str(path)) as archive:
         return Candidate(path, head, archive.names)
+
+
+def _in_folder(path: Path) -> Path:
+    """Return the one model in a folder: an ONNX file beside its weights, or what the Hugging Face hub has.
+
+    Raises
+    ------
+    UserError
+        Where there is none, or several.
+    """
+    if (path / "saved_model.pb").is_file():
+        folder, output = shlex.quote(str(path)), shlex.quote(f"{path}.onnx")
+        raise UserError(
+            f"model {path} is a SavedModel of TensorFlow, which only TensorFlow reads; convert it where "
+            "TensorFlow is installed (pip install tf2onnx): python -m tf2onnx.convert "
+            f"--saved-model {folder} --output {output}"
+        )
+    try:
+        found = [
+            file for file in sorted(path.iterdir()) if file.suffix in _ALONE_IN_FOLDERS and file.is_file()
+        ]
+    except OSError as error:
+        raise UserError(f"model folder {path} cannot be read: {error.strerror}") from error
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(file.name for file in found[:5])
+        raise UserError(f"model {path} is a folder with {len(found)} models ({names}); give one of them")
+    raise UserError(f"model {path} is a folder; give one file: {known_kinds()}")
 
 
 def _kind(mode: int) -> str:
@@ -152,20 +183,11 @@ def find_format(candidate: Candidate) -> tuple[Format, list[str]]:
         if kind.asked_last and kind.recognises(candidate):
             return kind, problems
     more = "".join(f"; {problem}" for problem in problems)
-    raise UserError(f"{candidate.path} is not a model file that deeplift reads{_hint(candidate)}{more}")
+    raise UserError(
+        f"{candidate.path} is not a model file that deeplift reads (it reads {known_kinds()}){more}"
+    )
 
 
 def known_kinds() -> str:
     """Return the descriptions of all formats as one phrase."""
     return ", ".join(kind.description for kind in (*FORMATS.own().values(), *FORMATS.further()[0]))
-
-
-def _hint(candidate: Candidate) -> str:
-    """Return what to do about a file of another tool that users often have."""
-    if candidate.head.startswith(b"\x89HDF\r\n\x1a\n") or "model.weights.h5" in candidate.members:
-        return (
-            ": it is a Keras model; convert it to ONNX (python -m tf2onnx.convert --keras, or model.export)"
-        )
-    if candidate.path.suffix == ".safetensors":
-        return ": it holds weights without the network; export the model to ONNX or TorchScript"
-    return f" (it reads {known_kinds()})"
