@@ -20,7 +20,7 @@ ALLOWED = {
     "extensions": {"errors"},
     "options": set(),
     "sequences": {"errors", "distribution", "process", "options"},
-    "models": {"errors", "process", "extensions", "options", "sequences"},
+    "models": {"errors", "distribution", "process", "extensions", "options", "sequences"},
     "outputs": {"errors", "process", "threads", "extensions", "options", "sequences"},
     "reference_kinds": {"errors", "process", "sequences", "outputs"},
     "run": {
