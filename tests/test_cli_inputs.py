@@ -163,6 +163,8 @@ def test_odd_spellings_of_a_bed_give_the_same_windows(kind: str) -> None:
         "g.fa",
         "-r",
         "odd.bed",
+        "--length",
+        30,
         "-o",
         "out.h5",
         "--n-references",
@@ -170,7 +172,7 @@ def test_odd_spellings_of_a_bed_give_the_same_windows(kind: str) -> None:
     )
     start, end, name, raw = columns("regions/start", "regions/end", "regions/name", "raw/seq")
     assert name.tolist() == [b"name", b"other name"]
-    assert (start.tolist(), end.tolist()) == ([17, 105], [47, 135])  # the first region has 30 bp
+    assert (start.tolist(), end.tolist()) == ([17, 105], [47, 135])
     np.testing.assert_array_equal(raw, [encode(genome[17:47]), encode(genome[105:135])])
 
 
@@ -179,7 +181,7 @@ def test_genomes_of_every_kind_give_the_same_bits(kind: str) -> None:
     genome = random_letters(9, 300)
     write_fasta(Path("plain.fa"), {"chr1": folded(genome, 60)})
     Path("r.bed").write_text("\n".join(BED))
-    options = ("-m", torchscript("AnyLength"), "-r", "r.bed", "--n-references", 2)
+    options = ("-m", torchscript("AnyLength"), "-r", "r.bed", "--length", 30, "--n-references", 2)
     score("-q", *options, "-g", "plain.fa", "-o", "plain.h5")
     text, path = f">chr1\n{folded(genome, 60)}\n", "g.fa"
     if kind == "bgzip":
@@ -204,7 +206,9 @@ def test_genomes_of_every_kind_give_the_same_bits(kind: str) -> None:
 def test_a_region_beyond_the_chromosome_is_skipped_with_its_line() -> None:
     write_fasta(Path("g.fa"), {"chr1": random_letters(9, 300)})
     Path("r.bed").write_text("chr1\t20\t50\nchr1\t290\t310\nchr1\t5\t9\nchr1\t99999999999\t199999999999\n")
-    outcome = score("-m", torchscript("AnyLength"), "-g", "g.fa", "-r", "r.bed", "-o", "out.h5")
+    outcome = score(
+        "-m", torchscript("AnyLength"), "-g", "g.fa", "-r", "r.bed", "-o", "out.h5", "--length", 30
+    )
     assert columns("regions/index")[0].tolist() == [0]
     lines = Path("out.skipped.tsv").read_text().splitlines()[1:]
     assert [line.split("\t")[1] for line in lines] == ["2", "3", "4"]
