@@ -163,6 +163,8 @@ def test_odd_spellings_of_a_bed_give_the_same_windows(kind: str) -> None:
         "g.fa",
         "-r",
         "odd.bed",
+        "--length",
+        30,
         "-o",
         "out.h5",
         "--n-references",

@@ -406,7 +406,7 @@ def test_records_that_are_padded_need_coordinates_for_a_bigwig() -> None:
 
 @pytest.mark.parametrize("given", ["regions", "fasta"])
 def test_widths_that_differ_need_a_length(given: str) -> None:
-    bed("chr1 100 140", "chrX 1 2", "chr2 100 161", "chr1 250 285")
+    bed("chr1 100 140", "chrX 1 2", "chr2 100 161", "chr2 300 400", "chr1 250 285")
     texts = [random_letters(seed, size) for seed, size in enumerate((40, 61, 35))]
     write_fasta(Path("in.fa"), {**{f"s{i}": text for i, text in enumerate(texts)}, "none": "", "odd": "ACGE"})
     words = ("-f", "in.fa") if given == "fasta" else ("-g", "g.fa", "-r", "in.bed")

@@ -103,9 +103,9 @@ class GenomeSource:
         shortest = longest = 0
         for region in self._regions():
             n_regions += 1
-            known = region.chrom in self._fasta.sizes
-            any_known = any_known or known
-            if not known and len(unknown) < _UNKNOWN_KEPT:
+            if region.chrom in self._fasta.sizes:
+                any_known = True
+            elif len(unknown) < _UNKNOWN_KEPT:
                 unknown[region.chrom] = None
             if self._is_chosen(region):
                 n_chosen += 1
@@ -129,6 +129,10 @@ class GenomeSource:
             shortest=shortest,
             longest=longest,
         )
+
+    def _may_be_scored(self, region: BedLine) -> bool:
+        """Whether there is a window of some length around it."""
+        return region.fault is None and 0 <= _centre(region) < self._fasta.sizes.get(region.chrom, 0)
 
     def _no_chromosome(self, first: BedLine, unknown: Iterable[str]) -> UserError:
         """Say that all names miss, and which option helps."""
