@@ -12,6 +12,8 @@ from typing import Any
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.architecture import OPTIONS, Hyperparameters
+from deeplift_cli.models.examination.archive import Archive
+from deeplift_cli.models.examination.pickles import check_tensors
 from deeplift_cli.models.foreign import reason, search_working_folder, told_in_one_line
 from deeplift_cli.models.model_file import ModelFile, control_tracks, file_sha256, inputs_of_forward
 from deeplift_cli.models.registry import Candidate, Format
@@ -127,10 +129,21 @@ def _hyperparameters(checkpoint: Mapping[str, Any]) -> Hyperparameters:
     return Hyperparameters()
 
 
+def _check_tensors(path: Path) -> None:
+    """Refuse tensors that reach beyond the file or the memory; not every release of torch is known to do so."""
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":  # torch compares sizes itself in its old formats
+            return
+    with Archive(path, str(path)) as archive:
+        check_tensors(archive, "data.pkl", "data/")
+
+
 def _load(path: Path, allow_pickle: bool) -> Any:
     """Load what needs no code; the rest only where `allow_pickle` says so."""
     import torch
 
+    if not allow_pickle:
+        _check_tensors(path)
     with told_in_one_line(f"{path} is damaged or truncated"):
         try:
             with torch.serialization.safe_globals(_HARMLESS):
