@@ -130,7 +130,7 @@ def _hyperparameters(checkpoint: Mapping[str, Any]) -> Hyperparameters:
 
 
 def _check_tensors(path: Path) -> None:
-    """Refuse tensors that reach beyond the file or the memory; not every release of torch is known to do so."""
+    """Refuse tensors that reach beyond the file or the memory; not every release of torch may do so."""
     with path.open("rb") as file:
         if file.read(2) != b"PK":  # torch compares sizes itself in its old formats
             return
