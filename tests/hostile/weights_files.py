@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from small_models import Net
 
+from hostile import archives
 from hostile.cases import Kind
 from hostile.payloads import touch
 from hostile.tidy import LETTERS
@@ -113,6 +114,32 @@ odd(
     *LETTERS,
     make=saved(lambda folder: {"state_dict": Net().state_dict(), "hyper_parameters": Namespace(lr=0.1)}),
 )
+
+
+def with_storage(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    """Make a state dict of one tensor of two numbers with something changed in its pickle."""
+
+    def make(folder: Path) -> None:
+        torch.save({"conv.weight": torch.ones(2)}, folder / "m.ckpt")
+
+        def edit(content: dict[str, bytes]) -> None:
+            assert change(content["data.pkl"]) != content["data.pkl"]
+            content["data.pkl"] = change(content["data.pkl"])
+
+        archives.changed(folder / "m.ckpt", folder / "m.ckpt", edit)
+
+    return make
+
+
+# In the pickle, 2 is the count of the storage's elements, and then the tensor's size.
+for _name, _count in (("2**30", b"J\x00\x00\x00\x40"), ("200", b"K\xc8")):
+    bad(
+        f"a storage of {_name} numbers, of which the file has two",
+        SAVED,
+        r"m\.ckpt",
+        "damaged|truncated",
+        make=with_storage(lambda data, count=_count: data.replace(b"K\x02", count)),
+    )
 for _name, _value in {
     "weights by number": {3: torch.ones(3)},
     "a dict of nothing": {},
