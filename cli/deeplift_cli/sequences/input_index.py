@@ -95,8 +95,7 @@ def open_prepared_source(
     note: Note,
     selection: Selection = EVERYTHING,
 ) -> Source:
-    """Open the input as `open_source`, but read a file only if no other process has put its facts in the
-    cache.
+    """Open the input as `open_source`, but do not read a file again whose facts are in the cache.
 
     Raises
     ------
