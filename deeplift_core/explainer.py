@@ -71,7 +71,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Program:
-    """What scores batches for some targets, and what scores a few pairs again in float64."""
+    """The scorer of batches for some targets, and a function that makes scorers in float64 of few pairs."""
 
     scorer: BatchScorer
     exact: Callable[[], list[BatchScorer]] | None
@@ -234,7 +234,7 @@ class Explainer:
             return GradientExecutable(plan, options.channel_axis, steps=options.steps, at_input=at_input)
         if not options.compile:
             return EagerExecutable(plan, options.channel_axis)
-        # torch's compiler takes seconds to import, and not everyone needs it.
+        # The import of torch's compiler takes seconds, and not every user needs the compiler.
         from deeplift_core.compile.executable import CompiledExecutable
 
         return CompiledExecutable(plan, options.channel_axis)

@@ -1,4 +1,4 @@
-"""Options that decide which records of an input are scored: those of `score`, and of `prepare` likewise."""
+"""Options of `score` and `prepare` that decide which records of an input are scored."""
 
 from collections.abc import Mapping
 from math import isnan
@@ -41,11 +41,11 @@ RECORD_OPTIONS = (
                  help="Translate the regions' chromosomes: 1 to chr1 (ucsc), chr1 to 1 (ensembl), or by a "
                       "file of two columns, the regions' name and the genome's."),
 )  # fmt: skip
-_OF_REGIONS = {"edge": "skip", "chroms": None, "rename_chroms": None}  # with their defaults
+_OF_REGIONS = {"edge": "skip", "chroms": None, "rename_chroms": None}  # defaults
 
 
 def refuse_without_regions(given: Mapping[str, Any]) -> None:
-    """Refuse options about regions where there are none.
+    """Refuse options about regions if the input has no regions.
 
     Raises
     ------

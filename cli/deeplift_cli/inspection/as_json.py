@@ -16,7 +16,7 @@ REFERENCES = 20  # the default of `deeplift score`
 
 
 def as_json(found: Inspection) -> str:
-    """The whole inspection as one JSON object."""
+    """Return the whole inspection as one JSON object."""
     return json.dumps(_plain(found), indent=2, allow_nan=False)
 
 

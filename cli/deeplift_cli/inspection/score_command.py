@@ -5,20 +5,21 @@ from dataclasses import fields
 
 from deeplift_cli.options.settings import InspectOptions
 
-# Options of `inspect` that `score` takes alike and that the model's file does not settle. The batch size, the
-# device and the number of threads are left to the machine on which sequences are scored.
+# Options that `inspect` and `score` share and that the model's file does not determine. The batch size, the
+# device and the number of threads depend on the machine that scores the sequences.
 _KEPT = ("output", "labels", "layout", "alphabet", "logits", "precision", "allow_pickle")
 
 
 def score_command(options: InspectOptions, output_shape: tuple[int, ...]) -> str:
-    """Return a `deeplift score` command that fits the model, with names in capitals for what is missing.
+    """Return a `deeplift score` command that fits the model, with names in capitals for missing values.
 
     Parameters
     ----------
     options : InspectOptions
-        As the user gave them to `deeplift inspect`.
+        The options that the user gave to `deeplift inspect`.
     output_shape : tuple of int
-        The shape of the explained output for one sequence: a target is named where there are several values.
+        The shape of the explained output for one sequence; the command has a target if there are several
+        values.
     """
     words = ["deeplift", "score", "-m", str(options.model), "-f", "SEQUENCES.fa", "-o", "SCORES.h5"]
     targets = ",".join(str(spec) for spec in options.targets)

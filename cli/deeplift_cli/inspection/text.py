@@ -18,7 +18,7 @@ _HOW_TO_SUPPORT = (
 
 
 def as_lines(found: Inspection, *, full: bool, width: int) -> list[str]:
-    """The whole inspection as lines of text.
+    """Return the whole inspection as lines of text.
 
     Parameters
     ----------

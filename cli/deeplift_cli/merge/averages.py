@@ -1,4 +1,4 @@
-"""The mean over the folds of a cross-validation, sequence by sequence."""
+"""The mean of scores over the folds of a cross-validation, sequence by sequence."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -18,19 +18,19 @@ _AVERAGED = ("hypothetical", "prediction", "output", "reference_output", "comple
 
 
 def average(parts: Sequence[ScoreReader], pool: Executor) -> Combined:
-    """Return the mean of several models' scores of the same sequences and target, by the same options.
+    """Return the mean of several models' scores of the same sequences and target, with the same options.
 
     Parameters
     ----------
     parts : sequence of ScoreReader
-        Whole jobs, two or more, of different models.
+        The score files of two or more whole jobs of different models.
     pool : Executor
-        Where chunks are inflated, summed up and compressed.
+        The threads that inflate and compress chunks and compute checksums.
 
     Raises
     ------
     UserError
-        If the parts differ in anything but the model, or two of them are the same scores.
+        If the parts differ in more than the model, or two parts have the same scores.
     """
     first = parts[0]
     if len(parts) < 2:
@@ -56,7 +56,7 @@ def average(parts: Sequence[ScoreReader], pool: Executor) -> Combined:
 
 
 def _check_distinct(parts: Sequence[ScoreReader], checksums: Sequence[Mapping[str, str]]) -> None:
-    """Refuse one file twice: at one place, or a copy, which has the same model and the same scores."""
+    """Refuse a file that is given twice, also a copy, which has the same model and the same scores."""
     seen: dict[object, Path] = {}
     for part, sums in zip(parts, checksums, strict=True):
         stat = part.path.stat()
@@ -70,7 +70,7 @@ def _check_distinct(parts: Sequence[ScoreReader], checksums: Sequence[Mapping[st
 
 
 def _together(parts: Sequence[ScoreReader], pool: Executor) -> Iterator[list[ScoredBatch]]:
-    """The same rows of all parts, batch by batch."""
+    """Yield the same rows of all parts, batch by batch."""
     for batches in zip(*(part.unpacked(pool) for part in parts), strict=True):
         yield list(batches)
     _check_distinct(parts, [part.found_checksums for part in parts])
@@ -92,8 +92,8 @@ def _mean(batches: Sequence[ScoredBatch], parts: Sequence[ScoreReader]) -> Score
         for name in _AVERAGED
     }
     means["identical_references"] = np.max([batch.identical_references for batch in batches], axis=0)
-    # The parts share their references: the mean of their standard errors is the largest that the mean of the
-    # scores can have.
+    # All parts use the same references, so that their errors may be fully correlated: the mean of their
+    # standard errors is an upper bound of the standard error of the mean.
     for name, combine in (
         ("rescored", np.sum),
         ("standard_error", np.mean),

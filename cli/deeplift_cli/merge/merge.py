@@ -1,4 +1,4 @@
-"""Score files put together: the shards of one job end to end, or the folds of a cross-validation averaged."""
+"""Merging of score files: the shards of one job in order, or the mean of the folds of a cross-validation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from deeplift_cli.sequences.genome import Genome
 
 @dataclass(frozen=True, kw_only=True)
 class MergeOptions:
-    """Options of `deeplift merge`; names are those of the command line."""
+    """Options of `deeplift merge`, named as on the command line."""
 
     parts: tuple[Path, ...]
     out: Path
@@ -36,20 +36,20 @@ class MergeOptions:
 
 
 def merge(options: MergeOptions, note: Callable[[str], None]) -> tuple[int, list[Path]]:
-    """Make one score file of several, in memory that does not grow with them.
+    """Make one score file of several; the memory does not grow with the files.
 
-    Everything that is copied is compared with the checksums in the parts.
+    All values are compared with the checksums in the parts.
 
     Parameters
     ----------
     options : MergeOptions
     note : callable
-        Gets lines that the user should read.
+        Called with lines that the user should read.
 
     Returns
     -------
     rows : int
-        In the new file.
+        Number of rows in the new file.
     written : list of Path
 
     Raises
@@ -92,7 +92,7 @@ def _write(
             skipped=skipped,
             attrs=combined.attrs,
             chrom_sizes=combined.first.chrom_sizes,
-            overwrite=True,  # whether it may be was checked before
+            overwrite=True,  # whether the file may be replaced was checked before
             publication=publication,
         ) as file:
             for batch in combined.batches:
@@ -113,13 +113,13 @@ def _note_unchecked(parts: Sequence[ScoreReader], note: Callable[[str], None]) -
     if without:
         more = f" and {len(without) - 1} more" if len(without) > 1 else ""
         note(
-            f"{without[0]}{more} has no checksums, for an earlier version of deeplift wrote it: only what is "
-            "compressed can be checked"
+            f"{without[0]}{more} has no checksums, since an earlier version of deeplift wrote it: only "
+            "compressed datasets can be checked"
         )
 
 
 def _chrom_sizes(options: MergeOptions, part: ScoreReader) -> dict[str, int] | None:
-    """Lengths of chromosomes for a bigWig; None where none is wanted."""
+    """Return the lengths of chromosomes in bp for a bigWig; None if no bigWig is wanted."""
     if options.bigwig is None:
         return None
     if options.chrom_sizes is not None:
@@ -139,7 +139,7 @@ def _skipped_of(path: Path) -> Path:
 
 
 def _skipped(parts: Sequence[ScoreReader], scratch: Path) -> Path:
-    """One table of those beside the parts."""
+    """Merge the tables of skipped records beside the parts into one table."""
     table = scratch / SKIPPED
     with table.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         file.write(HEADING)

@@ -1,4 +1,4 @@
-"""What several score files become, and whether they are of one job."""
+"""The content of a merged score file, and the check that all parts belong to one job."""
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from deeplift_cli.outputs.score_reader import ScoreReader
 
 @dataclass(frozen=True)
 class Combined:
-    """What the new file is to hold.
+    """The content of the new file.
 
     Attributes
     ----------
     first : ScoreReader
-        The part whose layout the new file has.
+        The part with the layout of the new file.
     attrs : dict
     batches : iterator of PackedBatch
     skipped_of : sequence of ScoreReader
-        The parts whose skipped records are listed beside the new file.
+        The parts whose skipped records are written beside the new file.
     """
 
     first: ScoreReader
@@ -32,20 +32,20 @@ class Combined:
 def check_same_job(
     first: ScoreReader, part: ScoreReader, otherwise: str, without: Container[str] = ()
 ) -> None:
-    """Compare everything that scores depend on in two parts.
+    """Compare the fingerprints and layouts of two parts.
 
     Parameters
     ----------
     first, part : ScoreReader
     otherwise : str
-        What to say of the part where something differs, as in "is of another job than".
+        The verb phrase of the message about a difference, such as "is of another job than".
     without : container of str
-        What may differ.
+        The entries of the fingerprint that may differ.
 
     Raises
     ------
     UserError
-        Naming everything that differs.
+        If the parts differ; the message names all differences.
     """
     before, now = first.fingerprint, part.fingerprint
     names = [name for name in {**before, **now} if before.get(name) != now.get(name) and name not in without]

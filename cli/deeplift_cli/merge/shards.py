@@ -1,4 +1,4 @@
-"""The shards of one job put end to end, as one run would have written them."""
+"""Merging of the shards of one job in order, as one run would have written their rows."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -15,14 +15,14 @@ _MISSING_SHOWN = 20
 
 
 def end_to_end(parts: Sequence[ScoreReader], pool: Executor) -> Combined:
-    """Return what the shards of one job become, in their order.
+    """Return the merged content of the shards of one job, in the order of the shards.
 
     Parameters
     ----------
     parts : sequence of ScoreReader
-        In any order.
+        The shards in any order.
     pool : Executor
-        Where chunks are inflated and summed up.
+        The threads that inflate chunks and compute checksums.
 
     Raises
     ------

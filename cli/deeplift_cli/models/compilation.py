@@ -24,7 +24,7 @@ _COMPILERS = ("c++", "g++", "clang++")
 def compiled_if_worth_it(
     explainer: DeepLift, options: ScoreOptions, targets: Sequence[Target], pairs: int, screen: Screen
 ) -> DeepLift:
-    """Compile as `--compile` says: always, never, or where the job is long enough.
+    """Compile as `--compile` says: always, never, or if the job is long enough.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def _has_compiler() -> bool:
 
 
 def _seconds_per_pair(explainer: DeepLift, targets: Sequence[Target]) -> float:
-    """The second of two batches with two references each; the first one also prepares."""
+    """Return the seconds per pair, measured on the second of two batches with two references each."""
     x, references = explainer.example_batch(2)
     for _ in range(2):
         started = time.perf_counter()

@@ -38,7 +38,7 @@ _AUTO_LARGEST = 256
 # that are scored again in float64 take twice as much.
 _AUTO_SHARE = 8
 _TARGETS_SHOWN = 5
-# Rows to record with where the batch size is free: as few as tell a row from a batch.
+# Number of rows to record with if the batch size is free: the least that distinguishes a row from a batch.
 FEW_ROWS = 2
 
 
@@ -234,7 +234,7 @@ def _on(
     rows: int,
     weights: HeldWeights | None = None,
 ) -> DeepLift:
-    """Record on a random batch."""
+    """Record the model on a random batch."""
     x = layout.to_model(one_hot(rows, length))
     axis = layout.channel_axis
     if weights is None:

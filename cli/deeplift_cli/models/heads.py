@@ -1,4 +1,4 @@
-"""Which output of a BPNet-like model a head is taken of, and what it is of that output."""
+"""Heads of BPNet-like models: the output to which a head belongs, and the head's function of the output."""
 
 import re
 from collections.abc import Sequence
@@ -13,25 +13,25 @@ _SIGNS = {"counts": "count", "profile": "profile"}
 
 
 def output_of_head(head: str, outputs: Sequence[TensorSpec], given: int | None) -> int:
-    """Return the place of the output that a head is taken of.
+    """Return the place of the output to which a head belongs.
 
     Parameters
     ----------
     head : str
     outputs : sequence of TensorSpec
-        As the model returns them, by their names and shapes.
+        The model's outputs in order, with their names and shapes.
     given : int or None
         The output that the user chose.
 
     Raises
     ------
     OptionsError
-        If it is not clear which one it is, or that one has another shape.
+        If no output or several outputs fit the head, or the chosen output has another shape.
     """
     place = _found(head, outputs) if given is None else given
     if place is None:
         raise OptionsError(
-            f"--target {head}: it is not clear which output that is; the outputs are {_listed(outputs)}: say "
+            f"--target {head}: no single output fits; the outputs are {_listed(outputs)}: say "
             "which with --output"
         )
     if not _fits(head, _shape(outputs[place])):
@@ -43,9 +43,9 @@ def output_of_head(head: str, outputs: Sequence[TensorSpec], given: int | None) 
 
 
 def function_of_head(head: str, output: TensorSpec) -> MeanCounts | WeightedProfile:
-    """Return what a head is of its output.
+    """Return the function of its output that a head computes.
 
-    Where tracks are taken by themselves, positions are the longer of two axes, or the last one.
+    If the head explains single tracks, the axis of positions is the longer of two axes, or the last one.
     """
     if head == COUNTS:
         return MeanCounts()
@@ -56,7 +56,7 @@ def function_of_head(head: str, output: TensorSpec) -> MeanCounts | WeightedProf
 
 
 def with_bias_inside(model: ModelFile) -> str:
-    """Return a note where a ChromBPNet's branch of the enzyme's bias is in the model; "" where it is not."""
+    """Return a note if the model holds a ChromBPNet's branch of the enzyme's bias; "" if it does not."""
     modules = [name for name, _ in model.module.named_modules()]
     weights = [*model.weights, *(name for name, _ in model.module.named_parameters())]
     # The last part of a weight's name says which of a layer's weights it is: "bias" in nearly every model.
@@ -79,7 +79,7 @@ def _found(head: str, outputs: Sequence[TensorSpec]) -> int | None:
     named = [place for place, spec in enumerate(outputs) if _SIGNS[kind] in spec.name.lower()]
     if len(named) == 1:
         return named[0]
-    # A profile [N, L] and counts [N, 1] have as many axes: the one with a single element a row is counts.
+    # A profile [N, L] and counts [N, 1] both have two axes: an output with one element a row is counts.
     shapes = [_shape(spec) for spec in outputs]
     if len(shapes) > 1 and not any(len(shape) > 1 for shape in shapes):
         fitting = [place for place, shape in enumerate(shapes) if (sum(shape, 0) <= 1) == (kind == COUNTS)]
@@ -89,12 +89,12 @@ def _found(head: str, outputs: Sequence[TensorSpec]) -> int | None:
 
 
 def _fits(head: str, shape: tuple[int, ...], *, alone: bool = True) -> bool:
-    """Whether a head can be taken of an output of this shape, given without the batch.
+    """Return whether a head can belong to an output of this shape, which does not include the batch.
 
     Parameters
     ----------
     alone : bool
-        Whether a profile [N, L] counts as one: not beside one with tracks.
+        True if an output [N, L] may be a profile; false if there is a profile with tracks.
     """
     if head == COUNTS:
         return len(shape) < 2

@@ -1,10 +1,10 @@
-"""ChromBPNet's profile score: logits weighted by the probabilities that the sequence itself has.
+"""ChromBPNet's profile score: logits weighted by the probabilities of the sequence itself.
 
-ChromBPNet's published code takes sum(p z), where z are the logits of the profile less their mean and p is
-softmax(z) behind `stop_gradient`. For a sequence x and a reference r that is p(x) (z(x) - z(r)), summed: the
-weights are those of the sequence for both. Here the weights are a second input of the model, which is the
-same for a sequence and its references. Its difference is 0, so that all of the output's difference goes
-through the logits, and contributions sum to it.
+ChromBPNet's published code explains sum(p z), where z are the logits of the profile minus their mean and p is
+softmax(z) inside `stop_gradient`. For a sequence x and a reference r, the difference is the sum of
+p(x) (z(x) - z(r)): both have the weights of the sequence. Here the weights are a second input of the model,
+which is the same for a sequence and its references. The difference of this input is 0, so that the logits
+explain the whole difference in output, and the contributions of the bases sum to it.
 """
 
 from dataclasses import dataclass
@@ -32,22 +32,22 @@ class WithHeldWeights(nn.Module):
         self.output = output
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Return the logits less their mean, each with its weight: [K, positions and tracks].
+        """Return the logits minus their mean, times their weights: [K, positions and tracks].
 
-        Their sum is the target's work: it can be so much smaller than they are that, as the model's output,
-        it could not be told from rounding when the recording is proved.
+        The target computes the sum of these products. The sum may be so much smaller than the products that,
+        as the model's output, it could not be distinguished from rounding in the proof of the recording.
         """
         return weights * self.logits(self.model(x))
 
     def logits(self, outputs: object) -> Tensor:
-        """Return the logits [K, positions and tracks] of the profile less their mean, from all outputs."""
+        """Return the logits [K, positions and tracks] of the profile minus their mean, from all outputs."""
         logits = tensors_in(outputs)[self.output].flatten(1)
         return logits - logits.mean(1, keepdim=True)
 
 
 @dataclass(frozen=True)
 class HeldWeights:
-    """The weights of sequences, computed where and in the precision in which the model is scored.
+    """The weights of sequences, computed on the device and in the precision of the scores.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class HeldWeights:
     dtype : torch.dtype
     device : torch.device
     rows : int
-        K: the model runs on exactly so many sequences at a time.
+        K, the exact number of sequences on which the model runs at a time.
     """
 
     model: WithHeldWeights

@@ -1,4 +1,4 @@
-"""Names of a model's classes or tracks: from a file of the user's, or from the metadata of a model file."""
+"""Names of a model's classes or tracks, from the user's file or from the metadata of a model file."""
 
 import ast
 import json
@@ -10,15 +10,15 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.sequences.text import open_text, short_lines
 
 _WHAT = "file of labels"
-_LONGEST = 2**24  # characters of a value in the metadata that is read
-# Keys of metadata that hold such names: the first that is there counts, as no standard names one.
+_LONGEST = 2**24  # characters; longer values in the metadata are not read
+# Keys of metadata that hold such names; there is no standard, so that the first existing key counts.
 _KEYS = ("labels", "class_names", "classes", "track_names", "tracks", "targets", "names", "id2label")
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Read names, one a line.
+    """Read names from a file with one name in each line.
 
-    Blanks around a name do not count; a line may be empty, which stands for a class without a name.
+    Blanks around a name are ignored; an empty line stands for a class without a name.
 
     Raises
     ------
@@ -35,9 +35,9 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 
 def labels_in_metadata(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the names that a model's metadata holds; none where it holds none that can be read.
+    """Return the names in a model's metadata; empty if the metadata hold no readable names.
 
-    They are a list, or a mapping of indices to names, in JSON or Python's notation, or lines of text.
+    The names are a list, or a mapping of indices to names, in JSON or Python's notation, or lines of text.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def _names_in(text: str) -> tuple[str, ...]:
 
 
 def _literal(text: str) -> Any:
-    """Read JSON or a Python literal; None where the text is neither."""
+    """Read JSON or a Python literal; None if the text is neither."""
     for read in (json.loads, ast.literal_eval):
         try:
             return read(text)

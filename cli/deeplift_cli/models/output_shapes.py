@@ -1,4 +1,4 @@
-"""The outputs of a model as they turn out when it runs: their names, shapes and types."""
+"""The outputs of a model from a run of the model: their names, shapes and types."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from deeplift_cli.process.failures import is_about_memory
 
 
 def output_specs(model: ModelFile, batch: tuple[Tensor, ...]) -> list[TensorSpec]:
-    """Every output as it comes out of the model, by its name where the file or the model gives one.
+    """Run the model and return every output, with the name that the file or the model gives.
 
     Raises
     ------
@@ -39,6 +39,6 @@ def output_specs(model: ModelFile, batch: tuple[Tensor, ...]) -> list[TensorSpec
 
 
 def _free(model: ModelFile, tensor: Tensor, rows: int) -> tuple[int | None, ...]:
-    """Shape of an output, with the number of rows left open where it is that of the batch."""
+    """Return the shape of an output; the number of rows is free if it is that of the batch."""
     shape: tuple[int | None, ...] = tuple(tensor.shape)
     return (model.batch_size, *shape[1:]) if shape[:1] == (rows,) else shape

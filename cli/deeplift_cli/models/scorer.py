@@ -77,8 +77,8 @@ class Scorer:
     layout : Layout
         The model's layout.
     rc_average : bool
-        Score the reverse complement against the reverse complements of the same references too, and
-        average everything over the two strands.
+        True to score the reverse complements of sequences and references, too, and to average all results
+        over the two strands.
     weights : HeldWeights, optional
         Makes the explainer's second input, which a sequence and its references have in common.
     """

@@ -1,4 +1,4 @@
-"""How names of chromosomes are spelled: `--rename-chroms ucsc` and `--rename-chroms ensembl`."""
+"""Styles of chromosome names: `--rename-chroms ucsc` and `--rename-chroms ensembl`."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,5 +13,5 @@ def _to_ensembl(name: str) -> str:
     return "MT" if bare in ("M", "MT") else bare
 
 
-# Of assembled chromosomes; names of other sequences follow no rule that both share.
+# The styles apply to assembled chromosomes; names of other sequences have no rule that both styles share.
 STYLES: Mapping[str, Callable[[str], str]] = {"ucsc": _to_ucsc, "ensembl": _to_ensembl}

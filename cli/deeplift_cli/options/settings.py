@@ -33,7 +33,7 @@ def content_of(what: str) -> dict[str, str]:
 class ModelOptions:
     """Options of the model and of how it runs, named as on the command line."""
 
-    model: Path = field(metadata=COUNTS_IN_ITS_OWN_WAY)  # by the digest that its reader makes
+    model: Path = field(metadata=COUNTS_IN_ITS_OWN_WAY)  # counts by the digest of the model file
     output: int | str | None = (
         None  # None: the first, or the one that a head of BPNet-like models is taken of
     )
@@ -122,7 +122,7 @@ class ScoreOptions(ModelOptions):
         return [path for path in given if path is not None] + named
 
     def as_attributes(self) -> dict[str, Any]:
-        """For the score file: plain values only."""
+        """Return the options as attributes of the score file, which hold plain values only."""
         plain = asdict(self) | {"targets": [spec.stored for spec in self.targets]}
         plain["shard"] = None if self.shard is None else str(self.shard)
         return {key: _text(value) if isinstance(value, str | Path) else value for key, value in plain.items()}

@@ -49,7 +49,7 @@ def pieces(export: Export) -> Iterator[Pieces]:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The score file's N rows in their order along the genome."""
+    """The score file's N rows, in their order along the genome."""
 
     bounds: list[tuple[str, int, int]]  # each chromosome, by name, and the slice of its sorted rows
     start: npt.NDArray[np.int64]  # [N] sorted by chromosome, start and row
@@ -60,8 +60,8 @@ class _Rows:
 def _read_rows(export: Export, scratch: IO[bytes]) -> _Rows:
     """Read where rows lie, and write per-base contributions, float32 [N, L], to a scratch file.
 
-    One pass through the score file in its own order, whatever that is: going by chromosome would unpack
-    most chunks once for each.
+    The score file is read once, in its own order: reading it chromosome by chromosome would unpack most
+    chunks once per chromosome.
     """
     scores = export.scores
     padded = may_pass_ends(scores.attrs)
@@ -113,7 +113,7 @@ def _disjoint(rows: _Rows, scratch: IO[bytes], rule: Rule) -> Pieces:
 
 
 def _on_chromosomes(pieces: Pieces, chrom_sizes: Mapping[str, int] | None) -> Pieces:
-    """Cut off what padding with N added beyond the ends of chromosomes, as far as these are known."""
+    """Cut off padding with N beyond the ends of chromosomes, as far as the lengths are known."""
     for chrom, start, values in pieces:
         size = None if chrom_sizes is None else chrom_sizes[chrom]
         first, last = max(start, 0), start + len(values) if size is None else min(start + len(values), size)
@@ -122,7 +122,7 @@ def _on_chromosomes(pieces: Pieces, chrom_sizes: Mapping[str, int] | None) -> Pi
 
 
 def _values(rows: _Rows, scratch: IO[bytes], low: int, high: int) -> npt.NDArray[np.float32]:
-    """One chromosome's windows [n, L] in their order."""
+    """Return the values [n, L] of one chromosome's windows in their order."""
     values = np.empty((high - low, rows.length), np.float32)
     for value, place in zip(values, rows.order[low:high].tolist(), strict=True):
         scratch.seek(place * value.nbytes)

@@ -50,7 +50,7 @@ def read(file: h5py.File) -> dict[str, int] | None:
             raise LayoutError(problem)
     text_digest, number_digest = TextDigest(), OrderedDigest()
     sizes: dict[str, int] = {}
-    for first in range(0, len(lengths), ROW_CHUNK):  # a damaged file can claim any number of rows
+    for first in range(0, len(lengths), ROW_CHUNK):  # a damaged file can claim any number of rows of rows
         rows = slice(first, first + ROW_CHUNK)
         texts, numbers = names[rows], lengths[rows]
         text_digest.add(texts)

@@ -20,7 +20,7 @@ class NarrowPeakFile:
     Parameters
     ----------
     path : Path
-        Where to write.
+        The file to write.
     chrom_sizes : mapping of str to int
         Lengths of chromosomes in bp, where they are known.
     """
@@ -30,7 +30,7 @@ class NarrowPeakFile:
         self._chrom_sizes = chrom_sizes
 
     def append(self, regions: Iterable[Region], outputs: Iterable[float]) -> None:
-        """Write windows with the output explained in each."""
+        """Write windows, each with its explained output."""
         self._file.writelines(
             narrowpeak_line(region, output, self._chrom_sizes.get(region.chrom))
             for region, output in zip(regions, outputs, strict=True)
@@ -46,7 +46,7 @@ class NarrowPeakFile:
 
 
 def narrowpeak_line(region: Region, output: float, chrom_size: int | None) -> str:
-    """The line of a window, with its end."""
+    """Return the line of a window, with its line end."""
     start, end = clipped(region, chrom_size)
     summit = (region.start + region.end) // 2 - start
     chrom, name = one_column(region.chrom), one_column(region.name)

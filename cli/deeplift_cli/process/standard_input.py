@@ -1,4 +1,4 @@
-"""Standard input as a file, for readers that go through their file several times."""
+"""Standard input as a file, for readers that read their file several times."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ STANDARD_INPUT = Path("-")
 
 @contextmanager
 def copied_if_standard_input(path: Path | None) -> Iterator[Path | None]:
-    """Give a path, or that of a copy of standard input where it is `-`.
+    """Give a path, or the path of a copy of standard input if the path is `-`.
 
     Yields
     ------

@@ -184,7 +184,7 @@ class Records:
             yield self._encoded(number, chosen)
 
     def check_places(self, sizes: dict[str, int], *, padded: bool) -> None:
-        """Refuse, before any work, what has no place in a bigWig.
+        """Refuse, before any work, a record that has no place in a bigWig.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Whether the model's length, `--length` and the lengths of the records agree."""
+"""A check that the model's length, `--length` and the lengths of the records agree."""
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.explainer import Explained
@@ -7,7 +7,7 @@ from deeplift_cli.sequences import Source
 
 
 def check_length(options: ScoreOptions, explained: Explained, source: Source) -> None:
-    """Refuse what leaves the length of the windows open, or decides it twice.
+    """Refuse options and inputs that leave the length of the windows open, or contradict each other.
 
     Raises
     ------

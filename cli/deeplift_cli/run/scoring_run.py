@@ -256,7 +256,7 @@ def _open_source(options: ScoreOptions, screen: Screen) -> Source:
         max_n=options.max_n,
     )
     if options.shard is not None:
-        with suppress(CacheError):  # the files are then read here, as a whole job reads them
+        with suppress(CacheError):  # without a cache this run reads the files, as a whole job does
             return open_prepared_source(*files, screen.note, selection)
     return open_source(*files, screen.note, selection)
 

@@ -80,7 +80,7 @@ class Summary:
     left_out : int
         Regions on chromosomes that were not chosen, of the whole input.
     rescoring_stopped : str
-        Why sequences are no longer computed again in float64; "" while they are.
+        The reason why sequences are no longer scored again in float64; "" while rescoring is on.
     settings : dict of str to str
         How sequences were scored, by the name of the line.
     """

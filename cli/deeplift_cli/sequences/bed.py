@@ -44,7 +44,7 @@ def _unchanged(name: str) -> str:
 def read_bed(
     path: Path, start: Place = BEGINNING, translate: Callable[[str], str] = _unchanged
 ) -> Iterator[BedLine]:
-    """Parse a regions file: gzip or not; track, browser, # and blank lines and extra columns are ignored.
+    """Parse a regions file, plain or gzip; ignore extra columns, and lines with track, browser, # or blanks.
 
     Parameters
     ----------

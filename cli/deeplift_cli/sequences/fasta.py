@@ -14,11 +14,11 @@ from deeplift_cli.sequences.text import open_text, pieces, shorten
 Note = Callable[[str], None]
 
 _WHAT = "FASTA file"
-_BLANKS = " \t\r\n\v\f\ufeff"  # the last is the byte-order mark that some editors put first
-# A record that may be cut is in memory as a whole, since its length is known only at its end. One of more
-# letters is rather a chromosome.
+_BLANKS = " \t\r\n\v\f\ufeff"  # the last is the byte-order mark, with which some editors begin a file
+# A record that may be cut is in memory as a whole, since its length is known only at its end. A record of
+# more letters is probably a chromosome.
 _LONGEST_CUT = 2**24
-_DROPPED_FROM = 2**16  # letters of a record that is too long are looked at and dropped so many at a time
+_DROPPED_FROM = 2**16  # letters of a too long record that are examined and dropped at a time
 
 
 def say_nothing(_: str) -> None:
@@ -98,7 +98,7 @@ class FastaSource:
     facts : Facts, optional
         What an earlier source found in the same file, which is then not read here.
     selection : Selection, optional
-        Which records can be scored.
+        The choice of the records to score.
 
     Attributes
     ----------
@@ -213,18 +213,18 @@ class FastaSource:
 
 
 def _record(index: int, entry: FastaEntry, length: int) -> Record:
-    """A record, cut or padded to a length where it has another one."""
+    """Return a record with this length, cut or padded if it has another length."""
     place = parse_coordinates(entry.name, entry.length)
     chrom, start, end, strand = place or (entry.name, 0, entry.length, ".")
     left, right, letters = fitted(entry.letters, length)
-    if strand == "-":  # the letters run along it
+    if strand == "-":  # the letters are in the direction of the minus strand
         left, right = right, left
     region = Region(chrom, start + left, end - right, entry.name, strand, index)
     return Record(region, letters, place is not None, entry.line)
 
 
 def fitted(letters: bytes, length: int) -> tuple[int, int, bytes]:
-    """Cut letters about their centre, or pad them with N, to a length; the odd one on the right.
+    """Cut letters around their centre, or pad them with N, to a length; an odd letter is on the right.
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ def fitted(letters: bytes, length: int) -> tuple[int, int, bytes]:
     Returns
     -------
     left, right : int
-        How many letters were cut off at either end; negative where so many were added.
+        The number of letters that were cut off at each end; negative if letters were added.
     letters : bytes
     """
     surplus = abs(len(letters) - length)

@@ -15,7 +15,7 @@ from deeplift_cli.sequences.selection import EVERYTHING, Selection
 from deeplift_cli.sequences.text import shorten
 
 _LONGEST_LINE_READ_WHOLE = 2**12
-_UNKNOWN_KEPT = 1000  # names that the genome lacks, to look for a translation
+_UNKNOWN_KEPT = 1000  # names that the genome lacks and that are kept to find a translation
 
 
 class GenomeSource:
@@ -35,7 +35,7 @@ class GenomeSource:
     facts : Facts, optional
         What an earlier source found in the same regions file and genome; the first is then not read here.
     selection : Selection, optional
-        Which regions are read, and what their chromosomes are called in the genome.
+        The choice of the regions, and the translation of their chromosomes to the genome's names.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class GenomeSource:
         self.genome = Path(genome)
         self.regions = Path(regions)
         self.selection = selection
-        # A regions file that is none is told before a genome is indexed.
+        # A file that is no regions file is refused before the genome is indexed.
         first = self._first_region() if facts is None else None
         self._fasta = Genome(self.genome, note)
         self._names = ChromosomeNames(self._fasta.sizes)
@@ -79,11 +79,11 @@ class GenomeSource:
         return self.facts.n_records
 
     def _regions(self, start: Place = BEGINNING) -> Iterator[BedLine]:
-        """All regions, on chromosomes as the genome spells them."""
+        """Yield all regions, with chromosomes in the genome's spelling."""
         return read_bed(self.regions, start, self.selection.translated)
 
     def _chosen_chromosomes(self) -> frozenset[str] | None:
-        """The chromosomes that are wanted, as the genome spells them; None where all are."""
+        """The chosen chromosomes in the genome's spelling; None if all are chosen."""
         if self.selection.chroms is None:
             return None
         chosen = frozenset(map(self.selection.translated, self.selection.chroms))
@@ -96,7 +96,7 @@ class GenomeSource:
         return self._chosen is None or region.chrom in self._chosen
 
     def _find_facts(self, first: BedLine) -> Facts:
-        """Read the whole regions file once."""
+        """Read the whole regions file once, and return its facts."""
         n_regions, n_chosen, any_known = 0, 0, False
         unknown = dict[str, None]()
         first_usable: BedLine | None = None
@@ -135,7 +135,7 @@ class GenomeSource:
         return region.fault is None and 0 <= _centre(region) < self._fasta.sizes.get(region.chrom, 0)
 
     def _no_chromosome(self, first: BedLine, unknown: Iterable[str]) -> UserError:
-        """Say that all names miss, and which option helps."""
+        """Return the error for a genome without the regions' chromosomes, with the option that helps."""
         renamed = ", renamed," if self.selection.renaming is not None else ""
         compared = self._names.compare(first.chrom, f"regions{renamed} say", "the genome has")
         style = fitting_style(unknown, self._fasta.sizes)
@@ -231,7 +231,7 @@ class GenomeSource:
         return None
 
     def _letters(self, chrom: str, start: int, end: int) -> bytes:
-        """Those of a window, N where it passes an end of its chromosome."""
+        """Return the letters of a window, with N beyond the ends of its chromosome."""
         first, last = max(start, 0), min(end, self._fasta.sizes[chrom])
         return b"N" * (first - start) + self._fasta.fetch(chrom, first, last) + b"N" * (end - last)
 

@@ -46,7 +46,7 @@ Source = FastaSource | GenomeSource
 _FORMAT = 2
 _FACTS, _RECORDS = "facts", "records"
 _DIGEST_BYTES = 16
-_ROW = struct.Struct(f"<qqqq{_DIGEST_BYTES}s")  # of `_Row`
+_ROW = struct.Struct(f"<qqqq{_DIGEST_BYTES}s")  # the bytes of a `_Row`
 _ROWS_AT_ONCE = 4096
 _CHECKED_EVERY = 1024
 _LETTERS_AT_ONCE = 2**22  # number of letters whose bases are counted in one call
@@ -78,7 +78,7 @@ def open_source(
     note: Note,
     selection: Selection = EVERYTHING,
 ) -> Source:
-    """Open a FASTA file, or the regions of a genome, and read the first or the regions once.
+    """Open a FASTA file, or the regions of a genome, and read the FASTA or regions file once.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def open_prepared_source(
     note: Note,
     selection: Selection = EVERYTHING,
 ) -> Source:
-    """Open the same, but read it only if no other process has done so.
+    """Open the input as `open_source`, but do not read a file again whose facts are in the cache.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def open_prepared_source(
     try:
         kept = _CachedFile(records, genome, None, selection, _FACTS)
     except OSError:
-        return open_source(fasta, genome, regions, note, selection)  # which says what is wrong
+        return open_source(fasta, genome, regions, note, selection)  # reports what is wrong
     head, _ = kept.find_or_make(make, note)
     found = {field.name: head[field.name] for field in fields(Facts)}
     facts = Facts(**found | {"notes": tuple(head["notes"])})
@@ -402,7 +402,7 @@ def _files(source: Source) -> tuple[Path, Path | None, str]:
 
 
 def _name(genome: Path | None, length: int | None, selection: Selection) -> str:
-    """What tells indexes of one file of records apart."""
+    """Return the part of the name that differs between the indexes of one file of records."""
     given = (None if genome is None else str(genome.resolve()), length, selection.identity)
     return sha256(repr(given).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""Names of chromosomes in regions, translated to those of the genome: `--rename-chroms`."""
+"""Translation of chromosome names in regions to the genome's names: `--rename-chroms`."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ _WHAT = "file of chromosome names"
 
 @dataclass(frozen=True)
 class Renaming:
-    """A translation of names.
+    """A translation of chromosome names.
 
     Attributes
     ----------
     identity : str
-        Tells it from others; a file by its content.
+        A text that is equal for equal translations only; a file counts by its content.
     translate : callable
-        Returns a name's translation, or the name itself where it has none.
+        Returns a name's translation, or the name itself if it has none.
     """
 
     identity: str
@@ -30,7 +30,7 @@ class Renaming:
 
 
 def read_renaming(given: str) -> Renaming:
-    """Return the translation that `--rename-chroms` means.
+    """Return the translation that `--rename-chroms` names.
 
     Parameters
     ----------
@@ -54,9 +54,9 @@ def read_names(path: Path) -> dict[str, str]:
     Raises
     ------
     UserError
-        When the file cannot be read or names nothing, or a line has a single column, an empty name, a name
-        with control characters, a name that was translated otherwise before, or more than a million
-        characters (with the line's number).
+        If the file cannot be read or holds no name; with the line's number, if a line has a single column, an
+        empty name, a name with control characters, a name that an earlier line translates otherwise, or more
+        than a million characters.
     """
     names = dict[str, str]()
     with open_text(path, _WHAT) as file:
@@ -83,7 +83,7 @@ def read_names(path: Path) -> dict[str, str]:
 
 
 def fitting_style(names: Iterable[str], known: Mapping[str, object]) -> str | None:
-    """Return the style in which one of these names is known; None where there is none."""
+    """Return the style that translates one of these names to a known name; None if there is none."""
     unknown = list(names)
     return next(
         (style for style, translate in STYLES.items() if any(translate(name) in known for name in unknown)),

@@ -1,4 +1,4 @@
-"""What decides, besides the length of the sequences, which records of an input are scored."""
+"""The choice of the records to score: all options that decide it, except the length of the sequences."""
 
 from dataclasses import dataclass
 
@@ -8,21 +8,22 @@ from deeplift_cli.sequences.renaming import Renaming, read_renaming
 
 @dataclass(frozen=True)
 class Selection:
-    """The options of the command line that an input is read by.
+    """The options of the command line that decide which records of an input are scored.
 
     Attributes
     ----------
     chroms : tuple of str, or None
-        Regions on other chromosomes are left out; None leaves none out.
+        The chosen chromosomes; regions on other chromosomes are left out. None chooses all.
     renaming : Renaming or None
         Translates the regions' names of chromosomes.
     fit : bool
-        FASTA records of another length are cut about their centre, or padded with N; otherwise they are
-        skipped.
+        True to cut FASTA records of another length around their centre, or pad them with N; false to skip
+        them.
     pad : bool
-        Windows that pass an end of their chromosome are padded with N; otherwise they are skipped.
+        True to pad windows that pass an end of their chromosome with N; false to skip them.
     max_n : float or None
-        Sequences are skipped where the share of letters that are no base, padding included, is larger.
+        The largest allowed fraction of letters that are no base, padding included; other sequences are
+        skipped.
     """
 
     chroms: tuple[str, ...] | None = None
@@ -33,28 +34,28 @@ class Selection:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What tells it from others, as values whose `repr` lasts."""
+        """Values that are equal for equal selections only, and whose `repr` is stable."""
         renaming = None if self.renaming is None else self.renaming.identity
         return (self.chroms, renaming, self.fit, self.pad, self.max_n)
 
     def translated(self, name: str) -> str:
-        """A chromosome's name as the genome spells it."""
+        """Return a chromosome's name in the genome's spelling."""
         return name if self.renaming is None else self.renaming.translate(name)
 
     def reason_in_bases(self, letters: bytes, where: str) -> str | None:
-        """Why a sequence has too few bases, as the end of a sentence that begins with its name.
+        """Return why a sequence has too few bases, as the end of a sentence that begins with its name.
 
         Parameters
         ----------
         letters : bytes
-            Upper case.
+            The letters in upper case.
         where : str
-            What has them, such as "among its 24 letters".
+            The place of the letters in the message, such as "among its 24 letters".
 
         Returns
         -------
         str or None
-            None where there are enough.
+            None if the sequence has enough bases.
         """
         n_bases = count_bases(letters)
         if not n_bases:
@@ -79,7 +80,7 @@ def make_selection(
     edge: str = "skip",
     max_n: float | None = None,
 ) -> Selection:
-    """Return the selection that options mean; names are those of the command line, or of `Selection`.
+    """Return the selection of some options, named as on the command line or in `Selection`.
 
     Raises
     ------
