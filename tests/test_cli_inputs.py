@@ -169,8 +169,6 @@ def test_odd_spellings_of_a_bed_give_the_same_windows(kind: str) -> None:
         "out.h5",
         "--n-references",
         2,
-        "--length",
-        30,
     )
     start, end, name, raw = columns("regions/start", "regions/end", "regions/name", "raw/seq")
     assert name.tolist() == [b"name", b"other name"]

@@ -109,8 +109,7 @@ class GenomeSource:
                 unknown[region.chrom] = None
             if self._is_chosen(region):
                 n_chosen += 1
-                # A region that passes an end of its chromosome says nothing of the width that is meant.
-                if known and region.fault is None and region.end <= self._fasta.sizes[region.chrom]:
+                if self._may_be_scored(region):
                     width = region.end - region.start
                     shortest, longest = min(shortest or width, width), max(longest, width)
                     first_usable = first_usable or region

@@ -12,6 +12,8 @@ from typing import Any
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.architecture import OPTIONS, Hyperparameters
+from deeplift_cli.models.examination.archive import Archive
+from deeplift_cli.models.examination.pickles import check_tensors
 from deeplift_cli.models.foreign import errors_in_one_line, reason, search_working_folder
 from deeplift_cli.models.model_file import ModelFile, control_tracks, file_sha256, inputs_of_forward
 from deeplift_cli.models.registry import Candidate, Format
