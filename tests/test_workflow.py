@@ -168,8 +168,8 @@ def test_score_options_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch)
     assert SETTINGS["score"]["properties"].keys() <= named
 
     options = {
-        "layer-rule": ["a*=rescale", "b=rescale"], "centre": False, "rc-average": True, "seed": 3, "max-n": 0.25,
-        "length": 200,
+        "layer-rule": ["a*=rescale", "b=rescale"], "centre": False, "rc-average": True, "seed": 3,
+        "max-n": 0.25, "length": 200,
     }  # fmt: skip
     sample = SAMPLE | {"targets": [3, "(50, 1)"], "score": options}
     settings = read_samples({"samples": {"s": sample}}, SCHEMA)["s"]
