@@ -295,7 +295,7 @@ def test_regions_that_cannot_be_scored_are_skipped_with_numbers(genome: Path, tm
     assert reasons[0] == "has its window at 1:-5-15, which begins before the chromosome (1000 bp)"
     assert reasons[1] == "has its window at 1:-6-14, which begins before the chromosome (1000 bp)"
     assert reasons[2] == "has its window at 1:985-1005, which ends after the chromosome (1000 bp)"
-    assert "its region says 'chr1', the genome has '1'" in reasons[3]
+    assert "its region says 'chr1', the genome has '1' (--rename-chroms ensembl translates it)" in reasons[3]
     assert "its region says 'chrM', the genome has 'MT'" in reasons[4]
     assert "lacks: its region says 'zz', the genome has '1', 'chr2', 'MT', ..." in reasons[5]
     assert "summit at 20, outside its own 20 bp" in reasons[6]

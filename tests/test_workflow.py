@@ -110,6 +110,9 @@ def refusal(config: dict[str, Any]) -> str:
         ({"model": "none.onnx"}, "samples.s.model: none.onnx: no such file (looked for from "),
         ({"fasta": "examples"}, "samples.s.fasta: examples: is a folder, not a file"),
         ({"score": {"reference": "background:no.fa"}}, "samples.s.score.reference: no.fa: no such file"),
+        ({"score": {"rename-chroms": "no.tsv"}}, "samples.s.score.rename-chroms: no.tsv: no such file"),
+        ({"score": {"max-n": 2}}, "samples.s.score.max-n: 2 should be 1 or less"),
+        ({"score": {"max-n": "half"}}, "samples.s.score.max-n: 'half' should be a number"),
         ({"genome": MODEL}, "samples.s: give either fasta, or genome with peaks"),
         ({"bigwig": True}, "samples.s: a bigWig from fasta needs chrom_sizes, or else say bigwig: false"),
     ],
@@ -153,7 +156,7 @@ def choices_of(name: str) -> list[str] | None:
 def test_choices_are_those_of_the_command() -> None:
     offered = SETTINGS["score"]["properties"] | {"overlap": SETTINGS["overlap"]}
     assert {name for name in offered if choices_of(name)} == {
-        "compile", "dtype", "layout", "overlap", "precision",
+        "compile", "dtype", "edge", "layout", "overlap", "precision",
     }  # fmt: skip
     for name, entry in offered.items():
         assert entry.get("enum") == choices_of(name), name
@@ -164,7 +167,10 @@ def test_score_options_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch)
     named = {name.removeprefix("--") for option in score_command.params for name in option.opts}
     assert SETTINGS["score"]["properties"].keys() <= named
 
-    options = {"layer-rule": ["a*=rescale", "b=rescale"], "centre": False, "rc-average": True, "seed": 3}
+    options = {
+        "layer-rule": ["a*=rescale", "b=rescale"], "centre": False, "rc-average": True, "seed": 3,
+        "max-n": 0.25, "length": 200,
+    }  # fmt: skip
     sample = SAMPLE | {"targets": [3, "(50, 1)"], "score": options}
     settings = read_samples({"samples": {"s": sample}}, SCHEMA)["s"]
     words = [*shlex.split(score_options(settings)), "--model", MODEL, "--out", "scores_{target}.h5"]
@@ -174,6 +180,7 @@ def test_score_options_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch)
     assert [target_label(target) for target in settings["targets"]] == ["3", "50-1"]
     assert given["layer_rules"] == (("a*", "rescale"), ("b", "rescale"))
     assert (given["centre"], given["rc_average"], given["seed"]) == (False, True, 3)
+    assert (given["max_n"], given["length"]) == (0.25, 200)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ KINDS = {
     "array": "a list",
     "string": "text",
     "integer": "a whole number",
+    "number": "a number",
     "boolean": "true or false",
 }
 
@@ -77,6 +78,9 @@ def input_files(settings: dict[str, Any]) -> dict[str, list[str]]:
     kind, _, name = settings["score"].get("reference", "").partition(":")
     if kind in ("background", "file") and name:
         files["score.reference"] = [name]
+    renaming = settings["score"].get("rename-chroms")
+    if renaming not in (None, "ucsc", "ensembl"):
+        files["score.rename-chroms"] = [renaming]
     return files
 
 
@@ -147,6 +151,8 @@ def _complaint(error: jsonschema.ValidationError) -> str:
             return f"{shown} should be one of {', '.join(wanted)}{quotes}"
         case "minimum":
             return f"{shown} should be {wanted} or more"
+        case "maximum":
+            return f"{shown} should be {wanted} or less"
         case "minItems" | "minLength" | "minProperties":
             return "is empty"
         case "uniqueItems":

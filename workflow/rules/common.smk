@@ -69,7 +69,7 @@ def model(wildcards):
 
 
 def sequences(wildcards):
-    """Sequences, and a file of references where there is one."""
+    """Sequences, and files of references and of chromosome names where there are any."""
     files = input_files(SAMPLES[wildcards.sample])
     return [file for key, named in files.items() if key != "model" for file in named]
 

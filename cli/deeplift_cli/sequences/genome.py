@@ -212,7 +212,9 @@ class GenomeSource:
         if size is None:
             renamed = ", renamed," if self.selection.renaming is not None else ""
             compared = self._names.compare(region.chrom, f"its region{renamed} says", "the genome has")
-            return f"is on a chromosome that the genome lacks: {compared}"
+            style = fitting_style([region.chrom], self._fasta.sizes)
+            remedy = "" if style is None else f" (--rename-chroms {style} translates it)"
+            return f"is on a chromosome that the genome lacks: {compared}{remedy}"
         if any_length and own_length != self.first_length():
             return f"is {own_length} bp long; the first region has {self.first_length()} bp"
         if not any_length and region.summit is not None and region.summit >= own_length:
