@@ -8,12 +8,12 @@ import pytest
 from test_outputs_score_file import LENGTH, REFERENCES, make_batch
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.options.targets import TargetSpec
+from deeplift_cli.options.target_grammar import parse_targets
 from deeplift_cli.outputs.datasets import ScoreLayout
 from deeplift_cli.run.batches import Batch
 from deeplift_cli.run.checkpoint import Checkpoint, State
 
-SPEC = TargetSpec(0)
+(SPEC,) = parse_targets("0")
 LAYOUT = ScoreLayout(LENGTH, REFERENCES, 4)
 
 
