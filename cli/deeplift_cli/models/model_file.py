@@ -47,7 +47,8 @@ class ModelFile:
         Name of the format in the registry ("onnx", "torchscript", ...).
     path : pathlib.Path
     sha256 : str
-        Of the file's bytes, followed by those of its external data files (ONNX) where there are some.
+        Of the file's bytes, followed by those of further files that were read with it: external data of ONNX,
+        the configuration beside weights, the code of their architecture.
     inputs, outputs : tuple of TensorSpec
         Empty where the format does not declare them.
     notes : tuple of str
