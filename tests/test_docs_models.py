@@ -100,7 +100,12 @@ def make_weights() -> None:
 
 
 def make_checkpoint() -> None:
-    sequences()
+    needs("cherimoya")
+    from cherimoya import Cherimoya
+
+    sequences(400)
+    torch.manual_seed(0)
+    Cherimoya(8, 2, signal_groups=[1], verbose=False, compile=False).save("cherimoya.torch")
     weights = {f"model.{name}": value for name, value in state().items()}
     torch.save({"state_dict": weights, "hyper_parameters": {"filters": 8, "lr": 0.1}}, "last.ckpt")
 
@@ -180,7 +185,7 @@ MAKE: dict[str, Callable[[], None]] = {
     "ONNX": make_onnx,
     "TorchScript and torch.export": make_torch,
     "Weights without the network": make_weights,
-    "Checkpoints of Lightning": make_checkpoint,
+    "Checkpoints": make_checkpoint,
     "The Hugging Face hub": make_hub,
     "Whole modules, bpnet-lite": make_bpnet_lite,
     "ChromBPNet": make_chrombpnet,

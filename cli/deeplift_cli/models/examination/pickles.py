@@ -36,6 +36,10 @@ class _Stub:
     def __init__(self, *_args: Any, **_options: Any) -> None:
         pass
 
+    def __call__(self, *_args: Any, **_options: Any) -> "_Stub":
+        """Stand for what a method returns, which a pickle took from an object."""
+        return _Stub()
+
     def __setstate__(self, _state: Any) -> None:
         pass
 
