@@ -24,6 +24,7 @@ import pyBigWig
 import pytest
 from small_models import score
 
+from deeplift_cli.commands.further_options import options_of_own_model_formats
 from deeplift_cli.commands.score import command as score_command
 from deeplift_cli.distribution import DISTRIBUTION
 from deeplift_cli.options.target_grammar import parse_targets
@@ -147,9 +148,13 @@ def test_settings_of_a_sample_come_before_defaults(monkeypatch: pytest.MonkeyPat
     assert settings["batch_size"] == SETTINGS["batch_size"]["default"]
 
 
+# Those of model formats are found when they are needed.
+PARAMETERS = (*score_command.params, *options_of_own_model_formats())
+
+
 def choices_of(name: str) -> list[str] | None:
     """What an option of `deeplift score` may be; None where that is no list."""
-    (kind,) = (option.type for option in score_command.params if f"--{name}" in option.opts)
+    (kind,) = (option.type for option in PARAMETERS if f"--{name}" in option.opts)
     return list(kind.choices) if isinstance(kind, click.Choice) else None
 
 
@@ -164,7 +169,7 @@ def test_choices_are_those_of_the_command() -> None:
 
 def test_score_options_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    named = {name.removeprefix("--") for option in score_command.params for name in option.opts}
+    named = {name.removeprefix("--") for option in PARAMETERS for name in option.opts}
     assert SETTINGS["score"]["properties"].keys() <= named
 
     options = {
