@@ -48,6 +48,7 @@ def scored_windows(path: Path, windows: Windows, length: int) -> Path:
 def contributions(path: Path) -> Values:
     with h5py.File(path) as file:
         projected: Values = file["projected_shap/seq"][:].sum(axis=1)
+        projected[~file["raw/seq"][:].any(axis=1)] = np.nan  # no base, no value
     return projected
 
 
@@ -140,9 +141,9 @@ def test_both_libraries_and_the_summary_agree(tmp_path: Path) -> None:
         other = pybigtools.open(str(tmp_path / "s.bw")).values("a", 0, 20_000)
         np.testing.assert_array_equal(np.array(file.values("a", 0, 20_000)), other)
         header = file.header()
-        assert header["nBasesCovered"] == 400 * 40
+        assert header["nBasesCovered"] == np.isfinite(values).sum() < 400 * 40
         assert header["nLevels"] > 0  # zoom levels, which genome browsers need
-        assert file.stats("a", 0, 20_000, exact=True)[0] == pytest.approx(values.mean(), rel=1e-4)
+        assert file.stats("a", 0, 20_000, exact=True)[0] == pytest.approx(np.nanmean(values), rel=1e-4)
     np.testing.assert_array_equal(np.array(other).reshape(400, 50)[:, :40], values)
     assert np.isnan(np.array(other).reshape(400, 50)[:, 40:]).all()
 
@@ -171,7 +172,7 @@ def test_the_chromosomes_stand_before_the_data(tmp_path: Path) -> None:
         assert file.chroms() == {name: sizes[name] for name in [*names, "d"]} == other.chroms()
         for row, (name, start, _) in enumerate(windows):
             np.testing.assert_array_equal(np.array(file.values(name, start, start + 1000)), values[row])
-        assert file.stats("d", 0, 90_000, type="max")[0] == pytest.approx(values[-90:].max(), rel=0.2)
+        assert file.stats("d", 0, 90_000, type="max")[0] == pytest.approx(np.nanmax(values[-90:]), rel=0.2)
 
 
 @pytest.mark.parametrize(("at_once", "count"), [(7, 4_800), (1 << 20, 300_000)])
@@ -205,12 +206,26 @@ def test_what_is_no_bigwig_is_not_rewritten(tmp_path: Path) -> None:
         assert path.read_bytes() == before
 
 
-def test_n_within_a_window_is_zero(tmp_path: Path) -> None:
+def test_n_within_a_window_is_a_gap(tmp_path: Path) -> None:
     scores = write_scores(tmp_path / "s.h5", [Region("a", 3, 8, "x", ".", 0)], [b"ANCNG"])
     write_bigwig(tmp_path / "s.bw", scores, {"a": 10})
     found = read_all(tmp_path / "s.bw", "a", 10)
-    assert (found == 0).tolist() == [False] * 4 + [True, False, True] + [False] * 3
-    assert np.isnan(found).tolist() == [True] * 3 + [False] * 5 + [True] * 2
+    assert "".join("." if np.isnan(value) else "x" for value in found) == "...x.x.x.."
+    np.testing.assert_array_equal(found[3:8], contributions(scores)[0])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_gap_where_windows_overlap(tmp_path: Path, rule: str) -> None:
+    """The windows are of one genome, so that all of them have N at the same positions."""
+    genome = "ACGTNNACGTACGTNACGTACNNNNNACGTACGT"
+    starts = [0, 4, 9, 14]
+    regions = [Region("a", start, start + 20, "x", ".", i) for i, start in enumerate(starts)]
+    scores = write_scores(
+        tmp_path / "s.h5", regions, [genome[start : start + 20].encode() for start in starts]
+    )
+    write_bigwig(tmp_path / "s.bw", scores, {"a": 40}, rule)
+    found = read_all(tmp_path / "s.bw", "a", 34)
+    assert np.isnan(found).tolist() == [letter == "N" for letter in genome]
 
 
 def test_the_last_base_of_a_chromosome(tmp_path: Path) -> None:

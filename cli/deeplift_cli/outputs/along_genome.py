@@ -16,7 +16,7 @@ from deeplift_cli.outputs.overlaps import RULES, Rule
 from deeplift_cli.outputs.registry import Export
 from deeplift_cli.sequences.records import Region
 
-_OBSERVED = "projected_shap/seq"
+_OBSERVED, _SEQUENCES = "projected_shap/seq", "raw/seq"
 
 Pieces = Iterator[tuple[str, int, npt.NDArray[np.float32]]]
 
@@ -34,7 +34,7 @@ def pieces(export: Export) -> Iterator[Pieces]:
     ------
     iterator of (str, int, float32 array [n])
         Chromosome, start and values of pieces that are sorted by the bytes of the chromosomes' names and by
-        start, and do not overlap. Positions with N, inside a window, have the value 0.
+        start, and do not overlap. Positions without a base (N) are in no piece.
 
     Raises
     ------
@@ -44,7 +44,8 @@ def pieces(export: Export) -> Iterator[Pieces]:
     """
     with TemporaryFile(dir=export.path.parent) as scratch:
         rows = _read_rows(export, scratch)
-        yield _on_chromosomes(_disjoint(rows, scratch, RULES[export.options["overlap"]]), export.chrom_sizes)
+        disjoint = _disjoint(rows, scratch, RULES[export.options["overlap"]])
+        yield _without_gaps(_on_chromosomes(disjoint, export.chrom_sizes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ class _Rows:
 def _read_rows(export: Export, scratch: IO[bytes]) -> _Rows:
     """Read where rows lie, and write per-base contributions, float32 [N, L], to a scratch file.
 
-    The score file is read once, in its own order: reading it chromosome by chromosome would unpack most
-    chunks once per chromosome.
+    Positions without a base are NaN there. The score file is read once, in its own order: reading it
+    chromosome by chromosome would unpack most chunks once per chromosome.
     """
     scores = export.scores
     padded = may_pass_ends(scores.attrs)
@@ -70,7 +71,7 @@ def _read_rows(export: Export, scratch: IO[bytes]) -> _Rows:
     placement = None if export.chrom_sizes is None else Placement(export.chrom_sizes, padded=padded)
     codes: dict[str, int] = {}
     chrom, start = np.empty((2, scores.n_rows), np.int64)
-    for batch in export.batches(_OBSERVED):
+    for batch in export.batches(_OBSERVED, _SEQUENCES):
         for row, region in enumerate(batch.regions, start=batch.rows.start):
             _check_place(region, placement, padded, scores.path)
             chrom[row] = codes.setdefault(region.chrom, len(codes))
@@ -81,6 +82,7 @@ def _read_rows(export: Export, scratch: IO[bytes]) -> _Rows:
         if unsound.size:
             row = batch.rows.start + unsound[0]
             raise UserError(f"score file {scores.path}, row {row}: a score is not a finite number")
+        values[~batch.values(_SEQUENCES).any(axis=1)] = np.nan
         scratch.write(values.tobytes())
     scratch.flush()
     names = sorted(codes)
@@ -119,6 +121,14 @@ def _on_chromosomes(pieces: Pieces, chrom_sizes: Mapping[str, int] | None) -> Pi
         first, last = max(start, 0), start + len(values) if size is None else min(start + len(values), size)
         if first < last:
             yield chrom, first, values[first - start : last - start]
+
+
+def _without_gaps(pieces: Pieces) -> Pieces:
+    """Leave out positions that are NaN, and divide pieces there."""
+    for chrom, start, values in pieces:
+        outside = np.concatenate([[True], np.isnan(values), [True]])
+        for low, high in np.flatnonzero(np.diff(outside)).reshape(-1, 2).tolist():
+            yield chrom, start + low, values[low:high]
 
 
 def _values(rows: _Rows, scratch: IO[bytes], low: int, high: int) -> npt.NDArray[np.float32]:
