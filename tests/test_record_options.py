@@ -393,6 +393,7 @@ def test_places_of_records_that_are_cut_or_padded(strand: str, size: int) -> Non
 
     with h5py.File("out.h5") as file, pyBigWig.open("out.bw") as bigwig:
         projected = file["projected_shap/seq"][:].sum(axis=1)
+        projected[~file["raw/seq"][:].any(axis=1)] = np.nan  # positions with N are gaps
         for (_, start, end, _), values in zip(rows(), projected, strict=True):
             first, last = max(start, 0), min(end, 200)
             found = bigwig.values("chr2", first, last, numpy=True)
