@@ -213,7 +213,7 @@ odd(
     *LETTERS,
     setting=NEW,
     environment={"OMP_NUM_THREADS": "many", "MKL_NUM_THREADS": "-1"},
-    notes=("OMP", "thread"),
+    notes=("OMP", "thread", "^$"),
     long=True,
 )
 odd("PYTHONOPTIMIZE=2", SCORE, *LETTERS, long=True, setting=NEW, environment={"PYTHONOPTIMIZE": "2"})

@@ -279,8 +279,8 @@ odd(
     f"{SCORE} --seed 0 --layout ncl --logits --centre --overwrite --no-resume",
     *LETTERS,
 )
-odd("one shard of a billion", f"{SCORE} --shard 7/1000000000 --batch-size 2")
-odd("one shard of one", f"{SCORE} --shard 1/1 --batch-size 3", *LETTERS)
+odd("one shard of a billion", f"{SCORE} --shard 7/1000000000 --batch-size 2", notes=("indexing",))
+odd("one shard of one", f"{SCORE} --shard 1/1 --batch-size 3", *LETTERS, notes=("indexing",))
 odd("help", "--help")
 odd("help of score", "score --help")
 odd("help of inspect", "inspect -h")

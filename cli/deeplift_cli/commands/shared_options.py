@@ -15,8 +15,17 @@ from deeplift_cli.outputs import overlaps
 from deeplift_core import OptionError
 from deeplift_core.assignment.names import LAYER_RULES, check_layer_rule
 
-# click does not check files: the code that reads a file reports its problems.
-FILE = click.Path(path_type=Path, readable=False)
+
+class _File(click.Path):
+    """The name of a file. click does not check the file: the code that reads a file reports its problems."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":  # which would become the working folder
+            self.fail("an empty name is the name of no file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = _File(path_type=Path, readable=False)
 _MOST_THREADS = 1024  # OpenMP ends the process at more than some thousands of threads
 
 
@@ -76,6 +85,8 @@ def _device(text: str) -> str:
 
 
 def _output(text: str) -> int | str:
+    if not text:
+        raise ValueError("an empty name is the name of no output")
     return whole_number(text) if text.isdecimal() else text
 
 
