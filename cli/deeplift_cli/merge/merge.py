@@ -8,17 +8,16 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.merge.averages import average
 from deeplift_cli.merge.parts import Combined
 from deeplift_cli.merge.shards import end_to_end
-from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
 from deeplift_cli.outputs.columns import compressing_threads
-from deeplift_cli.outputs.export import add_output
+from deeplift_cli.outputs.export import add_output, chromosome_lengths
 from deeplift_cli.outputs.own_folder import SKIPPED
 from deeplift_cli.outputs.publish import Publication, check_writable
+from deeplift_cli.outputs.registry import FORMATS
 from deeplift_cli.outputs.score_file import ScoreFile, companions
 from deeplift_cli.outputs.score_reader import ScoreReader, probed
 from deeplift_cli.outputs.scratch import Scratch
 from deeplift_cli.outputs.skipped import HEADING
 from deeplift_cli.process.signals import check_stopped, deferred, interruptible
-from deeplift_cli.sequences.genome import Genome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +65,10 @@ def merge(options: MergeOptions, note: Callable[[str], None]) -> tuple[int, list
             others = [path for path in written if path.absolute() not in scratch.begun]
             check_writable(others, options.overwrite)
             parts = [probed(path) for path in options.parts]
-            sizes = _chrom_sizes(options, parts[0])
+            sizes = None
+            if options.bigwig is not None:
+                kinds = [FORMATS.get("bigwig")]
+                sizes = chromosome_lengths(kinds, parts[0], options.chrom_sizes, options.genome)
             _note_unchecked(parts, note)
         with compressing_threads() as pool:
             with interruptible():
@@ -116,22 +118,6 @@ def _note_unchecked(parts: Sequence[ScoreReader], note: Callable[[str], None]) -
             f"{without[0]}{more} has no checksums, since an earlier version of deeplift wrote it: only "
             "compressed datasets can be checked"
         )
-
-
-def _chrom_sizes(options: MergeOptions, part: ScoreReader) -> dict[str, int] | None:
-    """Return the lengths of chromosomes in bp for a bigWig; None if no bigWig is wanted."""
-    if options.bigwig is None:
-        return None
-    if options.chrom_sizes is not None:
-        return read_chrom_sizes(options.chrom_sizes)
-    if options.genome is not None:
-        return Genome(options.genome).sizes
-    if part.chrom_sizes is None:
-        raise UserError(
-            f"{part.path} does not keep the lengths of chromosomes, which --bigwig needs; give --chrom-sizes "
-            "or --genome"
-        )
-    return part.chrom_sizes
 
 
 def _skipped_of(path: Path) -> Path:

@@ -91,7 +91,7 @@ class Hyperparameters:
     ----------
     values : mapping of str to anything
     names : sequence of str
-        What they are called as a whole, for code that takes them as one argument.
+        Names of all hyperparameters together, each for a factory that takes them as one argument.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)

@@ -127,7 +127,7 @@ def explain(
     options : ScoreOptions
     model : ModelFile
     targets : ModelTargets
-        What the options' targets are for this model.
+        The targets of the options, resolved for this model.
     first_length : callable
         Returns the length of the input's first sequence, with which a model of any length is recorded.
     n_sequences : int

@@ -50,9 +50,9 @@ class ModelTargets:
     specs : tuple of TargetSpec
         As the user wrote them, one for each target.
     outputs : tuple of int or str
-        The output that each of them is taken of, as `deeplift_core` takes it.
+        The output of each target, as `deeplift_core` takes it.
     scalars : tuple of int, tuple of int, or TargetFunction
-        What each of them is of its output.
+        The scalar of that output which each target explains, as `deeplift_core` takes it.
     weights_of : int or None
         The place of the profile whose weights are a second input of the model that is scored; None where the
         model is scored as it is.

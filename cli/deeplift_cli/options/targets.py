@@ -179,7 +179,7 @@ FIRST = Element((0,))
 
 
 def may_be_several(targets: Sequence[TargetSpec]) -> bool:
-    """Whether there is, or may turn out to be, more than one target."""
+    """Return whether the options name more than one target, or may do so once the model is known."""
     return len(targets) > 1 or any(has_each(target) for target in targets)
 
 

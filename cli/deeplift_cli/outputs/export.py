@@ -1,7 +1,7 @@
 """Export of a score file to other formats: by `deeplift export`, and after scoring and merging."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +10,12 @@ from typing import Any
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
 from deeplift_cli.outputs.publish import Publication, check_writable
-from deeplift_cli.outputs.registry import FORMATS, Export
+from deeplift_cli.outputs.registry import FORMATS, Export, OutputFormat
 from deeplift_cli.outputs.score_reader import ScoreReader, probed
 from deeplift_cli.outputs.scratch import Scratch
 from deeplift_cli.process.signals import check_stopped, deferred, interruptible
 from deeplift_cli.process.steps import step
+from deeplift_cli.sequences.fasta import say_nothing
 from deeplift_cli.sequences.genome import Genome
 
 
@@ -73,13 +74,7 @@ def export(options: ExportOptions, note: Callable[[str], None]) -> list[Path]:
             check_writable([path for path in written if path.absolute() not in begun], options.overwrite)
             with step("reading", options.scores):
                 reader = probed(options.scores)
-            sizes = _chrom_sizes(options, reader, note)
-            for kind in kinds:
-                if kind.lengths == "needed" and sizes is None:
-                    raise UserError(
-                        f"{options.scores} does not keep the lengths of chromosomes, which {kind.flag} "
-                        "needs; give --chrom-sizes or --genome"
-                    )
+            sizes = chromosome_lengths(kinds, reader, options.chrom_sizes, options.genome, note)
         with Publication() as publication:
             for (name, path), scratch in zip(options.outputs.items(), scratches, strict=True):
                 with interruptible(), step("writing", path):
@@ -163,11 +158,38 @@ def add_output(
         raise UserError(f"the output format {name!r} wrote nothing for {path}; report this to its authors")
 
 
-def _chrom_sizes(
-    options: ExportOptions, reader: ScoreReader, note: Callable[[str], None]
+def chromosome_lengths(
+    kinds: Iterable[OutputFormat],
+    scores: ScoreReader,
+    chrom_sizes: Path | None,
+    genome: Path | None,
+    note: Callable[[str], None] = say_nothing,
 ) -> dict[str, int] | None:
-    if options.chrom_sizes is not None:
-        return read_chrom_sizes(options.chrom_sizes)
-    if options.genome is not None:
-        return dict(Genome(options.genome, note).sizes)
-    return reader.chrom_sizes
+    """Return the length of each chromosome in bp: as a file gives it, else as the score file keeps it.
+
+    Parameters
+    ----------
+    kinds : iterable of OutputFormat
+        The formats that are going to be written.
+    scores : ScoreReader
+    chrom_sizes, genome : Path or None
+        The files that the user gave.
+    note : callable, optional
+        Called with lines that the user should read.
+
+    Raises
+    ------
+    UserError
+        If a format needs lengths that are not known.
+    """
+    if chrom_sizes is not None:
+        return read_chrom_sizes(chrom_sizes)
+    if genome is not None:
+        return Genome(genome, note).sizes
+    for kind in kinds:
+        if kind.lengths == "needed" and scores.chrom_sizes is None:
+            raise UserError(
+                f"{scores.path} does not keep the lengths of chromosomes, which {kind.flag} needs; give "
+                "--chrom-sizes or --genome"
+            )
+    return scores.chrom_sizes

@@ -46,7 +46,7 @@ class FinishedBatch:
     Attributes
     ----------
     numbers : list of mappings of str to array [N - M, ...]
-        For each target, the small datasets of its score file: qc/output and so on.
+        The small datasets of each target's score file, such as qc/output, by name.
     skipped : list of Skipped, [M]
         Records whose scores were not finite, and which have no row.
     """

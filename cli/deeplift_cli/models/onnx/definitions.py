@@ -53,7 +53,7 @@ def _declared(name: str, graph: Graph) -> ValueInfoProto:
 
 
 def is_converted(op_type: str, opset: int) -> bool:
-    """Whether an operator of the default domain becomes a module, by the registry or by onnx2torch."""
+    """Return whether the registry or onnx2torch converts an operator of the default domain."""
     registered = find_type(op_type, opset)
     return (registered is not None and not registered.written_out) or library.knows(op_type)
 

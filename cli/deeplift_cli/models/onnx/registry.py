@@ -55,7 +55,7 @@ class Operator:
     Attributes
     ----------
     function : callable
-        Of tensors, or of a node and its graph.
+        A function of tensors, or of a node and its graph.
     written_out : bool
         Whether the function is called while constants and shapes are still being worked out, and returns
         nodes, whose constants and shapes are worked out in turn.

@@ -66,7 +66,7 @@ def _extreme(x: Tensor, largest: bool, axis: int, keepdims: int, select_last_ind
 
 @operator("ArgMax")
 def arg_max(x: Tensor, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Tensor:
-    """Where the largest along an axis is."""
+    """Return the index of the largest value along an axis."""
     return _extreme(x, True, axis, keepdims, select_last_index)
 
 
