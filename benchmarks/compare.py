@@ -30,11 +30,10 @@ _WORKER = """
 import resource, sys, time, warnings
 warnings.simplefilter("ignore")
 import torch
-from deeplift_cli.process.memory import keep_freed_memory
 import speed
 model, mode, references = sys.argv[1], sys.argv[2], int(sys.argv[3])
 precision, rule, compiled, one = __import__("json").loads(sys.argv[4])
-keep_freed_memory()
+speed.keep_freed_memory()
 speed.REFERENCES = references
 bench = speed.Bench(speed.CASES[model])
 explainer = bench.explainer(precision, rule)
@@ -52,7 +51,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, flush=True)
 
 def worker(checkout: Path, model: str, mode: str, references: int) -> "subprocess.Popen[str]":
     """A process that scores one model each time a line comes in."""
-    places = [checkout, checkout / "cli", checkout / "references", HERE / "benchmarks"]
+    # Each checkout has its own benchmarks, which know where its modules are.
+    places = [checkout, *(checkout / name for name in ("cli", "references", "benchmarks"))]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
     command = [sys.executable, "-c", _WORKER, model, mode, str(references), json.dumps(MODES[mode])]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
