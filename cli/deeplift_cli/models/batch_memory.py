@@ -107,8 +107,14 @@ class BatchMemory:
         most = _MOST_PER_BASE * self.length + self.references * self.a_reference
         return self.rows * most > available_memory(self.device)
 
-    def check(self, model: Path) -> None:
+    def check(self, model: Path, records: Path | None = None) -> None:
         """Refuse a batch that does not fit into the free memory.
+
+        Parameters
+        ----------
+        model : Path
+        records : Path, optional
+            The file from which the sequences come.
 
         Raises
         ------
@@ -120,8 +126,9 @@ class BatchMemory:
             return
         batch = f"a batch of {self.rows:,} sequences" if self.rows > 1 else "one sequence"
         against = f" with {self.references:,} references each" if self.references > 1 else ""
+        origin = f" (as in {records})" if records is not None else ""
         raise OutOfMemoryError(
-            f"{model}: {batch} of {self.length:,} bp{against} takes at least "
+            f"{model}: {batch} of {self.length:,} bp{origin}{against} takes at least "
             f"{in_words(self.size)} of memory, and {in_words(available)} are free; "
             f"give {self.remedy()}"
         )
@@ -172,7 +179,7 @@ def layout_for_long(
     if length <= LONG:
         return None
     memory = BatchMemory.of(options, length, options.batch_size or 1, device)
-    memory.check(options.model)
+    memory.check(options.model, options.records)
     try:
         layout, only = find_layout(model, layout=options.layout, alphabet=options.alphabet, length=SHORTER)
     except WrongLengthError as error:
@@ -183,5 +190,5 @@ def layout_for_long(
     if only is not None:
         return None
     values = recorded(layout, SHORTER).bytes_per_row * length // SHORTER
-    memory.with_values(values).check(options.model)
+    memory.with_values(values).check(options.model, options.records)
     return layout

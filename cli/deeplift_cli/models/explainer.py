@@ -332,7 +332,7 @@ def _chosen_rows(
     """
     device = chosen_device(options.device)
     memory = BatchMemory.of(options, length, given or 1, device)
-    memory.check(options.model)
+    memory.check(options.model, options.records)
     if given is not None and (given <= FEW_ROWS or not memory.may_be_too_large):
         return given, memory
     try:
@@ -344,7 +344,7 @@ def _chosen_rows(
     memory = memory.with_values(explainer.bytes_per_row)
     rows = given or auto_batch_size(explainer, n_sequences)
     memory = replace(memory, rows=rows)
-    memory.check(options.model)
+    memory.check(options.model, options.records)
     return rows, memory
 
 

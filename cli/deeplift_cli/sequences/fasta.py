@@ -18,6 +18,7 @@ _BLANKS = " \t\r\n\v\f\ufeff"  # the last is the byte-order mark, with which som
 # A record that may be cut is in memory as a whole, since its length is known only at its end. A record of
 # more letters is probably a chromosome.
 _LONGEST_CUT = 2**24
+_HEAD = 2**12  # characters read at a time in search of the first heading
 _DROPPED_FROM = 2**16  # letters of a too long record that are examined and dropped at a time
 
 
@@ -32,7 +33,7 @@ class Heading:
     Attributes
     ----------
     text : str
-        The text after ">", of at most the first 131,072 characters of the line.
+        The text after ">", of fewer than the first 262,144 characters of the line.
     line : int
         The number of the line, from 1.
     """
@@ -340,7 +341,7 @@ def read_pieces(path: Path, what: str, start: Place = BEGINNING) -> Iterator[Hea
     Yields
     ------
     Heading or str
-        Each heading, followed by the record's letters in pieces of at most 131,072.
+        Each heading, followed by the record's letters in pieces of fewer than 262,144.
 
     Raises
     ------
@@ -380,7 +381,7 @@ def require_heading(path: Path, what: str) -> None:
         If the file cannot be read, is blank, or begins with something else.
     """
     with open_text(path, what) as file:
-        for number, piece, begins in pieces(file):
+        for number, piece, begins in pieces(file, size=_HEAD):
             text = piece.strip(_BLANKS)
             if text.startswith(">") and begins:
                 return
