@@ -14,6 +14,7 @@ from deeplift_core.capture.agreement import MOST, agree, relative_error
 from deeplift_core.capture.blame import first_lost, lost
 from deeplift_core.capture.borrowing import borrowed
 from deeplift_core.capture.few_rows import FEW_ROWS, with_constants_of
+from deeplift_core.capture.freed_memory import give_back_freed_memory
 from deeplift_core.capture.kernels import check_kernels
 from deeplift_core.capture.other_rows import other_rows
 from deeplift_core.capture.places import run_user_code
@@ -140,6 +141,7 @@ def _record_as_given(model: nn.Module, choose: Choose, example: tuple[Tensor, ..
     snapshots = Snapshots()
     with borrowed(model, first.dtype, first.device), plain_kernels(first.device):
         graph, outputs, structure = record_model(model, example, snapshots)
+        give_back_freed_memory()
         kept = state_of(model)
         place = choose(structure)
         leaves = tree_leaves(structure)
@@ -156,6 +158,7 @@ def _record_as_given(model: nn.Module, choose: Choose, example: tuple[Tensor, ..
         )
         few = _on_few_rows(model, graph, [outputs[i] for i in compared], verified, snapshots)
         check_keeps_nothing(model, kept, partial(run, verified.rows))
+    give_back_freed_memory()
     return Recording(graph, tuple(outputs), structure, outputs[place], few)
 
 
