@@ -17,7 +17,7 @@ from deeplift_core.rule_names import ACTIVATION_RULES
 if TYPE_CHECKING:
     from deeplift_core.attribution import DeepLift
     from deeplift_core.engine.targets import OfOutput, TargetFunction
-    from deeplift_core.results import Attribution, NodeInfo
+    from deeplift_core.results import Attribution, NodeInfo, Outputs
 
 __all__ = [
     "ACTIVATION_RULES",
@@ -31,6 +31,7 @@ __all__ = [
     "NodeInfo",
     "OfOutput",
     "OptionError",
+    "Outputs",
     "TargetError",
     "TargetFunction",
     "UnsupportedOpsError",
@@ -39,7 +40,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch, which takes seconds, when it is first asked for."""
-    if name in ("Attribution", "NodeInfo"):
+    if name in ("Attribution", "NodeInfo", "Outputs"):
         from deeplift_core import results
 
         return getattr(results, name)

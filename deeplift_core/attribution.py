@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from deeplift_core.engine.batches import batches, joined
+from deeplift_core.engine.batches import batches, joined, rows_from
 from deeplift_core.engine.targets import Target
 from deeplift_core.explainer import Options
 from deeplift_core.model_source import Arrays, LayerRuleMap, ModelSource, check_shapes
 from deeplift_core.recorded_model import RecordedModel
-from deeplift_core.results import Attribution
+from deeplift_core.results import Attribution, Outputs
 
 
 class DeepLift(RecordedModel):
@@ -165,3 +165,40 @@ class DeepLift(RecordedModel):
         ]
         one_input = layer is not None or not isinstance(x, tuple)
         return [joined(parts, len(inputs[0]), one_input) for parts in zip(*found, strict=True)]
+
+    def outputs(self, x: Arrays, targets: Sequence[Target] = (0,)) -> list[Outputs]:
+        """Return the explained scalars of x and the model's predictions, by forward passes alone.
+
+        The rule does not matter; the recording, ``logits`` and ``centre`` do, so that the scalars are those
+        that `attribute` explains.
+
+        Parameters
+        ----------
+        x : Tensor [N, ...] or tuple of Tensor
+            Inputs, as for `attribute`.
+        targets : sequence of Target
+            Targets, as for `attribute`.
+
+        Returns
+        -------
+        list of Outputs
+            One for each target.
+
+        Raises
+        ------
+        TargetError, OptionError
+            If a target names no scalar, or shapes do not fit.
+        """
+        inputs = self._source.tensors(x)
+        self._record(inputs)
+        explainer, size = self._explainer, self.graph.batch_size
+        check_shapes(self.graph, inputs, inputs)
+        if not targets:
+            return []
+        run = explainer.forward(targets)
+        starts = range(0, len(inputs[0]), size)
+        found = [run([rows_from(tensor, start, size).contiguous() for tensor in inputs]) for start in starts]
+        return [
+            Outputs(*(torch.cat(part)[: len(inputs[0])] for part in zip(*parts, strict=True)))
+            for parts in zip(*found, strict=True)
+        ]

@@ -18,6 +18,8 @@ from deeplift_core.assignment.presets import preset
 from deeplift_core.capture import Recording
 from deeplift_core.engine.batches import batches, over_references
 from deeplift_core.engine.executable import EagerExecutable, Executable
+from deeplift_core.engine.float32 import full_precision
+from deeplift_core.engine.forward import ForwardPass
 from deeplift_core.engine.grad_mode import plain_tensors
 from deeplift_core.engine.gradients import GradientExecutable
 from deeplift_core.engine.logits import softmax_axis, with_logit
@@ -284,6 +286,21 @@ class Explainer:
         return make
 
     # ---- scores
+
+    @plain_tensors()
+    def forward(self, targets: Sequence[Target]) -> Callable[[Sequence[Tensor]], list[tuple[Tensor, Tensor]]]:
+        """Return a function of a batch of K rows that gives each target's scalar [K] and prediction [K]."""
+        wanted = tuple(checked(target) for target in targets)
+        with _LOCK:
+            graph, ends = self._with_targets(self.graph, wanted)
+        run = ForwardPass(self._without_rules(graph, ends), keep=())
+
+        def outputs(rows: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+            with plain_tensors(), full_precision(rows[0].device):
+                values = run(rows)
+            return [(values[end.target], values[end.prediction]) for end in ends]
+
+        return outputs
 
     @plain_tensors()
     def score_batch(

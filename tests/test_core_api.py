@@ -299,6 +299,32 @@ def test_targets_of_other_outputs_are_scored_in_float32_within_the_promise() -> 
     torch.testing.assert_close(found[1].contributions.double(), expected.contributions, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("rule", ["rescale", "gradient"])
+def test_outputs_are_those_that_attribute_explains(rule: str) -> None:
+    model = nn.Sequential(*net(), nn.Softmax(1))
+    x, references = torch.rand(N, 4, L, dtype=D), torch.rand(R, 4, L, dtype=D)
+    explainer = DeepLift(model, x[:2], rule=rule)
+    targets = [2, lambda z: z[:, 0] * z[:, 1]]
+    found = explainer.outputs(x, targets)
+    for outputs, result in zip(found, explainer.attribute_targets(x, references, targets), strict=True):
+        torch.testing.assert_close(outputs.output, result.output)
+        torch.testing.assert_close(outputs.prediction, result.prediction)
+        assert outputs.output.shape == (N,)
+    torch.testing.assert_close(found[0].prediction, model(x)[:, 2])
+    logits = net()(x)
+    torch.testing.assert_close(found[0].output, logits[:, 2] - logits.mean(1))
+    assert explainer.outputs(x, []) == []
+
+
+def test_outputs_of_several_inputs() -> None:
+    x = torch.rand(N, 4, 8, dtype=D), torch.rand(N, 7, dtype=D)
+    model = TwoInputs().double()
+    (found,) = DeepLift(model, tuple(tensor[:2] for tensor in x)).outputs(x, [1])
+    torch.testing.assert_close(found.output, model(*x)[:, 1])
+    with pytest.raises(OptionError, match="has shape"):
+        DeepLift(model, x).outputs((x[0], x[1][:, :3]))
+
+
 def test_the_axis_of_a_centred_softmax_is_known() -> None:
     x, _ = data()
 
