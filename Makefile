@@ -10,7 +10,7 @@ LOWEST_TESTS := tests/test_core_golden.py tests/test_core_rules.py tests/test_co
 # A process for each core, of one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo quick test zoo long fuzz hostile coverage mutation lowest audit constraints workflow clean
+.PHONY: demo quick test zoo long fuzz hostile coverage mutation lowest audit constraints site workflow clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(RESULTS)
@@ -96,9 +96,13 @@ constraints: $(VENV)/.installed-dev
 fuzz: $(VENV)/.installed-dev
 	$(PYTEST) -m fuzz
 
+# The documentation as a site, in site/index.html.
+site: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 # The workflow on the embedded example, in shards and folds.
 workflow: $(VENV)/.installed-dev
 	$(BIN)/snakemake --profile profiles/local --directory .test
 
 clean:
-	rm -rf $(VENV) .venv-lowest .coverage-pages $(RESULTS) results .snakemake .test/results .test/.snakemake
+	rm -rf $(VENV) .venv-lowest .coverage-pages $(RESULTS) results site .snakemake .test/results .test/.snakemake
