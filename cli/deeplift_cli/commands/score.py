@@ -26,7 +26,7 @@ from deeplift_cli.commands.shared_options import (
     LAYER_RULE,
     LAYOUT,
     LOGITS,
-    MODEL,
+    MODELS,
     OUTPUT,
     OVERLAP,
     PRECISION,
@@ -83,7 +83,7 @@ def _kinds_of_reference() -> dict[str, str]:
 
 
 _OPTIONS = (
-    MODEL,
+    MODELS,
     click.option("-f", "--fasta", type=FILE,
                  help="Sequences, all of one length unless --length is given (.gz too)."),
     click.option("-g", "--genome", type=FILE, help="Genome FASTA, with --regions (.gz too)."),
@@ -180,7 +180,11 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
 
     screen = Screen(quiet=quiet, verbose=verbose)
     with copied_if_standard_input(given["regions"]) as regions:
-        options = ScoreOptions(**with_format_options(context, given | {"regions": regions}, ScoreOptions))
+        first, *further = given["model"]
+        models = {"model": first, "models": given["model"] if further else ()}
+        options = ScoreOptions(
+            **with_format_options(context, given | models | {"regions": regions}, ScoreOptions)
+        )
         with screen.progress() as progress, unusable_options(context):
             summary, written = score(options, screen, progress)
     screen.show(summary.lines(written))

@@ -87,9 +87,10 @@ def make_plan(
         explained.batch_size,
         options.dtype,
         standard_errors=options.standard_errors,
+        fold_sd=explained.n_models > 1,
     )
     attributes = options.as_attributes() | {
-        "model_sha256": explained.model.sha256,
+        "model_sha256": explained.sha256,
         "batch_size": explained.batch_size,
         "versions": {"deeplift": deeplift_version(), "torch": version("torch"), "numpy": version("numpy")},
         "fingerprint": dict(fingerprint),
