@@ -96,6 +96,8 @@ _OPTIONS = (
                  help="For models that take any length: width of the windows; FASTA records are cut or "
                       "padded with N about their centre."),
     *RECORD_OPTIONS,
+    click.option("--sample", type=click.IntRange(min=1), metavar="N",
+                 help="Score N records or regions, drawn at random with --seed.  [default: all]"),
     click.option("-o", "--out", required=True, callback=parsed(new_file), metavar="PATH",
                  help="HDF5 file of scores to write."),
     click.option("--bigwig", callback=parsed(new_file), metavar="PATH",
@@ -121,7 +123,7 @@ _OPTIONS = (
     click.option("--n-references", "--n-shuffles", type=click.IntRange(min=1), default=20, show_default=True,
                  help="Number of shuffles, or background sequences, for each sequence."),
     click.option("--seed", type=_SEED, default=0, show_default=True, metavar="INTEGER",
-                 help="Seed of shuffles and draws."),
+                 help="Seed of shuffles, draws and --sample."),
     LAYOUT,
     ALPHABET,
     LOGITS,

@@ -79,6 +79,7 @@ class ScoreOptions(ModelOptions):
     length: int | None = None
     edge: str = "skip"
     max_n: float | None = None
+    sample: int | None = None  # is drawn with `seed`
     chroms: tuple[str, ...] | None = None
     # By the name of a style, or by the content of a file.
     rename_chroms: str | None = field(default=None, metadata=COUNTS_IN_ITS_OWN_WAY)

@@ -41,6 +41,7 @@ from deeplift_cli.run.summary import Completeness, Summary
 from deeplift_cli.sequences import (
     FastaSource,
     GenomeSource,
+    Sample,
     Source,
     make_selection,
     open_prepared_source,
@@ -117,7 +118,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
             known = source.chrom_sizes() if sizes is None and isinstance(source, GenomeSource) else sizes
             plan = make_plan(options, outputs, job, explained, records, reference, known, checkpoint)
             checkpoint.start(plan.layout)
-            summary.settings = _settings(options, explained, reference)
+            summary.settings = _settings(options, explained, reference, source)
         summary.start_scoring()
         _score(options, plan, explained, records, reference, checkpoint, summary, progress)
         if sizes is not None:
@@ -137,16 +138,31 @@ def _output_paths(options: ScoreOptions) -> OutputPaths:
     return outputs
 
 
-def _settings(options: ScoreOptions, explained: Explained, reference: Reference) -> dict[str, str]:
+def _settings(
+    options: ScoreOptions, explained: Explained, reference: Reference, source: Source
+) -> dict[str, str]:
     """Return what the summary says of how sequences were scored."""
+    sample = {} if options.sample is None else {"sample": _sample(options.sample, options.seed, source)}
     layers = f", and {len(options.layer_rules)} of layers" if options.layer_rules else ""
     folds = {"model": f"mean of {explained.n_models} folds"} if explained.n_models > 1 else {}
-    return folds | {
-        "target": explained.explained,
-        "rule": options.rule + layers,
-        "reference": f"{options.reference}, {reference.n_references:,} for each sequence",
-        "window": f"{explained.length:,} bp",
-    }
+    return (
+        sample
+        | folds
+        | {
+            "target": explained.explained,
+            "rule": options.rule + layers,
+            "reference": f"{options.reference}, {reference.n_references:,} for each sequence",
+            "window": f"{explained.length:,} bp",
+        }
+    )
+
+
+def _sample(size: int, seed: int, source: Source) -> str:
+    """Return which part of the input is scored."""
+    total = source.facts.n_records
+    if size > total:
+        return f"all {total:,} records: the input has fewer than the {size:,} of --sample"
+    return f"{size:,} of {total:,} records, drawn with seed {seed}"
 
 
 def _explain(
@@ -253,6 +269,7 @@ def _open_source(options: ScoreOptions, screen: Screen) -> Source:
         fit=options.fasta is not None and options.length is not None,
         edge=options.edge,
         max_n=options.max_n,
+        sample=None if options.sample is None else Sample(options.sample, options.seed),
     )
     if options.shard is not None:
         with suppress(CacheError):  # without a cache this run reads the files, as a whole job does

@@ -135,6 +135,11 @@ def _reference(options: ScoreOptions, reader: ScoreReader, file: h5py.File) -> R
             )
     reference = make_reference(options, reader.layout.length)
     if reference.needs_observation:
+        if options.sample is not None and reader.n_rows + reader.n_skipped >= options.sample:
+            raise UserError(
+                f"references of {reader.path} depend on the whole input, of which the file holds a sample; "
+                "score the sample again and compare"
+            )
         if reader.shard is not None:
             raise UserError(
                 f"references of the shard {reader.path} depend on the whole input; merge the shards first"
