@@ -21,6 +21,7 @@ from deeplift_cli.errors import OutOfMemoryError
 from deeplift_cli.models import batch_memory, fold_mean
 from deeplift_cli.models.batch_memory import BatchMemory
 from deeplift_cli.models.explainer import Explained
+from deeplift_cli.models.model_file import ModelFile
 
 RECORDS, ROWS, FOLDS = 23, 4, 3
 MODELS_OF_RUN = [word for number in range(FOLDS) for word in ("-m", f"fold{number}.pt")]
@@ -240,6 +241,30 @@ def test_models_that_do_not_go_together_are_named() -> None:
         "five.pt cannot be averaged with fold0.pt: they differ in the targets (0, 1, 2, 3, 4 and 0, 1)"
     ) in outcome.err
     assert "missing.pt" in refused("fold0.pt", "missing.pt")
+
+
+def test_a_fold_that_takes_other_batches_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an ONNX file declares."""
+    monkeypatch.setattr(
+        ModelFile, "batch_size", property(lambda model: 3 if model.path.name == "fold1.pt" else None)
+    )
+    assert (
+        f"fold1.pt cannot be averaged with fold0.pt: it takes batches of 3 only, not of {ROWS}; give "
+        "--batch-size 3 if fold0.pt takes batches of any size"
+    ) in refused("fold0.pt", "fold1.pt")
+
+
+def test_notes_that_all_folds_share_are_printed_once() -> None:
+    """As that on a network that is dense from end to end."""
+    models = list[str]()
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        model = torch.nn.Sequential(
+            torch.nn.Flatten(), torch.nn.Linear(4 * 24, 5), torch.nn.ReLU(), torch.nn.Linear(5, 1)
+        )
+        models += ["-m", save(model, f"dense{seed}.pt")]
+    outcome = run("a.h5", "--layout", "ncl", models=models)
+    assert outcome.err.count("RevealCancel follows a dense layer that reads the input itself") == 1
 
 
 def test_a_mean_is_no_part_of_an_average() -> None:

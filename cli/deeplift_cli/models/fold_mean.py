@@ -70,7 +70,10 @@ class ExplainedFolds(Explained):
 
     def score(self, sequences: npt.NDArray[np.int8], references: npt.NDArray[np.float32]) -> list[Scores]:
         """Score [N, 4, L] against [N, R, 4, L] or [R, 4, L], for each target: the mean over the models."""
-        found = [fold.score(sequences, references) for fold in self.folds]
+        found = list[list[Scores]]()
+        for fold in self.folds:
+            with step("scoring a batch", fold.options.model):
+                found.append(fold.score(sequences, references))
         return [_mean(sequences, of_target) for of_target in zip(*found, strict=True)]
 
 
