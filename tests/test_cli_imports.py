@@ -14,13 +14,14 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # What each part of the command line (a folder, or a module beside the folders) may import besides itself.
 ALLOWED = {
     "errors": set(),
+    "folds": set(),
     "distribution": set(),
     "process": {"errors", "distribution"},
     "threads": set(),
     "extensions": {"errors"},
     "options": set(),
     "sequences": {"errors", "distribution", "process", "options"},
-    "models": {"errors", "distribution", "process", "extensions", "options", "sequences"},
+    "models": {"errors", "folds", "distribution", "process", "extensions", "options", "sequences"},
     "outputs": {"errors", "process", "threads", "extensions", "options", "sequences"},
     "reference_kinds": {"errors", "process", "sequences", "outputs"},
     "run": {
@@ -29,7 +30,7 @@ ALLOWED = {
     },
     "show": {"errors", "process", "sequences", "outputs"},
     "inspection": {"errors", "distribution", "process", "options", "models", "run"},
-    "merge": {"errors", "process", "options", "sequences", "outputs", "run"},
+    "merge": {"errors", "folds", "process", "options", "sequences", "outputs", "run"},
     "verify": {"errors", "process", "options", "sequences", "models", "outputs", "reference_kinds", "run"},
     "commands": {
         "errors", "process", "options", "sequences", "models", "outputs", "reference_kinds", "run", "show",

@@ -14,7 +14,8 @@ from deeplift_cli.run.fingerprint import fingerprint
 
 # Another value for every option that `deeplift score` has; a new one needs a line here.
 OTHER: dict[str, Any] = {
-    "model": Path("other.pt"), "output": 1, "labels": Path("other.fa"), "targets": (Element((1,)),),
+    "model": Path("other.pt"), "models": (Path("other.pt"), Path("third.pt")), "output": 1,
+    "labels": Path("other.fa"), "targets": (Element((1,)),),
     "layer_rules": (("a", "rescale"),),
     "layout": "nlc", "alphabet": "TGCA", "logits": False, "centre": False, "batch_size": 8, "device": "cuda",
     "threads": 7, "precision": "float64", "allow_pickle": True, "out": Path("other.h5"),
@@ -24,14 +25,15 @@ OTHER: dict[str, Any] = {
     "strand_aware": True, "overlap": "mean", "max_completeness_error": 0.5, "compile": "on",
     "dtype": "float16", "standard_errors": True, "shard": Shard(1, 2), "resume": False, "overwrite": True,
     "format_options": (("pseudocount", 2.0),), "length": 30, "edge": "pad", "max_n": 0.5,
+    "sample": 5,
     "chroms": ("chr1",), "rename_chroms": "ucsc",
 }  # fmt: skip
 CHANGES_NO_SCORE = {
     "threads", "allow_pickle", "out", "bigwig", "chrom_sizes", "save_references", "overlap",
     "max_completeness_error", "standard_errors", "shard", "resume", "overwrite",
 }  # fmt: skip
-# The model counts by the digest and the device by the kind that are handed on.
-APART = {"model", "device"}
+# Models count by the digests and the device by the kind that are handed on.
+APART = {"model", "models", "device"}
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +48,8 @@ def options(**changes: Any) -> ScoreOptions:
     return replace(ScoreOptions(model=Path("m.pt"), out=Path("a.h5"), fasta=Path("in.fa")), **changes)
 
 
-def found(given: ScoreOptions, model: str = "abc", device: str = "cpu") -> dict[str, Any]:
-    return fingerprint(given, model, device)
+def found(given: ScoreOptions, *models: str, device: str = "cpu") -> dict[str, Any]:
+    return fingerprint(given, models or ["abc"], device)
 
 
 @pytest.mark.parametrize("name", [item.name for item in fields(ScoreOptions)])
@@ -58,8 +60,11 @@ def test_every_option_that_changes_scores_counts(name: str) -> None:
     assert same == (name in CHANGES_NO_SCORE | APART), name
 
 
-def test_the_model_and_the_kind_of_device_count() -> None:
-    assert found(options(), model="abd") != found(options())
+def test_models_in_order_and_the_kind_of_device_count() -> None:
+    assert found(options(), "abd") != found(options(), "abc") == found(options())
+    folds = found(options(), "abc", "abd")
+    assert folds not in (found(options()), found(options(), "abd", "abc"))
+    assert folds["the model"] == ["sha256:abc", "sha256:abd"]
     assert found(options(), device="cuda") != found(options())
 
 

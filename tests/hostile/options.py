@@ -103,6 +103,7 @@ for _option, _values in {
     "--edge": ("clip", ""),
     "--max-n": ("-0.1", "1.1", "nan", "x", "", "inf"),
     "--chroms": ("", ",", "chr1,,chr2"),
+    "--sample": ("0", "-1", "1.5", "x", ""),
     "--rename-chroms": ("",),
 }.items():
     for _value in _values:

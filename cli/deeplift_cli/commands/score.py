@@ -26,7 +26,7 @@ from deeplift_cli.commands.shared_options import (
     LAYER_RULE,
     LAYOUT,
     LOGITS,
-    MODEL,
+    MODELS,
     OUTPUT,
     OVERLAP,
     PRECISION,
@@ -83,7 +83,7 @@ def _kinds_of_reference() -> dict[str, str]:
 
 
 _OPTIONS = (
-    MODEL,
+    MODELS,
     click.option("-f", "--fasta", type=FILE,
                  help="Sequences, all of one length unless --length is given (.gz too)."),
     click.option("-g", "--genome", type=FILE, help="Genome FASTA, with --regions (.gz too)."),
@@ -96,6 +96,8 @@ _OPTIONS = (
                  help="For models that take any length: width of the windows; FASTA records are cut or "
                       "padded with N about their centre."),
     *RECORD_OPTIONS,
+    click.option("--sample", type=click.IntRange(min=1), metavar="N",
+                 help="Score N records or regions, drawn at random with --seed.  [default: all]"),
     click.option("-o", "--out", required=True, callback=parsed(new_file), metavar="PATH",
                  help="HDF5 file of scores to write."),
     click.option("--bigwig", callback=parsed(new_file), metavar="PATH",
@@ -121,7 +123,7 @@ _OPTIONS = (
     click.option("--n-references", "--n-shuffles", type=click.IntRange(min=1), default=20, show_default=True,
                  help="Number of shuffles, or background sequences, for each sequence."),
     click.option("--seed", type=_SEED, default=0, show_default=True, metavar="INTEGER",
-                 help="Seed of shuffles and draws."),
+                 help="Seed of shuffles, draws and --sample."),
     LAYOUT,
     ALPHABET,
     LOGITS,
@@ -180,7 +182,11 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
 
     screen = Screen(quiet=quiet, verbose=verbose)
     with copied_if_standard_input(given["regions"]) as regions:
-        options = ScoreOptions(**with_format_options(context, given | {"regions": regions}, ScoreOptions))
+        first, *further = given["model"]
+        models = {"model": first, "models": given["model"] if further else ()}
+        options = ScoreOptions(
+            **with_format_options(context, given | models | {"regions": regions}, ScoreOptions)
+        )
         with screen.progress() as progress, unusable_options(context):
             summary, written = score(options, screen, progress)
     screen.show(summary.lines(written))

@@ -117,6 +117,17 @@ MODEL = click.option(
     cls=Described,
     describe=lambda: {"help": f"Model file: {known_kinds()}."},
 )
+MODELS = click.option(
+    "-m",
+    "--model",
+    type=FILE,
+    required=True,
+    multiple=True,
+    cls=Described,
+    describe=lambda: {
+        "help": f"Model file: {known_kinds()}; given several times, the folds whose mean is scored."
+    },
+)
 OUTPUT = click.option(
     "--output",
     callback=parsed(_output),

@@ -49,6 +49,7 @@ class Explained:
     Attributes
     ----------
     model : ModelFile
+    layout : Layout
     length : int
         L, the length of the sequences to score.
     takes_any_length : bool
@@ -59,18 +60,37 @@ class Explained:
     targets : ModelTargets
     explained : str
         What of the output is explained, for the summary.
+    output_shape : tuple of int
+        The shape, without the batch, of the first target's output.
     """
 
     model: ModelFile
+    layout: Layout
     length: int
     takes_any_length: bool
     batch_size: int
     is_compiled: bool
     targets: ModelTargets
     explained: str
+    output_shape: tuple[int, ...]
     scorer: Scorer
     options: ScoreOptions
     memory: BatchMemory
+
+    @property
+    def sha256(self) -> str | list[str]:
+        """The SHA-256 of the model."""
+        return self.model.sha256
+
+    @property
+    def n_models(self) -> int:
+        """The number of models whose mean is scored."""
+        return 1
+
+    @property
+    def rescoring_stopped(self) -> str:
+        """The reason why pairs are no longer scored again in float64; "" while rescoring is on."""
+        return self.scorer.rescoring_stopped
 
     def score(
         self,
@@ -119,6 +139,7 @@ def explain(
     first_length: Callable[[], int],
     n_sequences: int,
     screen: Screen,
+    others: int = 0,
 ) -> Explained:
     """Record a model.
 
@@ -134,6 +155,8 @@ def explain(
         The approximate number of sequences, which limits the batch size and decides whether to compile.
     screen : Screen
         Shows lines that the user should read.
+    others : int
+        Bytes of memory that other models are going to take.
 
     Raises
     ------
@@ -144,11 +167,11 @@ def explain(
     with model_errors(options):
         few = partial(_on_few, options, model)
         first = first_length()
-        for_long = layout_for_long(options, model, first, chosen_device(options.device), few)
+        for_long = layout_for_long(options, model, first, chosen_device(options.device), few, others)
         layout, only_length = (for_long, None) if for_long else _found_layout(options, model, first)
         length = only_length or first
         given = chosen_batch_size(options, model, layout, SHORTER if for_long else length)
-        rows, memory = _chosen_rows(options, model, layout, length, given, n_sequences)
+        rows, memory = _chosen_rows(options, model, layout, length, given, n_sequences, others)
     with model_errors(options, memory):
         weights = None
         if targets.weights_of is not None:
@@ -167,12 +190,14 @@ def explain(
     scorer = Scorer(ready, layout, rc_average=options.rc_average, weights=weights)
     return Explained(
         model,
+        layout,
         length,
         only_length is None,
         explainer.batch_size,
         ready is not explainer,
         targets,
         _in_words(explainer, targets),
+        tuple(explainer.shape_of(targets.for_core[0])),
         scorer,
         options,
         memory,
@@ -319,6 +344,7 @@ def _chosen_rows(
     length: int,
     given: int | None,
     n_sequences: int,
+    others: int,
 ) -> tuple[int, BatchMemory]:
     """Return K, and the memory of a batch of K rows, before such a batch is made.
 
@@ -331,7 +357,7 @@ def _chosen_rows(
         If there is not enough memory.
     """
     device = chosen_device(options.device)
-    memory = BatchMemory.of(options, length, given or 1, device)
+    memory = BatchMemory.of(options, length, given or 1, device, others)
     memory.check(options.model, options.records)
     if given is not None and (given <= FEW_ROWS or not memory.may_be_too_large):
         return given, memory

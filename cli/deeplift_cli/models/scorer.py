@@ -28,8 +28,13 @@ class Scores:
     reference_output, completeness_error : array [N, R]
     rescored : array of int [N]
         Number of pairs that were scored again in float64.
-    standard_error : array [N, L] or None
+    standard_error : array [N] or None
+        The root mean square over positions of `position_standard_error`.
+    position_standard_error : array [N, L] or None
         The standard error, over references, of each observed base's contribution; None for one reference.
+    fold_sd : array [N, L] or None
+        The sample standard deviation, over the folds of a cross-validation, of each observed base's
+        contribution; None for one model.
     """
 
     hypothetical: npt.NDArray[Any]
@@ -39,6 +44,8 @@ class Scores:
     completeness_error: npt.NDArray[Any]
     rescored: npt.NDArray[Any]
     standard_error: npt.NDArray[Any] | None
+    position_standard_error: npt.NDArray[Any] | None = None
+    fold_sd: npt.NDArray[Any] | None = None
 
     def rows(self, kept: Sequence[int]) -> "Scores":
         """Return scores with only these rows."""
@@ -54,8 +61,8 @@ def _mean_of_strands(forward: Scores, turned: Scores) -> Scores:
     standard errors is an upper bound of the standard error of the mean scores.
     """
     error = None
-    if forward.standard_error is not None and turned.standard_error is not None:
-        error = (forward.standard_error + turned.standard_error[:, ::-1]) / 2
+    if forward.position_standard_error is not None and turned.position_standard_error is not None:
+        error = (forward.position_standard_error + turned.position_standard_error[:, ::-1]) / 2
     return Scores(
         (forward.hypothetical + reverse_complement(turned.hypothetical)) / 2,
         (forward.prediction + turned.prediction) / 2,
@@ -63,8 +70,17 @@ def _mean_of_strands(forward: Scores, turned: Scores) -> Scores:
         (forward.reference_output + turned.reference_output) / 2,
         (forward.completeness_error + turned.completeness_error) / 2,
         forward.rescored + turned.rescored,
+        _root_mean_square(error),
         error,
     )
+
+
+def _root_mean_square(errors: npt.NDArray[Any] | None) -> npt.NDArray[np.float64] | None:
+    """Return the root mean square [N] over positions of standard errors [N, L]; None for None."""
+    if errors is None:
+        return None
+    found: npt.NDArray[np.float64] = np.sqrt((errors.astype(np.float64) ** 2).mean(axis=1))
+    return found
 
 
 class Scorer:
@@ -135,12 +151,12 @@ class Scorer:
             "reference_output": result.reference_output,
             "completeness_error": result.completeness_error,
             "rescored": result.rescored.sum(1),
-            "standard_error": None if error is None else error.reshape(len(hypothetical), -1),
+            "position_standard_error": None if error is None else error.reshape(len(hypothetical), -1),
         }
         arrays: dict[str, Any] = {
             name: None if tensor is None else tensor.cpu().numpy() for name, tensor in tensors.items()
         }
-        return Scores(**arrays)
+        return Scores(standard_error=_root_mean_square(arrays["position_standard_error"]), **arrays)
 
     def _to_model(self, one_hot: npt.NDArray[Any]) -> torch.Tensor:
         # Reversed views of numpy have negative strides, which torch refuses.

@@ -68,6 +68,9 @@ class ScoreOptions(ModelOptions):
     Exactly one of `fasta`, and `genome` with `regions`, is given.
     """
 
+    # The folds of a cross-validation, the first of which is `model`; empty for one model. They count as
+    # `model` does.
+    models: tuple[Path, ...] = field(default=(), metadata=COUNTS_IN_ITS_OWN_WAY)
     out: Path = field(metadata=CHANGES_NO_SCORE)
     fasta: Path | None = field(default=None, metadata=content_of("the FASTA file"))
     # Counts by its size: to hash a genome takes a minute, and its sequences are compared when they are read.
@@ -76,6 +79,7 @@ class ScoreOptions(ModelOptions):
     length: int | None = None
     edge: str = "skip"
     max_n: float | None = None
+    sample: int | None = None  # is drawn with `seed`
     chroms: tuple[str, ...] | None = None
     # By the name of a style, or by the content of a file.
     rename_chroms: str | None = field(default=None, metadata=COUNTS_IN_ITS_OWN_WAY)
@@ -112,9 +116,16 @@ class ScoreOptions(ModelOptions):
         assert given is not None
         return given
 
+    @property
+    def all_models(self) -> tuple[Path, ...]:
+        """The models whose mean is scored, or the one model."""
+        return self.models or (self.model,)
+
     def inputs(self) -> list[Path]:
         """The files that the run reads."""
-        given = (self.model, self.fasta, self.genome, self.regions, self.chrom_sizes, self.labels)
+        given = (
+            *self.all_models, self.fasta, self.genome, self.regions, self.chrom_sizes, self.labels,
+        )  # fmt: skip
         kind, argument = deeplift_references.parse_spec(self.reference)
         named = [Path(argument)] if kind.takes_argument and argument else []  # background:FASTA, file:REFS.h5
         if self.rename_chroms is not None and self.rename_chroms not in STYLES:
@@ -125,6 +136,9 @@ class ScoreOptions(ModelOptions):
         """Return the options as attributes of the score file, which hold plain values only."""
         plain = asdict(self) | {"targets": [spec.stored for spec in self.targets]}
         plain["shard"] = None if self.shard is None else str(self.shard)
+        models = plain.pop("models")
+        if models:
+            plain["model"] = [_text(path) for path in models]
         return {key: _text(value) if isinstance(value, str | Path) else value for key, value in plain.items()}
 
     @classmethod

@@ -32,6 +32,7 @@ class Screen:
     def __init__(self, *, quiet: bool, verbose: bool = False) -> None:
         self._quiet = quiet
         self._verbose = verbose and not quiet
+        self._noted = set[str]()
         self._errors = _Errors(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
     def problem(self, line: str) -> None:
@@ -39,8 +40,9 @@ class Screen:
         self._errors.print(f"deeplift: {printable(line)}", markup=False)
 
     def note(self, line: str) -> None:
-        """Print one line that the user should read, unless `quiet`."""
-        if not self._quiet:
+        """Print one line that the user should read, unless `quiet`; the folds of a model say the same."""
+        if not self._quiet and line not in self._noted:
+            self._noted.add(line)
             self.problem(line)
 
     def detail(self, line: str) -> None:

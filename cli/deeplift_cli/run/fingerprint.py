@@ -1,5 +1,6 @@
 """The fingerprint of a job: two runs with equal fingerprints can resume each other, or be merged."""
 
+from collections.abc import Sequence
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,7 @@ MODEL = "the model"  # the only entry in which folds of a cross-validation may d
 _CHANGING_SCORES = ("deeplift.rules", "deeplift.references", "deeplift.models")
 
 
-def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[str, Any]:
+def fingerprint(options: ScoreOptions, models: Sequence[str], device: str) -> dict[str, Any]:
     """Return everything that a score depends on, by names that the user knows.
 
     A file counts by its content. A genome counts by its size, since its sequences are compared when they are
@@ -27,7 +28,8 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
     Parameters
     ----------
     options : ScoreOptions
-    model_sha256 : str
+    models : sequence of str
+        The SHA-256 of the model, or of each fold in the order in which they are averaged.
     device : str
         The kind of device that computes the scores, such as "cpu".
     """
@@ -40,7 +42,8 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
             counted[_flag(item.name)] = attributes[item.name]
         elif counts == "content" and path is not None:
             counted[item.metadata["what"]] = _digest(path)
-    counted |= {"the kind of device": device, MODEL: f"sha256:{model_sha256}"}
+    digests = [f"sha256:{digest}" for digest in models]
+    counted |= {"the kind of device": device, MODEL: digests if len(digests) > 1 else digests[0]}
     kind, argument = deeplift_references.parse_spec(options.reference)
     counted["--reference"] = attributes["reference"]
     if kind.takes_argument and argument:

@@ -126,13 +126,16 @@ class FastaSource:
         self.path = Path(path)
         self.selection = selection
         self.facts = self._find_facts() if facts is None else facts
+        sample = selection.sample
+        drawn = None if sample is None else sample.drawn_of(self.facts.n_records)
+        self._drawn = None if drawn is None else frozenset(drawn)
         for text in self.facts.notes:
             note(f"{_WHAT} {self.path}{text}")
 
     @property
     def n_records(self) -> int:
-        """The number of records, those that will be skipped included."""
-        return self.facts.n_records
+        """The number of records to score, those that will be skipped included."""
+        return self.facts.n_records if self._drawn is None else len(self._drawn)
 
     def _find_facts(self) -> Facts:
         """Read the whole file once, and return its facts."""
@@ -184,16 +187,18 @@ class FastaSource:
         Yields
         ------
         Record or Skipped
-            In the file's order. Skipped are records of another length (with `Selection.fit` only those that
-            are too long to be cut), without a base (A, C, G or T) or with too few of them
-            (`Selection.max_n`), with letters that stand for no nucleotide, and with names that outputs cannot
-            hold.
+            In the file's order; records that are not in the sample are left out. Skipped are records of
+            another length (with `Selection.fit` only those that are too long to be cut), without a base (A,
+            C, G or T) or with too few of them (`Selection.max_n`), with letters that stand for no
+            nucleotide, and with names that outputs cannot hold.
         """
         wanted = self.first_length() if length is None else length
         owner = "the first record has" if length is None else "the model takes"
         longest = max(wanted, _LONGEST_CUT) if self.selection.fit else wanted
         entries = read_fasta(self.path, longest=longest, start=start)
         for index, entry in enumerate(entries, start=start.number):
+            if self._drawn is not None and index not in self._drawn:
+                continue
             reason = name_fault(entry.name) or entry.foreign
             if not entry.length:
                 reason = "has no letters"
