@@ -54,9 +54,8 @@ class HeatMap:
         axes.set_yticks(np.arange(4) + 0.5, list(BASES), fontsize=7)
         axes.tick_params(axis="y", length=0)
         axes.spines[:].set_visible(False)
-        bar = axes.figure.colorbar(
-            image, cax=axes.inset_axes((1 + _SPACE / sheet.inches, 0, _BAR / sheet.inches, 1))
-        )
+        beside = axes.inset_axes((1 + _SPACE / sheet.inches, 0, _BAR / sheet.inches, 1))
+        bar = axes.figure.colorbar(image, cax=beside)
         bar.outline.set_visible(False)
         put_y_ticks(bar.ax.yaxis, 2, symmetric=True)
         bar.ax.tick_params(labelsize=7, length=2)
