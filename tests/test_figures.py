@@ -101,9 +101,9 @@ def test_each_base_has_its_colour(colours: Any) -> None:
 
 def test_narrow_letters_become_bars_of_the_same_heights() -> None:
     rng = np.random.default_rng(2)
-    values, letters = rng.normal(size=1000), "".join(rng.choice(list("ACGT"), 1000))
-    narrow = draw_logo(axes(12), values, letters)
-    wide = draw_logo(axes(12), values, letters, bars=False)
+    values, letters = rng.normal(size=600), "".join(rng.choice(list("ACGT"), 600))
+    narrow = draw_logo(axes(8), values, letters)
+    wide = draw_logo(axes(8), values, letters, bars=False)
     assert {len(path.vertices) for collection in narrow for path in collection.get_paths()} == {5}
     assert [(base, low, high) for base, _, low, _, high in boxes(narrow)] == [
         (base, low, high) for base, _, low, _, high in boxes(wide)

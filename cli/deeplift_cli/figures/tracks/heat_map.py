@@ -50,7 +50,16 @@ class HeatMap:
         )
         if sheet.inches_of(1) >= _WIDE_ENOUGH:
             base, place = np.nonzero(row.sequence)
-            axes.plot(row.places[place] + 0.5, base + 0.5, "o", color=INK, markersize=1.5, linestyle="none")
+            axes.plot(
+                row.places[place] + 0.5,
+                base + 0.5,
+                "o",
+                color=INK,
+                markersize=2.2,
+                markeredgecolor="white",
+                markeredgewidth=0.35,
+                linestyle="none",
+            )
         axes.set_yticks(np.arange(4) + 0.5, list(BASES), fontsize=7)
         axes.tick_params(axis="y", length=0)
         axes.spines[:].set_visible(False)
