@@ -6,13 +6,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from deeplift_cli.figures.colours import INK
 from deeplift_cli.options.rows import Locus
 from deeplift_cli.sequences.names import printed
 
 _TICKS = 8
+
+
+def coordinate_text(coordinate: float) -> str:
+    """Return a coordinate with separators of thousands."""
+    return f"{coordinate:,.0f}".replace("-", "\N{MINUS SIGN}")
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,6 @@ class Coordinates:
         first, last = self.limits
         return last - first
 
-    def text(self, x: float) -> str:
-        """Return the coordinate at a place on the axis, with separators of thousands."""
-        if self.gap and x >= self.gap_at:
-            x = max(self.gap_at, x - self.gap)
-        return f"{x:,.0f}".replace("-", "\N{MINUS SIGN}")
-
     @property
     def label(self) -> str:
         """The label of the axis."""
@@ -78,6 +77,9 @@ class Coordinates:
         if not with_text:
             axes.xaxis.set_visible(False)
             return
-        axes.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True, steps=[1, 2, 5, 10]))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: self.text(x)))
+        # Ticks are chosen among coordinates, and not among places, which a gap moves.
+        shown = self.shown
+        found = MaxNLocator(_TICKS, integer=True, steps=[1, 2, 5, 10]).tick_values(shown.start, shown.end)
+        ticks = [tick for tick in np.asarray(found) if shown.start <= tick <= shown.end]
+        axes.set_xticks(self.x(ticks), [coordinate_text(tick) for tick in ticks])
         axes.set_xlabel(self.label, color=INK, parse_math=False)

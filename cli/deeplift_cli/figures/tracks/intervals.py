@@ -10,7 +10,7 @@ from matplotlib.patches import Polygon
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.figures.colours import ANNOTATION, FAINT
-from deeplift_cli.figures.coordinates import Coordinates
+from deeplift_cli.figures.coordinates import Coordinates, coordinate_text
 from deeplift_cli.figures.tracks.base import Sheet
 from deeplift_cli.sequences.bed import read_bed
 from deeplift_cli.sequences.names import ChromosomeNames, printed
@@ -104,7 +104,7 @@ class Intervals:
             if lane == _MOST_LANES:
                 raise UserError(
                     f"more than {_MOST_LANES} boxes of {self.label} overlap at "
-                    f"{sheet.coordinates.text(box.left)}; draw a part with --zoom, or fewer boxes"
+                    f"{coordinate_text(interval.start)}; draw a part with --zoom, or fewer boxes"
                 )
             taken[lane : lane + 1] = [ends]
             placed.append(replace(box, lane=lane))
