@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import sys
+import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from score_files import open_score_file
 from small_models import BASES, deeplift, encode, random_letters, score, torchscript, write_fasta
 from torch import Tensor, nn
 
+from deeplift_cli.figures import logo
 from deeplift_cli.figures import plot as figures_plot
 from deeplift_cli.figures.colours import COLOUR_BLIND
 from deeplift_cli.outputs.datasets import ScoreLayout
@@ -93,8 +95,8 @@ def refused(*words: object, code: int = 1) -> str:
 def letters(axes: Axes) -> dict[int, tuple[str, float]]:
     """{left edge: (base, height)} of the letters of a logo."""
     found = {}
-    logo = [each for each in axes.collections if isinstance(each, PathCollection)]
-    for base, collection in zip(BASES, logo, strict=True):
+    letters_of = [each for each in axes.collections if isinstance(each, PathCollection)]
+    for base, collection in zip(BASES, letters_of, strict=True):
         for path in collection.get_paths():
             box = path.get_extents()
             found[int(box.x0)] = (base, float(box.y1 if box.y1 > 1e-12 else box.y0))
@@ -341,6 +343,14 @@ def test_colours_are_those_of_the_set() -> None:
     np.testing.assert_allclose(np.array(found)[:, :3], expected, atol=1e-9)
 
 
+def test_pictures_that_can_be_enlarged_have_letters_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logo, "_NARROW", 1e9)  # pixels, so that every base is narrow
+    for most, kind in ((24, PathCollection), (23, PolyCollection)):
+        monkeypatch.setattr(figures_plot, "_MOST_LETTERS", most)
+        (axes,) = page("s_0.h5", "--name", "one", out="a.svg").axes
+        assert {type(each) for each in axes.collections} == {kind}
+
+
 # ---- the model's profile
 
 
@@ -372,7 +382,9 @@ class Tracks(nn.Module):
 
 
 def scored_by(model: nn.Module, target: str, *options: object) -> None:
-    torch.jit.script(model.eval()).save("m.pt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch announces TorchScript's end
+        torch.jit.script(model.eval()).save("m.pt")
     score(
         "-m", "m.pt", *(options or ("-g", "g.fa", "-r", "r.bed")), *OPTIONS, "--target", target, "-o", "m.h5"
     )
@@ -424,6 +436,12 @@ def test_profiles_that_are_not_clear_are_refused() -> None:
     assert "another model than the one" in refused(*words, "-m", torchscript("Sigmoid"))
     said = refused(*words, "-m", torchscript("Net"), "--output", 3)
     assert "has no output 3: its outputs are 0 to 0" in said
+    assert "has 2 bins for 24 bp; say how many bp a bin has with --profile-bin" in refused(
+        *words, "-m", torchscript("Net")
+    )
+    score("-m", torchscript("TwoOutputs"), "-f", "in.fa", *OPTIONS, "-o", "two.h5")
+    said = refused("two.h5", "--index", 0, "-m", torchscript("TwoOutputs"))
+    assert "no single output is a profile, [N, k, L] or [N, L]; the outputs are 0" in said
     assert "--profile-bin goes with --model" in refused(*words, "--profile-bin", 2, code=2)
     assert "--output goes with --model" in refused(*words, "--output", 2, code=2)
 

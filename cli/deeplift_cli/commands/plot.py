@@ -11,7 +11,6 @@ from deeplift_cli.commands.shared_options import (
     OUTPUT,
     new_file,
     parsed,
-    unusable_options,
     with_options,
 )
 from deeplift_cli.distribution import DISTRIBUTION
@@ -68,8 +67,7 @@ _OPTIONS = (
 
 @click.command("plot", context_settings={"help_option_names": ["-h", "--help"]})
 @with_options(_OPTIONS)
-@click.pass_context
-def command(context: click.Context, /, quiet: bool, **given: Any) -> int:
+def command(quiet: bool, **given: Any) -> int:
     """Draw the contributions of one region as a logo.
 
     \b
@@ -106,7 +104,6 @@ def command(context: click.Context, /, quiet: bool, **given: Any) -> int:
     screen = Screen(quiet=quiet)
     wanted = None if rows["variant"] is not None else rows[chosen[0]]
     options = PlotOptions(wanted=wanted, variant=rows["variant"], **given)
-    with unusable_options(context):
-        plot(options, screen)
+    plot(options, screen)
     screen.show([f"written  {printable(str(options.out))}"])
     return 0

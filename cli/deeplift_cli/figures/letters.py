@@ -1,6 +1,6 @@
 """Letters with given heights, drawn as one collection of outlines for each base.
 
-A collection is some twenty times as fast as one text or patch for each letter, which is what logomaker draws.
+logomaker draws one patch for each letter, which takes ten to a hundred times as long (docs/plot.md).
 """
 
 from collections.abc import Mapping

@@ -68,7 +68,7 @@ def draw_logo(
     first, last = float(edges.min()), float(edges.max()) + 1
     axes.set_xlim(first, last)
     axes.set_ylim(*limits(heights))
-    # As the last line but 1, so that the line shows between letters.
+    # The line lies below the letters, whose order is 1.
     axes.axhline(0, color=INK, linewidth=0.6, zorder=0.9)
     if bars is None:
         bars = axes.get_window_extent().width < _NARROW * (last - first)

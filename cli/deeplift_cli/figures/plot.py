@@ -30,6 +30,7 @@ from deeplift_cli.sequences.names import printed
 from deeplift_cli.show.table import target_text
 
 _LONGEST_TITLE = 80  # letters
+_MOST_LETTERS = 10_000  # positions of a picture that can be enlarged; letters take some 700 bytes each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +90,6 @@ def plot(options: PlotOptions, screen: Screen) -> None:
     UserError
         If the output exists, a file cannot be used, no row or several rows are meant, the files are not about
         one place, or something that should be drawn is not there.
-    OptionsError
-        If no single output of the model is a profile.
     """
     inputs = [*options.files, *options.hits, *options.bed, *options.track]
     check_writable([options.out], options.overwrite, [*inputs, *([options.model] if options.model else [])])
@@ -140,7 +139,7 @@ def _rows(
     largest = [float(np.abs(row.hypothetical).max(initial=0.0)) or 1.0 for row in shown]
     if not options.own_scale:
         largest = [max(largest)] * len(largest)
-    letters = is_vector(options.out)
+    letters = is_vector(options.out) and coordinates.width <= _MOST_LETTERS
     tracks: list[Track] = []
     for row, ends, most in zip(rows, ranges, largest, strict=True):
         tracks.append(Scores(row, options.colours, options.standard_errors, ends, shaded, letters))

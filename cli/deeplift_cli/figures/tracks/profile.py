@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deeplift_cli.errors import UserError
+from deeplift_cli.errors import OptionsError, UserError
 from deeplift_cli.figures.tracks.signal import Signal
 from deeplift_cli.models import find_layout
 from deeplift_cli.models.explainer import model_errors, read_model
@@ -65,8 +65,6 @@ def predict_profile(options: ProfileOptions, reader: ScoreReader, row: ScoreRow,
     ------
     UserError
         If the model is not the one of the scores, cannot be run, or its profile is not clear.
-    OptionsError
-        If no single output is a profile.
     """
     try:
         scored = ScoreOptions.from_attributes(
@@ -119,7 +117,14 @@ def _output(options: ScoreOptions, model: ModelFile, outputs: Sequence[TensorSpe
         given = names.index(given)
     if given is not None and given >= len(outputs):
         raise UserError(f"{model.path} has no output {given}: its outputs are 0 to {len(outputs) - 1}")
-    return output_of_head(PROFILE, outputs, given)
+    try:
+        return output_of_head(PROFILE, outputs, given)
+    except OptionsError as error:
+        listed = ", ".join(map(str, outputs))
+        raise UserError(
+            f"{model.path}: no single output is a profile, [N, k, L] or [N, L]; the outputs are {listed}: "
+            "say which with --output"
+        ) from error
 
 
 def _has_counts(outputs: Sequence[TensorSpec], profile: int) -> bool:
