@@ -18,7 +18,7 @@ demo: $(VENV)/.installed
 	@echo
 	$(BIN)/python examples/share.py $(RESULTS)/scores.h5 examples/planted_motifs.bed
 	@echo
-	$(BIN)/python examples/plot.py $(RESULTS)/scores.h5 --name seq001_both --planted examples/planted_motifs.bed --out $(RESULTS)/seq001_both.png
+	$(BIN)/deeplift plot $(RESULTS)/scores.h5 --name seq001_both --hits examples/planted_motifs.bed --out $(RESULTS)/seq001_both.png --overwrite --quiet
 	@echo "Results are in $(RESULTS)/: scores.h5 (contributions), scores.bed (windows), seq001_both.png (a picture)"
 
 test: $(VENV)/.installed-dev
