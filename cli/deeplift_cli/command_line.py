@@ -19,6 +19,7 @@ COMMANDS = {
     "show": "Show what is in score files: options, quality, datasets, a region's letters.",
     "inspect": "Inspect a model: can it be scored, by which rules, and at what cost?",
     "export": "Write a score file in other formats.",
+    "browser": "Show bigWigs as letters in a genome browser page.",
 }
 
 
