@@ -10,13 +10,15 @@ from deeplift_cli.sequences.text import require_file
 _WHAT = "bigWig"
 
 
-def check_bigwig(path: Path, genome: Path, sizes: Mapping[str, int]) -> None:
-    """Check that a file is a bigWig of the genome.
+def require_same_genome(path: Path, found: Mapping[str, int], genome: Path, sizes: Mapping[str, int]) -> None:
+    """Check that the chromosomes of a bigWig are those of the genome.
 
     Parameters
     ----------
     path : Path
-        The file.
+        The bigWig, for messages.
+    found : mapping of str to int
+        Length of each chromosome of the bigWig in bp.
     genome : Path
         The genome's file, for messages.
     sizes : mapping of str to int
@@ -25,10 +27,8 @@ def check_bigwig(path: Path, genome: Path, sizes: Mapping[str, int]) -> None:
     Raises
     ------
     UserError
-        If the file cannot be read or is no bigWig, has no chromosome of the genome, or has a chromosome with
-        another length.
+        If the bigWig has no chromosome of the genome, or a chromosome with another length.
     """
-    found = _chromosomes(path)
     common = found.keys() & sizes.keys()
     if not common:
         some = next(iter(found), "")
@@ -42,8 +42,14 @@ def check_bigwig(path: Path, genome: Path, sizes: Mapping[str, int]) -> None:
             )
 
 
-def _chromosomes(path: Path) -> dict[str, int]:
-    """Return the length in bp of each chromosome of a bigWig."""
+def bigwig_chromosomes(path: Path) -> dict[str, int]:
+    """Return the length in bp of each chromosome of a bigWig.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, or is no bigWig.
+    """
     import pybigtools
 
     require_file(path, _WHAT)

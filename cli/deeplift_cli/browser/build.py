@@ -11,7 +11,7 @@ from pathlib import Path
 from deeplift_cli.browser import contents as files
 from deeplift_cli.browser.annotations import read_annotations, windows_as_bed
 from deeplift_cli.browser.assemblies import recognise
-from deeplift_cli.browser.bigwigs import check_bigwig
+from deeplift_cli.browser.bigwigs import bigwig_chromosomes, require_same_genome
 from deeplift_cli.browser.contents import Annotation, Contents, Signal
 from deeplift_cli.browser.hub import ucsc_hub, washu_hub
 from deeplift_cli.browser.letters import as_fasta, require_simple_names, write_masked_genome
@@ -99,9 +99,14 @@ def build(options: BrowserOptions, note: Callable[[str], None]) -> Built:
     UserError
         If an input cannot be used, inputs do not fit each other, or an output cannot be written.
     """
+    # A wrong name is reported before the genome is indexed, which may take a minute.
+    _require_place(options.out)
+    chromosomes = [bigwig_chromosomes(path) for path in options.bigwigs]
     regions = options.regions or windows_file(options.bigwigs)
     with step("reading", options.genome):
         genome = Genome(options.genome, note)
+    for path, found in zip(options.bigwigs, chromosomes, strict=True):
+        require_same_genome(path, found, options.genome, genome.sizes)
     contents = _contents(options, regions, genome.sizes, note)
     parts = stretches(contents.windows, genome.sizes)
     require_simple_names(parts)
@@ -120,9 +125,7 @@ def build(options: BrowserOptions, note: Callable[[str], None]) -> Built:
 def _contents(
     options: BrowserOptions, regions: Path, sizes: dict[str, int], note: Callable[[str], None]
 ) -> Contents:
-    """Read and check all inputs but the letters of the genome."""
-    for path in options.bigwigs:
-        check_bigwig(path, options.genome, sizes)
+    """Read the windows and annotations, and give every track its names."""
     windows, skipped = read_windows(regions, options.genome, sizes)
     if skipped:
         note(f"{regions}: {skipped:,} line(s) without a place on the genome are left out")
@@ -195,7 +198,8 @@ def _publish(
     texts = texts | {files.FILES: list_of_files(sorted(names))}
     written = [out / name for name in (*names, files.FILES)]
     earlier = _earlier_files(out)
-    is_new = _make_folder(out)
+    is_new = not out.is_dir()
+    out.mkdir(exist_ok=True)
     try:
         check_writable(written, True, inputs)
         with deferred(), Scratch(out, "browser") as scratch:
@@ -222,16 +226,12 @@ def _publish(
     return written
 
 
-def _make_folder(out: Path) -> bool:
-    """Make the folder if there is none; return whether it is new."""
-    if out.is_dir():
-        return False
-    if out.exists() or out.is_symlink():
+def _require_place(out: Path) -> None:
+    """Check that the folder is there or can be made."""
+    if not out.is_dir() and (out.exists() or out.is_symlink()):
         raise UserError(f"output {out} exists and is not a folder; give another name")
     if not out.parent.is_dir():
         raise UserError(f"output folder {out.parent} does not exist (for {out.name}); make it first")
-    out.mkdir()
-    return True
 
 
 def _earlier_files(out: Path) -> list[str]:

@@ -48,18 +48,18 @@ def as_fasta(genome: Letters, parts: Iterable[Stretch]) -> bytes:
 
     igv.js reads ">chr1:1001-2000 @len=248956422" as 1,000 letters at their place on chr1: an extension of
     FASTA that igv-reports introduced. In a name with a colon igv.js would take the part after the colon for
-    the place. Of such a chromosome all letters are returned, with a plain heading.
+    the place. Of such a chromosome all letters are returned, with a plain heading. Plain headings come first,
+    because igv.js 3.8 would give a plain record the length that stands in the heading before it.
     """
-    text, whole = bytearray(), set[str]()
-    for part in parts:
-        size = genome.sizes[part.chrom]
-        if ":" not in part.chrom:
-            heading, stretch = f"{part.chrom}:{part.start + 1}-{part.end} @len={size}", part
-        elif part.chrom not in whole:
-            whole.add(part.chrom)
-            heading, stretch = part.chrom, Stretch(part.chrom, 0, size)
-        else:
-            continue
+    every = list(parts)
+    with_colon = dict.fromkeys(part.chrom for part in every if ":" in part.chrom)
+    records = [(chrom, Stretch(chrom, 0, genome.sizes[chrom])) for chrom in with_colon]
+    for part in every:
+        if part.chrom not in with_colon:
+            place = f"{part.start + 1}-{part.end}"
+            records.append((f"{part.chrom}:{place} @len={genome.sizes[part.chrom]}", part))
+    text = bytearray()
+    for heading, stretch in records:
         text += f">{heading}\n".encode()
         for piece in _fetched(genome, stretch):
             text += piece

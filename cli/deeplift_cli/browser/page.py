@@ -110,6 +110,7 @@ def _tracks(contents: Contents, *, embedded: bool) -> list[dict[str, Any]]:
             "type": "annotation",
             "format": "bed",
             "indexed": False,
+            "delimiter": "\t",  # names may hold blanks
             "name": _label(annotation.name),
             "url": _data_url(annotation.text, "text/plain") if embedded else annotation.file,
             "displayMode": "EXPANDED",

@@ -6,10 +6,17 @@ from typing import Any
 
 import click
 
-from deeplift_cli.commands.shared_options import FILE, new_file, parsed, with_options
+from deeplift_cli.commands.shared_options import FILE, parsed, with_options
 
 _LOCUS = re.compile(r"(?P<chrom>.+):(?P<start>\d[\d,]{0,14})-(?P<end>\d[\d,]{0,14})", re.ASCII)
 _ASSEMBLY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise ValueError("an empty name is the name of no folder")
+    path = Path(text)
+    return path.resolve() if path.name in ("", "..") else path
 
 
 def _locus(text: str) -> tuple[str, int, int]:
@@ -35,7 +42,7 @@ def _track_name(text: str) -> str:
 _OPTIONS = (
     click.argument("bigwigs", nargs=-1, type=FILE, metavar="SCORES.bw..."),
     click.option("-g", "--genome", type=FILE, help="Genome FASTA from which the scores were made (.gz too)."),
-    click.option("-o", "--out", required=True, callback=parsed(new_file), metavar="DIR",
+    click.option("-o", "--out", required=True, callback=parsed(_folder), metavar="DIR",
                  help="Folder to make, with index.html."),
     click.option("-r", "--regions", type=FILE,
                  help="BED or narrowPeak of the scored windows.  [default: SCORES.bed]"),
@@ -52,6 +59,12 @@ _OPTIONS = (
     click.option("--overwrite", is_flag=True, help="Replace files in DIR that exist."),
     click.option("-q", "--quiet", is_flag=True, help="Print nothing but the address of --serve."),
 )  # fmt: skip
+
+
+def _say_address(url: str) -> None:
+    from deeplift_cli.process.screen import Screen
+
+    Screen(quiet=False).show([f"{'served at':<18}  {url} until Ctrl-C"])
 
 
 @click.command("browser", context_settings={"help_option_names": ["-h", "--help"]})
@@ -90,5 +103,5 @@ def command(
         built = build(BrowserOptions(bigwigs=bigwigs, genome=genome, **given), screen.note)
         screen.show(as_lines(built, given["out"], served=serve is not None))
     if serve is not None:
-        serve_until_stopped(open_server(given["out"], serve), lambda url: Screen(quiet=False).show([url]))
+        serve_until_stopped(open_server(given["out"], serve), _say_address)
     return 0

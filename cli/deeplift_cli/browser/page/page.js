@@ -17,6 +17,7 @@ function joinStretches(reader) {
   reader.getSequence = async (chrom, start, end) => {
     const stretches = reader.sequences.get(chrom);
     if (stretches === undefined) return undefined;
+    end = Math.min(end, reader.chromosomes.get(chrom).bpLength);
     let first = 0;
     for (let last = stretches.length; first < last; ) {
       const middle = (first + last) >> 1;
@@ -29,7 +30,7 @@ function joinStretches(reader) {
       letters += "N".repeat(Math.max(0, offset - start - letters.length));
       letters += sequence.substring(start + letters.length - offset, end - offset);
     }
-    return letters + "N".repeat(end - start - letters.length);
+    return letters + "N".repeat(Math.max(0, end - start - letters.length));
   };
 }
 
@@ -71,6 +72,9 @@ function listRegions(browser) {
     if (number >= 0) go(number);
     else tell();
   });
+  // The list of names is short only where nothing is typed yet.
+  input.addEventListener("focus", () => (input.value = ""));
+  input.addEventListener("blur", tell);
   tell();
 }
 
