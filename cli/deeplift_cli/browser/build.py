@@ -14,7 +14,7 @@ from deeplift_cli.browser.assemblies import recognise
 from deeplift_cli.browser.bigwigs import bigwig_chromosomes, require_same_genome
 from deeplift_cli.browser.contents import Annotation, Contents, Signal
 from deeplift_cli.browser.hub import ucsc_hub, washu_hub
-from deeplift_cli.browser.letters import as_fasta, require_simple_names, write_masked_genome
+from deeplift_cli.browser.letters import as_fasta, fasta_records, require_simple_names, write_masked_genome
 from deeplift_cli.browser.names import file_names
 from deeplift_cli.browser.page import fits_page, library_license, page
 from deeplift_cli.browser.server import files_of, list_of_files
@@ -110,16 +110,18 @@ def build(options: BrowserOptions, note: Callable[[str], None]) -> Built:
     contents = _contents(options, regions, genome.sizes, note)
     parts = stretches(contents.windows, genome.sizes)
     require_simple_names(parts)
-    with step("reading", options.genome):
-        letters = as_fasta(genome, parts)
-    embedded = fits_page(contents, letters)
+    records = fasta_records(parts, genome.sizes)
+    letters = None
+    if fits_page(contents, sum(part.end - part.start for _, part in records)):
+        with step("reading", options.genome):
+            letters = as_fasta(genome, records)
     inputs = [*options.bigwigs, options.genome, regions, *options.annotations]
-    texts = _texts(options, contents, letters if embedded else None)
+    texts = _texts(options, contents, letters)
     try:
         written = _publish(options, contents, texts, inputs, genome, parts)
     except OSError as error:
         raise not_written(options.out, error) from error
-    return Built(contents, embedded, written)
+    return Built(contents, letters is not None, written)
 
 
 def _contents(

@@ -43,21 +43,33 @@ def require_simple_names(parts: Iterable[Stretch]) -> None:
             )
 
 
-def as_fasta(genome: Letters, parts: Iterable[Stretch]) -> bytes:
-    """Return stretches as FASTA, each with its place and the length of its chromosome in the heading.
+def fasta_records(parts: Iterable[Stretch], sizes: Mapping[str, int]) -> list[tuple[str, Stretch]]:
+    """Return the headings and stretches of the FASTA text for a page.
 
     igv.js reads ">chr1:1001-2000 @len=248956422" as 1,000 letters at their place on chr1: an extension of
     FASTA that igv-reports introduced. In a name with a colon igv.js would take the part after the colon for
-    the place. Of such a chromosome all letters are returned, with a plain heading. Plain headings come first,
-    because igv.js 3.8 would give a plain record the length that stands in the heading before it.
+    the place. Such a chromosome is whole, with a plain heading. Plain headings come first, because igv.js 3.8
+    would give a plain record the length that stands in the heading before it.
+
+    Parameters
+    ----------
+    parts : iterable of Stretch
+        The stretches to show.
+    sizes : mapping of str to int
+        Length of each chromosome in bp.
     """
     every = list(parts)
     with_colon = dict.fromkeys(part.chrom for part in every if ":" in part.chrom)
-    records = [(chrom, Stretch(chrom, 0, genome.sizes[chrom])) for chrom in with_colon]
+    records = [(chrom, Stretch(chrom, 0, sizes[chrom])) for chrom in with_colon]
     for part in every:
         if part.chrom not in with_colon:
             place = f"{part.start + 1}-{part.end}"
-            records.append((f"{part.chrom}:{place} @len={genome.sizes[part.chrom]}", part))
+            records.append((f"{part.chrom}:{place} @len={sizes[part.chrom]}", part))
+    return records
+
+
+def as_fasta(genome: Letters, records: Iterable[tuple[str, Stretch]]) -> bytes:
+    """Return the letters of stretches as FASTA, each under its heading."""
     text = bytearray()
     for heading, stretch in records:
         text += f">{heading}\n".encode()

@@ -25,18 +25,19 @@ _HEIGHT = 160  # pixels of a track of letters
 _PACKAGE = "deeplift_cli.browser"
 
 
-def fits_page(contents: Contents, letters: bytes) -> bool:
+def fits_page(contents: Contents, n_letters: int) -> bool:
     """Return whether the data of a page are below 20 MB, so that the page can hold them.
 
     Parameters
     ----------
     contents : Contents
-    letters : bytes
-        The FASTA text of the page.
+        What the page shows.
+    n_letters : int
+        The number of the genome's letters that the page needs.
     """
     size = sum(signal.path.stat().st_size for signal in contents.signals)
     size += sum(len(annotation.text) for annotation in contents.annotations)
-    return size + len(letters) < LARGEST_EMBEDDED
+    return size + n_letters < LARGEST_EMBEDDED
 
 
 def page(contents: Contents, letters: bytes | None, serve: str) -> bytes:
