@@ -485,7 +485,17 @@ def test_parts_of_files_are_those_that_were_asked_for(port: int) -> None:
 
 
 def test_only_the_page_reads_only_its_files(port: int) -> None:
-    for path in ("/secret.txt", "/../genome.fa", "/%2e%2e/genome.fa", "//etc/passwd", "/etc/passwd", "/out/"):
+    Path("out/windows.bed").unlink()
+    Path("out/windows.bed").symlink_to(Path("genome.fa").absolute())
+    for path in (
+        "/windows.bed",
+        "/secret.txt",
+        "/../genome.fa",
+        "/%2e%2e/genome.fa",
+        "//etc/passwd",
+        "/etc/passwd",
+        "/out/",
+    ):
         assert fetch(port, path).status == 404, path
     for host in ("evil.example", f"evil.example:{port}", ""):
         assert fetch(port, "/index.html", Host=host).status == 403
@@ -504,7 +514,7 @@ def test_the_server_listens_to_this_machine_only_and_a_port_in_use_is_one_line(p
 
 def test_a_list_of_files_that_leads_elsewhere_is_refused(inputs: Inputs) -> None:
     inputs.browse("out")
-    for names in (["../genome.fa"], ["/etc/passwd"], [3], "index.html"):
+    for names in (["../genome.fa"], ["/etc/passwd"], [".."], [".bashrc"], [3], 3):
         Path("out/files.json").write_text(json.dumps({"format": "deeplift-browser", "files": names}))
         done = deeplift("browser", "-o", "out", "--serve", "0")
         assert (done.code, "is not a folder that deeplift browser made" in done.err) == (1, True)

@@ -26,6 +26,7 @@ _KINDS = {
     ".json": "application/json",
     ".xml": "application/xml",
 }
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # as `names.file_names` makes them
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 _PIECE = 2**18
 _FORMAT = "deeplift-browser"
@@ -43,8 +44,8 @@ def files_of(folder: Path) -> list[str]:
     try:
         found = json.loads(path.read_bytes())
         names = found["files"]
-        if found["format"] == _FORMAT and all(name == Path(name).name for name in names):
-            return list(map(str, names))
+        if found["format"] == _FORMAT and all(map(_NAME.fullmatch, names)):
+            return list(names)
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise UserError(f"{folder} is not a folder that deeplift browser made: it has no usable {FILES}")
@@ -113,7 +114,8 @@ def _handler(files: Mapping[str, Path]) -> type[BaseHTTPRequestHandler]:
                 self._refuse(HTTPStatus.FORBIDDEN)
                 return
             path = files.get(unquote(urlsplit(self.path).path))
-            if path is None:
+            # The folder has no links; one that came from elsewhere may lead to a file of the user.
+            if path is None or path.is_symlink():
                 self._refuse(HTTPStatus.NOT_FOUND)
                 return
             try:
