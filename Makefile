@@ -10,7 +10,11 @@ LOWEST_TESTS := tests/test_core_golden.py tests/test_core_rules.py tests/test_co
 # A process for each core, of one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo quick test zoo long fuzz hostile coverage mutation lowest audit constraints site workflow clean
+# The version of igv.js that `make vendor` takes from the npm registry.
+IGV := 3.8.10
+VENDORED := cli/deeplift_cli/browser/vendored
+
+.PHONY: demo quick test zoo long fuzz hostile coverage mutation lowest audit constraints site vendor workflow clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(RESULTS)
@@ -91,6 +95,12 @@ constraints: $(VENV)/.installed-dev
 	$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --constraints constraints.txt pyproject.toml \
 		| sed 's/^/      - /' >> $(VENV)/deeplift.yaml
 	cp $(VENV)/deeplift.yaml workflow/envs/deeplift.yaml
+
+# igv.js, which `deeplift browser` puts into its pages, with its licence; needs npm. See docs/browser.md.
+vendor:
+	@mkdir -p $(VENV)/igv
+	cd $(VENV)/igv && npm pack igv@$(IGV) --silent && tar -xzf igv-$(IGV).tgz
+	cp $(addprefix $(VENV)/igv/package/,dist/igv.min.js LICENSE package.json) $(VENDORED)/
 
 # Parsers of files against far more random content than `make test` has time for.
 fuzz: $(VENV)/.installed-dev

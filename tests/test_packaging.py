@@ -46,8 +46,8 @@ def test_the_citation_has_the_version() -> None:
 
 def test_images_copy_what_the_package_is_built_of() -> None:
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    needed = {"pyproject.toml", PROJECT["readme"], *PROJECT["license-files"], "constraints.txt"}
-    needed |= {folder.partition("/")[0] for folder in build["packages"]}
+    files = ["pyproject.toml", PROJECT["readme"], *PROJECT["license-files"], "constraints.txt"]
+    needed = {path.partition("/")[0] for path in [*files, *build["packages"]]}
     docker = (PACKAGING / "Dockerfile").read_text()
     copied = {word for line in re.findall(r"^COPY (.+)", docker, flags=re.M) for word in line.split()[:-1]}
     apptainer = set(re.findall(r"^    (\S+) /source/", (PACKAGING / "deeplift.def").read_text(), flags=re.M))

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from small_models import random_letters, torchscript, write_fasta
 
+from deeplift_cli.command_line import COMMANDS
+
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "tal1_gata.onnx"
 
 
@@ -36,7 +38,7 @@ def test_scoring_imports_neither_torchvision_nor_dynamo(
     assert python(SCORE, EXAMPLE if kind == "onnx" else torchscript("Net")) == "0\n"
 
 
-@pytest.mark.parametrize("command", ["", "score", "export", "inspect", "merge", "show", "prepare", "plot"])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_imports_nothing_large(command: str) -> None:
     script = """
 import sys

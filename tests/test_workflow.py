@@ -116,6 +116,7 @@ def refusal(config: dict[str, Any]) -> str:
         ({"score": {"max-n": "half"}}, "samples.s.score.max-n: 'half' should be a number"),
         ({"genome": MODEL}, "samples.s: give either fasta, or genome with peaks"),
         ({"bigwig": True}, "samples.s: a bigWig from fasta needs chrom_sizes, or else say bigwig: false"),
+        ({"browser": True}, "samples.s: a browser page needs genome with peaks, or else say browser: false"),
     ],
 )
 def test_the_message_says_which_key_and_what_is_allowed(
@@ -313,10 +314,11 @@ def test_jobs_of_the_small_run(checkout: Path) -> None:
         "merge_fold": 2,
         "average_folds": 1,
         "bigwig": 1,
+        "browser": 1,
         "merge_shards": 2,
         "report": 1,
         "all": 1,
-        "total": 15,
+        "total": 16,
     }
 
 
@@ -388,6 +390,8 @@ def test_small_run_equals_single_runs(checkout: Path, monkeypatch: pytest.Monkey
         ["targets", "1", "20", "0"],
         ["targets", "2", "20", "0"],
     ]
+    assert "target 0" in (results / "folds/browser/igv_session.xml").read_text()
+    assert (results / "folds/browser/scores_0.bw").samefile(results / "folds/scores_0.bw")
     assert not list(results.glob("*/shards/*/*"))  # shards are deleted once they are merged
     assert "Nothing to be done" in snakemake(folder, "-n").stdout
 

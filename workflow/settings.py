@@ -189,6 +189,10 @@ def _gaps(place: str, settings: dict[str, Any]) -> Iterator[str]:
         yield f"{place}: missing {' and '.join(missing)}{instead}"
     elif settings["bigwig"] and "fasta" in settings and "chrom_sizes" not in settings:
         yield f"{place}: a bigWig from fasta needs chrom_sizes, or else say bigwig: false"
+    if settings["browser"] and "fasta" in settings:
+        yield f"{place}: a browser page needs genome with peaks, or else say browser: false"
+    elif settings["browser"] and not settings["bigwig"]:
+        yield f"{place}: a browser page needs bigwig: true, or else say browser: false"
     sizes = {"chrom_sizes": [settings["chrom_sizes"]]} if "chrom_sizes" in settings else {}
     for key, files in (input_files(settings) | sizes).items():
         for file in files:

@@ -20,6 +20,7 @@ COMMANDS = {
     "plot": "Draw the contributions of a region as a logo, with other tracks.",
     "inspect": "Inspect a model: can it be scored, by which rules, and at what cost?",
     "export": "Write a score file in other formats.",
+    "browser": "Show bigWigs as letters in a genome browser page.",
 }
 
 

@@ -39,6 +39,7 @@ FOLDED = [name for name, settings in SAMPLES.items() if len(settings["model"]) >
 SINGLE = [name for name in SAMPLES if name not in FOLDED]
 WITH_BIGWIG = [name for name, settings in SAMPLES.items() if settings["bigwig"]]
 WITH_MODISCO = [name for name, settings in SAMPLES.items() if settings["modisco"]]
+WITH_BROWSER = [name for name, settings in SAMPLES.items() if settings["browser"]]
 
 
 def pattern(names):
@@ -102,6 +103,12 @@ def chrom_sizes(wildcards):
     """Where the lengths of the chromosomes are: a table, or the genome itself."""
     settings = SAMPLES[wildcards.sample]
     return {key: settings[key] for key in ("chrom_sizes", "genome") if key in settings}
+
+
+def track_names(wildcards):
+    """Options of `deeplift browser` that name the track of each target."""
+    labels = map(target_label, setting(wildcards, "targets"))
+    return " ".join(f"--name {shlex.quote(f'target {label}')}" for label in labels)
 
 
 def sizes_option(files):
