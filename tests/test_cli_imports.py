@@ -28,6 +28,7 @@ ALLOWED = {
         "outputs", "reference_kinds",
     },
     "show": {"errors", "process", "sequences", "outputs"},
+    "scores": {"errors", "distribution", "options", "sequences", "outputs"},
     "inspection": {"errors", "distribution", "process", "options", "models", "run"},
     "merge": {"errors", "process", "options", "sequences", "outputs", "run"},
     "verify": {"errors", "process", "options", "sequences", "models", "outputs", "reference_kinds", "run"},
