@@ -106,7 +106,7 @@ def test_progress_is_on_a_terminals_stderr_only() -> None:
     assert b"\x1b" not in out
     assert out.startswith(b"model ")
     for step in (
-        b"reading ",
+        b"reading /",
         b"recording the operations",
         b"checking summation-to-delta",
         b"measuring the time",
