@@ -7,6 +7,7 @@ from torch import nn
 
 from deeplift_core.engine.batches import batches, joined
 from deeplift_core.engine.targets import Target
+from deeplift_core.errors import TargetError
 from deeplift_core.explainer import Options
 from deeplift_core.model_source import Arrays, LayerRuleMap, ModelSource, check_shapes
 from deeplift_core.recorded_model import RecordedModel
@@ -151,6 +152,8 @@ class DeepLift(RecordedModel):
         layer: str | nn.Module | None = None,
     ) -> list[Attribution]:
         """Return what `attribute` returns for each of several targets, which share all forward passes."""
+        if isinstance(targets, str) or not isinstance(targets, Sequence):
+            raise TargetError(f"targets is a list of targets, not {targets!r}; attribute() takes one target")
         inputs, given = self._source.tensors(x), self._source.tensors(references)
         self._record(inputs)
         explainer, graph = self._explainer, self.graph

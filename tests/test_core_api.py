@@ -459,7 +459,7 @@ def test_what_errors_about_shapes_say() -> None:
         (x.numpy().astype(str), references, "is not an array of numbers that torch knows"),
         (x, references.tolist(), r"inputs and references are tensors.*; got list"),
         (x[:0], references[:0], r"x has shape \(0, 4, 8\)"),
-        ((x, x), (references, references), "the model has 1 inputs; got 2 for x and 2 for references"),
+        ((x, x), (references, references), "the model has 1 input; got 2 for x and 2 for references"),
         (x, (references, references), "got 1 for x and 2 for references"),
     ):
         with pytest.raises(OptionError, match=message):

@@ -56,6 +56,8 @@ def chosen(passes: str | Sequence[str]) -> tuple[str, ...]:
     """
     if passes == "auto":
         return all_passes()
+    if not isinstance(passes, Sequence):
+        raise OptionError(f"passes must be 'auto' or a sequence of names, which may be empty, not {passes!r}")
     names = [passes] if isinstance(passes, str) else list(passes)
     for name in names:
         if name not in all_passes():
