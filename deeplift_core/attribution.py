@@ -61,6 +61,15 @@ class DeepLift(RecordedModel):
         If the model contains operations without a rule: all of them are listed.
     OptionError, TargetError
         If an option is not usable, or there is no such output.
+
+    Examples
+    --------
+    >>> explainer = DeepLift(model, example=x[:32], rule="rescale", layer_rules={"pool*": "aumann-shapley"})
+    >>> print(explainer)                                       # what is recorded, and how it is explained
+    >>> result = explainer.attribute(x, references, target=3)
+    >>> result.contributions, result.hypothetical              # [N, 4, L] each
+    >>> explainer.attribute(x, references, layer="conv2")      # of a layer instead of the input
+    >>> explainer.nodes                                        # every operation with its rule
     """
 
     def __init__(

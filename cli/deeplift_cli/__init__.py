@@ -1,4 +1,7 @@
-"""The command `deeplift`, and from Python `load_scores`, which reads the score files of the command."""
+"""The command `deeplift`, and from Python `load_scores`, which reads the score files of the command.
+
+`deeplift_cli.models.load` gives the torch module of a model file. docs/python.md shows both.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -23,4 +26,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
+    """Return all names, those that are imported when they are asked for included, for `help` and Tab."""
     return sorted({*globals(), *__all__})
