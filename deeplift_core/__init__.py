@@ -10,7 +10,8 @@
 
 `RULES` are the names of rules for ``rule=``. A target may be a `TargetFunction`, a function that is recorded
 once, or `OfOutput`, an element of another output. `NodeInfo` is an entry of ``explainer.nodes``, the recorded
-operations. All errors derive from `DeepLiftError`. docs/python.md is a tour, docs/rules.md explains the rules.
+operations. All errors derive from `DeepLiftError`. docs/python.md is a tour, and docs/rules.md explains the
+rules.
 """
 
 from typing import TYPE_CHECKING, Any
