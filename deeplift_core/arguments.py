@@ -1,5 +1,6 @@
 """Checks of what users give to `DeepLift`, before anything is computed with it."""
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,6 +73,19 @@ def check_flag(name: str, value: Any) -> None:
     """
     if isinstance(value, str) or value not in (False, True):  # False and True are equal to 0 and 1
         raise OptionError(f"{name} must be True or False, not {value!r}")
+
+
+def check_integer(name: str, value: Any, wanted: str) -> None:
+    """Refuse what is no integer of Python, NumPy or torch.
+
+    Raises
+    ------
+    OptionError
+    """
+    try:
+        operator.index(value)
+    except TypeError as error:
+        raise OptionError(f"{name} must be {wanted}, not {value!r}") from error
 
 
 def as_tensor(value: Any) -> Tensor:

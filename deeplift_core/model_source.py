@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deeplift_core.arguments import as_tensor, check_model, checked_device, checked_dtype
+from deeplift_core.arguments import as_tensor, check_integer, check_model, checked_device, checked_dtype
 from deeplift_core.capture import Recording, record
 from deeplift_core.engine.targets import choose_output
 from deeplift_core.errors import OptionError
@@ -45,8 +45,8 @@ class ModelSource:
         device: torch.device | str | None,
     ) -> None:
         check_model(model)
-        if not isinstance(output, int | str):
-            raise OptionError(f"output must be the place or the name of an output, not {output!r}")
+        if not isinstance(output, str):
+            check_integer("output", output, "the place or the name of an output")
         self._model = model
         self._output = output
         tensors = chain(model.parameters(), model.buffers())

@@ -161,5 +161,7 @@ def test_references_of_no_kind() -> None:
         deeplift_references.make(None)  # type: ignore[arg-type]
 
 
-def test_numpy_booleans_and_numbers_are_flags() -> None:
+def test_numpys_numbers_are_as_good_as_pythons() -> None:
+    found = DeepLift(MODEL, X, output=np.int64(0), channel_axis=np.int8(1)).attribute(X, R, np.int32(2))
+    assert torch.equal(found.contributions, DeepLift(MODEL, X).attribute(X, R, 2).contributions)
     assert DeepLift(MODEL, X, logits=np.True_, compile=0).explains_logit is False  # type: ignore[arg-type]

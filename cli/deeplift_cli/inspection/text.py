@@ -64,10 +64,10 @@ class Report:
         if finished or recording is not None:
             yield "outputs", list(_outputs(found, full=self._full))
         if recording is not None:
-            yield (
-                "operations",
-                (every_operation(recording) if self._full else grouped_operations(recording, self._width)),
-            )
+            if self._full:
+                yield "operations", every_operation(recording)
+            else:
+                yield "operations", grouped_operations(recording, self._width)
             yield "unsupported", list(_unsupported(recording))
         if found.checks:
             yield "checks", list(_checks(found.checks))

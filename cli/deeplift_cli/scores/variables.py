@@ -59,8 +59,8 @@ def variables(layout: ScoreLayout, n_rows: int) -> dict[str, Variable]:
         shape = (n_rows, layout.length) if summed else (n_rows, 4, layout.length)
         found[_WIDE.get(name, name.removesuffix("/seq"))] = Variable(name, dims, shape, dtype)
     for name, (rest, dtype) in layout.numbers.items():
-        axis = "reference" if name.startswith(_QUALITY) else "position"
-        dims = ("region", *(axis for _ in rest))
+        axes = ("reference",) if name.startswith(_QUALITY) else ("base", "position")
+        dims = ("region", *axes[len(axes) - len(rest) :])
         found[NUMBERS[name]] = Variable(name, dims, (n_rows, *rest), dtype)
     order = ("one_hot", "contributions", "hypothetical")
     return {name: found.pop(name) for name in order} | found
