@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import pydoc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -897,3 +898,10 @@ def test_what_is_shown_is_one_screen_of_shapes() -> None:
     assert shown[1].split(maxsplit=1) == ["contributions", "[5, 4, 8] torch.float64"]
     assert len(shown) <= 15
     assert all(len(line) < 80 for line in shown + lines)
+
+
+def test_help_shows_what_is_imported_late() -> None:
+    """`help` finds the classes that need torch, which are imported when they are asked for."""
+    shown = pydoc.plain(pydoc.render_doc(deeplift_core))
+    for name in ("class DeepLift(", "class Attribution(", "class TargetFunction(", "class OfOutput("):
+        assert name in shown

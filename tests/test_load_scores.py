@@ -1,6 +1,7 @@
 """`deeplift_cli.load_scores` against the same file read by h5py, and how much of the file is read."""
 
 import pickle
+import pydoc
 import sys
 from pathlib import Path
 from typing import Any
@@ -325,5 +326,6 @@ def test_what_is_no_score_file(tmp_path: Path) -> None:
 
 def test_the_package_names_what_it_has() -> None:
     assert {"RegionScores", "Scores", "load_scores"} <= set(dir(deeplift_cli))
+    assert "load_scores(path: str | os.PathLike[str])" in pydoc.plain(pydoc.render_doc(deeplift_cli))
     with pytest.raises(AttributeError, match="no attribute 'load_score'"):
         _ = deeplift_cli.load_score  # type: ignore[attr-defined]
