@@ -6,7 +6,8 @@ RESULTS := demo-results
 # What depends on other packages most: conversion of models, recording, files of all kinds.
 LOWEST_TESTS := tests/test_core_golden.py tests/test_core_rules.py tests/test_core_capture.py \
 	tests/test_core_verification.py tests/test_models*.py tests/test_cli_scores.py tests/test_cli_inputs.py \
-	tests/test_merge.py tests/test_sequences_*.py tests/test_outputs_*.py tests/test_references_*.py
+	tests/test_merge.py tests/test_sequences_*.py tests/test_outputs_*.py tests/test_references_*.py \
+	tests/test_load_scores.py
 # A process for each core, of one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 

@@ -1,4 +1,18 @@
-"""DeepLIFT (Shrikumar, Greenside, Kundaje, ICML 2017) for any PyTorch model: tensors in, tensors out."""
+"""DeepLIFT (Shrikumar, Greenside, Kundaje, ICML 2017) for any PyTorch model: tensors in, tensors out.
+
+`DeepLift` records a model and computes contribution scores, which an `Attribution` holds:
+
+    from deeplift_core import DeepLift
+
+    explainer = DeepLift(model, example=x[:32])                 # any torch.nn.Module
+    result = explainer.attribute(x, references, target=0)       # x [N, 4, L], references [N, R, 4, L]
+    result.contributions                                        # [N, 4, L]
+
+`RULES` are the names of rules for ``rule=``. A target may be a `TargetFunction`, a function that is recorded
+once, or `OfOutput`, an element of another output. `NodeInfo` is an entry of ``explainer.nodes``, the recorded
+operations. All errors derive from `DeepLiftError`. docs/python.md is a tour, and docs/rules.md explains the
+rules.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -53,3 +67,8 @@ def __getattr__(name: str) -> Any:
 
         return DeepLift
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return all names, those that are imported when they are asked for included, for `help` and Tab."""
+    return sorted({*globals(), *__all__})

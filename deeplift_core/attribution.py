@@ -7,6 +7,7 @@ from torch import nn
 
 from deeplift_core.engine.batches import batches, joined, rows_from
 from deeplift_core.engine.targets import Target
+from deeplift_core.errors import TargetError
 from deeplift_core.explainer import Options
 from deeplift_core.model_source import Arrays, LayerRuleMap, ModelSource, check_shapes
 from deeplift_core.recorded_model import RecordedModel
@@ -60,6 +61,15 @@ class DeepLift(RecordedModel):
         If the model contains operations without a rule: all of them are listed.
     OptionError, TargetError
         If an option is not usable, or there is no such output.
+
+    Examples
+    --------
+    >>> explainer = DeepLift(model, example=x[:32], rule="rescale", layer_rules={"pool*": "aumann-shapley"})
+    >>> print(explainer)                                       # what is recorded, and how it is explained
+    >>> result = explainer.attribute(x, references, target=3)
+    >>> result.contributions, result.hypothetical              # [N, 4, L] each
+    >>> explainer.attribute(x, references, layer="conv2")      # of a layer instead of the input
+    >>> explainer.nodes                                        # every operation with its rule
     """
 
     def __init__(
@@ -151,6 +161,8 @@ class DeepLift(RecordedModel):
         layer: str | nn.Module | None = None,
     ) -> list[Attribution]:
         """Return what `attribute` returns for each of several targets, which share all forward passes."""
+        if isinstance(targets, str) or not isinstance(targets, Sequence):
+            raise TargetError(f"targets is a list of targets, not {targets!r}; attribute() takes one target")
         inputs, given = self._source.tensors(x), self._source.tensors(references)
         self._record(inputs)
         explainer, graph = self._explainer, self.graph

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.accuracy.rescoring import Rescoring
+from deeplift_core.arguments import check_flag, check_integer
 from deeplift_core.assignment.layer_rules import LayerRules
 from deeplift_core.assignment.names import parse_rule
 from deeplift_core.assignment.plan import Plan
@@ -60,6 +61,10 @@ class Options:
     passes: str | Sequence[str] = "auto"
 
     def __post_init__(self) -> None:
+        for name in ("logits", "centre", "compile"):
+            check_flag(name, getattr(self, name))
+        if self.channel_axis is not None:
+            check_integer("channel_axis", self.channel_axis, "the number of an axis")
         _, steps = parse_rule(self.rule)
         if steps and self.layer_rules:
             raise OptionError(f"layer rules do not go with rule {self.rule!r}, which has no rules by layer")

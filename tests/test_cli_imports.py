@@ -31,6 +31,7 @@ ALLOWED = {
     "show": {"errors", "process", "sequences", "outputs"},
     "figures": {"errors", "process", "options", "sequences", "models", "outputs", "show"},
     "browser": {"errors", "process", "sequences", "outputs"},
+    "scores": {"errors", "distribution", "options", "sequences", "outputs"},
     "inspection": {"errors", "distribution", "process", "options", "models", "run"},
     "merge": {"errors", "folds", "process", "options", "sequences", "outputs", "run"},
     "verify": {"errors", "process", "options", "sequences", "models", "outputs", "reference_kinds", "run"},

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import pydoc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -485,7 +486,7 @@ def test_what_errors_about_shapes_say() -> None:
         (x.numpy().astype(str), references, "is not an array of numbers that torch knows"),
         (x, references.tolist(), r"inputs and references are tensors.*; got list"),
         (x[:0], references[:0], r"x has shape \(0, 4, 8\)"),
-        ((x, x), (references, references), "the model has 1 inputs; got 2 for x and 2 for references"),
+        ((x, x), (references, references), "the model has 1 input; got 2 for x and 2 for references"),
         (x, (references, references), "got 1 for x and 2 for references"),
     ):
         with pytest.raises(OptionError, match=message):
@@ -923,3 +924,10 @@ def test_what_is_shown_is_one_screen_of_shapes() -> None:
     assert shown[1].split(maxsplit=1) == ["contributions", "[5, 4, 8] torch.float64"]
     assert len(shown) <= 15
     assert all(len(line) < 80 for line in shown + lines)
+
+
+def test_help_shows_what_is_imported_late() -> None:
+    """`help` finds the classes that need torch, which are imported when they are asked for."""
+    shown = pydoc.plain(pydoc.render_doc(deeplift_core))
+    for name in ("class DeepLift(", "class Attribution(", "class TargetFunction(", "class OfOutput("):
+        assert name in shown

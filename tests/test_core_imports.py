@@ -26,6 +26,7 @@ ALLOWED = {
     "engine": {"errors", "results", "graph", "rules", "capture", "assignment"},
     "passes": {"errors", "graph", "rules", "assignment"},
     "accuracy": {"rules", "engine"},
+    "arguments": {"errors", "accuracy"},
     "compile": {"errors", "graph", "rules", "assignment", "engine", "passes"},
 }
 # The face of the core puts the stages together, in this order.

@@ -46,6 +46,8 @@ def _plain(found: Inspection) -> dict[str, Any]:
             "is_logit": recording.explains_logit,
             "notes": recording.notes,
         },
+        "classes": found.classes and asdict(found.classes),
+        "heads": found.heads,
         "operations": recording and [asdict(operation) for operation in recording.operations],
         "unsupported": recording and [operation.name for operation in recording.unsupported],
         "cost": found.cost and _cost(found.cost),
