@@ -19,6 +19,7 @@ COMMANDS = {
     "show": "Show what is in score files: options, quality, datasets, a region's letters.",
     "inspect": "Inspect a model: can it be scored, by which rules, and at what cost?",
     "export": "Write a score file in other formats.",
+    "seqlets": "Find spans of large contributions, and the known motifs that they match.",
 }
 
 
