@@ -49,7 +49,7 @@ def read_motifs(path: Path) -> Motifs:
     if text.lstrip().startswith("MEME version"):
         named = _from_meme(path, text)
     elif text.lstrip().startswith(">"):
-        named = _from_jaspar(path)
+        named = _from_jaspar(path, text)
     else:
         raise UserError(
             f"{_WHAT} {path} is neither MEME (its first line begins with 'MEME version') nor JASPAR (its "
@@ -84,14 +84,20 @@ def _from_meme(path: Path, text: str) -> list[tuple[str, npt.NDArray[np.float64]
     return list(motifs.items())
 
 
-def _from_jaspar(path: Path) -> list[tuple[str, npt.NDArray[np.float64]]]:
+def _from_jaspar(path: Path, text: str) -> list[tuple[str, npt.NDArray[np.float64]]]:
     from Bio import motifs
 
     try:
         with path.open(encoding="utf-8") as file:
             found: list[Any] = motifs.parse(file, "jaspar")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except Exception as error:  # Biopython raises exceptions of all kinds
         raise UserError(f"{_WHAT} {path} is damaged: Biopython cannot read it ({error})") from error
+    headings = text.count("\n>") + 1
+    if len(found) != headings:
+        raise UserError(
+            f"{_WHAT} {path} is damaged: it has {headings:,} headings, but {len(found):,} motifs with the "
+            "four lines A, C, G and T"
+        )
     named = []
     for motif in found:
         name = " ".join(dict.fromkeys(part for part in (motif.matrix_id, motif.name) if part))

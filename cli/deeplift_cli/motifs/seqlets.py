@@ -99,8 +99,10 @@ def find_seqlets(
         raise ValueError("a contribution is not a finite number")
 
     def found(values: npt.NDArray[Any]) -> Seqlets:
+        fixed = values.view()
+        fixed.flags.writeable = False  # numba compiles the library's functions once more for the other kind
         table = recursive_seqlets(
-            values,
+            fixed,
             threshold=p_value,
             min_seqlet_len=min_length,
             max_seqlet_len=max_length,
