@@ -143,6 +143,7 @@ def test_the_file_holds_what_tangermeme_finds(example: Path, flanks: int) -> Non
         assert row["sequence"] == "".join("ACGT"[base] for base in bases[index, :, start:end].argmax(axis=0))
         assert (row["strand"], row["motif"], row["motif_p_value"]) == (".", ".", ".")
         assert row["name"] == row["record"] == names[index]
+        assert (int(row["row"]), row["record_strand"]) == (index, ".")
 
 
 def test_matches_are_those_of_tangermeme_and_q_values_those_of_the_definition(example: Path) -> None:

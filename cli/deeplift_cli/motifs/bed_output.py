@@ -1,4 +1,4 @@
-"""Seqlets as BED with six standard columns and eight more."""
+"""Seqlets as BED with six standard columns and ten more."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,11 +10,11 @@ from deeplift_cli.outputs.chrom_sizes import clipped
 from deeplift_cli.outputs.narrowpeak import one_column
 from deeplift_cli.sequences.records import Region
 
-# Columns 7 to 9 of BED are numbers and a colour, if browsers can read them as such. The letters in column 7
-# make igv.js and IGV stop there, so that no p-value is taken for a position or a colour.
+# Browsers take columns 7 to 12 for a thick part, a colour and exons if these look like that. igv.js and
+# IGV stop at the letters in column 7, and JBrowse at the sign in column 10, where exons would have a count.
 COLUMNS = (
-    "chrom", "start", "end", "name", "score", "strand", "sequence", "contribution", "mean", "p_value",
-    "motif", "motif_p_value", "motif_q_value", "record",
+    "chrom", "start", "end", "name", "score", "strand", "sequence", "record", "row", "record_strand",
+    "contribution", "mean", "p_value", "motif", "motif_p_value", "motif_q_value",
 )  # fmt: skip
 HEADER = "#" + "\t".join(COLUMNS) + "\n"
 _NOTHING = "."
@@ -69,9 +69,9 @@ def bed_lines(
             match = [texts[motif], f"{p_value:.4g}", f"{q_value:.4g}"]
         columns = [
             one_column(region.chrom), str(start), str(end), name, str(_score(float(seqlets.p_value[place]))),
-            strand, letters[place][start - low : end - low], _real(float(seqlets.contribution[place])),
-            _real(float(means[place])), f"{float(seqlets.p_value[place]):.4g}", *match,
-            one_column(region.name),
+            strand, letters[place][start - low : end - low], one_column(region.name), str(row), region.strand,
+            f"{float(seqlets.contribution[place]):.6g}", f"{float(means[place]):.6g}",
+            f"{float(seqlets.p_value[place]):.4g}", *match,
         ]  # fmt: skip
         lines.append((region.chrom.encode("utf-8", "surrogateescape"), start, end, "\t".join(columns) + "\n"))
     yield from (line for *_, line in sorted(lines))
@@ -82,7 +82,3 @@ def _score(p_value: float) -> int:
     if p_value <= 0:
         return _LARGEST_SCORE
     return min(_LARGEST_SCORE, max(0, round(-10 * float(np.log10(p_value)))))
-
-
-def _real(value: float) -> str:
-    return f"{value:.6g}"
