@@ -189,8 +189,8 @@ def _gaps(place: str, settings: dict[str, Any]) -> Iterator[str]:
         yield f"{place}: missing {' and '.join(missing)}{instead}"
     elif settings["bigwig"] and "fasta" in settings and "chrom_sizes" not in settings:
         yield f"{place}: a bigWig from fasta needs chrom_sizes, or else say bigwig: false"
-    sizes = {"chrom_sizes": [settings["chrom_sizes"]]} if "chrom_sizes" in settings else {}
-    for key, files in (input_files(settings) | sizes).items():
+    others = {key: [settings[key]] for key in ("chrom_sizes", "motifs") if key in settings}
+    for key, files in (input_files(settings) | others).items():
         for file in files:
             if not Path(file).is_file():
                 what = "is a folder, not a file" if Path(file).is_dir() else "no such file"
