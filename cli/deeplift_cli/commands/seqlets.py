@@ -47,7 +47,7 @@ def command(
 
     \b
     deeplift seqlets scores.h5 -o seqlets.bed
-    deeplift seqlets scores.h5 -o seqlets.bed.gz --motifs JASPAR2024_CORE_vertebrates.meme
+    deeplift seqlets scores.h5 -o seqlets.bed.gz --motifs jaspar.meme
 
     The method is tangermeme's: a seqlet is a span in which every part of at least --min-length bases has a
     sum of contributions that is unlikely among all contributions of the file. Tomtom (memelite) compares the
