@@ -87,7 +87,9 @@ def test_seqlets_are_six_columns_of_bed_for_every_viewer(viewers: Path, tmp_path
     matches = Matches(
         np.array([0, 1, 1, 0]), strands, np.array([1e-5, 0, 1, 0.25]), np.array([1e-4, 0, 1, 1])
     )
-    lines = bed_lines(seqlets, ["ACGTACGTAC"] * 4, regions, {}, ["1 2", "255,0,0"], matches)
+    lines = bed_lines(
+        seqlets, np.tile(np.arange(4, dtype=np.int8), (2, 50)), regions, {}, ["1 2", "255,0,0"], matches
+    )
     (tmp_path / "s.bed").write_text("".join([HEADER, *lines]))
     command = ["node", "read_bed.mjs", str(tmp_path / "s.bed")]
     done = subprocess.run(command, cwd=viewers, capture_output=True, text=True, check=True)

@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import re
 import shutil
 import subprocess
 import sys
@@ -447,6 +448,40 @@ def test_python_takes_arrays() -> None:
     assert len(find_seqlets(np.empty((0, 10)))) == 0
     with pytest.raises(ValueError, match="not a finite number"):
         find_seqlets(np.array([[0, np.nan]]))
+
+
+def test_the_page_says_what_works() -> None:
+    """The commands and the code of docs/seqlets.md."""
+    page = (EXAMPLES.parent / "docs/seqlets.md").read_text()
+    for column in COLUMNS:
+        assert f"`{column}`" in page
+    gata = "".join("ACGT"[base] for base in KNOWN["GATA"].argmax(axis=0))
+    letters = [random_letters(i, 10) + gata + random_letters(i + 50, 60) for i in range(20)]
+    values = np.random.default_rng(0).normal(0, 0.05, (20, len(letters[0]))).astype(np.float32)
+    values[:10, 10 : 10 + len(gata)] += 1
+    values[10:, 40:50] += 1
+    write_scores(values, letters=letters, name="scores.h5")
+    write_meme(Path("jaspar.meme"), database())
+    commands = re.search(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert commands
+    for command in commands[1].splitlines():
+        assert deeplift(*command.split()[1:]).code == 0
+    Path("seqlets.bed").write_bytes(gzip.decompress(Path("seqlets.bed.gz").read_bytes()))
+    rows = read_bed(Path("seqlets.bed").read_text())
+    awk = re.search(r"^`(awk .*)`", page, re.MULTILINE)
+    assert awk
+    done = subprocess.run(awk[1], shell=True, capture_output=True, text=True, check=True)
+    certain = [row for row in rows if float(row["motif_q_value"]) <= 0.1]
+    assert read_bed(done.stdout) == certain
+    assert 0 < len(certain) < len(rows)
+
+    bases = one_hot([text.encode() for text in letters]).argmax(axis=1).astype(np.int8)
+    names: dict[str, Any] = {"contributions": values, "bases": bases}
+    code = re.search(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert code
+    exec(compile(code[1], "docs/seqlets.md", "exec"), names)
+    found = sorted(names["matches"].p_value.tolist())
+    assert found == pytest.approx(sorted(float(row["motif_p_value"]) for row in rows), rel=1e-3)
 
 
 # ---- refusals

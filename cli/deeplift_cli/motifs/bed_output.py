@@ -1,8 +1,10 @@
 """Seqlets as BED with six standard columns and ten more."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from deeplift_cli.motifs.matches import Matches
 from deeplift_cli.motifs.seqlets import Seqlets
@@ -18,12 +20,13 @@ COLUMNS = (
 )  # fmt: skip
 HEADER = "#" + "\t".join(COLUMNS) + "\n"
 _NOTHING = "."
+_LETTERS = np.frombuffer(b"ACGTN", np.uint8)
 _LARGEST_SCORE = 1000  # that BED allows
 
 
 def bed_lines(
     seqlets: Seqlets,
-    letters: Sequence[str],
+    bases: npt.NDArray[np.int8],
     regions: Sequence[Region],
     chrom_sizes: Mapping[str, int],
     names: Sequence[str] = (),
@@ -34,8 +37,8 @@ def bed_lines(
     Parameters
     ----------
     seqlets : Seqlets
-    letters : sequence of str, [S]
-        The letters of the seqlets.
+    bases : ndarray of int8, [N, L]
+        The sequences: 0 to 3 for A, C, G and T, 4 where there is no base.
     regions : sequence of Region, [N]
         The windows of the rows.
     chrom_sizes : mapping of str to int
@@ -53,28 +56,36 @@ def bed_lines(
     texts = [one_column(name) for name in names]
     labels = ["_".join(text.split()) for text in texts]  # UCSC's browser would cut a name at a space
     means = seqlets.mean
-    lines: list[tuple[bytes, int, int, str]] = []
-    for place, row in enumerate(seqlets.row.tolist()):
+    for place in _order(seqlets, regions).tolist():
+        row, low, high = (int(column[place]) for column in (seqlets.row, seqlets.start, seqlets.end))
         region = regions[row]
-        low, high = region.start + int(seqlets.start[place]), region.start + int(seqlets.end[place])
-        span = Region(region.chrom, low, high, region.name, ".", region.index)
+        span = replace(region, start=region.start + low, end=region.start + high)
         start, end = clipped(span, chrom_sizes.get(region.chrom))
         if start >= end:  # on padding alone
             continue
-        name, strand, match = one_column(region.name), ".", [_NOTHING] * 3
+        record, p_value = one_column(region.name), float(seqlets.p_value[place])
+        name, strand, match = record, ".", [_NOTHING] * 3
         if matches is not None:
             motif, strand = int(matches.motif[place]), str(matches.strand[place])
             name = labels[motif]
-            p_value, q_value = float(matches.p_value[place]), float(matches.q_value[place])
-            match = [texts[motif], f"{p_value:.4g}", f"{q_value:.4g}"]
+            match = [texts[motif], f"{matches.p_value[place]:.4g}", f"{matches.q_value[place]:.4g}"]
+        letters = _LETTERS[bases[row, start - region.start : end - region.start]].tobytes().decode()
         columns = [
-            one_column(region.chrom), str(start), str(end), name, str(_score(float(seqlets.p_value[place]))),
-            strand, letters[place][start - low : end - low], one_column(region.name), str(row), region.strand,
-            f"{float(seqlets.contribution[place]):.6g}", f"{float(means[place]):.6g}",
-            f"{float(seqlets.p_value[place]):.4g}", *match,
+            one_column(region.chrom), str(start), str(end), name, str(_score(p_value)), strand, letters,
+            record, str(row), region.strand, f"{seqlets.contribution[place]:.6g}", f"{means[place]:.6g}",
+            f"{p_value:.4g}", *match,
         ]  # fmt: skip
-        lines.append((region.chrom.encode("utf-8", "surrogateescape"), start, end, "\t".join(columns) + "\n"))
-    yield from (line for *_, line in sorted(lines))
+        yield "\t".join(columns) + "\n"
+
+
+def _order(seqlets: Seqlets, regions: Sequence[Region]) -> npt.NDArray[np.int64]:
+    """Return the places of the seqlets in the order of the genome."""
+    chroms = sorted({region.chrom.encode("utf-8", "surrogateescape") for region in regions})
+    ranks = {chrom.decode("utf-8", "surrogateescape"): rank for rank, chrom in enumerate(chroms)}
+    chrom = np.array([ranks[region.chrom] for region in regions], np.int64)[seqlets.row]
+    begin = np.array([region.start for region in regions], np.int64)[seqlets.row]
+    # What is cut off at the begin of a chromosome all begins at 0.
+    return np.lexsort((begin + seqlets.end, np.maximum(begin + seqlets.start, 0), chrom))
 
 
 def _score(p_value: float) -> int:

@@ -1,6 +1,7 @@
 """Files of known motifs, in MEME's or JASPAR's format."""
 
 import re
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ _ALPHABET = re.compile(r"^ALPHABET\s*=?\s*(.*)$", re.MULTILINE)
 _TOLERANCE = 0.02  # files round probabilities to few digits; MEME accepts the same
 
 
-def read_motifs(path: Path) -> Motifs:
+def read_motifs(path: str | PathLike[str]) -> Motifs:
     """Read motifs of DNA from a file in MEME's format (minimal or whole) or in JASPAR's.
 
     memelite reads MEME, as for tangermeme and TF-MoDISco, and Biopython reads JASPAR. Counts become
@@ -27,7 +28,7 @@ def read_motifs(path: Path) -> Motifs:
 
     Parameters
     ----------
-    path : Path
+    path : path
 
     Returns
     -------
@@ -41,6 +42,7 @@ def read_motifs(path: Path) -> Motifs:
         If the file cannot be read, is in another format, is not about DNA, holds no motif or two of one name,
         or a motif is damaged.
     """
+    path = Path(path)
     require_file(path, _WHAT)
     try:
         text = path.read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from deeplift_cli.motifs.libraries import library
 from deeplift_cli.motifs.matches import Matches, best_matches
 from deeplift_cli.motifs.motif_files import read_motifs
 from deeplift_cli.motifs.overlapping import reported_once
-from deeplift_cli.motifs.seqlets import MAX_LENGTH, MIN_LENGTH, P_VALUE, Seqlets, find_seqlets
+from deeplift_cli.motifs.seqlets import MAX_LENGTH, MIN_LENGTH, P_VALUE, find_seqlets
 from deeplift_cli.outputs.columns import compressing_threads
 from deeplift_cli.outputs.publish import Publication, check_writable
 from deeplift_cli.outputs.score_reader import ScoreReader, probed
@@ -28,7 +28,6 @@ from deeplift_cli.sequences.records import Region
 
 _OBSERVED, _SEQUENCES = "projected_shap/seq", "raw/seq"
 _NO_BASE = 4
-_LETTERS = np.frombuffer(b"ACGTN", np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +136,7 @@ def write_seqlets(options: SeqletOptions, note: Callable[[str], None]) -> Writte
                         matches = best_matches(rows.bases, seqlets, motifs, note)
                 lines = bed_lines(
                     seqlets,
-                    _letters(seqlets, rows.bases),
+                    rows.bases,
                     rows.regions,
                     reader.chrom_sizes or {},
                     list(motifs),
@@ -210,11 +209,3 @@ def _writing(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise UserError(f"{path} cannot be written: {reason}") from error
-
-
-def _letters(seqlets: Seqlets, bases: npt.NDArray[np.int8]) -> list[str]:
-    """Return the letters of each seqlet."""
-    columns = (seqlets.row.tolist(), seqlets.start.tolist(), seqlets.end.tolist())
-    return [
-        _LETTERS[bases[row, start:end]].tobytes().decode() for row, start, end in zip(*columns, strict=True)
-    ]
