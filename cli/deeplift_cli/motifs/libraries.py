@@ -9,7 +9,7 @@ from deeplift_cli.errors import UserError
 
 
 def library(name: str) -> Any:
-    """Import a module of tangermeme or memelite.
+    """Import a module of one of the packages that the extra "motifs" installs.
 
     Parameters
     ----------

@@ -64,7 +64,7 @@ def best_matches(
     Raises
     ------
     UserError
-        If memelite is not installed.
+        If memelite or scipy is not installed.
     """
     tomtom = library("memelite").tomtom
     if len(motifs) < _ENOUGH:

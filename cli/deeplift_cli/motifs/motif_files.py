@@ -15,9 +15,9 @@ from deeplift_cli.sequences.text import require_file
 Motifs = dict[str, npt.NDArray[np.float64]]
 
 _WHAT = "motif file"
-_MOTIF = re.compile(r"^MOTIF\s+(\S.*)$", re.MULTILINE)
+_MOTIF = re.compile(r"^MOTIF[ \t]+(\S.*)$", re.MULTILINE)
 _ALPHABET = re.compile(r"^ALPHABET\s*=?\s*(.*)$", re.MULTILINE)
-_TOLERANCE = 0.02  # files round probabilities to few digits; MEME accepts the same
+_TOLERANCE = 0.02  # of a sum of probabilities, since files round to few digits
 
 
 def read_motifs(path: str | PathLike[str]) -> Motifs:
