@@ -15,7 +15,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 -
 IGV := 3.8.10
 VENDORED := cli/deeplift_cli/browser/vendored
 
-.PHONY: demo quick test zoo long fuzz hostile coverage mutation lowest audit constraints site vendor workflow clean
+.PHONY: demo quick test zoo long fuzz hostile downstream coverage mutation lowest audit constraints site vendor workflow clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(RESULTS)
@@ -44,6 +44,11 @@ zoo: $(VENV)/.installed-dev
 # Kills at every moment, and more exports.
 long: $(VENV)/.installed-dev
 	$(PYTEST) -m long
+
+# TF-MoDISco and Fi-NeMo on the scores, by the commands of docs/modisco.md.
+downstream: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[downstream]'
+	$(BIN)/pytest -m downstream
 
 # The whole corpus of hostile and odd inputs, with the cases that take many seconds.
 hostile: $(VENV)/.installed-dev
@@ -91,10 +96,10 @@ constraints: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m pip freeze --exclude-editable | grep '==' > $(VENV)/tested.txt
 	$(BIN)/uv pip compile --quiet --universal --no-annotate --custom-compile-command 'make constraints' \
-		--constraints $(VENV)/tested.txt --extra plot --extra workflow pyproject.toml --output-file constraints.txt
+		--constraints $(VENV)/tested.txt --extra motifs --extra plot --extra workflow pyproject.toml --output-file constraints.txt
 	sed '/- pip:$$/q' workflow/envs/deeplift.yaml > $(VENV)/deeplift.yaml
-	$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --constraints constraints.txt pyproject.toml \
-		| sed 's/^/      - /' >> $(VENV)/deeplift.yaml
+	$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --constraints constraints.txt --extra motifs \
+		pyproject.toml | sed 's/^/      - /' >> $(VENV)/deeplift.yaml
 	cp $(VENV)/deeplift.yaml workflow/envs/deeplift.yaml
 
 # igv.js, which `deeplift browser` puts into its pages, with its licence; needs npm. See docs/browser.md.

@@ -193,8 +193,8 @@ def _gaps(place: str, settings: dict[str, Any]) -> Iterator[str]:
         yield f"{place}: a browser page needs genome with peaks, or else say browser: false"
     elif settings["browser"] and not settings["bigwig"]:
         yield f"{place}: a browser page needs bigwig: true, or else say browser: false"
-    sizes = {"chrom_sizes": [settings["chrom_sizes"]]} if "chrom_sizes" in settings else {}
-    for key, files in (input_files(settings) | sizes).items():
+    others = {key: [settings[key]] for key in ("chrom_sizes", "motifs") if key in settings}
+    for key, files in (input_files(settings) | others).items():
         for file in files:
             if not Path(file).is_file():
                 what = "is a folder, not a file" if Path(file).is_dir() else "no such file"

@@ -21,6 +21,7 @@ COMMANDS = {
     "inspect": "Inspect a model: can it be scored, by which rules, and at what cost?",
     "export": "Write a score file in other formats.",
     "browser": "Show bigWigs as letters in a genome browser page.",
+    "seqlets": "Find spans of large contributions, and the known motifs that they match.",
 }
 
 
