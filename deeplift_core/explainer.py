@@ -66,7 +66,9 @@ class Options:
             raise OptionError(f"layer rules do not go with rule {self.rule!r}, which has no rules by layer")
         chosen(self.passes)
         if self.compile and self.constant_inputs:
-            raise OptionError("a model with constant inputs is not compiled: every batch has its own constants")
+            raise OptionError(
+                "a model with constant inputs is not compiled: every batch has its own constants"
+            )
 
     @property
     def steps(self) -> int:
@@ -82,8 +84,8 @@ class Program:
     ----------
     scorer : BatchScorer
     exact : callable or None
-        Takes the place of a target, rows [M, ...] and one reference for each [M, 1, ...]; None where pairs are
-        not scored again. The rows of constant inputs come after those of the others.
+        Takes the place of a target, rows [M, ...] and one reference for each [M, 1, ...]; None where pairs
+        are not scored again. The rows of constant inputs come after those of the others.
     """
 
     scorer: BatchScorer

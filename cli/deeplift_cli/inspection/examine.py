@@ -19,14 +19,17 @@ from deeplift_cli.models.explainer import (
     check_not_zero,
     chosen_batch_size,
     chosen_device,
+    further_example,
     held_weights,
     load_model,
     model_errors,
     record,
 )
+from deeplift_cli.models.further_inputs import with_further_inputs
 from deeplift_cli.models.held_weights import HeldWeights
+from deeplift_cli.models.named_inputs import ask_for_values
 from deeplift_cli.models.output_shapes import output_specs
-from deeplift_cli.models.probing import one_hot
+from deeplift_cli.models.probing import LENGTHS, one_hot
 from deeplift_cli.models.targets import ModelTargets, find_targets, place_in_file
 from deeplift_cli.options.settings import InspectOptions
 from deeplift_cli.options.targets import Element
@@ -63,9 +66,11 @@ def inspect(options: InspectOptions) -> Inspection:
     found = Inspection(model, parameters, list(model.inputs), list(model.outputs))
     try:
         with model_errors(options):
-            if len(model.inputs) > 1:
+            if len(model.inputs) > 1 and not options.further_inputs:
                 _several_inputs(found, options)
             else:
+                lengths = LENGTHS if options.length is None else (options.length,)
+                found.model = with_further_inputs(options, model, lambda: lengths, None)
                 _one_input(found, options)
     except OptionsError:
         raise
@@ -106,7 +111,7 @@ def _one_input(found: Inspection, options: InspectOptions) -> None:
     weights = None
     if targets.weights_of is not None:
         weights = held_weights(options, found.model, targets.weights_of, rows)
-        held = weights(batch[0])
+        held = weights(batch[0], *further_example(found.model, rows))
         x = (batch[0], held)
         references = (references[0], held.unsqueeze(1).expand(-1, references[0].shape[1], -1))
         weighted = replace(found.model, module=weights.model, outputs=())
@@ -117,7 +122,8 @@ def _one_input(found: Inspection, options: InspectOptions) -> None:
         explainer.check_target(target)
     check_not_zero(explainer, targets)
     _check(found, explainer, rules, sample, targets, weights)
-    fixed, each = scoring_seconds(explainer, x, references, targets.for_core[0])
+    every = (*x, *further_example(found.model, rows))
+    fixed, each = scoring_seconds(explainer, every, references, targets.for_core[0])
     found.cost = _cost(found, options, batch, fixed, each, row_bytes)
 
 
@@ -128,12 +134,8 @@ def _check_memory(options: InspectOptions, length: int, rows: int) -> None:
 
 
 def _several_inputs(found: Inspection, options: InspectOptions) -> None:
-    """Describe a model with several inputs, which only the Python interface can score."""
-    names = ", ".join(spec.name for spec in found.inputs)
-    found.problems.append(
-        f"{options.model} has {len(found.inputs)} inputs ({names}), and deeplift score takes models with "
-        "one: score it from Python, where deeplift_core.DeepLift takes a tuple of inputs"
-    )
+    """Describe a model with several inputs, of which all but the sequence need values."""
+    found.problems.append(ask_for_values(found.model, {}, found.inputs))
     batch = random_inputs(found.model, options.batch_size or FEW_ROWS, options.length)
     _record(found, options, batch, None)
     found.cost = _cost(found, options, batch)
@@ -187,7 +189,7 @@ def _check(
     for rule in _CHECKED:
         under = explainer.with_rule(rule, layer_rules)
         for spec, target in zip(targets.specs, targets.for_core, strict=True):
-            result = check(under, found.form.layout, sample, rule, spec, target, weights)
+            result = check(under, found.form.layout, sample, rule, spec, target, weights, found.model.further)
             found.checks.append(result)
             if not result.holds:
                 found.problems.append(f"{found.model.path}: {_failure(result)}")

@@ -67,6 +67,8 @@ def _tensors_and_form(found: Inspection) -> Iterator[str]:
     yield _line("model", f"{model.path} ({model.format}, {found.parameters:,} parameters)")
     yield _line("", f"sha256 {model.sha256}")
     yield from _tensors("inputs", found.inputs)
+    if found.model.further is not None:
+        yield _line("", f"with {found.model.further}")
     yield from _tensors("outputs", found.outputs)
     if found.form is not None:
         yield from _form(found.form)

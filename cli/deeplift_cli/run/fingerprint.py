@@ -9,6 +9,7 @@ import deeplift_references
 from deeplift_cli.distribution import deeplift_version
 from deeplift_cli.extensions import versions
 from deeplift_cli.options.chromosome_styles import STYLES
+from deeplift_cli.options.further_inputs import file_in, number_in
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.process.file_digest import file_digest
 
@@ -52,6 +53,9 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
         counted["--rename-chroms"] = "FILE"
         counted["the file of chromosome names"] = _digest(Path(renaming))
     counted |= {_flag(name): value for name, value in options.format_options}
+    for name, value in options.further_inputs:
+        path, number = file_in(value), number_in(value)
+        counted[f"--input {name}"] = number if path is None else _digest(path)
     if options.genome is not None:
         counted["the size of the genome"] = options.genome.stat().st_size
     packages = {"deeplift": deeplift_version(), "torch": version("torch")} | versions(*_CHANGING_SCORES)

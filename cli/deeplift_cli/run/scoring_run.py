@@ -18,6 +18,7 @@ import torch
 from deeplift_cli.errors import UserError
 from deeplift_cli.models import ModelFile
 from deeplift_cli.models.explainer import Explained, chosen_device, explain, model_errors, read_model
+from deeplift_cli.models.further_inputs import with_further_inputs
 from deeplift_cli.models.targets import ModelTargets, find_targets, need_the_model
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
@@ -91,6 +92,9 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     with step("reading the model", options.model):
         model = read_model(options, screen)
         with model_errors(options):
+            model = with_further_inputs(
+                options, model, lambda: [options.length or source.first_length()], source.n_records
+            )
             targets = find_targets(options, model, lambda: options.length or source.first_length())
     options = replace(options, targets=targets.specs)
     outputs = outputs or _output_paths(options)
@@ -143,7 +147,8 @@ def _output_paths(options: ScoreOptions) -> OutputPaths:
 def _settings(options: ScoreOptions, explained: Explained, reference: Reference) -> dict[str, str]:
     """Return what the summary says of how sequences were scored."""
     layers = f", and {len(options.layer_rules)} of layers" if options.layer_rules else ""
-    return {
+    further = explained.model.further
+    return ({} if further is None else {"further inputs": str(further)}) | {
         "target": explained.explained,
         "rule": options.rule + layers,
         "reference": f"{options.reference}, {reference.n_references:,} for each sequence",

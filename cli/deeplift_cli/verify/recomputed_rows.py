@@ -13,10 +13,13 @@ import deeplift_references
 from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.explainer import explain, model_errors, read_model
+from deeplift_cli.models.further_inputs import with_further_inputs
 from deeplift_cli.models.model_file import file_sha256
 from deeplift_cli.models.targets import find_targets
+from deeplift_cli.options.further_inputs import file_in
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.score_reader import ScoreReader, read_regions
+from deeplift_cli.process.file_digest import file_digest
 from deeplift_cli.process.screen import Screen
 from deeplift_cli.run.references import OBSERVED_ROWS, make_reference, reference_errors
 from deeplift_cli.sequences.encode import reverse_complement
@@ -83,7 +86,9 @@ def recompute(
         )
     length = reader.layout.length
     chosen = _spread(reader.n_rows, n_rows)
+    _check_files(options, reader)
     with model_errors(options):
+        loaded = with_further_inputs(options, loaded, lambda: [length], None)
         targets = find_targets(options, loaded, lambda: length)
     explained = explain(options, loaded, targets, lambda: length, len(chosen), screen)
     if explained.length != length:
@@ -97,9 +102,21 @@ def recompute(
             index = np.array([file["regions/index"][row] for row in rows])
             with reference_errors():
                 references = reference(sequences, index)
-            (scores,) = explained.score(sequences, references)
+            (scores,) = explained.score(sequences, references, index)
             found.add(file, rows, scores, turned)
     return Recomputed(len(chosen), found.largest, found.problems)
+
+
+def _check_files(options: ScoreOptions, reader: ScoreReader) -> None:
+    """Refuse files of further inputs that have changed since the scores were computed."""
+    for name, value in options.further_inputs:
+        path = file_in(value)
+        if path is None or not path.is_file():
+            continue
+        if reader.fingerprint.get(f"--input {name}") != f"sha256:{file_digest(path)}":
+            raise UserError(
+                f"{path}, the values of input {name}, has changed since {reader.path} was written"
+            )
 
 
 def _spread(n_rows: int, wanted: int) -> list[int]:
