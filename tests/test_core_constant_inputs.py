@@ -168,7 +168,7 @@ def test_pairs_that_are_scored_again_have_the_constants_of_their_own_rows(count:
 
 
 def test_what_cannot_be_meant_is_refused(model: nn.Module) -> None:
-    with pytest.raises(OptionError, match="constant_inputs=.* are not some of the 4 inputs"):
+    with pytest.raises(OptionError, match=r"constant_inputs=.* are not some of the 4 inputs"):
         DeepLift(model, (X, *VALUES), constant_inputs=(4,))
     with pytest.raises(OptionError, match="not some of the 4 inputs"):
         DeepLift(model, (X, *VALUES), constant_inputs=(0, 1, 2, 3))

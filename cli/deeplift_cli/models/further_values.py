@@ -30,6 +30,8 @@ class FurtherValue:
         record of the input file.
     by_record : bool
         True if the array has a row for each record.
+    has_rows : bool
+        False for an input that has no axis of rows, such as a single number for the whole batch.
     dtype : torch.dtype or None
         The type that the model takes; None for the precision of the sequence.
     """
@@ -38,6 +40,7 @@ class FurtherValue:
     content: float | npt.NDArray[Any]
     by_record: bool = False
     dtype: torch.dtype | None = None
+    has_rows: bool = True
 
     @property
     def n_records(self) -> int:
@@ -57,7 +60,8 @@ class FurtherValue:
             shape = [positions(x) if n is None else n for n in self.shape]
             value = torch.full(shape, self.content, dtype=torch.float64)
         # A model may change its input in place, so that every call gets values of its own.
-        return self.as_input(value.to(x.device).expand(len(x), *value.shape).clone(), x)
+        value = value.to(x.device)
+        return self.as_input((value.expand(len(x), *value.shape) if self.has_rows else value).clone(), x)
 
     def as_input(self, value: Tensor, x: Tensor) -> Tensor:
         """Return values in the type that the model takes."""

@@ -101,11 +101,11 @@ def inputs_of_forward(module: "nn.Module") -> tuple[TensorSpec, ...]:
     parameters = inspect.signature(module.forward).parameters.values()
     needed = [item.name for item in parameters if item.kind in kinds and item.default is item.empty]
     found = tuple(TensorSpec(name, None, None) for name in needed)
-    tracks = control_tracks(module)
+    tracks = _control_tracks(module)
     return (*found, TensorSpec(_CONTROLS, (None, tracks, None), "float32")) if tracks else found
 
 
-def control_tracks(module: "nn.Module") -> int:
+def _control_tracks(module: "nn.Module") -> int:
     """Return the number of control tracks that a model of bpnet-lite needs; 0 for all other models."""
     tracks = getattr(module, "n_control_tracks", 0)
     takes_them = isinstance(tracks, int) and _CONTROLS in inspect.signature(module.forward).parameters
