@@ -9,8 +9,10 @@ from typing import Any
 
 import h5py
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from small_models import deeplift, encode, random_letters, reverse_complement, score, write_fasta
 from torch import Tensor, nn
 
@@ -256,7 +258,9 @@ def test_a_changed_file_is_another_job(monkeypatch: pytest.MonkeyPatch) -> None:
     with h5py.File("a.h5") as file:
         stored = json.loads(file.attrs["further_inputs"])
         assert stored == [["tracks", "one.npy"]]
-        assert json.loads(file.attrs["fingerprint"])["--input tracks"].startswith("sha256:")
+        counted = json.loads(file.attrs["fingerprint"])
+        assert counted["--input"] == ["tracks=FILE.npy"]
+        assert counted["the values of input tracks"].startswith("sha256:")
 
 
 def test_profiles_with_fixed_weights_have_the_weights_of_their_own_rows() -> None:
@@ -331,6 +335,7 @@ def test_rows_and_values_of_undeclared_shape_are_told_apart_by_running_the_model
         ("tracks=turned.npy", "holds a value that is no finite number of 32 bits, at index (0, 7)"),
         ("tracks=empty.npy", "empty.npy holds no values"),
         ("tracks=cut.npy", "cut.npy is not a NumPy file of numbers"),
+        ("tracks=.", "--input tracks: . is no regular file"),
         ("bias=1", "to explain x, add --input tracks=zeros"),
     ],
 )  # fmt: skip
@@ -338,16 +343,15 @@ def test_what_cannot_be_used_is_said_in_one_line(words: str, text: str) -> None:
     as_pickle(Tracks())
     infinite, turned = TRACKS[0].copy(), np.asfortranarray(TRACKS[0])
     infinite[1, 5], turned[0, 7] = np.inf, np.nan
-    arrays = {"wrong": np.ones((3, LENGTH)), "few": TRACKS[:3], "words": np.array(["a"]), "infinite": infinite,
-              "turned": turned, "empty": np.ones((0, 2))}  # fmt: skip
+    arrays = {"wrong": np.ones((3, LENGTH)), "few": TRACKS[:3], "words": np.array(["a"]), "turned": turned,
+              "infinite": infinite, "empty": np.ones((0, 2))}  # fmt: skip
     for name, values in arrays.items():
         np.save(f"{name}.npy", values)
     np.save("objects.npy", np.array([None]), allow_pickle=True)
     np.savez("archive.npz", TRACKS)
     Path("cut.npy").write_bytes(Path("tracks.npy").read_bytes()[:500])
-    found = deeplift(
-        "score", "-m", "m.pt", "-o", "a.h5", *GIVEN, *(f"--input={word}" for word in words.split())
-    )
+    inputs = [f"--input={word}" for word in words.split()]
+    found = deeplift("score", "-m", "m.pt", "-o", "a.h5", *GIVEN, *inputs)
     assert (found.code, len(found.err.splitlines())) == (1, 1)
     assert text in found.err
     assert not Path("a.h5").exists()
@@ -373,21 +377,49 @@ def test_shapes_that_give_different_outputs_are_refused() -> None:
          "records of the shape [2, 24], or one row for each of the 7 records of the input"),
         ("tracks=one.npy features=1 kind=1.5", "--input kind=1.5: this input takes whole numbers (int64)"),
         ("tracks=one.npy features=1 kind=features.npy", "features.npy has the shape [7, 3]"),
-        ("tracks=one.npy features=1 kind=large.npy", "whole numbers above 16,777,216 are not exact in float32"),
-        ("kind=0", "takes 4 inputs: x [N, 4, 24], tracks [N, 2, 24], features [N, 3] and kind [N], of which kind "
-         "has a value; deeplift score explains one, the sequence, and needs values of the others (one-hot "
-         "sequences by their shapes: x): to explain x, add --input tracks=zeros --input features=zeros"),
+        ("tracks=one.npy features=1 kind=large.npy", "numbers above 16,777,216 are not exact in float32"),
+        ("kind=0", "takes 4 inputs: x [N, 4, 24], tracks [N, 2, 24], features [N, 3] and kind [N], of which "
+         "kind has a value; deeplift score explains one, the sequence, and needs values of the others (one-"
+         "hot sequences by their shapes: x): to explain x, add --input tracks=zeros --input features=zeros"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_the_declared_shapes(words: str, text: str) -> None:
     as_onnx(Conditioned().eval())
     np.save("few.npy", TRACKS[:3])
     np.save("large.npy", KINDS + (1 << 24))
-    found = deeplift(
-        "score", "-m", "m.pt", "-o", "a.h5", *GIVEN, *(f"--input={word}" for word in words.split())
-    )
+    inputs = [f"--input={word}" for word in words.split()]
+    found = deeplift("score", "-m", "m.pt", "-o", "a.h5", *GIVEN, *inputs)
     assert (found.code, len(found.err.splitlines())) == (1, 1)
     assert text in found.err
+
+
+def test_an_input_without_rows_has_one_value_for_the_batch() -> None:
+    """A temperature that is a number, and weights [2] of the two outputs, beside rows of any number."""
+    torch.manual_seed(5)
+    weight = torch.randn(2, 4 * LENGTH)
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"], axis=1),
+        helper.make_node("Gemm", ["flat", "weight"], ["linear"], transB=1),
+        helper.make_node("Mul", ["linear", "temperature"], ["scaled"]),
+        helper.make_node("Relu", ["scaled"], ["positive"]),
+        helper.make_node("Mul", ["positive", "mixing"], ["y"]),
+    ]
+    shapes = {"x": ["N", 4, LENGTH], "temperature": [], "mixing": [2], "y": ["N", 2]}
+    x, temperature, mixing, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()
+    )
+    initial = [numpy_helper.from_array(weight.numpy(), "weight")]
+    graph = helper.make_graph(nodes, "small", [x, temperature, mixing], [y], initial)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), "m.onnx")
+    np.save("mixing.npy", np.array([3.0, -2.0]))
+    given = ("score", "-m", "m.onnx", "-o", "a.h5", *GIVEN, "--target", 1, "--input", "temperature=0.5")
+    found = deeplift(*given, "--input", "mixing=features.npy")
+    assert "it takes one value for all records of the shape [2]" in found.err
+    assert deeplift(*given, "--input", "mixing=mixing.npy").code == 0
+    with h5py.File("a.h5") as file:
+        flat = torch.tensor(file["raw/seq"][()]).float().flatten(1)
+        expected = -2 * torch.relu(0.5 * flat @ weight.T)[:, 1]
+        np.testing.assert_allclose(file["qc/output"][()], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_message_about_several_sequences_gives_a_command_that_runs() -> None:
@@ -399,9 +431,7 @@ def test_the_message_about_several_sequences_gives_a_command_that_runs() -> None
     found = deeplift("score", "-m", "m.pt", "-o", "a.h5", *GIVEN)
     assert (found.code, len(found.err.splitlines())) == (1, 1)
     assert "one-hot sequences by their shapes: left, right" in found.err
-    assert (
-        "from Python, all are explained together: deeplift_core.DeepLift(model, (left, right))" in found.err
-    )
+    assert "explained together from Python, by deeplift_core.DeepLift(model, (left, right))" in found.err
     words = shlex.split(found.err.partition(", add ")[2].partition(", with ")[0])
     assert words == ["--input", "right=zeros"]
     score("-m", "m.pt", "-o", "a.h5", *GIVEN, *words)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.models.foreign import errors_in_one_line
 
 _CHECKED_BYTES = 64 << 20  # so many values are read at a time
 
@@ -27,18 +28,14 @@ def open_array(path: Path, name: str) -> npt.NDArray[Any]:
         If the file is missing, no .npy file, or holds something else than finite numbers.
     """
     where = f"--input {name}: {path}"
-    try:
+    if not path.exists():
+        raise UserError(f"{where} does not exist; a value is zeros, a number or FILE.npy")
+    if not path.is_file():  # to read a named pipe could take for ever
+        raise UserError(f"{where} is no regular file; save the values by numpy.save")
+    with errors_in_one_line(f"{where} is not a NumPy file of numbers, as numpy.save writes it"):
         with path.open("rb") as file:
-            np.lib.format.read_magic(file)
+            np.lib.format.read_magic(file)  # numpy.load takes other kinds of files, too
         values: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise UserError(f"{where} does not exist; a value is zeros, a number or FILE.npy") from error
-    except OSError as error:
-        raise UserError(f"{where} cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, SyntaxError) as error:
-        raise UserError(
-            f"{where} is not a NumPy file of numbers, as numpy.save writes it ({_first_line(error)})"
-        ) from error
     if values.dtype.kind not in "biuf":
         raise UserError(f"{where} holds values of the type {values.dtype}; it takes real numbers")
     if values.size == 0:
@@ -85,7 +82,3 @@ def _parts(values: npt.NDArray[Any]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
     size = max(1, _CHECKED_BYTES // values.dtype.itemsize)
     for first in range(0, flat.size, size):
         yield first, flat[first : first + size]
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

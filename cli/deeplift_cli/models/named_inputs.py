@@ -79,11 +79,11 @@ def ask_for_values(model: ModelFile, given: Mapping[str, str], remaining: Collec
         line += f" (one-hot sequences by their shapes: {names})"
     words = shlex.join(as_options(missing))
     line += f": to explain {sequence.name}, add {words}, with zeros, a number or FILE.npy"
-    if len(sequences) > 1:
+    if len(sequences) > 1 or sum(spec.shape is None for spec in remaining) > 1:
         every = ", ".join(spec.name for spec in model.inputs)
         line += (
-            "; from Python, all are explained together: "
-            f"deeplift_core.DeepLift(model, ({every})) with a batch of each"
+            "; several sequences are explained together from Python, by "
+            f"deeplift_core.DeepLift(model, ({every}))"
         )
     return line
 

@@ -53,13 +53,20 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
         counted["--rename-chroms"] = "FILE"
         counted["the file of chromosome names"] = _digest(Path(renaming))
     counted |= {_flag(name): value for name, value in options.format_options}
-    for name, value in options.further_inputs:
-        path, number = file_in(value), number_in(value)
-        counted[f"--input {name}"] = number if path is None else _digest(path)
+    inputs = sorted(options.further_inputs)
+    numbers = ((name, number_in(value)) for name, value in inputs)
+    counted["--input"] = [f"{name}={'FILE.npy' if value is None else value}" for name, value in numbers]
+    files = ((name, file_in(value)) for name, value in inputs)
+    counted |= {values_of_input(name): _digest(path) for name, path in files if path is not None}
     if options.genome is not None:
         counted["the size of the genome"] = options.genome.stat().st_size
     packages = {"deeplift": deeplift_version(), "torch": version("torch")} | versions(*_CHANGING_SCORES)
     return counted | {f"the version of {name}": release for name, release in packages.items()}
+
+
+def values_of_input(name: str) -> str:
+    """Return the name under which the content of a further input's file counts."""
+    return f"the values of input {name}"
 
 
 def _flag(key: str) -> str:

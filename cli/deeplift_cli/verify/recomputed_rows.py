@@ -21,6 +21,7 @@ from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.score_reader import ScoreReader, read_regions
 from deeplift_cli.process.file_digest import file_digest
 from deeplift_cli.process.screen import Screen
+from deeplift_cli.run.fingerprint import values_of_input
 from deeplift_cli.run.references import OBSERVED_ROWS, make_reference, reference_errors
 from deeplift_cli.sequences.encode import reverse_complement
 from deeplift_references import Reference
@@ -113,7 +114,7 @@ def _check_files(options: ScoreOptions, reader: ScoreReader) -> None:
         path = file_in(value)
         if path is None or not path.is_file():
             continue
-        if reader.fingerprint.get(f"--input {name}") != f"sha256:{file_digest(path)}":
+        if reader.fingerprint.get(values_of_input(name)) != f"sha256:{file_digest(path)}":
             raise UserError(
                 f"{path}, the values of input {name}, has changed since {reader.path} was written"
             )
