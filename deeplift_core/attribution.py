@@ -169,14 +169,13 @@ class DeepLift(RecordedModel):
         if not targets:
             return []
         at = None if layer is None else self._source.module_name(layer)
-        found = []
-        for start, (rows, refs) in enumerate(batches(inputs, given, graph.batch_size, shared)):
+        program = explainer.program(targets, at)
+        size, found = graph.batch_size, []
+        for number, (rows, refs) in enumerate(batches(inputs, given, size, shared)):
             if constants:
-                place = start * graph.batch_size
-                explainer = explainer.with_constants(
-                    [rows_from(tensor, place, graph.batch_size) for tensor in constants]
-                )
-            program = explainer.program(targets, at)
+                own = [rows_from(tensor, number * size, size) for tensor in constants]
+                explainer = explainer.with_constants(own)
+                program = explainer.program(targets, at)
             found.append(
                 explainer.score_batch(program, rows, refs, shared=shared, per_reference=per_reference)
             )

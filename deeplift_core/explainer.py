@@ -325,12 +325,26 @@ class Explainer:
     ) -> TargetScores:
         """Score M pairs in float64, a few at a time, each few under the constants of their own rows."""
         recorded = self.recorded.in_float64
+        try:
+            return self._exactly_under(recorded, targets[place], layer, rows, references)
+        except TargetError:  # a target function may take batches of K rows only
+            whole = replace(self.recorded, few_rows=None).in_float64
+            return self._exactly_under(whole, targets[place], layer, rows, references)
+
+    def _exactly_under(
+        self,
+        recorded: Recording,
+        target: Target,
+        layer: str | None,
+        rows: tuple[Tensor, ...],
+        references: tuple[Tensor, ...],
+    ) -> TargetScores:
         x, r = (tuple(tensor.double() for tensor in given) for given in (rows, references))
         count = len(rows) - len(self.constants)
         parts = list[TargetScores]()
         for batch, refs in batches(x, r, recorded.graph.batch_size, shared=False):
             explainer = Explainer(recorded, self.options, batch[count:])
-            scorer = explainer.program([targets[place]], layer).scorer
+            scorer = explainer.program([target], layer).scorer
             parts += scorer.score(batch[:count], refs, shared=False)
         return TargetScores.joined(parts, len(rows[0]))
 
