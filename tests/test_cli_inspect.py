@@ -344,8 +344,8 @@ def test_several_inputs_of_declared_shape_are_recorded(tmp_path: Path) -> None:
     inputs = torch.zeros(2, 4, LENGTH), torch.zeros(2, 7)
     report = run_json(*exported(tmp_path, TwoInputs(), *inputs), code=1)
     assert [item["shape"] for item in report["inputs"]] == [[None, 4, LENGTH], [None, 7]]
-    assert "2 inputs (sequence, signal)" in report["problems"][0]
-    assert "DeepLift takes a tuple" in report["problems"][0]
+    assert "takes 2 inputs: sequence [N, 4, 24] and signal [N, 7]" in report["problems"][0]
+    assert "add --input signal=zeros" in report["problems"][0]
     nodes = DeepLift(TwoInputs().eval(), inputs).nodes
     wanted = [(node.op, node.rule) for node in nodes if node.op != "input"]
     assert [(i["op"], i["rules"]["genomics-default"]) for i in report["operations"]] == wanted

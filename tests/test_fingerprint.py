@@ -27,6 +27,7 @@ OTHER: dict[str, Any] = {
     "format_options": (("pseudocount", 2.0),), "length": 30, "edge": "pad", "max_n": 0.5,
     "sample": 5,
     "chroms": ("chr1",), "rename_chroms": "ucsc",
+    "further_inputs": (("count", "3"),),
 }  # fmt: skip
 CHANGES_NO_SCORE = {
     "threads", "allow_pickle", "out", "bigwig", "chrom_sizes", "save_references", "overlap",
@@ -39,7 +40,7 @@ APART = {"model", "models", "device"}
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name in ("in.fa", "other.fa", "g.fa", "r.bed", "background.fa", "names.tsv"):
+    for name in ("in.fa", "other.fa", "g.fa", "r.bed", "background.fa", "names.tsv", "values.npy"):
         Path(name).write_text(f"content of {name}")
     return tmp_path
 
@@ -77,6 +78,7 @@ def test_models_in_order_and_the_kind_of_device_count() -> None:
         ({"reference": "background:background.fa"}, "background.fa"),
         ({"reference": "file:background.fa"}, "background.fa"),
         ({"rename_chroms": "names.tsv"}, "names.tsv"),
+        ({"further_inputs": (("tracks", "values.npy"),)}, "values.npy"),
     ],
 )
 def test_the_content_of_files_counts_and_their_names_do_not(changes: dict[str, Any], file: str) -> None:
@@ -87,9 +89,21 @@ def test_the_content_of_files_counts_and_their_names_do_not(changes: dict[str, A
     def moved(value: Any) -> Any:
         if value == Path(file):
             return Path("moved", file)
+        if isinstance(value, tuple):
+            return tuple(map(moved, value))
         return value.replace(file, f"moved/{file}") if isinstance(value, str) else value
 
     there = {name: moved(value) for name, value in {"fasta": Path("in.fa"), **changes}.items()}
     assert found(options(**there)) == before
     Path(file).write_text("another content, of another size")
     assert found(options(**changes)) != before
+
+
+def test_a_number_counts_by_its_value() -> None:
+    """So "3" is "3.0", and zeros are 0."""
+    same = [found(options(further_inputs=(("count", text),))) for text in ("3", "3.0", "3e0")]
+    assert same[0] == same[1] == same[2]
+    assert found(options(further_inputs=(("count", "zeros"),))) == found(
+        options(further_inputs=(("count", "0"),))
+    )
+    assert found(options(further_inputs=(("length", "3"),))) != same[0]

@@ -110,7 +110,8 @@ def test_layout_that_contradicts_the_file() -> None:
 
 def test_several_inputs() -> None:
     text = message(model(None, (None, 4, 200), (None, 3)), length=200)
-    assert "has 2 inputs (a, b); deeplift scores models with one sequence input" in text
+    assert "net.pt takes 2 inputs: a [N, 4, 200] and b [N, 3]" in text
+    assert "to explain a, add --input b=zeros" in text
 
 
 def test_integer_input() -> None:

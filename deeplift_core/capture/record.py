@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any
 
@@ -25,8 +25,8 @@ from deeplift_core.capture.settings import plain_kernels
 from deeplift_core.capture.snapshots import Snapshots
 from deeplift_core.capture.state import check_keeps_nothing, state_of
 from deeplift_core.capture.verification import Verified, has_rows, verify
-from deeplift_core.errors import CaptureError
-from deeplift_core.graph import Graph
+from deeplift_core.errors import CaptureError, TargetError
+from deeplift_core.graph import Graph, with_constants
 
 # Returns the place of the explained output, given the model's return value with places instead of tensors.
 Choose = Callable[[Any], int]
@@ -56,6 +56,34 @@ class Recording:
     structure: Any
     output: int
     few_rows: Graph | None
+
+    @cached_property
+    def in_float64(self) -> "Recording":
+        """The same calls in float64, on few rows where the model takes few."""
+        graph = (self.few_rows or self.graph).converted(torch.float64)
+        return replace(self, graph=graph, few_rows=None)
+
+    def with_constants(self, places: Sequence[int], values: Sequence[Tensor]) -> "Recording":
+        """Return the recording of the other inputs, with the values of some inputs among its constants.
+
+        Parameters
+        ----------
+        places : sequence of int
+            The places of these inputs among all.
+        values : sequence of Tensor [K, ...]
+            One for each of ``places``.
+
+        Raises
+        ------
+        TargetError
+            If the explained output depends on these inputs alone.
+        """
+        nodes = [self.graph.inputs[place] for place in places]
+        graph = with_constants(self.graph, dict(zip(nodes, values, strict=True)))
+        if not set(graph.inputs) & set(graph.ancestors(self.output)):
+            raise TargetError("the explained output depends on no input but those that are constants")
+        # A recording of fewer rows needs the values of the rows that it is to score.
+        return replace(self, graph=graph, few_rows=None)
 
     def converted(self, dtype: torch.dtype, example: Sequence[Tensor]) -> "Recording":
         """Return the same calls in another precision, after a comparison of the two.

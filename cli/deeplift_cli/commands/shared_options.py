@@ -1,5 +1,6 @@
 """Command-line options of several subcommands, defined once so that they mean the same everywhere."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 from deeplift_cli.errors import OptionsError, UserError
 from deeplift_cli.models.input_layout import LAYOUTS, Layout
 from deeplift_cli.models.registry import known_kinds
+from deeplift_cli.options.further_inputs import FurtherInput, parse_input
 from deeplift_cli.options.numbers import LARGEST_BATCH, whole_number
 from deeplift_cli.outputs import overlaps
 from deeplift_core import OptionError
@@ -48,6 +50,14 @@ def new_file(text: str) -> Path:
     if text.endswith(("/", "/.")) or Path(text).name in ("", ".", ".."):
         raise ValueError(f"{text!r} is a folder; give the name of a file")
     return Path(text)
+
+
+def _inputs(context: click.Context, parameter: click.Parameter, value: Any) -> tuple[FurtherInput, ...]:
+    found: tuple[FurtherInput, ...] = parsed(parse_input)(context, parameter, value)
+    twice = [name for name, count in Counter(name for name, _ in found).items() if count > 1]
+    if twice:
+        raise click.BadParameter(f"{twice[0]!r} has several values", context, parameter)
+    return found
 
 
 def _layer_rule(text: str) -> tuple[str, str]:
@@ -139,6 +149,14 @@ LABELS = click.option(
     type=FILE,
     metavar="FILE",
     help="Names of the model's classes or tracks for --target, one a line.",
+)
+INPUT = click.option(
+    "--input",
+    "further_inputs",
+    multiple=True,
+    callback=_inputs,
+    metavar="NAME=zeros|NUMBER|FILE.npy",
+    help="Value of an input beside the sequence: one for all records, or FILE.npy with a row for each.",
 )
 LAYER_RULE = click.option(
     "--layer-rule",

@@ -37,6 +37,7 @@ def _plain(found: Inspection) -> dict[str, Any]:
             "notes": list(found.model.notes),
         },
         "inputs": [_tensor(spec) for spec in found.inputs],
+        "further_inputs": {} if found.model.further is None else dict(found.model.further.given),
         "outputs": [_tensor(spec) for spec in found.outputs],
         **_form(found),
         "explained": recording

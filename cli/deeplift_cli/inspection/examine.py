@@ -29,16 +29,19 @@ from deeplift_cli.models.explainer import (
     check_not_zero,
     chosen_batch_size,
     chosen_device,
+    further_example,
     held_weights,
     load_model,
     model_errors,
     record,
 )
+from deeplift_cli.models.further_inputs import with_further_inputs
 from deeplift_cli.models.heads import heads_of
 from deeplift_cli.models.held_weights import HeldWeights
 from deeplift_cli.models.labels import read_labels
+from deeplift_cli.models.named_inputs import ask_for_values
 from deeplift_cli.models.output_shapes import output_specs
-from deeplift_cli.models.probing import one_hot
+from deeplift_cli.models.probing import LENGTHS, one_hot
 from deeplift_cli.models.targets import ModelTargets, find_targets, place_in_file
 from deeplift_cli.options.settings import InspectOptions
 from deeplift_cli.options.targets import Element
@@ -79,9 +82,11 @@ def inspect(options: InspectOptions, watch: Watch) -> Inspection:
     watch.known(found)
     try:
         with model_errors(options):
-            if len(model.inputs) > 1:
+            if len(model.inputs) > 1 and not options.further_inputs:
                 _several_inputs(found, options, watch)
             else:
+                lengths = LENGTHS if options.length is None else (options.length,)
+                found.model = with_further_inputs(options, model, lambda: lengths, None)
                 _one_input(found, options, watch)
     except OptionsError:
         raise
@@ -125,7 +130,7 @@ def _one_input(found: Inspection, options: InspectOptions, watch: Watch) -> None
     weights = None
     if targets.weights_of is not None:
         weights = held_weights(options, found.model, targets.weights_of, rows)
-        held = weights(batch[0])
+        held = weights(batch[0], *further_example(found.model, rows))
         x = (batch[0], held)
         references = (references[0], held.unsqueeze(1).expand(-1, references[0].shape[1], -1))
         weighted = replace(found.model, module=weights.model, outputs=())
@@ -138,8 +143,9 @@ def _one_input(found: Inspection, options: InspectOptions, watch: Watch) -> None
     with watch.doing("checking summation-to-delta on random sequences"):
         _check(found, explainer, rules, sample, targets, weights)
     watch.known(found)
+    every = (*x, *further_example(found.model, rows))
     with watch.doing("measuring the time of scoring"):
-        fixed, each = scoring_seconds(explainer, x, references, targets.for_core[0])
+        fixed, each = scoring_seconds(explainer, every, references, targets.for_core[0])
     found.cost = _cost(found, options, batch, watch, fixed, each, row_bytes)
 
 
@@ -150,12 +156,8 @@ def _check_memory(options: InspectOptions, length: int, rows: int) -> None:
 
 
 def _several_inputs(found: Inspection, options: InspectOptions, watch: Watch) -> None:
-    """Describe a model with several inputs, which only the Python interface can score."""
-    names = ", ".join(spec.name for spec in found.inputs)
-    found.problems.append(
-        f"{options.model} has {len(found.inputs)} inputs ({names}), and deeplift score takes models with "
-        "one: score it from Python, where deeplift_core.DeepLift takes a tuple of inputs"
-    )
+    """Describe a model with several inputs, of which all but the sequence need values."""
+    found.problems.append(ask_for_values(found.model, {}, found.inputs))
     batch = random_inputs(found.model, options.batch_size or FEW_ROWS, options.length)
     _record(found, options, batch, None, watch)
     found.cost = _cost(found, options, batch, watch)
@@ -225,7 +227,7 @@ def _check(
     for rule in _CHECKED:
         under = explainer if rule == _CHECKED[0] else explainer.with_rule(rule, layer_rules)
         for spec, target in zip(targets.specs, targets.for_core, strict=True):
-            result = check(under, found.form.layout, sample, rule, spec, target, weights)
+            result = check(under, found.form.layout, sample, rule, spec, target, weights, found.model.further)
             found.checks.append(result)
             if not result.holds:
                 found.problems.append(f"{found.model.path}: {_failure(result)}")

@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import fields
 
+from deeplift_cli.options.further_inputs import as_options
 from deeplift_cli.options.settings import InspectOptions
 
 # Options that `inspect` and `score` share and that the model's file does not determine. The batch size, the
@@ -36,6 +37,7 @@ def score_command(options: InspectOptions, output_shape: tuple[int, ...]) -> str
         )
     for pattern, rule in options.layer_rules:
         words += ["--layer-rule", f"{pattern}={rule}"]
+    words += as_options(options.further_inputs)
     for name, value in options.format_options:
         words += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words)

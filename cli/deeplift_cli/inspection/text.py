@@ -60,7 +60,7 @@ class Report:
         recording = found.recording
         yield "model", list(_model(found))
         if finished or found.form is not None or recording is not None:
-            yield "inputs", [*_tensors("inputs", found.inputs), *(_form(found.form) if found.form else ())]
+            yield "inputs", list(_inputs(found))
         if finished or recording is not None:
             yield "outputs", list(_outputs(found, full=self._full))
         if recording is not None:
@@ -96,6 +96,14 @@ def _model(found: Inspection) -> Iterator[str]:
     model = found.model
     yield _line("model", f"{model.path} ({model.format}, {found.parameters:,} parameters)")
     yield _line("", f"sha256 {model.sha256}")
+
+
+def _inputs(found: Inspection) -> Iterator[str]:
+    yield from _tensors("inputs", found.inputs)
+    if found.model.further is not None:
+        yield _line("", f"with {found.model.further}")
+    if found.form is not None:
+        yield from _form(found.form)
 
 
 def _outputs(found: Inspection, *, full: bool) -> Iterator[str]:

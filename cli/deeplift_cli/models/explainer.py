@@ -2,10 +2,11 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -96,10 +97,11 @@ class Explained:
         self,
         sequences: npt.NDArray[np.int8],
         references: npt.NDArray[np.float32],
+        records: Sequence[int] | npt.NDArray[np.integer[Any]],
     ) -> list[Scores]:
-        """Score [N, 4, L] against [N, R, 4, L] or [R, 4, L], for each target."""
+        """Score [N, 4, L], of these records of the input, against [N, R, 4, L] or [R, 4, L]."""
         with model_errors(self.options, self.memory):
-            return self.scorer.score(sequences, references, self.targets.for_core)
+            return self.scorer.score(sequences, references, self.targets.for_core, records)
 
 
 def load_model(options: ModelOptions) -> ModelFile:
@@ -183,11 +185,13 @@ def explain(
         check_not_zero(explainer, targets)
         takes_count = deeplift_references.parse_spec(options.reference)[0].takes_count
         pairs = n_sequences * (options.n_references if takes_count else 1) * (2 if options.rc_average else 1)
-        ready = compiled_if_worth_it(explainer, options, targets.for_core, pairs, screen)
+        ready = explainer
+        if not has_values_by_record(model):  # these are constants of each batch, which is not compiled
+            ready = compiled_if_worth_it(explainer, options, targets.for_core, pairs, screen)
     _describe(screen, model, layout, length, explainer)
     for line in explainer.notes:
         screen.note(line)
-    scorer = Scorer(ready, layout, rc_average=options.rc_average, weights=weights)
+    scorer = Scorer(ready, layout, rc_average=options.rc_average, weights=weights, further=model.further)
     return Explained(
         model,
         layout,
@@ -265,9 +269,18 @@ def _on(
     if weights is None:
         return record(options, model, x, options.rule, dict(options.layer_rules), channel_axis=axis)
     weighted = replace(model, module=weights.model, outputs=())
-    return record(
-        options, weighted, (x, weights(x)), options.rule, dict(options.layer_rules), channel_axis=axis
-    )
+    both = (x, weights(x, *further_example(model, rows)))
+    return record(options, weighted, both, options.rule, dict(options.layer_rules), channel_axis=axis)
+
+
+def further_example(model: ModelFile, rows: int) -> tuple[torch.Tensor, ...]:
+    """Return example values of the inputs that differ by record, for K rows."""
+    return () if model.further is None else model.further.example(rows)
+
+
+def has_values_by_record(model: ModelFile) -> bool:
+    """Return whether inputs beside the sequence have values that differ by record."""
+    return model.further is not None and bool(model.further.by_record)
 
 
 def held_weights(options: ModelOptions, model: ModelFile, output: int, rows: int) -> HeldWeights:
@@ -414,10 +427,15 @@ def record(
     layer_rules: dict[str, str],
     channel_axis: int | None,
 ) -> DeepLift:
-    """Record the model on an example batch, with the device, type and output of the options."""
+    """Record the model on an example batch, with the device, type and output of the options.
+
+    The example has no values of inputs that differ by record: these are added here.
+    """
+    inputs = example if isinstance(example, tuple) else (example,)
+    further = further_example(model, len(inputs[0]))
     return DeepLift(
         model.module,
-        example,
+        (*inputs, *further) if further else example,
         rule=rule,
         layer_rules=layer_rules,
         output=place_in_file(options.output, model) or 0,
@@ -426,6 +444,7 @@ def record(
         channel_axis=channel_axis,
         dtype=getattr(torch, options.precision),
         device=chosen_device(options.device),
+        constant_inputs=range(len(inputs), len(inputs) + len(further)),
     )
 
 

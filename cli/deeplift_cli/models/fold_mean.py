@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ import torch
 from deeplift_cli.errors import UserError
 from deeplift_cli.folds import mean_of_folds
 from deeplift_cli.models.explainer import Explained, explain, model_errors, read_model
+from deeplift_cli.models.further_inputs import with_further_inputs
 from deeplift_cli.models.model_file import ModelFile
 from deeplift_cli.models.scorer import Scores
 from deeplift_cli.models.targets import ModelTargets, find_targets
@@ -68,12 +70,17 @@ class ExplainedFolds(Explained):
         """The reason why pairs of a model are no longer scored again in float64; "" while rescoring is on."""
         return next((fold.rescoring_stopped for fold in self.folds if fold.rescoring_stopped), "")
 
-    def score(self, sequences: npt.NDArray[np.int8], references: npt.NDArray[np.float32]) -> list[Scores]:
+    def score(
+        self,
+        sequences: npt.NDArray[np.int8],
+        references: npt.NDArray[np.float32],
+        records: Sequence[int] | npt.NDArray[np.integer[Any]],
+    ) -> list[Scores]:
         """Score [N, 4, L] against [N, R, 4, L] or [R, 4, L], for each target: the mean over the models."""
         found = list[list[Scores]]()
         for fold in self.folds:
             with step("scoring a batch", fold.options.model):
-                found.append(fold.score(sequences, references))
+                found.append(fold.score(sequences, references, records))
         return [_mean(sequences, of_target) for of_target in zip(*found, strict=True)]
 
 
@@ -83,7 +90,7 @@ def _mean(sequences: npt.NDArray[np.int8], folds: Sequence[Scores]) -> Scores:
 
 
 def read_models(
-    options: ScoreOptions, screen: Screen, length: Callable[[], int | None]
+    options: ScoreOptions, screen: Screen, length: Callable[[], int], n_records: int | None
 ) -> tuple[LoadedModel, ...]:
     """Read all models of a run, and find out what the targets are for each.
 
@@ -93,7 +100,9 @@ def read_models(
     screen : Screen
         Shows notes about the models.
     length : callable
-        Returns the length of the sequences to be scored, where the shapes of outputs are needed.
+        Returns the length of the sequences to be scored, where the shapes of inputs or outputs are needed.
+    n_records : int or None
+        Number of records of the input file; None where it is not known.
 
     Raises
     ------
@@ -111,6 +120,7 @@ def read_models(
                 if other.file.sha256 == file.sha256:
                     raise UserError(f"{other.path} and {path} are the same model; give each fold once")
             with model_errors(own):
+                file = with_further_inputs(own, file, lambda: [length()], n_records)
                 found.append(LoadedModel(path, file, find_targets(own, file, length)))
         _check_alike(found[0].path, path, _of_targets(found[0].targets), _of_targets(found[-1].targets))
     return tuple(found)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.model_file import ModelFile, TensorSpec
+from deeplift_cli.models.named_inputs import ask_for_values
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -172,11 +173,7 @@ def find_batch_size(model: ModelFile, layout: Layout, length: int) -> int | None
 
 def _only_input(model: ModelFile) -> TensorSpec | None:
     if len(model.inputs) > 1:
-        names = ", ".join(spec.name for spec in model.inputs)
-        raise UserError(
-            f"{model.path} has {len(model.inputs)} inputs ({names}); "
-            "deeplift scores models with one sequence input"
-        )
+        raise UserError(ask_for_values(model, {}, model.inputs))
     spec = model.inputs[0] if model.inputs else None
     if spec is not None and spec.dtype is not None and "float" not in spec.dtype:
         raise UserError(

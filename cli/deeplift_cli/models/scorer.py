@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from deeplift_cli.models import Layout
+from deeplift_cli.models.further_inputs import FurtherInputs
 from deeplift_cli.models.held_weights import HeldWeights
 from deeplift_cli.sequences.encode import reverse_complement
 from deeplift_core import Attribution, DeepLift
@@ -97,15 +98,24 @@ class Scorer:
         over the two strands.
     weights : HeldWeights, optional
         Makes the explainer's second input, which a sequence and its references have in common.
+    further : FurtherInputs, optional
+        Holds the explainer's last inputs, which are constants of each sequence.
     """
 
     def __init__(
-        self, explainer: DeepLift, layout: Layout, *, rc_average: bool, weights: HeldWeights | None = None
+        self,
+        explainer: DeepLift,
+        layout: Layout,
+        *,
+        rc_average: bool,
+        weights: HeldWeights | None = None,
+        further: FurtherInputs | None = None,
     ) -> None:
         self._explainer = explainer
         self._layout = layout
         self._rc_average = rc_average
         self._weights = weights
+        self._further = further
 
     @property
     def rescoring_stopped(self) -> str:
@@ -113,27 +123,47 @@ class Scorer:
         return self._explainer.rescoring_stopped
 
     def score(
-        self, sequences: npt.NDArray[np.int8], references: Float, targets: Sequence[Target]
+        self,
+        sequences: npt.NDArray[np.int8],
+        references: Float,
+        targets: Sequence[Target],
+        records: Sequence[int] | npt.NDArray[np.integer[Any]],
     ) -> list[Scores]:
-        """Score sequences [N, 4, L] with references [N, R, 4, L] or [R, 4, L], for each target."""
-        forward = self._one_strand(sequences, references, targets)
+        """Score sequences for each target.
+
+        Parameters
+        ----------
+        sequences : array [N, 4, L]
+        references : array [N, R, 4, L] or [R, 4, L]
+        targets : sequence of Target
+        records : sequence of int, [N]
+            The number of each sequence in the input file, by which further inputs have values.
+        """
+        further = () if self._further is None else self._further.rows(records)
+        forward = self._one_strand(sequences, references, targets, further)
         if not self._rc_average:
             return forward
-        turned = self._one_strand(reverse_complement(sequences), reverse_complement(references), targets)
+        turned = self._one_strand(
+            reverse_complement(sequences), reverse_complement(references), targets, further
+        )
         return [_mean_of_strands(*both) for both in zip(forward, turned, strict=True)]
 
     def _one_strand(
-        self, sequences: npt.NDArray[Any], references: npt.NDArray[Any], targets: Sequence[Target]
+        self,
+        sequences: npt.NDArray[Any],
+        references: npt.NDArray[Any],
+        targets: Sequence[Target],
+        further: tuple[torch.Tensor, ...],
     ) -> list[Scores]:
         x, r = self._to_model(sequences), self._to_model(references)
         if self._weights is None:
-            results = self._explainer.attribute_targets(x, r, targets)
+            results = self._explainer.attribute_targets((x, *further) if further else x, r, targets)
         else:
-            weights = self._weights(x)
+            weights = self._weights(x, *further)
             n_references = r.shape[1] if r.dim() > x.dim() else len(r)
             r = r if r.dim() > x.dim() else r.expand(len(x), *r.shape)
             both = weights.unsqueeze(1).expand(-1, n_references, -1)
-            results = self._explainer.attribute_targets((x, weights), (r, both), targets)
+            results = self._explainer.attribute_targets((x, weights, *further), (r, both), targets)
         return [self._as_arrays(result) for result in results]
 
     def _as_arrays(self, result: Attribution) -> Scores:

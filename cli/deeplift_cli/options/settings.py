@@ -13,6 +13,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 import deeplift_references
 from deeplift_cli.options.chromosome_styles import STYLES
+from deeplift_cli.options.further_inputs import FurtherInput, file_in
 from deeplift_cli.options.shards import Shard
 from deeplift_cli.options.target_grammar import parse_targets
 from deeplift_cli.options.targets import FIRST, Element, TargetSpec, indices_of
@@ -51,6 +52,8 @@ class ModelOptions:
     allow_pickle: bool = field(default=False, metadata=CHANGES_NO_SCORE)
     # Options of the model's format that the user gave, by their names in Python; each counts by its name.
     format_options: tuple[tuple[str, Any], ...] = field(default=(), metadata=COUNTS_IN_ITS_OWN_WAY)
+    # Each counts by the name of its input, and by its number or the content of its file.
+    further_inputs: tuple[FurtherInput, ...] = field(default=(), metadata=COUNTS_IN_ITS_OWN_WAY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +133,7 @@ class ScoreOptions(ModelOptions):
         named = [Path(argument)] if kind.takes_argument and argument else []  # background:FASTA, file:REFS.h5
         if self.rename_chroms is not None and self.rename_chroms not in STYLES:
             named.append(Path(self.rename_chroms))
+        named += [path for _, value in self.further_inputs if (path := file_in(value)) is not None]
         return [path for path in given if path is not None] + named
 
     def as_attributes(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import deeplift_references
 from deeplift_cli.distribution import deeplift_version
 from deeplift_cli.extensions import versions
 from deeplift_cli.options.chromosome_styles import STYLES
+from deeplift_cli.options.further_inputs import file_in, number_in
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.process.file_digest import file_digest
 
@@ -55,10 +56,20 @@ def fingerprint(options: ScoreOptions, models: Sequence[str], device: str) -> di
         counted["--rename-chroms"] = "FILE"
         counted["the file of chromosome names"] = _digest(Path(renaming))
     counted |= {_flag(name): value for name, value in options.format_options}
+    inputs = sorted(options.further_inputs)
+    numbers = ((name, number_in(value)) for name, value in inputs)
+    counted["--input"] = [f"{name}={'FILE.npy' if value is None else value}" for name, value in numbers]
+    files = ((name, file_in(value)) for name, value in inputs)
+    counted |= {values_of_input(name): _digest(path) for name, path in files if path is not None}
     if options.genome is not None:
         counted["the size of the genome"] = options.genome.stat().st_size
     packages = {"deeplift": deeplift_version(), "torch": version("torch")} | versions(*_CHANGING_SCORES)
     return counted | {f"the version of {name}": release for name, release in packages.items()}
+
+
+def values_of_input(name: str) -> str:
+    """Return the name under which the content of a further input's file counts."""
+    return f"the values of input {name}"
 
 
 def _flag(key: str) -> str:

@@ -89,7 +89,9 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     with step("reading sequences", options.records):
         source = _open_source(options, screen)
         sizes = _chrom_sizes(options, source)
-    models = read_models(options, screen, lambda: options.length or source.first_length())
+    models = read_models(
+        options, screen, lambda: options.length or source.first_length(), source.facts.n_records
+    )
     options = replace(options, targets=models[0].targets.specs)
     outputs = outputs or _output_paths(options)
     digests = [model.file.sha256 for model in models]
@@ -145,9 +147,12 @@ def _settings(
     sample = {} if options.sample is None else {"sample": _sample(options.sample, options.seed, source)}
     layers = f", and {len(options.layer_rules)} of layers" if options.layer_rules else ""
     folds = {"model": f"mean of {explained.n_models} folds"} if explained.n_models > 1 else {}
+    inputs = explained.model.further
+    further = {} if inputs is None else {"further inputs": str(inputs)}
     return (
         sample
         | folds
+        | further
         | {
             "target": explained.explained,
             "rule": options.rule + layers,

@@ -15,10 +15,13 @@ from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.fold_mean import explain_models, read_models
 from deeplift_cli.models.model_file import file_sha256
+from deeplift_cli.options.further_inputs import file_in
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.datasets import FOLD_SD
 from deeplift_cli.outputs.score_reader import ScoreReader, read_regions
+from deeplift_cli.process.file_digest import file_digest
 from deeplift_cli.process.screen import Screen
+from deeplift_cli.run.fingerprint import values_of_input
 from deeplift_cli.run.references import OBSERVED_ROWS, make_reference, reference_errors
 from deeplift_cli.sequences.encode import reverse_complement
 from deeplift_references import Reference
@@ -81,7 +84,8 @@ def recompute(
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{reader.path} does not hold the options of its run: {error}") from error
     length = reader.layout.length
-    loaded = read_models(options, screen, lambda: length)
+    _check_files(options, reader)
+    loaded = read_models(options, screen, lambda: length, None)
     others = [str(model.path) for model in loaded if model.file.sha256 not in stored]
     if others:
         attribute = "the attribute" if len(stored) == 1 else "in the attribute"
@@ -101,9 +105,21 @@ def recompute(
             index = np.array([file["regions/index"][row] for row in rows])
             with reference_errors():
                 references = reference(sequences, index)
-            (scores,) = explained.score(sequences, references)
+            (scores,) = explained.score(sequences, references, index)
             found.add(file, rows, scores, turned)
     return Recomputed(len(chosen), found.largest, found.problems)
+
+
+def _check_files(options: ScoreOptions, reader: ScoreReader) -> None:
+    """Refuse files of further inputs that have changed since the scores were computed."""
+    for name, value in options.further_inputs:
+        path = file_in(value)
+        if path is None or not path.is_file():
+            continue
+        if reader.fingerprint.get(values_of_input(name)) != f"sha256:{file_digest(path)}":
+            raise UserError(
+                f"{path}, the values of input {name}, has changed since {reader.path} was written"
+            )
 
 
 def _spread(n_rows: int, wanted: int) -> list[int]:
