@@ -300,6 +300,12 @@ REFUSED: dict[str, tuple[Callable, str]] = {
     "item": (lambda model, ids: model.table(ids) * ids[0, 0].item(), "aten._local_scalar_dense"),
     "sum": (lambda model, ids: model.table(ids) * ids.sum(1)[:, None, None], "aten.sum"),
     "neighbours": (lambda model, ids: model.table((ids[:, 1:] + ids[:, :-1]) % WORDS), "different positions"),
+    "special tokens written over": (
+        lambda model, ids: model.table(
+            torch.cat([ids, ids.new_full((len(ids), LENGTH), 1)], 1)[:, LENGTH:].add_(ids)
+        ),
+        "aten.add_",
+    ),
     "sorted": (lambda model, ids: model.table(ids.sort(1)[0]), "aten.sort"),
     "written": (lambda model, ids: model.table(torch.ones_like(ids).copy_(ids)), "aten.copy_"),
     "a selection": (

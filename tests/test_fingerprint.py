@@ -16,8 +16,9 @@ from deeplift_cli.run.fingerprint import fingerprint
 OTHER: dict[str, Any] = {
     "model": Path("other.pt"), "output": 1, "labels": Path("other.fa"), "targets": (Element((1,)),),
     "layer_rules": (("a", "rescale"),),
-    "layout": "nlc", "alphabet": "TGCA", "logits": False, "centre": False, "batch_size": 8, "device": "cuda",
-    "threads": 7, "precision": "float64", "allow_pickle": True, "out": Path("other.h5"),
+    "layout": "nlc", "alphabet": "TGCA", "encode_n": "uniform",
+    "token_ids": (("A", 7), ("C", 8), ("G", 9), ("T", 10)), "logits": False, "centre": False, "batch_size": 8,
+    "device": "cuda", "threads": 7, "precision": "float64", "allow_pickle": True, "out": Path("other.h5"),
     "fasta": Path("other.fa"), "genome": Path("g.fa"), "regions": Path("r.bed"), "bigwig": Path("a.bw"),
     "chrom_sizes": Path("sizes"), "rule": "rescale", "reference": "zeros", "save_references": Path("r.h5"),
     "frequencies": (0.1, 0.2, 0.3, 0.4), "n_references": 3, "seed": 9, "rc_average": True,

@@ -234,6 +234,8 @@ class TokenMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return NotImplemented
         written = self._of(target)
         places = common_places(found if name != "index_put_" else [written], target.shape)
+        if name != "scatter_" and not torch.equal(places, written.places):
+            return NotImplemented  # other views of the target's memory would keep the places from before
         for letter in range(len(written.values)):
             self._run_for(letter, func, args, kwargs)
         self._known[id(target)] = target, Letterwise(written.values, places)

@@ -56,6 +56,9 @@ class ModelFile:
         Names of the classes or tracks of an output, in order; empty where the file has none.
     weights : tuple of str
         Names of the weights in the file, where the module does not keep them.
+    token_letters : str
+        The letters whose token ids the model takes, "ACGT" or "ACGTN", if the module was made to take one-hot
+        rows of these in place of the ids; else "".
     """
 
     module: "nn.Module"
@@ -67,6 +70,7 @@ class ModelFile:
     notes: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
+    token_letters: str = ""
 
     @property
     def batch_size(self) -> int | None:

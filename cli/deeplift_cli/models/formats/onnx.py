@@ -73,7 +73,8 @@ def _read(path: Path) -> ModelFile:
     if needed > _LARGEST_TRIAL:
         notes = (*notes, f"not tried out on loading, as one batch takes {in_words(needed)}")
     elif inputs and all(spec.shape for spec in inputs):
-        module, batch, found = _settled(file, module, [spec.shape or () for spec in inputs])
+        shapes = [spec.shape or () for spec in inputs]
+        module, batch, found = _settled(file, module, shapes, inputs[0].dtype)
         notes = (*notes, *found)
         inputs = tuple(TensorSpec(spec.name, (batch, *(spec.shape or ())[1:]), spec.dtype) for spec in inputs)
     metadata = {item.key: item.value for item in model.metadata_props}
@@ -179,7 +180,7 @@ def _converted(path: Path, graph: "Graph", shapes: "dict[str, Shape | None] | No
 
 
 def _settled(
-    file: _File, module: "nn.Module", shapes: "list[tuple[int | None, ...]]"
+    file: _File, module: "nn.Module", shapes: "list[tuple[int | None, ...]]", dtype: str | None
 ) -> tuple["nn.Module", int | None, tuple[str, ...]]:
     """Free the batch size where possible, compare with onnxruntime; return module, batch size and notes."""
     from deeplift_cli.models.onnx.check import compare_with_onnxruntime
@@ -190,7 +191,7 @@ def _settled(
     declared = shapes[0][0]
     rows = declared or 1
     if len(shapes) == 1:
-        x = example_input(module, shapes[0], 2 * rows)
+        x = example_input(module, shapes[0], 2 * rows, dtype)
         inputs: tuple[Tensor, ...] | None = None if x is None else (x,)
     else:
         inputs = example_inputs(module, shapes, 2 * rows)
