@@ -22,6 +22,7 @@ ALLOWED = {
     "rules": {"errors", "graph", "rule_names"},
     "results": set(),
     "capture": {"errors", "advice", "graph", "rules"},
+    "tokens": {"errors", "graph", "capture"},
     "assignment": {"errors", "rule_names", "advice", "results", "graph", "rules"},
     "engine": {"errors", "results", "graph", "rules", "capture", "assignment"},
     "passes": {"errors", "graph", "rules", "assignment"},

@@ -18,6 +18,7 @@ from deeplift_cli.commands.shared_options import (
     ALPHABET,
     BATCH_SIZE,
     DEVICE,
+    ENCODE_N,
     INPUT,
     LABELS,
     LAYER_RULE,
@@ -27,7 +28,9 @@ from deeplift_cli.commands.shared_options import (
     OUTPUT,
     PRECISION,
     THREADS,
+    TOKEN_IDS,
     parsed,
+    refuse_contradictory_layout,
     unusable_options,
     with_options,
 )
@@ -51,6 +54,8 @@ _OPTIONS = (
     LAYOUT,
     ALPHABET,
     INPUT,
+    ENCODE_N,
+    TOKEN_IDS,
     click.option("--length", type=click.IntRange(1, 2**28), metavar="L",
                  help="Length of the sequences, if the model takes any.  [default: one that it runs on]"),
     LOGITS,
@@ -117,6 +122,7 @@ def command(context: click.Context, /, full: bool, as_json: bool, **given: Any) 
     sequences, measures time and memory for a sequence, and ends with a command for deeplift score. The exit
     code is 0 if the model can be scored and the check holds.
     """
+    refuse_contradictory_layout(given)
     # These modules import torch, for which --help should not wait.
     with without_garbage_collection():
         from deeplift_cli.inspection import as_json as json_form

@@ -21,6 +21,7 @@ from deeplift_cli.commands.shared_options import (
     BATCH_SIZE,
     COMPILE,
     DEVICE,
+    ENCODE_N,
     FILE,
     INPUT,
     LABELS,
@@ -32,9 +33,11 @@ from deeplift_cli.commands.shared_options import (
     OVERLAP,
     PRECISION,
     THREADS,
+    TOKEN_IDS,
     Described,
     new_file,
     parsed,
+    refuse_contradictory_layout,
     unusable_options,
     with_options,
 )
@@ -128,6 +131,8 @@ _OPTIONS = (
     LAYOUT,
     ALPHABET,
     INPUT,
+    ENCODE_N,
+    TOKEN_IDS,
     LOGITS,
     click.option("--centre/--no-centre", default=True, show_default=True,
                  help="For softmax: subtract the mean over its classes."),
@@ -212,6 +217,7 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
             f"{missing} is missing" if missing else "give --fasta, or --genome with --regions"
         )
     refuse_without_regions(given)
+    refuse_contradictory_layout(given)
     kind, _ = deeplift_references.parse_spec(given["reference"])
     if is_given(context, "frequencies") and kind.name != "frequency":
         raise click.UsageError(f"--frequencies goes with --reference frequency, not {kind.name}")

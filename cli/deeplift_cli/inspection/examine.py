@@ -43,6 +43,7 @@ from deeplift_cli.models.named_inputs import ask_for_values
 from deeplift_cli.models.output_shapes import output_specs
 from deeplift_cli.models.probing import LENGTHS, one_hot
 from deeplift_cli.models.targets import ModelTargets, find_targets, place_in_file
+from deeplift_cli.models.token_ids import prove_token_ids
 from deeplift_cli.options.settings import InspectOptions
 from deeplift_cli.options.targets import Element
 from deeplift_core import DeepLift
@@ -102,10 +103,12 @@ def _one_input(found: Inspection, options: InspectOptions, watch: Watch) -> None
         _check_memory(options, options.length, options.batch_size or FEW_ROWS)
     with watch.doing("finding the layout of the input"):
         form = found.form = find_form(options, found.model)
+    found.model = form.layout.adapted(found.model)
     rows = chosen_batch_size(options, found.model, form.layout, form.length)
+    prove_token_ids(found.model, form.layout, form.length, rows or FEW_ROWS)
     _check_memory(options, form.length, rows or FEW_ROWS)
     batch = (form.layout.to_model(one_hot(rows or FEW_ROWS, form.length)),)
-    found.inputs = input_specs(found.model, form, batch[0])
+    found.inputs = input_specs(found.model, form)
     watch.known(found)
     targets = find_targets(options, found.model, lambda: form.length) if options.targets else None
     if targets is not None and place_in_file(options.output, found.model) != targets.outputs[0]:

@@ -7,12 +7,12 @@ from deeplift_cli.inspection.as_json import REFERENCES
 from deeplift_cli.inspection.findings import Classes, Cost, InputForm, Inspection, Recording, SelfCheck
 from deeplift_cli.inspection.operations_text import every_operation, grouped_operations
 from deeplift_cli.models import TensorSpec
+from deeplift_cli.models.layouts import IDS
 from deeplift_cli.process.terminal_text import printable
 
 _LABEL = 12
 _CLASSES = 10  # names of classes that are listed
 _SAME_PARAGRAPH = ("inputs", "outputs", "command")
-_AXES = {"n": "batch", "c": "bases", "l": "positions", "1": "1"}
 _HOW_TO_SUPPORT = (
     "What can be done: write a rule for the operation (docs/rules.md, 'Adding a rule'), replace it in the "
     "model, or score with --rule gradient, which takes any operation but does not keep summation-to-delta."
@@ -138,9 +138,11 @@ def _shape(spec: TensorSpec) -> str:
 
 def _form(form: InputForm) -> Iterator[str]:
     layout = form.layout
-    axes = ", ".join(_AXES[letter] for letter in layout.name)
-    yield _line("layout", f"{layout.name} [{axes}], {form.layout_reason}; --layout overrides it")
-    yield _line("alphabet", f"{layout.alphabet}, which no file declares; --alphabet overrides it")
+    yield _line("layout", f"{layout.name} {layout.described}, {form.layout_reason}; --layout overrides it")
+    if layout.name == IDS:
+        yield _line("alphabet", f"the token ids of {layout.alphabet}, as --token-ids says")
+    else:
+        yield _line("alphabet", f"{layout.alphabet}, which no file declares; --alphabet overrides it")
     other = "takes other lengths, too" if form.takes_any_length else "takes no other"
     yield _line("length", f"{form.length} bp, {form.length_reason}; the model {other}")
 

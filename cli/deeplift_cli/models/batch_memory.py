@@ -194,7 +194,7 @@ def layout_for_long(
     memory = BatchMemory.of(options, length, options.batch_size or 1, device, others)
     memory.check(options.model, options.records)
     try:
-        layout, only = find_layout(model, layout=options.layout, alphabet=options.alphabet, length=SHORTER)
+        layout, only = find_layout(model, length=SHORTER, **options.layout_options)
     except WrongLengthError as error:
         message = f"{options.model} does not take sequences of {length:,} bp; it takes {error.takes:,} bp"
         raise WrongLengthError(message, error.takes) from error

@@ -24,6 +24,7 @@ from deeplift_cli.models.probing import one_hot
 from deeplift_cli.models.scorer import Scorer, Scores
 from deeplift_cli.models.target_functions import terms_of
 from deeplift_cli.models.targets import ModelTargets, place_in_file
+from deeplift_cli.models.token_ids import with_token_ids
 from deeplift_cli.options.settings import ModelOptions, ScoreOptions
 from deeplift_cli.options.targets import Element
 from deeplift_cli.process.failures import is_about_memory
@@ -110,12 +111,13 @@ def load_model(options: ModelOptions) -> ModelFile:
     Raises
     ------
     UserError
-        If the file cannot be read.
+        If the file cannot be read, or holds no model of token ids where the options give their numbers.
     """
     keep_freed_memory()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    return read(options.model, allow_pickle=options.allow_pickle, options=dict(options.format_options))
+    model = read(options.model, allow_pickle=options.allow_pickle, options=dict(options.format_options))
+    return with_token_ids(model, options.token_ids) if options.token_ids else model
 
 
 def read_model(options: ModelOptions, screen: Screen) -> ModelFile:
@@ -171,6 +173,7 @@ def explain(
         first = first_length()
         for_long = layout_for_long(options, model, first, chosen_device(options.device), few, others)
         layout, only_length = (for_long, None) if for_long else _found_layout(options, model, first)
+        model = layout.adapted(model)
         length = only_length or first
         given = chosen_batch_size(options, model, layout, SHORTER if for_long else length)
         rows, memory = _chosen_rows(options, model, layout, length, given, n_sequences, others)
@@ -265,7 +268,7 @@ def _on(
 ) -> DeepLift:
     """Record the model on a random batch."""
     x = layout.to_model(one_hot(rows, length))
-    axis = layout.channel_axis
+    model, axis = layout.adapted(model), layout.channel_axis
     if weights is None:
         return record(options, model, x, options.rule, dict(options.layer_rules), channel_axis=axis)
     weighted = replace(model, module=weights.model, outputs=())
@@ -347,7 +350,7 @@ def _on_few(options: ScoreOptions, model: ModelFile, layout: Layout, length: int
 
 
 def _found_layout(options: ScoreOptions, model: ModelFile, length: int) -> tuple[Layout, int | None]:
-    return find_layout(model, layout=options.layout, alphabet=options.alphabet, length=length)
+    return find_layout(model, length=length, **options.layout_options)
 
 
 def _chosen_rows(

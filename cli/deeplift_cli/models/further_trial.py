@@ -1,6 +1,7 @@
 """Runs of a model on random sequences, to find the values that are meant where no shapes are declared."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice, product
 from math import prod
 
@@ -10,7 +11,7 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.models.batch_memory import SHORTER
 from deeplift_cli.models.further_choices import shape_in_words
 from deeplift_cli.models.further_values import FurtherValue
-from deeplift_cli.models.input_layout import LAYOUTS, Layout
+from deeplift_cli.models.layouts import IDS, IMAGES, SEQUENCES, Layout
 from deeplift_cli.models.model_file import ModelFile
 from deeplift_cli.models.probing import TOLERANCE, largest_difference, one_hot, outputs_of
 from deeplift_cli.options.settings import ModelOptions
@@ -50,7 +51,7 @@ def values_that_run(
     # Two rows tell shapes apart that one row does not, but some models take one row only.
     numbers_of_rows = (2, 1) if model.batch_size is None else (model.batch_size,)
     for length, rows in product(lengths, numbers_of_rows):
-        trial = _Trial(options, build, rows, min(length, SHORTER))
+        trial = _Trial(options, model, build, rows, min(length, SHORTER))
         for values in islice(_combinations(model, choices), _MOST_TRIED):
             outputs = trial(values)
             if not isinstance(outputs, str):
@@ -69,19 +70,27 @@ class _Trial:
     """Runs the model on random sequences, in each layout until the model has run in one."""
 
     def __init__(
-        self, options: ModelOptions, build: Callable[[Values], nn.Module], rows: int, length: int
+        self,
+        options: ModelOptions,
+        model: ModelFile,
+        build: Callable[[Values], nn.Module],
+        rows: int,
+        length: int,
     ) -> None:
-        names = LAYOUTS if options.layout == "auto" else (options.layout,)
-        self._layouts = [Layout(name, options.alphabet) for name in names]
+        names = (*SEQUENCES, *IMAGES) if options.layout == "auto" else (options.layout,)
+        if model.token_letters:
+            names = (IDS,)
+        self._layouts = [Layout(name, options.alphabet, options.encode_n) for name in names]
+        self._model = model
         self._build = build
         self._x = one_hot(rows, length)
 
     def __call__(self, values: Values) -> tuple[Tensor, ...] | str:
         """Return the outputs, or the problem in the first layout."""
         problem = ""
-        module = self._build(values)
+        model = replace(self._model, module=self._build(values))
         for layout in self._layouts:
-            outputs = outputs_of(module, layout.to_model(self._x))
+            outputs = outputs_of(layout.adapted(model).module, layout.to_model(self._x))
             if not isinstance(outputs, str):
                 self._layouts = [layout]
                 return outputs

@@ -61,6 +61,9 @@ class ModelFile:
     further : FurtherInputs or None
         Values of inputs that are not the sequence; the module then takes the sequence alone, or the sequence
         and the values that differ by record.
+    token_letters : str
+        The letters whose token ids the model takes, "ACGT" or "ACGTN", if the module was made to take one-hot
+        rows of these in place of the ids; else "".
     """
 
     module: "nn.Module"
@@ -73,6 +76,7 @@ class ModelFile:
     labels: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
     further: "FurtherInputs | None" = None
+    token_letters: str = ""
 
     @property
     def batch_size(self) -> int | None:

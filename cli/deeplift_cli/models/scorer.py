@@ -155,7 +155,15 @@ class Scorer:
         targets: Sequence[Target],
         further: tuple[torch.Tensor, ...],
     ) -> list[Scores]:
-        x, r = self._to_model(sequences), self._to_model(references)
+        given, against = self._tensor(sequences), self._tensor(references)
+        unknown = self._layout.unknown(given)
+        if unknown is not None and bool(unknown.any()):
+            # References have at these positions what their sequence has, so that each needs its own.
+            against = against if against.dim() > given.dim() else against.expand(len(given), *against.shape)
+            r = self._layout.to_model(against, unknown.unsqueeze(1))
+        else:
+            r = self._layout.to_model(against)
+        x = self._layout.to_model(given, unknown)
         if self._weights is None:
             results = self._explainer.attribute_targets((x, *further) if further else x, r, targets)
         else:
@@ -164,16 +172,16 @@ class Scorer:
             r = r if r.dim() > x.dim() else r.expand(len(x), *r.shape)
             both = weights.unsqueeze(1).expand(-1, n_references, -1)
             results = self._explainer.attribute_targets((x, weights, *further), (r, both), targets)
-        return [self._as_arrays(result) for result in results]
+        return [self._as_arrays(result, unknown) for result in results]
 
-    def _as_arrays(self, result: Attribution) -> Scores:
+    def _as_arrays(self, result: Attribution, unknown: torch.Tensor | None) -> Scores:
         # With weights held there is a second input, whose contributions are 0.
         found, error = (
             value[0] if isinstance(value, tuple) else value
             for value in (result.hypothetical, result.position_standard_error)
         )
         assert isinstance(found, torch.Tensor)
-        hypothetical = self._layout.from_model(found)
+        hypothetical = self._layout.from_model(found, unknown)
         tensors = {
             "hypothetical": hypothetical,
             "prediction": result.prediction,
@@ -188,6 +196,7 @@ class Scorer:
         }
         return Scores(standard_error=_root_mean_square(arrays["position_standard_error"]), **arrays)
 
-    def _to_model(self, one_hot: npt.NDArray[Any]) -> torch.Tensor:
+    @staticmethod
+    def _tensor(one_hot: npt.NDArray[Any]) -> torch.Tensor:
         # Reversed views of numpy have negative strides, which torch refuses.
-        return self._layout.to_model(torch.from_numpy(np.ascontiguousarray(one_hot)))
+        return torch.from_numpy(np.ascontiguousarray(one_hot))

@@ -17,6 +17,7 @@ from deeplift_cli.options.further_inputs import FurtherInput, file_in
 from deeplift_cli.options.shards import Shard
 from deeplift_cli.options.target_grammar import parse_targets
 from deeplift_cli.options.targets import FIRST, Element, TargetSpec, indices_of
+from deeplift_cli.options.token_ids import TokenIds
 
 # Metadata of a field that says how the option counts in the fingerprint.
 # The option changes no score: it says where files go, how fast the run is, or what is printed.
@@ -43,6 +44,8 @@ class ModelOptions:
     layer_rules: tuple[tuple[str, str], ...] = ()
     layout: str = "auto"
     alphabet: str = "ACGT"
+    encode_n: str = "zeros"
+    token_ids: TokenIds = ()  # of the letters A, C, G, T and perhaps N, where the model takes token ids
     logits: bool = True
     centre: bool = True
     batch_size: int | None = None
@@ -54,6 +57,11 @@ class ModelOptions:
     format_options: tuple[tuple[str, Any], ...] = field(default=(), metadata=COUNTS_IN_ITS_OWN_WAY)
     # Each counts by the name of its input, and by its number or the content of its file.
     further_inputs: tuple[FurtherInput, ...] = field(default=(), metadata=COUNTS_IN_ITS_OWN_WAY)
+
+    @property
+    def layout_options(self) -> dict[str, str]:
+        """The options of the input's layout, as `models.find_layout` takes them."""
+        return {"layout": self.layout, "alphabet": self.alphabet, "encode_n": self.encode_n}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -198,7 +198,7 @@ def _settled(
     declared = shapes[0][0]
     rows = declared or 1
     if len(shapes) == 1:
-        x = example_input(module, shapes[0], 2 * rows)
+        x = example_input(module, shapes[0], 2 * rows, specs[0].dtype)
         inputs: tuple[Tensor, ...] | None = None if x is None else (x,)
     else:
         inputs = example_inputs(module, shapes, [spec.dtype for spec in specs], 2 * rows)
