@@ -16,6 +16,7 @@ from deeplift_cli.run.fingerprint import fingerprint
 OTHER: dict[str, Any] = {
     "model": Path("other.pt"), "models": (Path("other.pt"), Path("third.pt")), "output": 1,
     "labels": Path("other.fa"), "targets": (Element((1,)),),
+    "default_target": True,
     "layer_rules": (("a", "rescale"),),
     "layout": "nlc", "alphabet": "TGCA", "encode_n": "uniform",
     "token_ids": (("A", 7), ("C", 8), ("G", 9), ("T", 10)), "logits": False, "centre": False, "batch_size": 8,
@@ -31,6 +32,7 @@ OTHER: dict[str, Any] = {
     "further_inputs": (("count", "3"),),
 }  # fmt: skip
 CHANGES_NO_SCORE = {
+    "default_target",  # the targets that are found count
     "threads", "allow_pickle", "out", "bigwig", "chrom_sizes", "save_references", "overlap",
     "max_completeness_error", "standard_errors", "shard", "resume", "overwrite",
 }  # fmt: skip

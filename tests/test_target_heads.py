@@ -3,6 +3,7 @@
 How far `profile` agrees with bpnet-lite's own attributions is measured by benchmarks/profile_heads.py.
 """
 
+import re
 import warnings
 from pathlib import Path
 
@@ -95,6 +96,16 @@ def test_counts_and_profile_are_those_of_bpnet_lites_wrappers() -> None:
         scale = float(expected.hypothetical.abs().max())
         np.testing.assert_allclose(shap, expected.hypothetical, rtol=0, atol=1e-4 * scale)
     np.testing.assert_allclose(scored("counts.h5")[0], their_own(CountWrapper(model)), rtol=0, atol=1e-4)
+
+
+def test_without_a_target_the_counts_of_a_bpnet_are_explained() -> None:
+    """Element 0 is no scalar of a profile with tracks, which is the first output."""
+    torch.save(bpnet(), "bpnet.torch")
+    outcome = score("-m", "bpnet.torch", "-o", "scores_{target}.h5", *GIVEN)
+    assert re.search(r"^target +counts", outcome.out, re.M)
+    score("-m", "bpnet.torch", "-o", "given.h5", "--target", "counts", *GIVEN)
+    for found, given in zip(scored("scores_counts.h5"), scored("given.h5"), strict=True):
+        np.testing.assert_array_equal(found, given)
 
 
 @pytest.mark.parametrize("tracks", [1, 2])

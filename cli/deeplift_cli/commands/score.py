@@ -113,7 +113,7 @@ _OPTIONS = (
     click.option("--target", "targets", default="0", callback=parsed(parse_targets), metavar="SPEC",
                  help="What is explained of the output: 3, a name, (50,1), mean(0:10,1), 3-1, all, counts, "
                       "profile and others; several, as 0,3,5, with {target} in --out: docs/targets.md.  "
-                      "[default: 0]"),
+                      "[default: 0; counts for models with a profile and counts]"),
     LABELS,
     click.option("--rule", default="genomics-default", callback=parsed(_rule), show_default=True,
                  metavar="|".join(RULES), help="How activations are explained."),
@@ -190,10 +190,13 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
     screen = Screen(quiet=quiet, verbose=verbose)
     with copied_if_standard_input(given["regions"]) as regions:
         first, *further = given["model"]
-        models = {"model": first, "models": given["model"] if further else ()}
-        options = ScoreOptions(
-            **with_format_options(context, given | models | {"regions": regions}, ScoreOptions)
-        )
+        found = {
+            "model": first,
+            "models": given["model"] if further else (),
+            "default_target": not is_given(context, "targets"),
+            "regions": regions,
+        }
+        options = ScoreOptions(**with_format_options(context, given | found, ScoreOptions))
         with screen.progress() as progress, unusable_options(context):
             summary, written = score(options, screen, progress)
     screen.show(summary.lines(written))

@@ -11,7 +11,7 @@ from itertools import chain
 
 from deeplift_cli.errors import OptionsError, UserError
 from deeplift_cli.models.batch_memory import LONG, SHORTER
-from deeplift_cli.models.heads import function_of_head, output_of_head
+from deeplift_cli.models.heads import function_of_head, heads_of, output_of_head
 from deeplift_cli.models.input_layout import find_batch_size, find_layout
 from deeplift_cli.models.labels import read_labels
 from deeplift_cli.models.layouts import Layout
@@ -22,6 +22,7 @@ from deeplift_cli.models.target_functions import Less, Part, Reduced
 from deeplift_cli.options.settings import ModelOptions
 from deeplift_cli.options.target_grammar import parse_targets
 from deeplift_cli.options.targets import (
+    COUNTS,
     FIXED_WEIGHTS,
     Difference,
     Each,
@@ -103,6 +104,8 @@ def find_targets(options: ModelOptions, model: ModelFile, length: Callable[[], i
     """
     labels = model.labels if options.labels is None else read_labels(options.labels)
     targets = _with_names_read(options.targets, labels)
+    if options.default_target and options.output is None and _explains_counts(options, model, length):
+        targets = (Head(COUNTS),)
     given = place_in_file(options.output, model)
     if not any(isinstance(target, Head) or has_each(target) or has_names(target) for target in targets):
         return ModelTargets(targets, (given or 0,) * len(targets), tuple(map(_scalar, targets)))
@@ -117,6 +120,17 @@ def find_targets(options: ModelOptions, model: ModelFile, length: Callable[[], i
             f"{model.path} has no output {given}: it has {len(outputs)} (0 to {len(outputs) - 1})"
         )
     return _Finder(model, outputs, given, labels).found(targets)
+
+
+def _explains_counts(options: ModelOptions, model: ModelFile, length: Callable[[], int | None]) -> bool:
+    """Return whether the default target is the counts head, as for BPNet-like models.
+
+    Element 0 is no scalar of such a model's first output, a profile with tracks and positions.
+    """
+    if len(model.outputs) == 1:
+        return False
+    outputs = _outputs_of(options, model, length())
+    return COUNTS in heads_of(outputs) and len(outputs[0].shape or ()) > 2
 
 
 class _Finder:

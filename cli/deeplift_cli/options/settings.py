@@ -40,6 +40,8 @@ class ModelOptions:
         None  # None: the first, or the one that a head of BPNet-like models is taken of
     )
     targets: tuple[TargetSpec, ...] = (FIRST,)
+    # True if the user gave no target, so that the model's outputs may decide. The targets count, not this.
+    default_target: bool = field(default=False, metadata=CHANGES_NO_SCORE)
     labels: Path | None = field(default=None, metadata=content_of("the file of labels"))
     layer_rules: tuple[tuple[str, str], ...] = ()
     layout: str = "auto"
@@ -148,6 +150,7 @@ class ScoreOptions(ModelOptions):
         """Return the options as attributes of the score file, which hold plain values only."""
         plain = asdict(self) | {"targets": [spec.stored for spec in self.targets]}
         plain["shard"] = None if self.shard is None else str(self.shard)
+        del plain["default_target"]
         models = plain.pop("models")
         if models:
             plain["model"] = [_text(path) for path in models]

@@ -92,7 +92,9 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     models = read_models(
         options, screen, lambda: options.length or source.first_length(), source.facts.n_records
     )
-    options = replace(options, targets=models[0].targets.specs)
+    if options.targets != models[0].targets.specs:
+        options = replace(options, targets=models[0].targets.specs)
+        outputs = None
     outputs = outputs or _output_paths(options)
     digests = [model.file.sha256 for model in models]
     job = fingerprint(options, digests, chosen_device(options.device).type)
