@@ -59,8 +59,9 @@ def test_every_viewer_reads_it(viewers: Path, tmp_path: Path) -> None:
     ):
         for reader, found in by_each_reader(viewers, tmp_path / "s.bw", chrom, start, end).items():
             assert not isinstance(found, str), (reader, found)
-            assert found["starts"] == list(range(start, end)), reader
-            np.testing.assert_array_equal(np.float32(found["values"]), expected, reader)
+            bases = np.flatnonzero(~np.isnan(expected))  # positions with N are gaps
+            assert found["starts"] == (start + bases).tolist(), reader
+            np.testing.assert_array_equal(np.float32(found["values"]), expected[bases], reader)
             assert 0 < found["zoomed"] < end - start, reader
 
 
