@@ -48,8 +48,8 @@ RULES: dict[str, tuple[str, str | None]] = {
     "revealcancel": ("revealcancel", None),
     "positive-first": ("revealcancel-positive-first", None),
     "genomics-default": ("genomics-default", None),
-    "rescale, aumann-shapley": ("rescale", SHARES),
-    "genomics-default, aumann-shapley": ("genomics-default", SHARES),
+    f"rescale, {SHARES}": ("rescale", SHARES),
+    f"genomics-default, {SHARES}": ("genomics-default", SHARES),
     "integrated gradients, 10 steps": ("integrated-gradients:10", None),
     f"integrated gradients, {DEFAULT_STEPS} steps": (f"integrated-gradients:{DEFAULT_STEPS}", None),
     "gradient x difference": ("gradient", None),
@@ -259,14 +259,26 @@ def compare(network: Network, settings: Settings, effort: Effort) -> list[Compar
 # ---- tables
 
 
+def _game(compared: Compared) -> list[str]:
+    players = np.mean([pair.differ.sum() for pair in compared.pairs])
+    return [
+        *(compared.network.name, compared.network.kind, compared.network.what, compared.game),
+        *(str(len(compared.pairs)), f"{players:.0f}", f"{compared.noise:.2f}" if compared.noise else ""),
+    ]
+
+
 def _row(compared: Compared, cell: Callable[[Measures], str]) -> list[str]:
     cells = [cell(compared.rules[name]) if name in compared.rules else "" for name in RULES]
     return [compared.network.name, compared.game, *cells]
 
 
+def _mean(values: Array, form: str = ".2f") -> str:
+    """The mean over the pairs, with its standard error."""
+    return f"{values.mean():{form}} ± {values.std(ddof=1) / np.sqrt(len(values)):.2f}"
+
+
 def _distance(found: Measures) -> str:
-    error = found.distance.std(ddof=1) / np.sqrt(len(found.distance))
-    return f"{found.distance.mean():.2f} ± {error:.2f}"
+    return _mean(found.distance)
 
 
 def _correlations(found: Measures) -> str:
@@ -277,36 +289,54 @@ def _rank(found: Measures) -> str:
     return f"{found.rank.mean():.1f}, {(found.rank == 1).mean():.0%}"
 
 
-def _sum_error(found: Measures) -> str:
-    return f"{np.median(found.sum_error):.0e}"
-
-
-def report(compared: list[Compared]) -> str:
-    """The tables, as markdown."""
-    networks = {id(found.network): found.network for found in compared}.values()
-    columns = "network|positions|" + "|".join(RULES)
-    games = [
-        [
-            found.network.name,
-            found.game,
-            str(len(found.pairs)),
-            f"{np.mean([pair.differ.sum() for pair in found.pairs]):.0f}",
-            f"{found.noise:.3f}" if found.noise else "",
-        ]
-        for found in compared
-    ]
-    tables = (
-        ("Relative L1 distance, with its standard error over the pairs", _distance),
-        ("Correlation: Pearson, Spearman", _correlations),
-        ("Rank of the top position: mean, share of the pairs with rank 1", _rank),
-        ("Relative error of summation-to-delta, median", _sum_error),
+def _of_maxima(compared: Compared) -> list[str]:
+    """What `aumann-shapley` changes for the same pairs, and how many of the pairs it brings nearer."""
+    switch, shares = (compared.rules[name] for name in ("genomics-default", f"genomics-default, {SHARES}"))
+    differences = (
+        shares.distance - switch.distance,
+        shares.pearson - switch.pearson,
+        shares.spearman - switch.spearman,
     )
-    parts = [
-        table("network|kind|model and sequences", ([one.name, one.kind, one.what] for one in networks)),
-        table("network|positions|pairs|players, mean|noise of sampling, relative L1", games),
+    nearer = (differences[0] < 0, differences[1] > 0, differences[2] > 0)
+    cells = [
+        f"{_mean(change, '+.2f')} ({better.sum()} of {len(better)})"
+        for change, better in zip(differences, nearer, strict=True)
     ]
-    for title, cell in tables:
-        parts += [f"{title}:", table(columns, (_row(found, cell) for found in compared))]
+    return [compared.network.name, compared.game, *cells]
+
+
+def _largest_sum_errors(compared: Sequence[Compared]) -> list[str]:
+    """Of each rule, the largest of the games' medians."""
+    every = [
+        [np.median(one.rules[name].sum_error) for one in compared if name in one.rules] for name in RULES
+    ]
+    return [f"{max(medians):.0e}" if medians else "" for medians in every]
+
+
+def report(compared: Sequence[Compared]) -> str:
+    """The tables, as markdown."""
+    rules = "|".join(RULES)
+    with_maxima = [one for one in compared if f"genomics-default, {SHARES}" in one.rules]
+    games = "network|kind|model and sequences|positions|pairs|positions that differ, mean|noise of sampling"
+    measured = (
+        ("**Relative L1 distance**, mean over the pairs ± its standard error (0 is best):", _distance),
+        ("**Correlation** with the Shapley values: mean Pearson, mean Spearman (1 is best):", _correlations),
+        ("**Rank of the top position**: mean, and share of the pairs with rank 1:", _rank),
+    )
+    parts = [table(games, map(_game, compared))]
+    for title, cell in measured:
+        parts += [title, table(f"network|positions|{rules}", (_row(one, cell) for one in compared))]
+    parts += [
+        "**Summation-to-delta**: the median relative error of a game, largest of all games:",
+        table(rules, [_largest_sum_errors(compared)]),
+    ]
+    if with_maxima:
+        parts += [
+            "**Maxima**, `aumann-shapley` minus the switch, both under `genomics-default`: mean of the "
+            "differences of pairs ± its standard error, and how many pairs come nearer (the others tie or do "
+            "not):",
+            table("network|positions|relative L1 distance|Pearson|Spearman", map(_of_maxima, with_maxima)),
+        ]
     return "\n\n".join(parts)
 
 
