@@ -58,7 +58,7 @@ def test_the_summary_says_what_the_file_holds(scores: Path) -> None:
     assert value(lines, "sequences") == "11 of 24 bp; 1 skipped"
     assert value(lines, "references") == "dinucleotide, 3 each, seed 5"
     assert (value(lines, "target"), value(lines, "rule")) == ("1", "rescale")
-    assert "--batch-size 4" in "\n".join(lines)
+    assert "--batch-size 4" in " ".join(" ".join(lines).split())
     with h5py.File(scores) as file:
         for name in ("shap/seq", "qc/reference_output"):
             kind, shape = file[name].dtype, list(file[name].shape)

@@ -16,7 +16,7 @@ import torch
 from small_models import Outcome, deeplift, random_letters, torchscript, write_fasta
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.models import explainer
+from deeplift_cli.models import explainer, fold_mean
 from deeplift_cli.models.explainer import Explained
 from deeplift_cli.outputs.score_file import ScoreFile
 from deeplift_cli.process import failures, signals
@@ -53,7 +53,7 @@ def failing(
 
 
 STEPS = {
-    "reading the model ({model})": (scoring_run, "read_model"),
+    "reading the model ({model})": (fold_mean, "read_model"),
     "reading sequences (in.fa)": (scoring_run, "open_source"),
     "recording the model ({model})": (explainer, "find_layout"),
     "reading sequences (in.fa), later": (Records, "_encoded"),
@@ -104,7 +104,7 @@ def test_verbose_shows_the_traceback(before: tuple[str, ...], options: tuple[str
     ],
 )  # fmt: skip
 def test_known_kinds_are_told_in_their_own_words(error: Exception, said: str) -> None:
-    outcome = failing(scoring_run, "read_model", error)
+    outcome = failing(fold_mean, "read_model", error)
     assert outcome.code == 1
     assert outcome.err.startswith(f"deeplift: {said}")
     assert outcome.err.count("\n") == 1
@@ -153,7 +153,7 @@ def test_the_innermost_step_is_told() -> None:
 
 def test_a_signal_counts_whatever_a_library_made_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signals, "_received", signals.Stopped(signal.SIGTERM))
-    outcome = failing(scoring_run, "read_model", ImportError("numpy failed"))
+    outcome = failing(fold_mean, "read_model", ImportError("numpy failed"))
     assert (outcome.code, outcome.err) == (143, "deeplift: stopped by SIGTERM\n")
 
 

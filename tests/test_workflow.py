@@ -163,7 +163,7 @@ def choices_of(name: str) -> list[str] | None:
 def test_choices_are_those_of_the_command() -> None:
     offered = SETTINGS["score"]["properties"] | {"overlap": SETTINGS["overlap"]}
     assert {name for name in offered if choices_of(name)} == {
-        "compile", "dtype", "edge", "layout", "overlap", "precision",
+        "compile", "dtype", "edge", "encode-n", "layout", "overlap", "precision",
     }  # fmt: skip
     for name, entry in offered.items():
         assert entry.get("enum") == choices_of(name), name

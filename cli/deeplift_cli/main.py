@@ -77,9 +77,8 @@ def _say_stopped(stopped: BaseException) -> int:
     return stopped.exit_code if isinstance(stopped, signals.Stopped) else 130
 
 
-def main() -> NoReturn:
-    """Entry point of the console script."""
-    signals.stop_on_signals()
+def _set_up() -> None:
+    """Set what torch reads when torch is imported, and how names are printed."""
     # OpenMP reads this variable when torch is imported. By default torch's threads wait for each other in a
     # loop that keeps their core busy, even if the thread for which they wait has no core. On a machine with
     # other work that made jobs several times as slow (docs/pipeline.md).
@@ -90,9 +89,15 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names can hold any bytes
+
+
+def main() -> NoReturn:
+    """Entry point of the console script."""
     try:
+        signals.stop_on_signals()
+        _set_up()
         code = run()
-    except signals.Stopped as stopped:  # the signal came while `run` was about to return
+    except signals.Stopped as stopped:  # the signal came before `run`, or while `run` was about to return
         code = _say_stopped(stopped)
     if signals.received() is not None:
         # As in `signals`: objects of a C library that the signal interrupted are not destroyed.

@@ -1,5 +1,6 @@
 """What a case is, and the list of all."""
 
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,11 @@ class Plain:
     model: str = "net.pt"
     make: Callable[[Path], object] | None = None
     options: str = ""
+
+
+def of_model(words: str, model: str) -> str:
+    """Return the words of a command with another model; a second --model would be a further fold."""
+    return re.sub(r"(?<= -m )\S+", lambda _: model, words, count=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from small_models import Net
 from torch import Tensor
 
 from hostile import merging
-from hostile.cases import QUIET_SCORE, SCORE, Kind
+from hostile.cases import QUIET_SCORE, SCORE, Kind, of_model
 from hostile.tidy import LETTERS, WINDOWS
 
 kind = Kind(__name__)
@@ -57,7 +57,7 @@ odd(
 )
 odd(
     "an exported program, no HOME and a nameless user",
-    f"{SCORE} -m m.pt2",
+    of_model(SCORE, "m.pt2"),
     setting={"user": NAMELESS},
     environment=_NOWHERE,
     notes=("batch",),
@@ -65,7 +65,7 @@ odd(
 )
 odd(
     "an ONNX file, no HOME and a nameless user",
-    f"{SCORE} -m net.onnx",
+    of_model(SCORE, "net.onnx"),
     *LETTERS,
     setting={"user": NAMELESS},
     environment=_NOWHERE,

@@ -16,7 +16,7 @@ from small_models import Net
 from torch import Tensor, nn
 
 from hostile import archives
-from hostile.cases import Kind
+from hostile.cases import Kind, of_model
 from hostile.payloads import Command, Evaluate, Execute, expression, touch
 from hostile.running import payload_of, session_place
 from hostile.tidy import LENGTH, LETTERS
@@ -224,12 +224,12 @@ bad("inspect: code in a size's text", INSPECT, FILE, make=surgery(_symbol, any_b
 for _file in ("m.pt", "m.onnx", "m.pth", "m", "m.h5", "m.zip", "in.fa.pt2"):
     bad(
         f"code in sample inputs of {_file}",
-        f"{QUIET} -m {_file}",
+        of_model(QUIET, _file),
         make=surgery(_sample_inputs(touch), name=_file),
     )
     bad(
         f"code in legacy weights of {_file}",
-        f"{QUIET} -m {_file}",
+        of_model(QUIET, _file),
         make=surgery(_legacy(WEIGHTS), name=_file),
     )
 
@@ -281,7 +281,12 @@ def _two_of_one_name(folder: Path) -> None:
 
 
 bad("code in one of two members of one name", QUIET, FILE, code=(0, 1), make=_two_of_one_name)
-bad("code in the other of two members of one name", f"{QUIET} -m m2.pt2", code=(0, 1), make=_two_of_one_name)
+bad(
+    "code in the other of two members of one name",
+    of_model(QUIET, "m2.pt2"),
+    code=(0, 1),
+    make=_two_of_one_name,
+)
 
 
 def _second_model(inner: dict[str, bytes], folder: Path) -> None:
@@ -499,7 +504,7 @@ odd("a fixed batch", SCORE, *LETTERS, make=_copy("m.pt2"), notes=("batch",))
 odd("any batch", SCORE, *LETTERS, make=_copy("m.pt2", any_batch=True))
 odd("inspect: any batch", INSPECT, make=_copy("m.pt2", any_batch=True))
 for _file in ("m.pt", "m.zip", "m.onnx", "m"):
-    odd(f"named {_file}", f"{SCORE} -m {_file}", *LETTERS, make=_copy(_file), notes=("batch",))
+    odd(f"named {_file}", of_model(SCORE, _file), *LETTERS, make=_copy(_file), notes=("batch",))
 odd("with a constant", SCORE, *LETTERS, make=_copy("m.pt2", base="WithBuffer"), notes=("batch",))
 odd("a cast to half precision inside", SCORE, make=_copy("m.pt2", base="Halves"), notes=("batch",))
 odd(

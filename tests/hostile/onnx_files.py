@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from small_models import Net
 
-from hostile.cases import LITTLE_MEMORY, Kind
+from hostile.cases import LITTLE_MEMORY, Kind, of_model
 from hostile.tidy import LENGTH, LETTERS, models
 
 kind = Kind(__name__)
@@ -145,16 +145,16 @@ for _part in (0.1, 0.5, 0.9, 0.999):
         make=file_of(lambda part=_part: plain_bytes()[: int(len(plain_bytes()) * part)]),
     )
 bad("letters behind it", QUIET, FILE, make=file_of(lambda: plain_bytes() + b"\xff" * 40))
-bad("a folder of two models", f"{QUIET} -m .", "folder", files={"second.onnx": b"second"})
-bad("a pipe", f"{QUIET} -m pipe", "pipe", make=lambda folder: os.mkfifo(folder / "pipe"))
+bad("a folder of two models", of_model(QUIET, "."), "folder", files={"second.onnx": b"second"})
+bad("a pipe", of_model(QUIET, "pipe"), "pipe", make=lambda folder: os.mkfifo(folder / "pipe"))
 bad("inspect a pipe", "inspect -m pipe", "pipe", make=lambda folder: os.mkfifo(folder / "pipe"))
-bad("/dev/zero", f"{QUIET} -m /dev/zero", "/dev/zero")
-bad("/dev/null", f"{QUIET} -m /dev/null", "/dev/null")
-bad("missing", f"{QUIET} -m none.onnx", r"none\.onnx", "does not exist")
+bad("/dev/zero", of_model(QUIET, "/dev/zero"), "/dev/zero")
+bad("/dev/null", of_model(QUIET, "/dev/null"), "/dev/null")
+bad("missing", of_model(QUIET, "none.onnx"), r"none\.onnx", "does not exist")
 bad("an empty name", ["score", "-m", "", "-f", "in.fa", "-o", "out.h5", "-q"], code=(1, 2))
 bad(
     "Keras's HDF5",
-    f"{QUIET} -m k.h5",
+    of_model(QUIET, "k.h5"),
     r"k\.h5",
     "damaged",
     files={"k.h5": b"\x89HDF\r\n\x1a\n" + bytes(500)},
@@ -909,13 +909,13 @@ odd(
 )
 odd(
     "named .pt",
-    f"{SCORE} -m m.pt",
+    of_model(SCORE, "m.pt"),
     *LETTERS,
     make=lambda folder: shutil.copyfile(models()["net.onnx"], folder / "m.pt"),
 )
 odd(
     "of no suffix",
-    f"{SCORE} -m m",
+    of_model(SCORE, "m"),
     *LETTERS,
     make=lambda folder: shutil.copyfile(models()["net.onnx"], folder / "m"),
 )

@@ -39,7 +39,7 @@ from failing_models import (
 )
 from small_models import Net, pickled
 
-from hostile.cases import Kind
+from hostile.cases import Kind, of_model
 from hostile.payloads import Command, Evaluate, Execute, hostile_pickle, touch
 from hostile.running import payload_of
 from hostile.tidy import LETTERS
@@ -97,10 +97,10 @@ for _protocol in range(6):
 for _file in ("m.onnx", "m.pt2", "m.ckpt", "m.safetensors", "m.h5", "m.npz", "m"):
     bad(
         f"code in a bare pickle named {_file}",
-        f"{QUIET} -m {_file}",
+        of_model(QUIET, _file),
         make=lambda folder, name=_file: (folder / name).write_bytes(hostile_pickle(folder)),
     )
-    bad(f"code in torch's archive named {_file}", f"{QUIET} -m {_file}", make=saved(touch, _file))
+    bad(f"code in torch's archive named {_file}", of_model(QUIET, _file), make=saved(touch, _file))
 
 
 def _tar(folder: Path) -> None:
@@ -119,8 +119,8 @@ def _numpy(folder: Path) -> None:
 
 
 bad("code in the tar format", QUIET, FILE, make=_tar)
-bad("code in numpy's .npy", f"{QUIET} -m m.npy", make=_numpy)
-bad("code in numpy's .npz", f"{QUIET} -m m.npz", make=_numpy)
+bad("code in numpy's .npy", of_model(QUIET, "m.npy"), make=_numpy)
+bad("code in numpy's .npz", of_model(QUIET, "m.npz"), make=_numpy)
 bad(
     "a pickled module",
     QUIET,

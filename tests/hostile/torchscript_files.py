@@ -12,7 +12,7 @@ from small_models import Net, torchscript
 from torch import Tensor, nn
 
 from hostile import archives
-from hostile.cases import LITTLE_MEMORY, Kind
+from hostile.cases import LITTLE_MEMORY, Kind, of_model
 from hostile.payloads import hostile_pickle, touch
 from hostile.running import payload_of
 from hostile.tidy import LENGTH, LETTERS
@@ -164,7 +164,7 @@ for _name, _build in {
     bad(f"writes a file {_name}", QUIET, FILE, _says, make=hostile_module(_build))
     bad(f"inspect: writes a file {_name}", INSPECT, FILE, _says, make=hostile_module(_build))
 for _file in ("m.pt2", "m.onnx", "m"):
-    bad(f"writes a file, named {_file}", f"{QUIET} -m {_file}", make=hostile_module(Saves, _file))
+    bad(f"writes a file, named {_file}", of_model(QUIET, _file), make=hostile_module(Saves, _file))
 
 
 def _traced_frozen(folder: Path) -> None:
@@ -664,13 +664,13 @@ odd(
 )
 odd(
     "named .onnx",
-    f"{SCORE} -m m.onnx",
+    of_model(SCORE, "m.onnx"),
     *LETTERS,
     make=lambda folder: shutil.copyfile(folder / "net.pt", folder / "m.onnx"),
 )
 odd(
     "of no suffix",
-    f"{SCORE} -m model",
+    of_model(SCORE, "model"),
     *LETTERS,
     make=lambda folder: shutil.copyfile(folder / "net.pt", folder / "model"),
 )

@@ -41,11 +41,12 @@ def stop_on_signals() -> None:
     If the main thread does not react within some seconds, because a model's compiled code does not return,
     the process ends.
     """
+    # Nothing may come between the handlers and the caller's own code, which catches `Stopped`.
+    end_if_unanswered(lambda: _received is not None, _SIGNALS)
+    sys.unraisablehook = _say_unraisable
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
-    end_if_unanswered(lambda: _received is not None, _SIGNALS)
-    sys.unraisablehook = _say_unraisable
 
 
 def check_stopped() -> None:
