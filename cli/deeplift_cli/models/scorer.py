@@ -1,7 +1,7 @@
 """Scoring of one batch of sequences in the tool's own layout, [N, 4, L] in the order ACGT."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -106,19 +106,62 @@ class Scorer:
         turned = self._one_strand(reverse_complement(sequences), reverse_complement(references), targets)
         return [_mean_of_strands(*both) for both in zip(forward, turned, strict=True)]
 
+    def score_each(
+        self, sequences: npt.NDArray[np.int8], references: Float, targets: Sequence[Target]
+    ) -> list[tuple[Scores, npt.NDArray[Any]]]:
+        """Score as `score`, and also return what each observed base contributes against each reference.
+
+        Returns
+        -------
+        list of (Scores, array [N, R, L])
+            One item for each target. A position without a base contributes 0. With `rc_average`, the array
+            holds the mean over both strands.
+        """
+        forward = self._each_of_one_strand(sequences, references, targets)
+        if not self._rc_average:
+            return forward
+        turned = self._each_of_one_strand(
+            reverse_complement(sequences), reverse_complement(references), targets
+        )
+        return [
+            (_mean_of_strands(plus, minus), (each + other[..., ::-1]) / 2)
+            for (plus, each), (minus, other) in zip(forward, turned, strict=True)
+        ]
+
+    def _each_of_one_strand(
+        self, sequences: npt.NDArray[Any], references: npt.NDArray[Any], targets: Sequence[Target]
+    ) -> list[tuple[Scores, npt.NDArray[Any]]]:
+        found = []
+        for result in self._attributions(sequences, references, targets, per_reference=True):
+            scores = self._as_arrays(result)
+            hypothetical = scores.hypothetical  # [N, R, 4, L]
+            observed = np.where(sequences[:, None] != 0, hypothetical, 0).sum(2)
+            found.append((replace(scores, hypothetical=hypothetical.mean(1)), observed))
+        return found
+
     def _one_strand(
         self, sequences: npt.NDArray[Any], references: npt.NDArray[Any], targets: Sequence[Target]
     ) -> list[Scores]:
+        return [self._as_arrays(result) for result in self._attributions(sequences, references, targets)]
+
+    def _attributions(
+        self,
+        sequences: npt.NDArray[Any],
+        references: npt.NDArray[Any],
+        targets: Sequence[Target],
+        *,
+        per_reference: bool = False,
+    ) -> list[Attribution]:
         x, r = self._to_model(sequences), self._to_model(references)
         if self._weights is None:
-            results = self._explainer.attribute_targets(x, r, targets)
-        else:
-            weights = self._weights(x)
-            n_references = r.shape[1] if r.dim() > x.dim() else len(r)
-            r = r if r.dim() > x.dim() else r.expand(len(x), *r.shape)
-            both = weights.unsqueeze(1).expand(-1, n_references, -1)
-            results = self._explainer.attribute_targets((x, weights), (r, both), targets)
-        return [self._as_arrays(result) for result in results]
+            return self._explainer.attribute_targets(x, r, targets, per_reference=per_reference)
+        weights = self._weights(x)
+        n_references = r.shape[1] if r.dim() > x.dim() else len(r)
+        r = r if r.dim() > x.dim() else r.expand(len(x), *r.shape)
+        both = weights.unsqueeze(1).expand(-1, n_references, -1)
+        return self._explainer.attribute_targets(
+            (x, weights), (r, both), targets, per_reference=per_reference
+        )
 
     def _as_arrays(self, result: Attribution) -> Scores:
         # With weights held there is a second input, whose contributions are 0.

@@ -111,7 +111,7 @@ class ScoreLayout:
             kinds[name] = DatasetKind(rows, rest, kind)
         return kinds
 
-    def create(self, file: h5py.File) -> dict[str, h5py.Dataset]:
+    def create(self, file: h5py.Group) -> dict[str, h5py.Dataset]:
         """Make empty datasets that grow along their first axis, with filters that every reader has."""
         return {name: kind.create(file, name) for name, kind in self.datasets.items()}
 
@@ -133,7 +133,7 @@ class DatasetKind:
     rest: tuple[int, ...]
     dtype: np.dtype[Any] | None
 
-    def create(self, file: h5py.File, name: str) -> h5py.Dataset:
+    def create(self, file: h5py.Group, name: str) -> h5py.Dataset:
         """Make the dataset without any row."""
         return file.create_dataset(
             name,
