@@ -29,11 +29,15 @@ ALLOWED = {
     },
     "show": {"errors", "process", "sequences", "outputs"},
     "inspection": {"errors", "distribution", "process", "options", "models", "run"},
+    "variants": {
+        "errors", "distribution", "process", "threads", "options", "sequences", "models", "outputs", "run",
+        "inspection",
+    },
     "merge": {"errors", "process", "options", "sequences", "outputs", "run"},
     "verify": {"errors", "process", "options", "sequences", "models", "outputs", "reference_kinds", "run"},
     "commands": {
         "errors", "process", "options", "sequences", "models", "outputs", "reference_kinds", "run", "show",
-        "inspection", "merge", "verify",
+        "inspection", "variants", "merge", "verify",
     },
     "command_line": {"errors", "distribution", "extensions", "commands"},
     "main": {"process", "command_line"},

@@ -39,6 +39,7 @@ from deeplift_cli.commands.shared_options import (
     OUTPUT,
     OVERLAP,
     PRECISION,
+    TARGET,
     THREADS,
     new_file,
     parsed,
@@ -47,7 +48,6 @@ from deeplift_cli.commands.shared_options import (
 )
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.options.shards import parse_shard
-from deeplift_cli.options.target_grammar import parse_targets
 from deeplift_cli.options.targets import may_be_several
 from deeplift_cli.process.fast_imports import without_garbage_collection
 from deeplift_cli.process.standard_input import STANDARD_INPUT, copied_if_standard_input
@@ -81,10 +81,7 @@ _OPTIONS = (
         "-c", "--chrom-sizes", type=FILE, help="For --bigwig with --fasta: two columns, name and length."
     ),
     OUTPUT,
-    click.option("--target", "targets", default="0", callback=parsed(parse_targets), metavar="SPEC",
-                 help="What is explained of the output: 3, a name, (50,1), mean(0:10,1), 3-1, all, counts, "
-                      "profile and others; several, as 0,3,5, with {target} in --out: docs/targets.md.  "
-                      "[default: 0]"),
+    TARGET,
     LABELS,
     RULE,
     LAYER_RULE,

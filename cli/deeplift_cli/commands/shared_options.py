@@ -11,6 +11,7 @@ from deeplift_cli.errors import OptionsError, UserError
 from deeplift_cli.models.input_layout import LAYOUTS, Layout
 from deeplift_cli.models.registry import known_kinds
 from deeplift_cli.options.numbers import LARGEST_BATCH, whole_number
+from deeplift_cli.options.target_grammar import parse_targets
 from deeplift_cli.outputs import overlaps
 from deeplift_core import OptionError
 from deeplift_core.assignment.names import LAYER_RULES, check_layer_rule
@@ -122,6 +123,15 @@ OUTPUT = click.option(
     callback=parsed(_output),
     metavar="NAME|INDEX",
     help="Which output, if the model has several.  [default: 0, or the one of the head that --target names]",
+)
+TARGET = click.option(
+    "--target",
+    "targets",
+    default="0",
+    callback=parsed(parse_targets),
+    metavar="SPEC",
+    help="What is explained of the output: 3, a name, (50,1), mean(0:10,1), 3-1, all, counts, profile and "
+    "others; several, as 0,3,5, with {target} in --out: docs/targets.md.  [default: 0]",
 )
 LABELS = click.option(
     "--labels",

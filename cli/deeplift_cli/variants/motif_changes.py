@@ -1,0 +1,204 @@
+"""Motifs that a variant makes or breaks: the best match that overlaps the variant, in REF and in ALT."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.narrowpeak import one_column
+from deeplift_cli.sequences.text import open_text
+from deeplift_cli.variants.vcf import Variant
+from deeplift_cli.variants.windows import Side, Window
+
+# A match is a score that a random sequence of equal base frequencies reaches at a place with this
+# probability, as FIMO's default has it.
+MATCH_P = 1e-4
+_WHAT = "motif file"
+_BASES = "ACGT"
+# Added to the counts of each base; FIMO adds 0.1 to those of all four.
+_PSEUDOCOUNT = 0.025
+_PRECISION = 100  # steps in a motif's range of scores for each of its bases
+_NONE = "."
+_CHANGES = np.array([_NONE, "made", "broken"])
+
+
+@dataclass(frozen=True)
+class Motif:
+    """A motif as log-odds against equal base frequencies.
+
+    Attributes
+    ----------
+    name : str
+    log_odds : float64 array [4, W]
+        In bits.
+    threshold : float
+        The score from which on a place is a match.
+    """
+
+    name: str
+    log_odds: npt.NDArray[np.float64]
+    threshold: float
+
+    @property
+    def width(self) -> int:
+        """W in bp."""
+        return len(self.log_odds[0])
+
+
+class MotifChanges:
+    """Compares the matches of motifs in both alleles.
+
+    Parameters
+    ----------
+    motifs : sequence of Motif
+    """
+
+    def __init__(self, motifs: Sequence[Motif]) -> None:
+        self._motifs = motifs
+        self._reach = max(motif.width for motif in motifs) - 1
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the motifs of a file in the formats MEME (minimal) or JASPAR.
+
+        Raises
+        ------
+        UserError
+            If the file cannot be read, or holds no motif of A, C, G and T.
+        """
+        from Bio import motifs  # takes a tenth of a second, which runs without motifs need not wait
+
+        with open_text(path, _WHAT) as file:
+            first = next((line for line in file if line.strip()), "")
+        form = "minimal" if first.lstrip("\ufeff").startswith("MEME") else "jaspar"
+        try:
+            with open_text(path, _WHAT) as file:
+                found = [_motif(motif) for motif in motifs.parse(file, form)]
+        except UserError:
+            raise
+        except Exception as error:  # Biopython's parsers raise any exception
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(
+                f"{_WHAT} {path} cannot be read as {'MEME' if form == 'minimal' else 'JASPAR'}: "
+                f"{reason:.200}; give motifs in the format MEME or JASPAR"
+            ) from error
+        if not found:
+            raise UserError(f"{_WHAT} {path} holds no motifs; give motifs in the format MEME or JASPAR")
+        return cls(found)
+
+    def columns(
+        self,
+        variants: Sequence[Variant],
+        refs: npt.NDArray[np.int8],
+        alts: npt.NDArray[np.int8],
+        side: Side,
+    ) -> dict[str, list[str]]:
+        """Find the motif of each variant whose match changes most.
+
+        Parameters
+        ----------
+        variants : sequence of Variant, [N]
+        refs, alts : int8 array [N, 4, L]
+            The windows of both alleles.
+        side : {"right", "left"}
+            The end at which ALT's window was cut or filled.
+
+        Returns
+        -------
+        dict of str to list of str, [N]
+            Columns of the table: the motif's name, "made" or "broken", and its best score in each allele
+            [bits]; "." where no motif is made or broken.
+        """
+        length = refs.shape[2]
+        windows = [
+            Window(length, variant.pos - 1, variant.ref.encode(), variant.alt.encode(), side)
+            for variant in variants
+        ]
+        ref = self._scores(refs, [(window.at, len(window.ref)) for window in windows])
+        alt = self._scores(alts, [(window.at_in_alt, len(window.alt)) for window in windows])
+        thresholds = np.array([motif.threshold for motif in self._motifs])[:, None]
+        made, broken = (alt >= thresholds) & (ref < thresholds), (ref >= thresholds) & (alt < thresholds)
+        change = np.where(made | broken, np.abs(alt - ref), -1)  # [M, N]
+        best = change.argmax(0)
+        rows = np.arange(len(variants))
+        kinds = _CHANGES[made[best, rows] + 2 * broken[best, rows]].tolist()
+        names = [self._motifs[place].name for place in best]
+        return {
+            "motif": [name if kind != _NONE else _NONE for name, kind in zip(names, kinds, strict=True)],
+            "motif_change": kinds,
+            "motif_ref_score": _shown(ref[best, rows], kinds),
+            "motif_alt_score": _shown(alt[best, rows], kinds),
+        }
+
+    def _scores(
+        self, sequences: npt.NDArray[np.int8], alleles: Sequence[tuple[int, int]]
+    ) -> npt.NDArray[np.float64]:
+        """Return the best score [M, N] of each motif on either strand that overlaps the allele.
+
+        Parameters
+        ----------
+        sequences : int8 array [N, 4, L]
+        alleles : sequence of (int, int)
+            The index and the number of the allele's bases in each window.
+        """
+        reach = self._reach
+        longest = max(size for _, size in alleles)
+        around = np.zeros((len(sequences), 4, longest + 2 * reach))
+        sizes = np.array([size for _, size in alleles])
+        for row, (at, _) in enumerate(alleles):
+            first = max(at - reach, 0)
+            letters = sequences[row, :, first : at + longest + reach]
+            begin = first - (at - reach)
+            around[row, :, begin : begin + letters.shape[1]] = letters
+        has_base = np.any(around, axis=1, keepdims=True)
+        found = np.empty((len(self._motifs), len(sequences)))
+        for place, motif in enumerate(self._motifs):
+            width = motif.width
+            starts = np.arange(reach - width + 1, reach + longest)
+            some = slice(int(starts[0]), int(starts[-1]) + width)
+            views = sliding_window_view(around[:, :, some], width, axis=2)  # [N, 4, starts, W]
+            whole = sliding_window_view(has_base[:, 0, some], width, axis=1).all(-1)
+            counts = whole & (starts < reach + sizes[:, None])
+            both = [
+                np.einsum("nbpw,bw->np", views, strand, optimize=True)
+                for strand in (motif.log_odds, motif.log_odds[::-1, ::-1])
+            ]
+            found[place] = np.where(counts, np.maximum(*both), -np.inf).max(1)
+        return found
+
+
+def _motif(motif: Any) -> Motif:
+    """Return a motif of Biopython's as log-odds.
+
+    Raises
+    ------
+    ValueError
+        If the motif has no base, or others than A, C, G and T.
+    """
+    letters = sorted(motif.counts)
+    label = one_column(str(getattr(motif, "matrix_id", None) or motif.name or "")).strip()
+    name = str(motif.name or "")
+    if name and name != label:
+        label = one_column(f"{label} {name}")
+    if letters != list(_BASES):
+        raise ValueError(f"motif {label} has the letters {''.join(letters)}, not ACGT")
+    if not motif.length or not all(np.sum(motif.counts[base]) >= 0 for base in _BASES):
+        raise ValueError(f"motif {label} has no counts")
+    table = motif.counts.normalize(pseudocounts=_PSEUDOCOUNT).log_odds()
+    background = dict.fromkeys(_BASES, 0.25)
+    threshold = table.distribution(background=background, precision=_PRECISION).threshold_fpr(MATCH_P)
+    log_odds = np.array([table[base] for base in _BASES], np.float64)
+    if not np.isfinite(log_odds).all():
+        raise ValueError(f"motif {label} has counts that are no frequencies")
+    return Motif(label, log_odds, float(min(threshold, log_odds.max(0).sum())))
+
+
+def _shown(scores: npt.NDArray[np.float64], kinds: Sequence[str]) -> list[str]:
+    return [
+        f"{score:.4g}" if kind != _NONE else _NONE for score, kind in zip(scores.tolist(), kinds, strict=True)
+    ]
