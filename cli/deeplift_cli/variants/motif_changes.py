@@ -23,6 +23,7 @@ _BASES = "ACGT"
 # Added to the counts of each base; FIMO adds 0.1 to those of all four.
 _PSEUDOCOUNT = 0.025
 _PRECISION = 100  # steps in a motif's range of scores for each of its bases
+_ROUNDING = 1e-6  # bits
 _NONE = "."
 _CHANGES = np.array([_NONE, "made", "broken"])
 
@@ -195,7 +196,9 @@ def _motif(motif: Any) -> Motif:
     log_odds = np.array([table[base] for base in _BASES], np.float64)
     if not np.isfinite(log_odds).all():
         raise ValueError(f"motif {label} has counts that are no frequencies")
-    return Motif(label, log_odds, float(min(threshold, log_odds.max(0).sum())))
+    # The scores of a short motif may all be more frequent; then only its best word is a match.
+    highest = log_odds.max(0).sum() - _ROUNDING
+    return Motif(label, log_odds, float(min(threshold, highest)))
 
 
 def _shown(scores: npt.NDArray[np.float64], kinds: Sequence[str]) -> list[str]:
