@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from Bio import motifs
 from small_models import BASES, Outcome, deeplift, encode, random_letters, reverse_complement
 
 from deeplift_cli.errors import UserError
@@ -203,18 +204,33 @@ def run(*options: object) -> Outcome:
     return deeplift("variants", *words, "-o", "v_{target}.h5", "--threads", 1, *options)
 
 
-def test_a_variant_that_breaks_a_planted_motif_lowers_the_output_of_its_target(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Targets of the example: 1 GATA, 2 TAL1."""
+def test_the_motifs_of_the_example_are_those_of_the_simulation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(EXAMPLES))
     import simulation
 
+    with (EXAMPLES / "tal1_gata.jaspar").open() as file:
+        found = motifs.parse(file, "jaspar")
+    assert [(motif.matrix_id, motif.name) for motif in found] == [("MA0035.3", "GATA"), ("MA0091.1", "TAL1")]
+    for motif in found:
+        counts = np.array([motif.counts[base] for base in BASES]).T
+        np.testing.assert_array_equal(counts, simulation.MOTIFS[motif.name])
+
+
+def test_a_variant_that_breaks_a_planted_motif_lowers_the_output_of_its_target() -> None:
+    """Targets of the example: 1 GATA, 2 TAL1."""
     variants = planted()[::2]
     rows = ["\t".join([chrom, str(position + 1), *rest]) for chrom, position, *rest in variants]
     Path("v.vcf").write_text(HEAD + "".join(f"{row}\t.\t.\t.\n" for row in rows))
-    motifs = jaspar(**simulation.MOTIFS)
-    outcome = run("--target", "1,2", "--tsv", "v_{target}.tsv", "--n-references", 2, "--motifs", motifs)
+    outcome = run(
+        "--target",
+        "1,2",
+        "--tsv",
+        "v_{target}.tsv",
+        "--n-references",
+        2,
+        "--motifs",
+        EXAMPLES / "tal1_gata.jaspar",
+    )
     assert outcome.code == 0, outcome.err
     tables = []
     for target in (1, 2):
