@@ -11,7 +11,7 @@ from Bio import motifs
 from small_models import BASES, Outcome, deeplift, encode, random_letters, reverse_complement
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.variants.motif_changes import MATCH_P, MotifChanges
+from deeplift_cli.variants.motif_changes import MATCH_P, MotifChanges, match_threshold
 from deeplift_cli.variants.vcf import Variant
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -74,11 +74,11 @@ def best(counts: np.ndarray, letters: str, at: int, size: int) -> float:
 def threshold(counts: np.ndarray) -> float:
     """The least score that words of this length reach with a probability of no more than `MATCH_P`."""
     table = log_odds(counts)
-    scores = np.sort([
-        sum(table[place, index] for place, index in enumerate(word))
-        for word in itertools.product(range(4), repeat=len(counts))
-    ])[::-1]  # fmt: skip
-    return float(scores[max(int(MATCH_P * len(scores)) - 1, 0)])
+    words = itertools.product(range(4), repeat=len(counts))
+    scores = np.array([sum(table[place, index] for place, index in enumerate(word)) for word in words])
+    values, numbers = np.unique(scores.round(6), return_counts=True)
+    at_least = np.cumsum(numbers[::-1])[::-1] / len(scores)
+    return float(min(values[at_least <= MATCH_P], default=values[-1]))
 
 
 def cases() -> Iterator[tuple[str, str, str, str]]:
@@ -136,8 +136,17 @@ def test_meme_and_jaspar_give_the_same_motifs() -> None:
     (one,), (other,) = of_meme._motifs, of_jaspar._motifs
     np.testing.assert_allclose(one.log_odds, other.log_odds)
     np.testing.assert_allclose(one.log_odds.T, log_odds(FIRST), atol=1e-9)
-    assert one.threshold == pytest.approx(threshold(FIRST), abs=0.5)
+    assert one.threshold == pytest.approx(threshold(FIRST), abs=0.05)
     assert (one.name, other.name) == ("first", "MA0001.1 first")
+
+
+@pytest.mark.parametrize("width", range(4, 9))
+def test_thresholds_are_those_of_all_words(width: int) -> None:
+    """Up to six bases, even the best word is more frequent than the limit."""
+    counts = np.random.default_rng(width).dirichlet([0.5] * 4, width) * 100
+    found = match_threshold(log_odds(counts).T)
+    assert found == pytest.approx(threshold(counts), abs=0.05)
+    assert found <= log_odds(counts).max(1).sum()
 
 
 def test_positions_without_a_base_match_nothing() -> None:

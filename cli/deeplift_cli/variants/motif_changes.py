@@ -22,8 +22,7 @@ _WHAT = "motif file"
 _BASES = "ACGT"
 # Added to the counts of each base; FIMO adds 0.1 to those of all four.
 _PSEUDOCOUNT = 0.025
-_PRECISION = 100  # steps in a motif's range of scores for each of its bases
-_ROUNDING = 1e-6  # bits
+_STEP = 0.005  # bits
 _NONE = "."
 _CHANGES = np.array([_NONE, "made", "broken"])
 
@@ -191,14 +190,32 @@ def _motif(motif: Any) -> Motif:
     if not motif.length or not all(np.sum(motif.counts[base]) >= 0 for base in _BASES):
         raise ValueError(f"motif {label} has no counts")
     table = motif.counts.normalize(pseudocounts=_PSEUDOCOUNT).log_odds()
-    background = dict.fromkeys(_BASES, 0.25)
-    threshold = table.distribution(background=background, precision=_PRECISION).threshold_fpr(MATCH_P)
     log_odds = np.array([table[base] for base in _BASES], np.float64)
     if not np.isfinite(log_odds).all():
         raise ValueError(f"motif {label} has counts that are no frequencies")
-    # The scores of a short motif may all be more frequent; then only its best word is a match.
-    highest = log_odds.max(0).sum() - _ROUNDING
-    return Motif(label, log_odds, float(min(threshold, highest)))
+    return Motif(label, log_odds, match_threshold(log_odds))
+
+
+def match_threshold(log_odds: npt.NDArray[np.float64]) -> float:
+    """Return the least score that random words of equal base frequencies reach no more often than `MATCH_P`.
+
+    The distribution of scores is computed position by position, with scores in whole steps of `_STEP` bits
+    (Staden 1989, Methods for calculating the probabilities of finding patterns in sequences; FIMO does so,
+    too). If even the best word is more frequent, only the best word is a match.
+    """
+    lowest = log_odds.min(0)
+    steps = np.rint((log_odds - lowest) / _STEP).astype(np.int64)
+    frequencies = np.ones(1)
+    for column in steps.T:
+        longer = np.zeros(len(frequencies) + column.max())
+        for step in column:
+            longer[step : step + len(frequencies)] += 0.25 * frequencies
+        frequencies = longer
+    at_least = np.cumsum(frequencies[::-1])[::-1]
+    rare = np.flatnonzero((at_least <= MATCH_P) & (frequencies > 0))
+    least = float(lowest.sum()) + float(rare[0]) * _STEP if len(rare) else float(log_odds.max(0).sum())
+    # Scores are sums of rounded steps, which may be this much too high.
+    return least - len(log_odds[0]) * _STEP / 2
 
 
 def _shown(scores: npt.NDArray[np.float64], kinds: Sequence[str]) -> list[str]:
