@@ -28,6 +28,7 @@ from small_models import (
 
 import deeplift_references
 from deeplift_cli.outputs.score_reader import ScoreReader
+from deeplift_cli.outputs.workspace import Workspace
 from deeplift_cli.variants.scoring import PairScorer
 from deeplift_core import DeepLift
 
@@ -503,6 +504,21 @@ def test_variants_without_finite_scores_are_skipped() -> None:
     assert text.count("has no scores: the model's output is nan for it (allele REF)") == sum(begins)
 
 
+def test_a_batch_without_any_finite_score() -> None:
+    rows = [(position, GENOME[position], other(GENOME[position])) for position in range(40, 100)]
+    bad = [row for row in rows if windows(*row)[0].startswith("A")][:8]
+    good = [row for row in rows if not windows(*row)[0].startswith("A")][:3]
+    vcf([*good, *bad, *good])
+    outcome = variants("--tsv", "v.tsv", model="GivesNan")  # in batches of four
+    assert outcome.code == 0, outcome.err
+    with h5py.File("v.h5") as file:
+        assert file["variants/pos"][:].tolist() == [row[0] + 1 for row in [*good, *good]]
+    assert len(table()) == 6
+    vcf(bad)
+    outcome = variants(model="GivesNan", out="w.h5")
+    assert (outcome.code, "no variant is left to score" in outcome.err) == (1, True)
+
+
 # ---- options and outputs
 
 
@@ -632,6 +648,59 @@ def test_a_changed_genome_is_found_when_a_run_resumes(monkeypatch: pytest.Monkey
     assert outcome.code == 1
     assert "those of batch 1 have changed since; --no-resume starts over" in outcome.err
     assert variants("--no-resume").code == 0
+
+
+def test_outputs_of_a_run_that_was_killed_while_it_published_are_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vcf(alleles(SNVS))
+
+    def failing(self: Workspace) -> None:
+        raise OSError(5, "the device failed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "mark_published", failing)
+        assert variants("--tsv", "v.tsv").code == 1
+    assert Path("v.h5").exists()
+    outcome = variants("--tsv", "v.tsv")
+    assert outcome.code == 0, outcome.err
+    assert "resumed             from 3 variants" in outcome.out
+    assert not list(Path().glob(".v.h5*"))
+    assert variants("--tsv", "v.tsv").code == 1  # the outputs are complete now, and stay
+
+
+def test_two_runs_cannot_write_one_output() -> None:
+    vcf(alleles(SNVS))
+    with Workspace(Path("v.h5"), {}, resume=True, note=print):
+        outcome = variants()
+    assert (outcome.code, "is being written by another run" in outcome.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--vcf": "nowhere.vcf"}, "VCF file nowhere.vcf does not exist"),
+        ({"--vcf": "."}, "VCF file . is a folder"),
+        ({"--vcf": "g.fa"}, "is it a VCF?"),
+        ({"-g": "nowhere.fa"}, "genome nowhere.fa does not exist"),
+        ({"-g": "v.vcf"}, "is not a FASTA file"),
+        ({"-o": "g.fa", "--overwrite": None}, "output g.fa is also an input"),
+        ({"-o": "no/v.h5"}, "output folder no does not exist"),
+        ({"--tsv": "v.h5"}, "two outputs would be written to v.h5"),
+        ({"--tsv": "v.tsv", "--motifs": "v.vcf"}, "motif file v.vcf cannot be read as JASPAR"),
+        ({"--tsv": "v.tsv", "--background": "g.fa"}, "VCF file g.fa, line 1"),
+        ({"--target": "7"}, "target 7 is out of range"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(changes: dict[str, str | None], message: str) -> None:
+    vcf(alleles(SNVS))
+    given = {"-m": str(torchscript("Net")), "-g": "g.fa", "--vcf": "v.vcf", "-o": "v.h5"} | changes
+    words = [word for pair in given.items() for word in pair if word is not None]
+    outcome = deeplift("variants", *words, "--n-references", 2, "--threads", 1)
+    assert outcome.code == 1
+    assert message in outcome.err
+    assert "Traceback" not in outcome.err
+    assert not Path("v.h5").exists()
 
 
 @pytest.mark.long

@@ -20,7 +20,6 @@ from deeplift_cli.sequences.text import shorten
 from deeplift_cli.variants.vcf import Variant, read_vcf
 from deeplift_cli.variants.windows import Side, Window
 
-FILLS = ("right", "left", "both")
 _CHECKED_EVERY = 1024
 _SKIPPED_AT_MOST = 1024
 _UNKNOWN_KEPT = 1000  # names that the genome lacks and that are kept to find a translation
@@ -89,7 +88,16 @@ class PairBatch(Batch):
 
     def rows(self, kept: Sequence[int]) -> "PairBatch":
         """Return a batch with only these rows."""
-        return PairBatch.of(self.number, [self.pairs[row] for row in kept])
+        batch = super().rows(kept)
+        return PairBatch(
+            batch.number,
+            batch.regions,
+            batch.sequences,
+            batch.turned,
+            batch.lines,
+            tuple(letters[kept] for letters in self.alts),
+            [self.pairs[row] for row in kept],
+        )
 
 
 class VariantSource:

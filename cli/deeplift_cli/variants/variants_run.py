@@ -46,6 +46,11 @@ from deeplift_core.accuracy.completeness import TOLERANCE
 Progress = Callable[[int, int], None]
 
 _EXEMPT = ("gradient", "integrated-gradients")
+_FILLS = {
+    "right": "cut or filled on the right",
+    "left": "cut or filled on the left",
+    "both": "cut or filled on the right and on the left, and averaged",
+}
 # The name under which the letters of the genome at the variants count in the fingerprint.
 _GENOME_CONTENT = "the content of the genome at these variants"
 
@@ -179,7 +184,7 @@ def _plan(
         "target": first.explained,
         "rule": options.rule + layers,
         "reference": f"{options.reference}, {reference.n_references:,} for each variant",
-        "window": f"{first.length:,} bp; of insertions and deletions cut or filled: {options.indel_fill}",
+        "window": f"{first.length:,} bp; insertions and deletions: {_FILLS[options.indel_fill]}",
     }
     if len(models) > 1:
         summary.settings["models"] = f"{len(models):,}, whose scores are averaged"
