@@ -319,6 +319,8 @@ def test_a_group_that_is_copied_out_is_a_score_file() -> None:
         assert reader.chrom_sizes == {"chr1": 400}
         shown = deeplift("show", f"{group}.h5")
         assert shown.code == 0, shown.err
+    whole = deeplift("show", "v.h5")
+    assert (whole.code, "v.h5 holds variants (deeplift variants): its groups" in whole.err) == (1, True)
     exported = deeplift("export", "ref.h5", "--bedgraph", "ref.bedGraph")
     assert exported.code == 0, exported.err
     bed = [f"chr1\t{position - 12}\t{position + 12}\tp{position}\n" for position, *_ in rows]

@@ -10,6 +10,7 @@ import numpy as np
 from deeplift_cli.outputs.columns import FILTERS
 
 FORMAT = "deeplift-scores"
+VARIANTS_FORMAT = "deeplift-variants"  # of files with a group for each allele
 FORMAT_VERSION = 1
 WIDE = ("raw/seq", "shap/seq", "projected_shap/seq")
 # Each dataset of numbers, and the attribute of `ScoredBatch` with its values.

@@ -19,14 +19,13 @@ import numpy.typing as npt
 from deeplift_cli.outputs import chromosomes
 from deeplift_cli.outputs.attributes import write_attributes
 from deeplift_cli.outputs.columns import ArrayColumn, Column, TextColumn, compressing_threads
-from deeplift_cli.outputs.datasets import ROW_CHUNK, DatasetKind, ScoreLayout
+from deeplift_cli.outputs.datasets import ROW_CHUNK, VARIANTS_FORMAT, DatasetKind, ScoreLayout
 from deeplift_cli.outputs.guarded_file import GuardedFile
 from deeplift_cli.outputs.packed import ScoredBatch, pack
 from deeplift_cli.outputs.score_columns import ScoreColumns
 from deeplift_cli.outputs.score_file import not_written
 from deeplift_cli.variants.vcf import Variant
 
-FORMAT = "deeplift-variants"
 FORMAT_VERSION = 1
 REF, ALT, ALT_LEFT = "ref", "alt", "alt_left"
 # What stands in `variants/`, and the field of `Variant` from which it comes.
@@ -127,7 +126,7 @@ class VariantFile:
             self._guarded = stack.enter_context(GuardedFile(self._temporary))
             stack.push(self._check)
             file = stack.enter_context(h5py.File(self._guarded, "w"))
-            write_attributes(file, self._attrs, FORMAT, FORMAT_VERSION)
+            write_attributes(file, self._attrs, VARIANTS_FORMAT, FORMAT_VERSION)
             self._pool = stack.enter_context(compressing_threads())
             self._groups = {name: self._group(file, name) for name in self._names}
             self._numbers = {
