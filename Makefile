@@ -6,11 +6,16 @@ RESULTS := demo-results
 # What depends on other packages most: conversion of models, recording, files of all kinds.
 LOWEST_TESTS := tests/test_core_golden.py tests/test_core_rules.py tests/test_core_capture.py \
 	tests/test_core_verification.py tests/test_models*.py tests/test_cli_scores.py tests/test_cli_inputs.py \
-	tests/test_merge.py tests/test_sequences_*.py tests/test_outputs_*.py tests/test_references_*.py
+	tests/test_merge.py tests/test_sequences_*.py tests/test_outputs_*.py tests/test_references_*.py \
+	tests/test_load_scores.py
 # A process for each core, of one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo quick test zoo long fuzz hostile coverage mutation lowest audit constraints workflow clean
+# The version of igv.js that `make vendor` takes from the npm registry.
+IGV := 3.8.10
+VENDORED := cli/deeplift_cli/browser/vendored
+
+.PHONY: demo quick test zoo long fuzz hostile downstream coverage mutation lowest audit constraints site vendor workflow clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(RESULTS)
@@ -18,7 +23,7 @@ demo: $(VENV)/.installed
 	@echo
 	$(BIN)/python examples/share.py $(RESULTS)/scores.h5 examples/planted_motifs.bed
 	@echo
-	$(BIN)/python examples/plot.py $(RESULTS)/scores.h5 --name seq001_both --planted examples/planted_motifs.bed --out $(RESULTS)/seq001_both.png
+	$(BIN)/deeplift plot $(RESULTS)/scores.h5 --name seq001_both --hits examples/planted_motifs.bed --out $(RESULTS)/seq001_both.png --overwrite --quiet
 	@echo "Results are in $(RESULTS)/: scores.h5 (contributions), scores.bed (windows), seq001_both.png (a picture)"
 
 test: $(VENV)/.installed-dev
@@ -39,6 +44,11 @@ zoo: $(VENV)/.installed-dev
 # Kills at every moment, and more exports.
 long: $(VENV)/.installed-dev
 	$(PYTEST) -m long
+
+# TF-MoDISco and Fi-NeMo on the scores, by the commands of docs/modisco.md.
+downstream: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[downstream]'
+	$(BIN)/pytest -m downstream
 
 # The whole corpus of hostile and odd inputs, with the cases that take many seconds.
 hostile: $(VENV)/.installed-dev
@@ -86,19 +96,29 @@ constraints: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m pip freeze --exclude-editable | grep '==' > $(VENV)/tested.txt
 	$(BIN)/uv pip compile --quiet --universal --no-annotate --custom-compile-command 'make constraints' \
-		--constraints $(VENV)/tested.txt --extra plot --extra workflow pyproject.toml --output-file constraints.txt
+		--constraints $(VENV)/tested.txt --extra motifs --extra plot --extra workflow pyproject.toml --output-file constraints.txt
 	sed '/- pip:$$/q' workflow/envs/deeplift.yaml > $(VENV)/deeplift.yaml
-	$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --constraints constraints.txt pyproject.toml \
-		| sed 's/^/      - /' >> $(VENV)/deeplift.yaml
+	$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --constraints constraints.txt --extra motifs \
+		pyproject.toml | sed 's/^/      - /' >> $(VENV)/deeplift.yaml
 	cp $(VENV)/deeplift.yaml workflow/envs/deeplift.yaml
+
+# igv.js, which `deeplift browser` puts into its pages, with its licence; needs npm. See docs/browser.md.
+vendor:
+	@mkdir -p $(VENV)/igv
+	cd $(VENV)/igv && npm pack igv@$(IGV) --silent && tar -xzf igv-$(IGV).tgz
+	cp $(addprefix $(VENV)/igv/package/,dist/igv.min.js LICENSE package.json) $(VENDORED)/
 
 # Parsers of files against far more random content than `make test` has time for.
 fuzz: $(VENV)/.installed-dev
 	$(PYTEST) -m fuzz
+
+# The documentation as a site, in site/index.html.
+site: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The workflow on the embedded example, in shards and folds.
 workflow: $(VENV)/.installed-dev
 	$(BIN)/snakemake --profile profiles/local --directory .test
 
 clean:
-	rm -rf $(VENV) .venv-lowest .coverage-pages $(RESULTS) results .snakemake .test/results .test/.snakemake
+	rm -rf $(VENV) .venv-lowest .coverage-pages $(RESULTS) results site .snakemake .test/results .test/.snakemake

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 TOKENS = (
-    "token ids have no differences from reference: give one-hot rows as the input, and let the model "
-    "multiply them with the table (one_hot @ embedding.weight)"
+    "token ids have no differences from reference: give one-hot rows as the input, to "
+    "deeplift_core.tokens.OneHotTokens(model, token_ids), or let the model multiply them with the table "
+    "(one_hot @ embedding.weight)"
 )
 _POSITIONS = (
     "positions that depend on the input change in jumps, which no difference explains: choose another "

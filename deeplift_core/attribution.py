@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from deeplift_core.engine.batches import batches, joined
+from deeplift_core.engine.batches import batches, joined, rows_from
 from deeplift_core.engine.targets import Target
+from deeplift_core.errors import OptionError, TargetError
 from deeplift_core.explainer import Options
 from deeplift_core.model_source import Arrays, LayerRuleMap, ModelSource, check_shapes
 from deeplift_core.recorded_model import RecordedModel
-from deeplift_core.results import Attribution
+from deeplift_core.results import Attribution, Outputs
 
 
 class DeepLift(RecordedModel):
@@ -51,6 +52,11 @@ class DeepLift(RecordedModel):
     passes : "auto" or sequence of str
         Optimisations, by the names in :mod:`deeplift_core.passes`; an empty sequence runs the recorded
         operations and the paper's formulas as they are, which is the specification of all others.
+    constant_inputs : sequence of int
+        Places of inputs that a row and its references have in common, such as control tracks. Rules take them
+        for constants of each row, so that scores are those of a model with these values inside. ``x`` holds
+        all inputs; ``references`` and the results are those of the other inputs. Rules are assigned again for
+        every batch, and nothing is compiled.
 
     Raises
     ------
@@ -60,6 +66,15 @@ class DeepLift(RecordedModel):
         If the model contains operations without a rule: all of them are listed.
     OptionError, TargetError
         If an option is not usable, or there is no such output.
+
+    Examples
+    --------
+    >>> explainer = DeepLift(model, example=x[:32], rule="rescale", layer_rules={"pool*": "aumann-shapley"})
+    >>> print(explainer)                                       # what is recorded, and how it is explained
+    >>> result = explainer.attribute(x, references, target=3)
+    >>> result.contributions, result.hypothetical              # [N, 4, L] each
+    >>> explainer.attribute(x, references, layer="conv2")      # of a layer instead of the input
+    >>> explainer.nodes                                        # every operation with its rule
     """
 
     def __init__(
@@ -76,10 +91,14 @@ class DeepLift(RecordedModel):
         device: torch.device | str | None = None,
         compile: bool = False,  # noqa: A002 - torch's own word for it
         passes: str | Sequence[str] = "auto",
+        constant_inputs: Sequence[int] = (),
     ) -> None:
         source = ModelSource(model, output, dtype, device)
         patterns = source.layer_patterns(layer_rules)
-        super().__init__(source, Options(rule, patterns, logits, centre, channel_axis, compile, passes))
+        constants = tuple(constant_inputs)
+        super().__init__(
+            source, Options(rule, patterns, logits, centre, channel_axis, compile, passes, constants)
+        )
         if example is not None:
             self._record(self._source.tensors(example))
 
@@ -118,7 +137,7 @@ class DeepLift(RecordedModel):
         x : Tensor [N, ...] or tuple of Tensor
             Inputs; a tuple for a model with several. NumPy arrays are taken, too.
         references : Tensor [N, R, ...] or [R, ...], or tuple of Tensor
-            R references for each input, or R that serve all.
+            R references for each input, or R that serve all; none for inputs that are constants.
         target : int, tuple of int, callable, (module name, index), or OfOutput
             Element of the explained output; or a function of that output which returns one value a row; or an
             element of the output of any module, named as for ``layer``; or ``OfOutput(output, target)``, a
@@ -151,17 +170,90 @@ class DeepLift(RecordedModel):
         layer: str | nn.Module | None = None,
     ) -> list[Attribution]:
         """Return what `attribute` returns for each of several targets, which share all forward passes."""
+        if isinstance(targets, str) or not isinstance(targets, Sequence):
+            raise TargetError(f"targets is a list of targets, not {targets!r}; attribute() takes one target")
         inputs, given = self._source.tensors(x), self._source.tensors(references)
         self._record(inputs)
         explainer, graph = self._explainer, self.graph
+        inputs, constants = self._divided(inputs)
         shared = check_shapes(graph, inputs, given)
         if not targets:
             return []
         at = None if layer is None else self._source.module_name(layer)
         program = explainer.program(targets, at)
-        found = [
-            explainer.score_batch(program, rows, refs, shared=shared, per_reference=per_reference)
-            for rows, refs in batches(inputs, given, graph.batch_size, shared)
-        ]
-        one_input = layer is not None or not isinstance(x, tuple)
+        size, found = graph.batch_size, []
+        for number, (rows, refs) in enumerate(batches(inputs, given, size, shared)):
+            if constants:
+                own = [rows_from(tensor, number * size, size) for tensor in constants]
+                explainer = explainer.with_constants(own)
+                program = explainer.program(targets, at)
+            found.append(
+                explainer.score_batch(program, rows, refs, shared=shared, per_reference=per_reference)
+            )
+        one_input = layer is not None or not isinstance(references if constants else x, tuple)
         return [joined(parts, len(inputs[0]), one_input) for parts in zip(*found, strict=True)]
+
+    def outputs(self, x: Arrays, targets: Sequence[Target] = (0,)) -> list[Outputs]:
+        """Return the explained scalars of x and the model's predictions, by forward passes alone.
+
+        The rule does not matter; the recording, ``logits`` and ``centre`` do, so that the scalars are those
+        that `attribute` explains.
+
+        Parameters
+        ----------
+        x : Tensor [N, ...] or tuple of Tensor
+            Inputs, as for `attribute`.
+        targets : sequence of Target
+            Targets, as for `attribute`.
+
+        Returns
+        -------
+        list of Outputs
+            One for each target.
+
+        Raises
+        ------
+        TargetError, OptionError
+            If a target names no scalar, or shapes do not fit.
+        """
+        inputs = self._source.tensors(x)
+        self._record(inputs)
+        explainer, size, total = self._explainer, self.graph.batch_size, len(inputs[0])
+        inputs, constants = self._divided(inputs)
+        check_shapes(self.graph, inputs, inputs)
+        if not targets:
+            return []
+        run, found = explainer.forward(targets), []
+        for start in range(0, total, size):
+            if constants:
+                own = [rows_from(tensor, start, size) for tensor in constants]
+                run = explainer.with_constants(own).forward(targets)
+            found.append(run([rows_from(tensor, start, size).contiguous() for tensor in inputs]))
+        return [
+            Outputs(*(torch.cat(part)[:total] for part in zip(*parts, strict=True)))
+            for parts in zip(*found, strict=True)
+        ]
+
+    def _divided(self, inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return the inputs that are explained, and those that are constants.
+
+        Raises
+        ------
+        OptionError
+            If the constants have another shape than was recorded, or other numbers of rows.
+        """
+        places = self._options.constant_inputs
+        recorded = self._explainer.recorded.graph
+        if not places:
+            return inputs, ()
+        if len(inputs) != len(recorded.inputs):
+            raise OptionError(f"the model has {len(recorded.inputs)} inputs; got {len(inputs)} for x")
+        constants = tuple(inputs[place] for place in places)
+        for place, tensor in zip(places, constants, strict=True):
+            wanted = recorded.nodes[recorded.inputs[place]].shape[1:]
+            if tensor.shape != (len(inputs[0]), *wanted):
+                raise OptionError(
+                    f"input {place} has shape {tuple(tensor.shape)}; for {len(inputs[0])} rows it must be "
+                    f"{(len(inputs[0]), *wanted)}"
+                )
+        return tuple(tensor for place, tensor in enumerate(inputs) if place not in places), constants

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from deeplift_core.accuracy.rescoring import Rescoring
+from deeplift_core.arguments import check_flag, check_integer
 from deeplift_core.assignment.layer_rules import LayerRules
 from deeplift_core.assignment.names import parse_rule
 from deeplift_core.assignment.plan import Plan
@@ -18,6 +19,8 @@ from deeplift_core.assignment.presets import preset
 from deeplift_core.capture import Recording
 from deeplift_core.engine.batches import batches, over_references
 from deeplift_core.engine.executable import EagerExecutable, Executable
+from deeplift_core.engine.float32 import full_precision
+from deeplift_core.engine.forward import ForwardPass
 from deeplift_core.engine.grad_mode import plain_tensors
 from deeplift_core.engine.gradients import GradientExecutable
 from deeplift_core.engine.logits import softmax_axis, with_logit
@@ -43,6 +46,8 @@ from deeplift_core.results import Attribution
 _LOCK = threading.RLock()
 # The number of programs that an explainer caches, one for each combination of targets and layer.
 PROGRAMS = 16
+# Scores in float64 of rows against references, for the target at a place.
+Exact = Callable[[int, tuple[Tensor, ...], tuple[Tensor, ...]], TargetScores]
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,21 @@ class Options:
     channel_axis: int | None = None
     compile: bool = False
     passes: str | Sequence[str] = "auto"
+    constant_inputs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("logits", "centre", "compile"):
+            check_flag(name, getattr(self, name))
+        if self.channel_axis is not None:
+            check_integer("channel_axis", self.channel_axis, "the number of an axis")
         _, steps = parse_rule(self.rule)
         if steps and self.layer_rules:
             raise OptionError(f"layer rules do not go with rule {self.rule!r}, which has no rules by layer")
         chosen(self.passes)
+        if self.compile and self.constant_inputs:
+            raise OptionError(
+                "a model with constant inputs is not compiled: every batch has its own constants"
+            )
 
     @property
     def steps(self) -> int:
@@ -71,10 +85,18 @@ class Options:
 
 @dataclass(frozen=True)
 class Program:
-    """The scorer of batches for some targets, and a function that makes scorers in float64 of few pairs."""
+    """The scorer of batches for some targets, and a function that scores few pairs in float64.
+
+    Attributes
+    ----------
+    scorer : BatchScorer
+    exact : callable or None
+        Takes the place of a target, rows [M, ...] and one reference for each [M, 1, ...]; None where pairs
+        are not scored again. The rows of constant inputs come after those of the others.
+    """
 
     scorer: BatchScorer
-    exact: Callable[[], list[BatchScorer]] | None
+    exact: Exact | None
 
 
 class Explainer:
@@ -84,6 +106,8 @@ class Explainer:
     ----------
     recording : Recording
     options : Options
+    constants : sequence of Tensor [K, ...]
+        The values of the constant inputs for the rows of one batch, which is the only batch to score then.
 
     Raises
     ------
@@ -94,10 +118,13 @@ class Explainer:
     """
 
     @plain_tensors()
-    def __init__(self, recording: Recording, options: Options) -> None:
-        self.recording = recording
+    def __init__(self, recording: Recording, options: Options, constants: Sequence[Tensor] = ()) -> None:
+        self.recorded = recording
+        self.constants = tuple(constants)
+        places = options.constant_inputs
+        self.recording = recording.with_constants(places, constants) if places else recording
         self.options = options
-        self.graph, self.explained = self._explained(recording.graph)
+        self.graph, self.explained = self._explained(self.recording.graph)
         _check_channel_axis(self.graph, options.channel_axis)
         self.layer_rules = LayerRules(dict(options.layer_rules))
         self.rescoring = Rescoring()
@@ -110,7 +137,13 @@ class Explainer:
 
     def with_options(self, **changes: Any) -> "Explainer":
         """Return the same recording under other options; the model does not run again."""
-        return Explainer(self.recording, replace(self.options, **changes))
+        return Explainer(self.recorded, replace(self.options, **changes), self.constants)
+
+    def with_constants(self, constants: Sequence[Tensor]) -> "Explainer":
+        """Return the same recording for a batch with other values [K, ...] of its constant inputs."""
+        other = Explainer(self.recorded, self.options, constants)
+        other.rescoring = self.rescoring
+        return other
 
     def _explained(self, graph: Graph) -> tuple[Graph, int]:
         return self._explained_of(graph, self.recording.output)
@@ -198,7 +231,11 @@ class Explainer:
             return Program(BatchScorer(self._executable(plan), self.shared), None)
         plan = _planned(self.planner, graph, ends, layer)
         rescored = _may_be_rescored(graph) and (layer is None or _all_goes_through(graph, layer, ends))
-        exact = self._exact_program(targets, layer, (graph, ends)) if rescored else None
+        exact: Exact | None = None
+        if rescored and self.constants:
+            exact = partial(self._exactly_with_constants, targets, layer)
+        elif rescored:
+            exact = partial(_exactly, self._exact_program(targets, layer, (graph, ends)))
         return Program(BatchScorer(self._executable(plan), self.shared), exact)
 
     def _without_rules(self, graph: Graph, ends: Sequence[Ends]) -> Plan:
@@ -222,6 +259,8 @@ class Explainer:
                 graph, explained = self._explained_of(graph, output)
             graph, node = with_scalar(graph, explained, scalar)
             prediction = node
+            if self.constants and set(graph.inputs).isdisjoint(graph.ancestors(explained)):
+                raise TargetError("the target depends on no input but those that are constants")
             if explained != output:
                 graph, prediction = with_scalar(graph, output, scalar)
             ends.append(Ends(node, prediction))
@@ -283,7 +322,55 @@ class Explainer:
 
         return make
 
+    def _exactly_with_constants(
+        self,
+        targets: Sequence[Target],
+        layer: str | None,
+        place: int,
+        rows: tuple[Tensor, ...],
+        references: tuple[Tensor, ...],
+    ) -> TargetScores:
+        """Score M pairs in float64, a few at a time, each few under the constants of their own rows."""
+        recorded = self.recorded.in_float64
+        try:
+            return self._exactly_under(recorded, targets[place], layer, rows, references)
+        except TargetError:  # a target function may take batches of K rows only
+            whole = replace(self.recorded, few_rows=None).in_float64
+            return self._exactly_under(whole, targets[place], layer, rows, references)
+
+    def _exactly_under(
+        self,
+        recorded: Recording,
+        target: Target,
+        layer: str | None,
+        rows: tuple[Tensor, ...],
+        references: tuple[Tensor, ...],
+    ) -> TargetScores:
+        x, r = (tuple(tensor.double() for tensor in given) for given in (rows, references))
+        count = len(rows) - len(self.constants)
+        parts = list[TargetScores]()
+        for batch, refs in batches(x, r, recorded.graph.batch_size, shared=False):
+            explainer = Explainer(recorded, self.options, batch[count:])
+            scorer = explainer.program([target], layer).scorer
+            parts += scorer.score(batch[:count], refs, shared=False)
+        return TargetScores.joined(parts, len(rows[0]))
+
     # ---- scores
+
+    @plain_tensors()
+    def forward(self, targets: Sequence[Target]) -> Callable[[Sequence[Tensor]], list[tuple[Tensor, Tensor]]]:
+        """Return a function of a batch of K rows that gives each target's scalar [K] and prediction [K]."""
+        wanted = tuple(checked(target) for target in targets)
+        with _LOCK:
+            graph, ends = self._with_targets(self.graph, wanted)
+        run = ForwardPass(self._without_rules(graph, ends), keep=())
+
+        def outputs(rows: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+            with plain_tensors(), full_precision(rows[0].device):
+                values = run(rows)
+            return [(values[end.target], values[end.prediction]) for end in ends]
+
+        return outputs
 
     @plain_tensors()
     def score_batch(
@@ -297,10 +384,10 @@ class Explainer:
     ) -> list[Attribution]:
         """Score one batch of exactly K rows for each target of a program, padding included."""
         found = program.scorer.score(rows, references, shared=shared)
-        make = program.exact
-        if make is not None:
+        if program.exact is not None:
+            every = [*rows, *self.constants]
             found = [
-                self.rescoring(scores, rows, references, partial(_exactly, make, place))
+                self.rescoring(scores, every, references, partial(program.exact, place))
                 for place, scores in enumerate(found)
             ]
         return [

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deeplift_core.accuracy.completeness import TOLERANCE
+from deeplift_core.arguments import as_tensor, check_integer, check_model, checked_device, checked_dtype
 from deeplift_core.capture import Recording, record
 from deeplift_core.engine.targets import choose_output
 from deeplift_core.errors import OptionError
@@ -30,6 +30,11 @@ class ModelSource:
     output : int or str
     dtype, device
         As for `DeepLift`.
+
+    Raises
+    ------
+    OptionError
+        If the model is not a module, or another argument is not of its kind.
     """
 
     def __init__(
@@ -39,15 +44,15 @@ class ModelSource:
         dtype: torch.dtype | None,
         device: torch.device | str | None,
     ) -> None:
-        if dtype is not None and dtype not in TOLERANCE:
-            usable = ", ".join(str(known) for known in TOLERANCE)
-            raise OptionError(f"scores cannot be computed in {dtype}; choose from {usable}")
+        check_model(model)
+        if not isinstance(output, str):
+            check_integer("output", output, "the place or the name of an output")
         self._model = model
         self._output = output
         tensors = chain(model.parameters(), model.buffers())
         own = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
-        self._dtype = dtype or (None if own is None else own.dtype)
-        self.device = torch.device(device or ("cpu" if own is None else own.device))
+        self._dtype = checked_dtype(dtype) or (None if own is None else own.dtype)
+        self.device = checked_device(device or ("cpu" if own is None else own.device))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -62,7 +67,7 @@ class ModelSource:
         OptionError
             If an item is neither a tensor nor a NumPy array of numbers.
         """
-        tensors = [_tensor(item) for item in (value if isinstance(value, tuple) else (value,))]
+        tensors = [as_tensor(item) for item in (value if isinstance(value, tuple) else (value,))]
         if self._dtype is None:
             first = tensors[0].dtype
             self._dtype = first if first.is_floating_point else torch.get_default_dtype()
@@ -91,8 +96,13 @@ class ModelSource:
         Raises
         ------
         OptionError
-            If a module is not a part of the model.
+            If a module is not a part of the model, or the rules are not a mapping.
         """
+        if rules is not None and not isinstance(rules, Mapping):
+            raise OptionError(
+                "layer_rules is a mapping of patterns of module names to rules, such as "
+                f"{{'conv*': 'rescale'}}, not {rules!r}"
+            )
         patterns: dict[str, str] = {}
         for key, rule in (rules or {}).items():
             name = self.module_name(key)
@@ -118,23 +128,6 @@ class ModelSource:
         return record(self._model, example, partial(choose_output, output=self._output))
 
 
-def _tensor(value: Any) -> Tensor:
-    """Return a tensor, or a NumPy array as one."""
-    if isinstance(value, Tensor):
-        return value
-    if not hasattr(value, "__array_interface__"):
-        kind = type(value).__name__
-        raise OptionError(
-            f"inputs and references are tensors or NumPy arrays, or tuples of these; got {kind}"
-        )
-    try:
-        return torch.as_tensor(value)
-    except ValueError:  # torch takes no negative strides, such as those of a reversed view
-        return torch.as_tensor(value.copy())
-    except TypeError as error:
-        raise OptionError(f"an array of {value.dtype} is not an array of numbers that torch knows") from error
-
-
 def check_shapes(graph: Graph, inputs: Sequence[Tensor], references: Sequence[Tensor]) -> bool:
     """Return whether all inputs share the references.
 
@@ -145,7 +138,8 @@ def check_shapes(graph: Graph, inputs: Sequence[Tensor], references: Sequence[Te
     """
     if not len(inputs) == len(references) == len(graph.inputs):
         given = f"{len(inputs)} for x and {len(references)} for references"
-        raise OptionError(f"the model has {len(graph.inputs)} inputs; got {given}")
+        wanted_count = "1 input" if len(graph.inputs) == 1 else f"{len(graph.inputs)} inputs"
+        raise OptionError(f"the model has {wanted_count}; got {given}")
     shared = references[0].dim() == inputs[0].dim()
     count = 0
     for x, reference, index in zip(inputs, references, graph.inputs, strict=True):

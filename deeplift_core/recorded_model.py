@@ -39,7 +39,13 @@ class RecordedModel:
         """Record the model on a batch, unless it is recorded already."""
         with _LOCK:
             if self._made is None:
-                self._made = Explainer(self._source.record(example), self._options)
+                places = self._options.constant_inputs
+                if places and not (set(places) < set(range(len(example)))):
+                    raise OptionError(
+                        f"constant_inputs={places} are not some of the {len(example)} inputs, counted from 0"
+                    )
+                recording = self._source.record(example)
+                self._made = Explainer(recording, self._options, [example[place] for place in places])
 
     @property
     def _explainer(self) -> Explainer:
@@ -51,7 +57,7 @@ class RecordedModel:
         """Return the same recording under other options."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__, _options=replace(self._options, **changes))
-        other._made = None if self._made is None else Explainer(self._made.recording, other._options)
+        other._made = None if self._made is None else self._made.with_options(**changes)
         return other
 
     def __repr__(self) -> str:

@@ -35,6 +35,22 @@ class NodeInfo:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """The result of :meth:`DeepLift.outputs` for N sequences and one target.
+
+    Attributes
+    ----------
+    output : Tensor [N]
+        The explained scalar, which is a logit if a final sigmoid or softmax was left out.
+    prediction : Tensor [N]
+        The same element of the model's own output.
+    """
+
+    output: Tensor
+    prediction: Tensor
+
+
 # The fields of an attribution with one entry for each input or layer.
 BY_LAYER = ("contributions", "hypothetical", "multipliers", "standard_error", "position_standard_error")
 

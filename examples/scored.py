@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -14,12 +14,11 @@ class InputError(Exception):
 
 
 class Planted(NamedTuple):
-    """One line of a BED file: 0-based half-open position, the motif's name and its strand."""
+    """One line of a BED file: 0-based half-open position, and the motif's name."""
 
     start: int
     end: int
     motif: str
-    strand: str
 
 
 @dataclass(frozen=True)
@@ -28,18 +27,14 @@ class Scores:
 
     Attributes
     ----------
-    one_hot : int8 array [N, 4, L]
-        The scored sequences, all zero where there is no base.
     contributions : float array [N, L]
         Contribution of the observed base of each position.
-    names, chroms : list of str, N each
+    chroms : list of str, N
     starts : int array [N]
         Where each window starts on its chromosome.
     """
 
-    one_hot: NDArray[np.int8]
     contributions: NDArray[np.float64]
-    names: list[str]
     chroms: list[str]
     starts: NDArray[np.int64]
 
@@ -67,11 +62,9 @@ def read_scores(path: Path) -> Scores:
     try:
         with h5py.File(path, "r") as file:
             scores = Scores(
-                one_hot=file["raw/seq"][:],
                 # One channel per position is not zero: the sum is the observed base's contribution.
                 contributions=file["projected_shap/seq"][:].astype(np.float64).sum(axis=1),
-                names=_strings(file["regions/name"]),
-                chroms=_strings(file["regions/chrom"]),
+                chroms=[str(value) for value in file["regions/chrom"].asstr()[:]],
                 starts=file["regions/start"][:].astype(np.int64),
             )
     except OSError as error:
@@ -81,10 +74,6 @@ def read_scores(path: Path) -> Scores:
             f"{path} is not a file of scores as `deeplift score` writes: {error.args[0]}"
         ) from error
     return scores
-
-
-def _strings(dataset: Any) -> list[str]:
-    return [str(value) for value in dataset.asstr()[:]]
 
 
 def read_planted(path: Path) -> dict[str, list[Planted]]:
@@ -109,7 +98,7 @@ def read_planted(path: Path) -> dict[str, list[Planted]]:
         if not 0 <= start < end:
             raise InputError(f"{path}, line {number}: not a BED line with 0 <= start < end: {line!r}")
         names = fields[3:4] or ["motif"]
-        planted.setdefault(fields[0], []).append(Planted(start, end, names[0], (fields[5:6] or ["."])[0]))
+        planted.setdefault(fields[0], []).append(Planted(start, end, names[0]))
     if not planted:
         raise InputError(f"{path} holds no planted motifs")
     return planted

@@ -141,6 +141,34 @@ def test_a_signal_ends_the_run_and_leaves_what_is_finished(
         assert (kept, os.listdir("results")) == ([], [])
 
 
+def cpu_seconds(process: subprocess.Popen[str]) -> float:
+    user, system = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_signal_ends_code_that_never_returns() -> None:
+    code = (
+        "import hashlib\n"
+        "from deeplift_cli.process import signal_deadline, signals\n"
+        "signal_deadline.PATIENCE = 0.5\n"
+        "signals.stop_on_signals()\n"
+        "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**30)\n"  # minutes, in which no handler runs
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
+    ) as process:
+        while cpu_seconds(process) < 1:  # the imports take a tenth of a second
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "deeplift: stopped by SIGINT; code of the model did not return within 0.5 s\n"
+
+
 @contextmanager
 def noted(steps: list[str], signal_at: str) -> Iterator[None]:
     """A file, say, that notes what happens to it; the signal comes at a step of its own."""

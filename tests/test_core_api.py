@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import pydoc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -299,6 +300,32 @@ def test_targets_of_other_outputs_are_scored_in_float32_within_the_promise() -> 
     torch.testing.assert_close(found[1].contributions.double(), expected.contributions, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("rule", ["rescale", "gradient"])
+def test_outputs_are_those_that_attribute_explains(rule: str) -> None:
+    model = nn.Sequential(*net(), nn.Softmax(1))
+    x, references = torch.rand(N, 4, L, dtype=D), torch.rand(R, 4, L, dtype=D)
+    explainer = DeepLift(model, x[:2], rule=rule)
+    targets = [2, lambda z: z[:, 0] * z[:, 1]]
+    found = explainer.outputs(x, targets)
+    for outputs, result in zip(found, explainer.attribute_targets(x, references, targets), strict=True):
+        torch.testing.assert_close(outputs.output, result.output)
+        torch.testing.assert_close(outputs.prediction, result.prediction)
+        assert outputs.output.shape == (N,)
+    torch.testing.assert_close(found[0].prediction, model(x)[:, 2])
+    logits = net()(x)
+    torch.testing.assert_close(found[0].output, logits[:, 2] - logits.mean(1))
+    assert explainer.outputs(x, []) == []
+
+
+def test_outputs_of_several_inputs() -> None:
+    x = torch.rand(N, 4, 8, dtype=D), torch.rand(N, 7, dtype=D)
+    model = TwoInputs().double()
+    (found,) = DeepLift(model, tuple(tensor[:2] for tensor in x)).outputs(x, [1])
+    torch.testing.assert_close(found.output, model(*x)[:, 1])
+    with pytest.raises(OptionError, match="has shape"):
+        DeepLift(model, x).outputs((x[0], x[1][:, :3]))
+
+
 def test_the_axis_of_a_centred_softmax_is_known() -> None:
     x, _ = data()
 
@@ -459,7 +486,7 @@ def test_what_errors_about_shapes_say() -> None:
         (x.numpy().astype(str), references, "is not an array of numbers that torch knows"),
         (x, references.tolist(), r"inputs and references are tensors.*; got list"),
         (x[:0], references[:0], r"x has shape \(0, 4, 8\)"),
-        ((x, x), (references, references), "the model has 1 inputs; got 2 for x and 2 for references"),
+        ((x, x), (references, references), "the model has 1 input; got 2 for x and 2 for references"),
         (x, (references, references), "got 1 for x and 2 for references"),
     ):
         with pytest.raises(OptionError, match=message):
@@ -897,3 +924,10 @@ def test_what_is_shown_is_one_screen_of_shapes() -> None:
     assert shown[1].split(maxsplit=1) == ["contributions", "[5, 4, 8] torch.float64"]
     assert len(shown) <= 15
     assert all(len(line) < 80 for line in shown + lines)
+
+
+def test_help_shows_what_is_imported_late() -> None:
+    """`help` finds the classes that need torch, which are imported when they are asked for."""
+    shown = pydoc.plain(pydoc.render_doc(deeplift_core))
+    for name in ("class DeepLift(", "class Attribution(", "class TargetFunction(", "class OfOutput("):
+        assert name in shown

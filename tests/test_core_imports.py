@@ -22,10 +22,12 @@ ALLOWED = {
     "rules": {"errors", "graph", "rule_names"},
     "results": set(),
     "capture": {"errors", "advice", "graph", "rules"},
+    "tokens": {"errors", "graph", "capture"},
     "assignment": {"errors", "rule_names", "advice", "results", "graph", "rules"},
     "engine": {"errors", "results", "graph", "rules", "capture", "assignment"},
     "passes": {"errors", "graph", "rules", "assignment"},
     "accuracy": {"rules", "engine"},
+    "arguments": {"errors", "accuracy"},
     "compile": {"errors", "graph", "rules", "assignment", "engine", "passes"},
 }
 # The face of the core puts the stages together, in this order.

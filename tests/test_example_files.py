@@ -21,7 +21,6 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 sys.path.insert(0, str(EXAMPLES))
 auroc = importlib.import_module("auroc").auroc
-plot = importlib.import_module("plot")
 scored = importlib.import_module("scored")
 share = importlib.import_module("share")
 simulation = importlib.import_module("simulation")
@@ -312,63 +311,6 @@ def test_share_says_in_one_line_what_is_wrong(small, monkeypatch, h5, bed, words
     with pytest.raises(SystemExit) as caught:
         share.main()
     assert_one_line(caught.value, "share.py: ", *words)
-
-
-# --- plot.py ---
-
-
-def test_letters_are_as_high_as_their_contributions(small):
-    from matplotlib.figure import Figure
-
-    scores = scored.read_scores(small[0])
-    axes = Figure().add_subplot()
-    plot.draw_letters(axes, scores.one_hot[0], scores.contributions[0])
-    found = {}
-    for letter, collection in zip("ACGT", axes.collections, strict=True):
-        for path in collection.get_paths():
-            box = path.get_extents()
-            low_or_high = box.y1 if box.y1 > 1e-9 else box.y0
-            found[int(box.x0)] = (letter, round(low_or_high, 6))
-    # position 3 to 7 have no contribution and no letter
-    assert found == {0: ("A", 4), 1: ("C", 2), 2: ("G", -2), 8: ("A", 1), 9: ("C", -1)}
-    low, high = axes.get_ylim()
-    assert low < -2
-    assert high > 4
-
-
-def test_plot_draws_the_example(mutagenesis, tmp_path):
-    out = tmp_path / "logo.svg"
-    done = run("plot.py", mutagenesis, "--name", "seq001_both", "--planted", BED, "--out", out)
-    assert (done.returncode, done.stderr) == (0, "")
-    content = out.read_text()
-    assert "seq001_both" in content
-    planted = scored.read_planted(BED)["seq001_both"]
-    assert content.count("<!-- GATA") + content.count("GATA -->") == sum(p.motif == "GATA" for p in planted)
-    scores = scored.read_scores(mutagenesis)
-    plot.save(
-        plot.draw_sequence(scores, 0, scores.planted_in(0, {"seq001_both": planted})), tmp_path / "b.svg"
-    )
-    assert (tmp_path / "b.svg").read_bytes() == out.read_bytes()
-    plot.save(plot.draw_sequence(scores, 0, []), tmp_path / "c.png")
-    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["none.h5", "--out", "a.png"], ["no such file"]),
-        (["s.h5", "--out", "a.docx"], ["a.docx", ".png"]),
-        (["s.h5", "--out", "nowhere/a.png"], ["no such folder"]),
-        (["s.h5", "--name", "fourth", "--out", "a.png"], ["'fourth'", "first, second, third"]),
-        (["s.h5", "--planted", "none.bed", "--out", "a.png"], ["no such file", "none.bed"]),
-    ],
-)
-def test_plot_says_in_one_line_what_is_wrong(small, monkeypatch, arguments, words):
-    monkeypatch.chdir(small[0].parent)
-    monkeypatch.setattr(sys, "argv", ["plot.py", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        plot.main()
-    assert_one_line(caught.value, "plot.py: ", *words)
 
 
 def test_bfloat16_scores_correlate_with_those_in_float32(tmp_path):

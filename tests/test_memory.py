@@ -166,7 +166,7 @@ def test_a_batch_is_refused_by_the_models_own_values(monkeypatch: pytest.MonkeyP
     write_fasta(Path("in.fa"), [random_letters(0, 2000)])
     of_input = 512 * 32_000 * (2 + 5) // 2
     err = refused(monkeypatch, of_input, "--batch-size", 512, "--n-references", 1)
-    assert "a batch of 512 sequences of 2,000 bp takes at least" in err
+    assert "a batch of 512 sequences of 2,000 bp (as in in.fa) takes at least" in err
     assert "give --batch-size " in err
 
 
@@ -188,7 +188,7 @@ def test_one_sequence_that_is_too_long_for_a_model_of_any_length_is_refused(
 
                 monkeypatch.setattr(module, name, noting)
     err = refused(monkeypatch, 16 * long * 11, "--n-references", 1)
-    assert "one sequence of 300,000 bp takes at least" in err
+    assert "one sequence of 300,000 bp (as in in.fa) takes at least" in err
     assert "give shorter sequences" in err
     assert max(tried) < long
 

@@ -174,7 +174,9 @@ def test_several_inputs_are_named(kind: str, tmp_path: Path) -> None:
         torch.onnx.export(TwoInputs(), example, path, dynamo=False, opset_version=17, input_names=names)
     else:
         torch.save(TwoInputs(), path)
-    with pytest.raises(UserError, match=r"has 2 inputs \(sequence, signal\)"):
+    with pytest.raises(
+        UserError, match=r"takes 2 inputs: sequence .* and signal .*, add --input signal=zeros"
+    ):
         find_layout(read(path, allow_pickle=True), length=24)
 
 

@@ -113,6 +113,28 @@ def test_score_and_inspect(suffix: str, tmp_path: Path) -> None:
     assert "trunk.first" in inspected.out
 
 
+def test_further_inputs_by_the_names_of_keras(tmp_path: Path) -> None:
+    """Tracks of any length are declared so, and a row for each record goes with its sequence."""
+    keras = keras_on_torch()
+    layers = keras.layers
+    bases, tracks = layers.Input((LENGTH, 4), name="bases"), layers.Input((None, 2), name="tracks")
+    x = layers.Conv1D(4, 5, activation="relu")(layers.Concatenate()([bases, tracks]))
+    model = keras.Model([bases, tracks], layers.Dense(1)(layers.GlobalAveragePooling1D()(x)))
+    model.save(tmp_path / "m.keras")
+    fasta = write_fasta(tmp_path / "in.fa", [random_letters(seed, LENGTH) for seed in range(3)])
+    values = np.random.default_rng(0).random((3, LENGTH, 2)).astype(np.float32)
+    np.save(tmp_path / "tracks.npy", values)
+    words = ("-m", tmp_path / "m.keras", "-f", fasta, "--n-references", 1, "--overwrite")
+    found = deeplift("score", *words, "-o", tmp_path / "a.h5")
+    assert "tracks [N, any, 2]" in found.err
+    assert "add --input tracks=zeros" in found.err
+    for value, given in (("zeros", 0 * values), (tmp_path / "tracks.npy", values)):
+        score(*words, "-o", tmp_path / "a.h5", "--input", f"tracks={value}")
+        expected = keras.ops.convert_to_numpy(model([sequences().numpy(), given]))[:, 0]
+        with h5py.File(tmp_path / "a.h5") as file:
+            np.testing.assert_allclose(file["qc/output"][:], expected, rtol=1e-5)
+
+
 def test_half_precision_is_scored_in_single(tmp_path: Path) -> None:
     whole = network("mixed_float16")
     whole.save(tmp_path / "m.keras")

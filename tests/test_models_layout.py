@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from torch import Tensor, nn
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models import ModelFile, TensorSpec
-from deeplift_cli.models.input_layout import LAYOUTS, Layout, find_batch_size, find_layout
+from deeplift_cli.models.input_layout import find_batch_size, find_layout
+from deeplift_cli.models.layouts import FLAT, LAYOUTS, Layout
+from deeplift_cli.models.token_ids import with_token_ids
+from deeplift_cli.process.signals import Stopped
 
 
 def one_hot(rows: int, length: int) -> Tensor:
@@ -35,27 +39,47 @@ def message(*args, **kwargs) -> str:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-@pytest.mark.parametrize("alphabet", ["ACGT", "AGCT", "TGCA", "acgu"])
+@pytest.mark.parametrize("alphabet", ["ACGT", "AGCT", "TGCA", "acgu", "ANCGT"])
 @pytest.mark.parametrize("leading", [(3,), (3, 2)])
 def test_there_and_back(name: str, alphabet: str, leading: tuple[int, ...]) -> None:
     layout = Layout(name, alphabet)
     x = torch.randn(*leading, 4, 7)
-    there = layout.to_model(x)
+    unknown = torch.rand(3, *(1 for _ in leading[1:]), 7) < 0.3
+    x.masked_fill_(unknown.unsqueeze(-2), 0)
+    there = layout.to_model(x, unknown)
     assert torch.equal(layout.from_model(there), x)
+    assert not (layout.from_model(there + 1, unknown).movedim(-2, 0) * unknown).any()
     axis = layout.channel_axis + len(leading) - 1
-    assert there.shape[axis] == 4
+    assert there.shape[axis] == len(alphabet)
     for channel, letter in enumerate(alphabet.upper().replace("U", "T")):
-        base = x[..., "ACGT".index(letter), :]
+        base = unknown.expand(*leading, 7).float() if letter == "N" else x[..., "ACGT".index(letter), :]
         assert torch.equal(there.select(axis, channel).reshape(base.shape), base)
 
 
 def test_shapes_in_the_models_layout() -> None:
+    shapes = {name: Layout(name).row_shape(9) for name in LAYOUTS}
+    assert shapes == {
+        "ncl": (4, 9), "nlc": (9, 4), "nc1l": (4, 1, 9), "ncl1": (4, 9, 1), "n1cl": (1, 4, 9),
+        "n1lc": (1, 9, 4), "nl1c": (9, 1, 4), "nlc1": (9, 4, 1), "flat-cl": (36,), "flat-lc": (36,),
+        "ids": (9,),
+    }  # fmt: skip
+    for name in set(LAYOUTS) - {*FLAT, "ids"}:
+        assert tuple(Layout(name).to_model(one_hot(2, 9)).shape) == (2, *shapes[name])
+
+
+def test_a_quarter_of_each_base_stands_for_n() -> None:
+    layout = Layout("nlc", encode_n="uniform")
     x = one_hot(2, 9)
-    shapes = {name: tuple(Layout(name).to_model(x).shape) for name in LAYOUTS}
-    assert shapes == {"ncl": (2, 4, 9), "nlc": (2, 9, 4), "nc1l": (2, 4, 1, 9), "ncl1": (2, 4, 9, 1)}
+    x[0, :, 3] = 0
+    unknown = layout.unknown(x)
+    assert unknown is not None
+    there = layout.to_model(x, unknown)
+    assert (there[0, 3] == 0.25).all()
+    assert torch.equal(layout.from_model(there, unknown), x)
+    assert Layout("nlc").unknown(x) is None
 
 
-@pytest.mark.parametrize("alphabet", ["ACG", "AACG", "ACGN", ""])
+@pytest.mark.parametrize("alphabet", ["ACG", "AACG", "ACGN", "ACGTNN", "ACGTX", ""])
 def test_bad_alphabet(alphabet: str) -> None:
     with pytest.raises(UserError, match="alphabet"):
         Layout("ncl", alphabet)
@@ -76,6 +100,10 @@ def test_unknown_layout() -> None:
         ((None, 4, 1, 50), "nc1l", 50),
         ((None, 4, 50, 1), "ncl1", 50),
         ((None, 4, 1, None), "nc1l", None),
+        ((None, 1, 4, 50), "n1cl", 50),
+        ((None, 1, 50, 4), "n1lc", 50),
+        ((None, 50, 1, 4), "nl1c", 50),
+        ((None, None, 4, 1), "nlc1", None),
     ],
 )
 def test_declared_shapes(shape, name: str, length: int | None) -> None:
@@ -94,8 +122,10 @@ def test_length_four_is_settled_by_running() -> None:
     ("shape", "text"),
     [
         ((None, 5, 200), "input a (?, 5, 200) of net.pt has no axis of 4"),
-        ((None, 800), "input a (?, 800) of net.pt has no axis of 4"),
-        ((None, 1, 4, 200), "input a (?, 1, 4, 200) of net.pt has a layout that deeplift does not know"),
+        ((None, 801), "input a (?, 801) of net.pt has no axis of 4"),
+        ((None, 5, 200), "of 5: give their order, as in --alphabet ACGTN"),
+        ((None, 2, 4, 200), "input a (?, 2, 4, 200) of net.pt has a layout that deeplift does not know"),
+        ((None, 2, 4, 200), "it knows [N, 4, L], [N, L, 4], [N, 4, 1, L]"),
     ],
 )
 def test_declared_shapes_that_are_no_sequence(shape, text: str) -> None:
@@ -110,7 +140,8 @@ def test_layout_that_contradicts_the_file() -> None:
 
 def test_several_inputs() -> None:
     text = message(model(None, (None, 4, 200), (None, 3)), length=200)
-    assert "has 2 inputs (a, b); deeplift scores models with one sequence input" in text
+    assert "net.pt takes 2 inputs: a [N, 4, 200] and b [N, 3]" in text
+    assert "to explain a, add --input b=zeros" in text
 
 
 def test_integer_input() -> None:
@@ -135,6 +166,8 @@ class LastAxis(nn.Module):
         (LastAxis(), "nlc"),
         (nn.Conv2d(4, 2, (1, 5)), "nc1l"),
         (nn.Conv2d(4, 2, (5, 1)), "ncl1"),
+        (nn.Conv2d(1, 2, (4, 9)), "n1cl"),
+        (nn.Conv2d(1, 2, (9, 4)), "n1lc"),
     ],
 )
 @pytest.mark.parametrize("length", [31, 60])
@@ -161,8 +194,28 @@ def test_wrong_length_names_the_right_one(length: int) -> None:
 def test_nothing_fits() -> None:
     text = message(model(nn.Conv1d(7, 2, 5), None), length=40)
     assert "40 bp in any layout tried" in text
-    for name in LAYOUTS:
-        assert f"{name}:" in text
+    (said,) = re.findall(r"\((.*)\)", text)
+    named = [name for part in said.split("; ") for name in part.split(": ")[0].split(", ")]
+    assert named == [name for name in LAYOUTS if name != "ids"]
+    assert len(text) < 1100
+
+
+@pytest.mark.parametrize("shape", [(None, 160), (None, None), None])
+def test_flattened_inputs(shape) -> None:
+    """Whether the bases of a position are side by side, or the positions of a base, cannot be seen."""
+    dense = model(nn.Linear(160, 2), shape)
+    text = message(dense, length=40)
+    assert "--layout (flat-cl: " in text
+    assert " or flat-lc: " in text
+    for name in FLAT:
+        layout, length = find_layout(dense, layout=name, length=40)
+        assert layout.name == name
+        assert length == (None if shape == (None, None) else 40)
+        assert find_batch_size(dense, layout, 40) is None
+    rows = one_hot(3, 40)
+    by_base, by_position = (Layout(name).adapted(dense).module(Layout(name).to_model(rows)) for name in FLAT)
+    torch.testing.assert_close(by_base, dense.module(rows.flatten(1)))
+    torch.testing.assert_close(by_position, dense.module(rows.transpose(1, 2).flatten(1)))
 
 
 def test_ambiguous_layout_and_none_to_try() -> None:
@@ -185,8 +238,58 @@ class Raises(nn.Module):
         return x.sum((1, 2))[:, None]
 
 
+class OfIds(nn.Module):
+    """An embedding, and a dense layer for 40 positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.dense = nn.Embedding(6, 2), nn.Linear(80, 3)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.dense(self.table(ids).flatten(1))
+
+
+@pytest.mark.parametrize("shape", [(None, 40), (None, None), None])
+def test_token_ids(shape) -> None:
+    found = with_token_ids(model(OfIds(), shape, dtype="int64"), (("A", 5), ("C", 1), ("G", 2), ("T", 3)))
+    layout, length = find_layout(found, length=40)
+    assert (layout.name, layout.alphabet) == ("ids", "ACGT")
+    assert length == (None if shape == (None, None) else 40)
+    assert find_batch_size(found, layout, 40) is None
+    x = one_hot(3, 40)
+    expected = found.module.model(torch.tensor([5, 1, 2, 3])[x.argmax(1)])
+    torch.testing.assert_close(found.module(layout.to_model(x)), expected)
+    if shape == (None, 40):
+        assert find_layout(found, length=30) == (layout, 40)
+        assert find_layout(found, length=None) == (layout, 40)
+    else:
+        assert "takes 40 bp" in message(found, length=30)
+
+
+def test_token_ids_of_other_inputs() -> None:
+    ids = (("A", 0), ("C", 1), ("G", 2), ("T", 3))
+    for shape, dtype in (((None, 4, 40), "int64"), ((None, 40), "float32")):
+        with pytest.raises(UserError, match="leave out --token-ids"):
+            with_token_ids(model(None, shape, dtype=dtype), ids)
+    with pytest.raises(UserError, match="--layout ids --token-ids A=7"):
+        find_layout(model(OfIds(), None), layout="ids", length=40)
+    assert "--layout ids --token-ids A=7" in message(model(OfIds(), None), length=40)
+    assert "--layout ids --token-ids A=7" in message(model(OfIds(), (None, 40), dtype="int64"), length=40)
+
+
 class CustomError(Exception):
     """What a model's own code may raise."""
+
+
+class SilentError(Exception):
+    """Fails to say what is wrong."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+class Interruption(BaseException):
+    """Is no `Exception`, as those of asynchronous code."""
 
 
 @pytest.mark.parametrize(
@@ -199,11 +302,20 @@ class CustomError(Exception):
         (CustomError("wrong way round"), "CustomError: wrong way round"),
         (NotImplementedError("no kernel"), "no kernel"),
         (RecursionError("too deep"), "too deep"),
+        (SystemExit(3), "the model's code ends the process"),
+        (SilentError(), "SilentError"),
+        (Interruption("cancelled"), "Interruption: cancelled"),
+        (GeneratorExit(), "GeneratorExit"),
+        (RuntimeError("first line\nsecond line"), "first line"),
+        (RuntimeError(""), "RuntimeError"),
+        (RuntimeError("x" * 9999), "x" * 90),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_whatever_a_trial_raises_is_a_misfit(error: Exception, text: str) -> None:
-    assert f"ncl: {text}" in message(model(Raises(error), None), length=40)
+def test_whatever_a_trial_raises_is_a_misfit(error: BaseException, text: str) -> None:
+    said = message(model(Raises(error), None), length=40)
+    assert f"nlc1, flat-cl, flat-lc: {text}" in said
+    assert len(said) < 400
     assert find_layout(model(Raises(error, (40, 4)), None), length=40) == (Layout("nlc"), 40)
     with pytest.raises(UserError, match=re.escape(text)):
         find_batch_size(model(Raises(error), None), Layout("ncl"), 40)
@@ -211,9 +323,12 @@ def test_whatever_a_trial_raises_is_a_misfit(error: Exception, text: str) -> Non
 
 @pytest.mark.parametrize(
     "error",
-    [KeyboardInterrupt(), MemoryError(), torch.OutOfMemoryError(), RuntimeError("can't allocate memory")],
+    [
+        KeyboardInterrupt(), Stopped(signal.SIGTERM), MemoryError(), torch.OutOfMemoryError(),
+        RuntimeError("can't allocate memory"),
+    ],
     ids=lambda value: type(value).__name__,
-)
+)  # fmt: skip
 def test_signals_and_full_memory_are_no_misfit(error: BaseException) -> None:
     with pytest.raises(type(error)):
         find_layout(model(Raises(error), None), length=40)

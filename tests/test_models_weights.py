@@ -493,7 +493,12 @@ def test_models_of_bpnet_lite(tmp_path: Path) -> None:
     torch.save(bpnet(2), tmp_path / "controls.torch")
     model = read(tmp_path / "controls.torch", allow_pickle=True)
     assert [str(spec) for spec in model.inputs] == ["X (?)", "X_ctl (?, 2, ?)"]
-    outcome = deeplift("inspect", "-m", tmp_path / "controls.torch", "--allow-pickle")
+    given = ["-m", tmp_path / "controls.torch", "--allow-pickle", "--output", "1", "--n-references", 1]
+    outcome = deeplift("score", *given, "-f", fasta, "-o", tmp_path / "no.h5")
     assert outcome.code == 1
-    assert "ControlWrapper(model)" in outcome.err
-    assert "has 2 inputs (X, X_ctl)" in outcome.err
+    assert "X (shape not declared) and X_ctl [N, 2, any]" in outcome.err
+    assert "to explain X, add --input X_ctl=zeros" in outcome.err
+    score(*given, "-f", fasta, "-o", tmp_path / "controls.h5", "--input", "X_ctl=zeros")
+    with h5py.File(tmp_path / "controls.h5") as file, torch.no_grad():
+        expected = ControlWrapper(torch.load(tmp_path / "controls.torch", weights_only=False))(x)[1][:, 0]
+        torch.testing.assert_close(torch.from_numpy(file["qc/output"][:]).float(), expected)

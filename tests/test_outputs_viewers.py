@@ -1,4 +1,4 @@
-"""bigWigs as genome browsers read them: by the code of JBrowse 2, WashU and igv.js, old releases included.
+"""Outputs as genome browsers read them: by the code of JBrowse 2, WashU and igv.js, old releases included.
 
 `pytest -m viewers` runs these; they need node and npm, and fetch the readers from the npm registry.
 """
@@ -15,6 +15,10 @@ import pytest
 from score_files import write_bigwig
 from test_outputs_bigwig import contributions, scored_windows
 
+from deeplift_cli.motifs import Matches, Seqlets
+from deeplift_cli.motifs.bed_output import HEADER, bed_lines
+from deeplift_cli.sequences import Region
+
 pytestmark = pytest.mark.viewers
 HERE = Path(__file__).with_name("viewers")
 READERS = {"bbi4", "bbi5", "bbi6", "bbi7", "igv2", "igv3", "igv3-later"}
@@ -27,8 +31,8 @@ def viewers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("npm") is None:
         pytest.skip("npm is not installed")
     folder = tmp_path_factory.mktemp("viewers")
-    for name in ("package.json", "read_bigwig.mjs"):
-        shutil.copy(HERE / name, folder)
+    for path in HERE.iterdir():
+        shutil.copy(path, folder)
     install = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
     done = subprocess.run(install, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -71,3 +75,39 @@ def test_some_viewers_cannot_read_chromosomes_behind_the_data(viewers: Path, tmp
     }
     assert "bbi7" in readable
     assert not readable & {"bbi4", "igv2", "igv3"}
+
+
+def test_seqlets_are_six_columns_of_bed_for_every_viewer(viewers: Path, tmp_path: Path) -> None:
+    """None takes one of the further columns for a thick part, a colour or an exon."""
+    regions = [Region("chr1", 1000, 1200, "12", ".", 0), Region("chr2", 500, 700, "peak", ".", 1)]
+    row = np.array([0, 0, 1, 1])
+    start = np.array([7, 50, 0, 180])
+    seqlets = Seqlets(row, start, start + 10, np.array([3.0, 2.5, 40, 5]), np.array([1e-4, 0.003, 0, 1e-30]))
+    strands = np.array(["+", "-", "-", "+"])
+    matches = Matches(
+        np.array([0, 1, 1, 0]), strands, np.array([1e-5, 0, 1, 0.25]), np.array([1e-4, 0, 1, 1])
+    )
+    lines = bed_lines(
+        seqlets, np.tile(np.arange(4, dtype=np.int8), (2, 50)), regions, {}, ["1 2", "255,0,0"], matches
+    )
+    (tmp_path / "s.bed").write_text("".join([HEADER, *lines]))
+    command = ["node", "read_bed.mjs", str(tmp_path / "s.bed")]
+    done = subprocess.run(command, cwd=viewers, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    places = [("chr1", 1007, 40), ("chr1", 1050, 25), ("chr2", 500, 1000), ("chr2", 680, 300)]
+    names = ["1_2", "255,0,0", "255,0,0", "1_2"]
+    expected = [
+        {
+            "chrom": chrom,
+            "start": start,
+            "end": start + 10,
+            "name": name,
+            "score": score,
+            "strand": strand,
+            "more": [],
+        }
+        for (chrom, start, score), name, strand in zip(places, names, strands.tolist(), strict=True)
+    ]
+    assert set(found) == {"jbrowse", "igv2", "igv3", "igv3-later"}
+    for reader, features in found.items():
+        assert features == expected, reader

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from small_models import random_letters, torchscript, write_fasta
 
+from deeplift_cli.command_line import COMMANDS
+
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "tal1_gata.onnx"
 
 
@@ -36,15 +38,14 @@ def test_scoring_imports_neither_torchvision_nor_dynamo(
     assert python(SCORE, EXAMPLE if kind == "onnx" else torchscript("Net")) == "0\n"
 
 
-@pytest.mark.parametrize(
-    "command", ["", "score", "variants", "export", "inspect", "merge", "show", "prepare"]
-)
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_imports_nothing_large(command: str) -> None:
     script = """
 import sys
 from deeplift_cli.main import run
 code = run([*sys.argv[1:], "--help"])
-print(code, *(name for name in ("torch", "h5py", "onnx", "pyfaidx", "Bio") if name in sys.modules))
+large = ("torch", "h5py", "onnx", "pyfaidx", "Bio", "matplotlib")
+print(code, *(name for name in large if name in sys.modules))
 """
     assert python(script, *command.split()).endswith("\n0\n")
 

@@ -395,7 +395,7 @@ def test_folds_must_take_one_length() -> None:
     vcf(alleles(SNVS))
     outcome = variants("-m", torchscript("AnyLength"))
     assert outcome.code == 1
-    assert "AnyLength.pt takes sequences of any length" in outcome.err
+    assert "they differ in the length of the sequences (any and 24 bp)" in outcome.err
 
 
 def test_the_background_gives_p_values() -> None:
@@ -531,7 +531,8 @@ def test_a_batch_without_any_finite_score() -> None:
         (["--background", "b.vcf"], "--background adds columns"),
         (["--target", "0,1"], "several targets need {target}"),
         (["--target", "0,1", "--tsv", "v.tsv"], "several targets need {target}"),
-        (["-m", torchscript("Net")], "the same --model is given twice"),
+        (["--layout", "ids"], "--layout ids needs the number of each letter"),
+        (["--encode-n", "uniform", "--alphabet", "ACGTN"], "--encode-n uniform goes with four letters"),
         (["--reference", "zeros"], "decides by itself how many"),
         (["--indel-fill", "middle"], "'middle' is not one of"),
     ],
@@ -689,7 +690,7 @@ def test_two_runs_cannot_write_one_output() -> None:
         ({"-o": "g.fa", "--overwrite": None}, "output g.fa is also an input"),
         ({"-o": "no/v.h5"}, "output folder no does not exist"),
         ({"--tsv": "v.h5"}, "two outputs would be written to v.h5"),
-        ({"--tsv": "v.tsv", "--motifs": "v.vcf"}, "motif file v.vcf cannot be read as JASPAR"),
+        ({"--tsv": "v.tsv", "--motifs": "v.vcf"}, "motif file v.vcf is neither MEME"),
         ({"--tsv": "v.tsv", "--background": "g.fa"}, "VCF file g.fa, line 1"),
         ({"--target": "7"}, "target 7 is out of range"),
     ],

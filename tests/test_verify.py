@@ -155,9 +155,8 @@ def test_several_files_merged_averaged_and_old_ones() -> None:
     assert (outcome.code, outcome.err) == (0, "")
     assert all(name in outcome.out for name in names)
     assert outcome.out.count("none: an early version wrote the file") == 1
-    assert (
-        "verify the files that it is made of" in deeplift("verify", "mean.h5", "-m", torchscript("Net")).err
-    )
+    one_model = deeplift("verify", "mean.h5", "-m", torchscript("Net"))
+    assert "mean.h5 holds the mean of 2 models; give each of its models by --model" in one_model.err
 
 
 def test_the_checksums_of_a_run_that_went_on_are_those_of_one_that_did_not(

@@ -120,10 +120,12 @@ def refusal(config: dict[str, Any]) -> str:
         ({"fasta": "examples"}, "samples.s.fasta: examples: is a folder, not a file"),
         ({"score": {"reference": "background:no.fa"}}, "samples.s.score.reference: no.fa: no such file"),
         ({"score": {"rename-chroms": "no.tsv"}}, "samples.s.score.rename-chroms: no.tsv: no such file"),
+        ({"motifs": "no.meme"}, "samples.s.motifs: no.meme: no such file"),
         ({"score": {"max-n": 2}}, "samples.s.score.max-n: 2 should be 1 or less"),
         ({"score": {"max-n": "half"}}, "samples.s.score.max-n: 'half' should be a number"),
         ({"genome": MODEL}, "samples.s: give either fasta, or genome with peaks"),
         ({"bigwig": True}, "samples.s: a bigWig from fasta needs chrom_sizes, or else say bigwig: false"),
+        ({"browser": True}, "samples.s: a browser page needs genome with peaks, or else say browser: false"),
     ],
 )
 def test_the_message_says_which_key_and_what_is_allowed(
@@ -364,10 +366,11 @@ def test_jobs_of_the_small_run(checkout: Path) -> None:
         "merge_fold": 2,
         "average_folds": 1,
         "bigwig": 1,
+        "browser": 1,
         "merge_shards": 2,
         "report": 1,
         "all": 1,
-        "total": 15,
+        "total": 16,
     }
 
 
@@ -375,7 +378,8 @@ def test_jobs_of_a_configuration_file_of_ones_own(checkout: Path) -> None:
     """The example's sample of config/config.yaml is not among them."""
     own = checkout / "own.yaml"
     peaks = {"genome": ".test/data/genome.fa", "peaks": ".test/data/peaks.narrowPeak"}
-    samples = {"one": {"model": MODEL, "modisco": True} | peaks, "two": SAMPLE | {"model": [MODEL] * 3}}
+    further = {"modisco": True, "seqlets": True}
+    samples = {"one": {"model": MODEL} | further | peaks, "two": SAMPLE | {"model": [MODEL] * 3}}
     own.write_text(yaml.safe_dump({"report": False, "defaults": {"shards": 5}, "samples": samples}))
     profile = ["--profile", ROOT / "profiles/slurm"]
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
@@ -387,8 +391,9 @@ def test_jobs_of_a_configuration_file_of_ones_own(checkout: Path) -> None:
         "merge_fold": 3,
         "average_folds": 1,
         "modisco": 1,
+        "seqlets": 1,
         "all": 1,
-        "total": 28,
+        "total": 29,
     }
 
 
@@ -439,6 +444,8 @@ def test_small_run_equals_single_runs(checkout: Path, monkeypatch: pytest.Monkey
         ["targets", "1", "20", "0"],
         ["targets", "2", "20", "0"],
     ]
+    assert "target 0" in (results / "folds/browser/igv_session.xml").read_text()
+    assert (results / "folds/browser/scores_0.bw").samefile(results / "folds/scores_0.bw")
     assert not list(results.glob("*/shards/*/*"))  # shards are deleted once they are merged
     assert "Nothing to be done" in snakemake(folder, "-n").stdout
 
@@ -489,10 +496,14 @@ def test_deeplift_and_snakemake_need_not_be_in_one_environment(
     """Every rule but modisco's, scores in float16, and folds that are deleted once they are averaged."""
     peaks = {"genome": ".test/data/genome.fa", "peaks": ".test/data/peaks.narrowPeak"}
     options = {"n-references": 2, "compile": "off", "dtype": "float16"}
+    seqlets = {"seqlets": True, "motifs": "known motifs.jaspar"}
     samples = {
         "folds": {"model": [MODEL, ".test/data/fold2.onnx"], **peaks},
-        "single": {"model": MODEL, **peaks, "bigwig": False},
+        "single": {"model": MODEL, **peaks, "bigwig": False, **seqlets},
     }
+    (checkout / "known motifs.jaspar").write_text(
+        ">GATA\nA [0 9 0 9 9]\nC [0 0 0 0 0]\nG [9 0 0 0 0]\nT [0 0 9 0 0]\n"
+    )
     settings = {"score": options, "batch_size": 8, "threads": 1, "mem_mb": 1500}
     own = {"keep_folds": False, "defaults": settings, "samples": samples}
     (checkout / "own.yaml").write_text(yaml.safe_dump(own))
@@ -510,6 +521,10 @@ def test_deeplift_and_snakemake_need_not_be_in_one_environment(
         with h5py.File(results / sample / "scores_0.h5") as scores:
             assert scores["shap/seq"].dtype == np.float16
     assert not list(results.glob("folds/folds/*/scores*"))
+    header, *lines = (results / "single/seqlets_0.bed").read_text().splitlines()
+    assert header.startswith("#chrom\tstart\tend")
+    assert lines
+    assert {line.split("\t")[3] for line in lines} == {"GATA"}
     assert len((results / "report.tsv").read_text().splitlines()) == 3
     with pyBigWig.open(str(results / "folds/scores_0.bw")) as file:
         assert file.header()["nBasesCovered"] > 0

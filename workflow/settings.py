@@ -74,7 +74,7 @@ def target_label(target: str) -> str:
 # Files of `deeplift variants`, and its option for each.
 VARIANT_FILES = {"variants": "--vcf", "variants_background": "--background", "variants_motifs": "--motifs"}
 # Options of `deeplift score` that `deeplift variants` does not have.
-NOT_FOR_VARIANTS = ("strand-aware", "standard-errors")
+NOT_FOR_VARIANTS = ("sample", "strand-aware", "standard-errors")
 
 
 def input_files(settings: dict[str, Any]) -> dict[str, list[str]]:
@@ -210,13 +210,17 @@ def _gaps(place: str, settings: dict[str, Any]) -> Iterator[str]:
         yield f"{place}: missing {' and '.join(missing)}{instead}"
     elif settings["bigwig"] and "fasta" in settings and "chrom_sizes" not in settings:
         yield f"{place}: a bigWig from fasta needs chrom_sizes, or else say bigwig: false"
+    if settings["browser"] and "fasta" in settings:
+        yield f"{place}: a browser page needs genome with peaks, or else say browser: false"
+    elif settings["browser"] and not settings["bigwig"]:
+        yield f"{place}: a browser page needs bigwig: true, or else say browser: false"
     if "variants" in settings and "genome" not in settings:
         yield f"{place}: variants need the genome"
     for key in ("variants_background", "variants_motifs"):
         if key in settings and "variants" not in settings:
             yield f"{place}: {key} goes with variants"
-    sizes = {"chrom_sizes": [settings["chrom_sizes"]]} if "chrom_sizes" in settings else {}
-    for key, files in (input_files(settings) | sizes).items():
+    others = {key: [settings[key]] for key in ("chrom_sizes", "motifs") if key in settings}
+    for key, files in (input_files(settings) | others).items():
         for file in files:
             if not Path(file).is_file():
                 what = "is a folder, not a file" if Path(file).is_dir() else "no such file"

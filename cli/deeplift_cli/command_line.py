@@ -18,8 +18,11 @@ COMMANDS = {
     "merge": "Put the shards of a job together, or average the folds of a cross-validation.",
     "verify": "Verify score files: checksums, layout, companions; with the model, some rows again.",
     "show": "Show what is in score files: options, quality, datasets, a region's letters.",
+    "plot": "Draw the contributions of a region as a logo, with other tracks.",
     "inspect": "Inspect a model: can it be scored, by which rules, and at what cost?",
     "export": "Write a score file in other formats.",
+    "browser": "Show bigWigs as letters in a genome browser page.",
+    "seqlets": "Find spans of large contributions, and the known motifs that they match.",
 }
 
 

@@ -35,6 +35,8 @@ def parse_rule(rule: str) -> tuple[str, int]:
     OptionError
         If the rule is not known, or the number of steps is beyond `MOST_STEPS`.
     """
+    if not isinstance(rule, str):
+        raise OptionError(f"rule must be the name of a rule, such as 'rescale', not {rule!r}")
     match = re.fullmatch(r"integrated-gradients(?::([1-9][0-9]*))?", rule)
     if match:
         digits = match[1] or str(DEFAULT_STEPS)

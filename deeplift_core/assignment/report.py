@@ -48,9 +48,15 @@ def described(graph: Graph, explained: int, rule: str, layer_rules: Mapping[str,
             return ""
         return assigned.problems[index] or "there is no rule for this operation"
 
+    # A node that depends on none of the inputs is left of an input that became a constant.
+    varying = set(graph.inputs)
+    for node in graph.nodes:
+        if not varying.isdisjoint(node.refs):
+            varying.add(node.index)
     return [
         NodeInfo(node.name, node.called, node.module, rule_of(i), node.source, problem_of(i))
         for i, node in enumerate(graph.nodes[: graph.of_model])
+        if i in varying
     ]
 
 

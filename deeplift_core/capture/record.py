@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any
 
@@ -14,6 +14,7 @@ from deeplift_core.capture.agreement import MOST, agree, relative_error
 from deeplift_core.capture.blame import first_lost, lost
 from deeplift_core.capture.borrowing import borrowed
 from deeplift_core.capture.few_rows import FEW_ROWS, with_constants_of
+from deeplift_core.capture.freed_memory import give_back_freed_memory
 from deeplift_core.capture.kernels import check_kernels
 from deeplift_core.capture.other_rows import other_rows
 from deeplift_core.capture.places import run_user_code
@@ -24,8 +25,8 @@ from deeplift_core.capture.settings import plain_kernels
 from deeplift_core.capture.snapshots import Snapshots
 from deeplift_core.capture.state import check_keeps_nothing, state_of
 from deeplift_core.capture.verification import Verified, has_rows, verify
-from deeplift_core.errors import CaptureError
-from deeplift_core.graph import Graph
+from deeplift_core.errors import CaptureError, TargetError
+from deeplift_core.graph import Graph, with_constants
 
 # Returns the place of the explained output, given the model's return value with places instead of tensors.
 Choose = Callable[[Any], int]
@@ -55,6 +56,34 @@ class Recording:
     structure: Any
     output: int
     few_rows: Graph | None
+
+    @cached_property
+    def in_float64(self) -> "Recording":
+        """The same calls in float64, on few rows where the model takes few."""
+        graph = (self.few_rows or self.graph).converted(torch.float64)
+        return replace(self, graph=graph, few_rows=None)
+
+    def with_constants(self, places: Sequence[int], values: Sequence[Tensor]) -> "Recording":
+        """Return the recording of the other inputs, with the values of some inputs among its constants.
+
+        Parameters
+        ----------
+        places : sequence of int
+            The places of these inputs among all.
+        values : sequence of Tensor [K, ...]
+            One for each of ``places``.
+
+        Raises
+        ------
+        TargetError
+            If the explained output depends on these inputs alone.
+        """
+        nodes = [self.graph.inputs[place] for place in places]
+        graph = with_constants(self.graph, dict(zip(nodes, values, strict=True)))
+        if not set(graph.inputs) & set(graph.ancestors(self.output)):
+            raise TargetError("the explained output depends on no input but those that are constants")
+        # A recording of fewer rows needs the values of the rows that it is to score.
+        return replace(self, graph=graph, few_rows=None)
 
     def converted(self, dtype: torch.dtype, example: Sequence[Tensor]) -> "Recording":
         """Return the same calls in another precision, after a comparison of the two.
@@ -140,6 +169,7 @@ def _record_as_given(model: nn.Module, choose: Choose, example: tuple[Tensor, ..
     snapshots = Snapshots()
     with borrowed(model, first.dtype, first.device), plain_kernels(first.device):
         graph, outputs, structure = record_model(model, example, snapshots)
+        give_back_freed_memory()
         kept = state_of(model)
         place = choose(structure)
         leaves = tree_leaves(structure)
@@ -156,6 +186,7 @@ def _record_as_given(model: nn.Module, choose: Choose, example: tuple[Tensor, ..
         )
         few = _on_few_rows(model, graph, [outputs[i] for i in compared], verified, snapshots)
         check_keeps_nothing(model, kept, partial(run, verified.rows))
+    give_back_freed_memory()
     return Recording(graph, tuple(outputs), structure, outputs[place], few)
 
 

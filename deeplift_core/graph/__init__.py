@@ -1,5 +1,6 @@
 """The recorded graph: calls of ATen operations as immutable data."""
 
+from deeplift_core.graph.constant_inputs import with_constants
 from deeplift_core.graph.content import content
 from deeplift_core.graph.graph import Graph
 from deeplift_core.graph.layers import layer_node
@@ -30,4 +31,5 @@ __all__ = [
     "refs_in",
     "substitute",
     "tensors_in",
+    "with_constants",
 ]

@@ -4,7 +4,7 @@ A module here with a function ``apply`` and a number ``ORDER`` is a pass. With `
 runs when it is known which forward values are kept.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
@@ -56,6 +56,8 @@ def chosen(passes: str | Sequence[str]) -> tuple[str, ...]:
     """
     if passes == "auto":
         return all_passes()
+    if not isinstance(passes, Iterable):
+        raise OptionError(f"passes must be 'auto' or a sequence of names, which may be empty, not {passes!r}")
     names = [passes] if isinstance(passes, str) else list(passes)
     for name in names:
         if name not in all_passes():

@@ -8,7 +8,7 @@ from deeplift_core.rules.values import PairValues
 
 
 class Input(Rule):
-    """An input: P is Delta where Delta > 0, Q is Delta where Delta < 0 (paper, section 3.2)."""
+    """An input: P is Delta where Delta > 0, Q is Delta where Delta < 0 (paper, section 3.4)."""
 
     label: ClassVar[str] = "input"
     mixing = None

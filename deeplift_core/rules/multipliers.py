@@ -1,4 +1,4 @@
-"""Multipliers and parts of one quantity (paper, section 3.2).
+"""Multipliers and parts of one quantity (paper, section 3.4).
 
 DeepLIFT splits each difference-from-reference into a positive and a negative part, Delta = P + Q, and each
 part has a multiplier of its own.

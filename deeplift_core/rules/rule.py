@@ -68,7 +68,7 @@ class Rule(ABC):
 
         Parameters
         ----------
-        values : PairValues
+        pair : PairValues
             Values of this node and of earlier nodes may be read.
         m : Multipliers
             The multipliers of the output, in the output's shape.

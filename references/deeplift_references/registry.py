@@ -201,6 +201,8 @@ def parse_spec(spec: str) -> tuple[Kind, str | None]:
         If the kind is unknown, its argument is missing or not allowed, or the package that brings the kind
         cannot be loaded.
     """
+    if not isinstance(spec, str):
+        raise ReferenceSpecError(f"a kind of reference is a text, such as 'dinucleotide', not {spec!r}")
     name, colon, argument = spec.partition(":")
     kind = _find(name)
     if kind is None:

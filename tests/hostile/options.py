@@ -96,6 +96,15 @@ for _option, _values in {
     "--compile": ("yes", ""),
     "--layout": ("lcn", ""),
     "--alphabet": ("ACGG", "ACG", "", "ACGTACGT", "NNNN", "αβγδ"),
+    "--encode-n": ("ones", ""),
+    "--token-ids": (
+        "",
+        "7,8,9,10",
+        "A=7,C=8,G=9",
+        "A=7,C=8,G=9,T=9",
+        "A=7,C=8,G=9,T=x",
+        "A=7,C=8,G=9,T=10,N=²",
+    ),
     "--overlap": ("sum",),
     "--shard": ("0/3", "4/3", "1", "1/", "/3", "a/3", "-1/3", "1/3/3", "", "1/0", "²/³"),
     "--max-completeness-error": ("-1", "nan", "x", ""),
@@ -103,6 +112,7 @@ for _option, _values in {
     "--edge": ("clip", ""),
     "--max-n": ("-0.1", "1.1", "nan", "x", "", "inf"),
     "--chroms": ("", ",", "chr1,,chr2"),
+    "--sample": ("0", "-1", "1.5", "x", ""),
     "--rename-chroms": ("",),
 }.items():
     for _value in _values:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -416,7 +417,17 @@ for _name, _says, _kind in (
         bad(f"inspect: {_name}", INSPECT, FILE, make=module_case(_kind), long=_long, setting=_setting)
 # Scored one row at a time, or refused.
 bad("mixes rows", QUIET, FILE, code=(0, 1), make=module_case(Mixes))
-bad("never ends", QUIET, FILE, make=module_case(NeverEnds), long=True)
+# Code that never returns runs no handler of a signal: the program ends all the same.
+bad(
+    "never ends, and Ctrl-C comes",
+    QUIET,
+    "stopped by SIGINT.*did not return",
+    code=130,
+    make=module_case(NeverEnds),
+    setting={"signal": (signal.SIGINT, 3)},
+    keeps=(".out.h5.*",),
+    long=True,
+)
 bad("changes after ten calls", QUIET, FILE, code=(0, 1), make=module_case(ChangesAfterTenCalls))
 bad("returns a dictionary", QUIET, FILE, code=(0, 1), make=module_case(ReturnsADictionary))
 bad("changes its input", QUIET, FILE, code=(0, 1), make=module_case(ChangesItsInput))

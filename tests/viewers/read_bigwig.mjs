@@ -5,8 +5,9 @@
 // Prints a JSON object: for each reader the values of the bases and the number of summaries at a coarse zoom
 // level, or why the reader failed.
 
-import { readFileSync, writeFileSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
+import { igvClasses } from "./igv_classes.mjs"
 
 const require = createRequire(import.meta.url)
 const [path, chromosome, start, end] = [process.argv[2], process.argv[3], +process.argv[4], +process.argv[5]]
@@ -21,28 +22,8 @@ async function byBbi(name) {
   return { values: bases.map((base) => base.score), starts: bases.map((base) => base.start), zoomed: zoomed.length }
 }
 
-function pretendBrowser() {
-  // igv.js touches the page when it is loaded; its reader of bigWigs does not need one.
-  const anything = new Proxy(function () {}, {
-    get: (_, key) => (key === Symbol.toPrimitive ? () => "" : key === "then" ? undefined : anything),
-    apply: () => anything,
-    construct: () => anything,
-    set: () => true,
-  })
-  const set = (name, value) => Object.defineProperty(globalThis, name, { value, writable: true, configurable: true })
-  set("window", globalThis)
-  for (const name of ["document", "navigator", "location", "localStorage", "sessionStorage", "customElements"])
-    set(name, anything)
-  for (const name of ["HTMLElement", "Element", "Node", "XMLHttpRequest", "DOMParser", "MutationObserver"])
-    set(name, class {})
-  set("addEventListener", () => {})
-}
-
 async function byIgv(name) {
-  const bundle = readFileSync(new URL(`./node_modules/${name}/dist/igv.esm.js`, import.meta.url), "utf8")
-  const open = new URL(`./${name}.mjs`, import.meta.url)
-  writeFileSync(open, `${bundle}\nexport { BWReader }\n`)
-  const { BWReader } = await import(open)
+  const { BWReader } = await igvClasses(name, "BWReader")
   const reader = new BWReader({ url: new File([readFileSync(path)], "x.bw"), format: "bigwig" })
   const bases = await reader.readFeatures(chromosome, start, chromosome, end)
   const zoomed = await reader.readFeatures(chromosome, start, chromosome, end, COARSE)
@@ -52,6 +33,5 @@ async function byIgv(name) {
 
 const found = {}
 for (const name of ["bbi4", "bbi5", "bbi6", "bbi7"]) found[name] = await byBbi(name).catch((error) => String(error))
-pretendBrowser()
 for (const name of ["igv2", "igv3", "igv3-later"]) found[name] = await byIgv(name).catch((error) => String(error))
 process.stdout.write(JSON.stringify(found), () => process.exit(0))

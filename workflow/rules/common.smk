@@ -40,8 +40,10 @@ except ConfigurationError as error:
 FOLDED = [name for name, settings in SAMPLES.items() if len(settings["model"]) > 1]
 SINGLE = [name for name in SAMPLES if name not in FOLDED]
 WITH_BIGWIG = [name for name, settings in SAMPLES.items() if settings["bigwig"]]
+WITH_SEQLETS = [name for name, settings in SAMPLES.items() if settings["seqlets"]]
 WITH_MODISCO = [name for name, settings in SAMPLES.items() if settings["modisco"]]
 WITH_VARIANTS = [name for name, settings in SAMPLES.items() if "variants" in settings]
+WITH_BROWSER = [name for name, settings in SAMPLES.items() if settings["browser"]]
 
 
 def pattern(names):
@@ -119,8 +121,27 @@ def chrom_sizes(wildcards):
     return {key: settings[key] for key in ("chrom_sizes", "genome") if key in settings}
 
 
+def track_names(wildcards):
+    """Options of `deeplift browser` that name the track of each target."""
+    labels = map(target_label, setting(wildcards, "targets"))
+    return " ".join(f"--name {shlex.quote(f'target {label}')}" for label in labels)
+
+
 def sizes_option(files):
     """The same as an option of `deeplift export`."""
     if "chrom_sizes" in files.keys():
         return f"--chrom-sizes {shlex.quote(str(files.chrom_sizes))}"
     return f"--genome {shlex.quote(str(files.genome))}"
+
+
+def known_motifs(wildcards):
+    """The file of motifs with which seqlets are compared, if there is one."""
+    settings = SAMPLES[wildcards.sample]
+    return {"motifs": settings["motifs"]} if "motifs" in settings else {}
+
+
+def motifs_option(files):
+    """The same as an option of `deeplift seqlets`."""
+    if "motifs" not in files.keys():
+        return ""
+    return f"--motifs {shlex.quote(str(files.motifs))}"

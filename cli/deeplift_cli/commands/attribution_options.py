@@ -75,7 +75,12 @@ N_REFERENCES = click.option(
     help="Number of shuffles, or background sequences, for each sequence.",
 )
 SEED = click.option(
-    "--seed", type=_SEED, default=0, show_default=True, metavar="INTEGER", help="Seed of shuffles and draws."
+    "--seed",
+    type=_SEED,
+    default=0,
+    show_default=True,
+    metavar="INTEGER",
+    help="Seed of shuffles and of all draws.",
 )
 CENTRE = click.option(
     "--centre/--no-centre",

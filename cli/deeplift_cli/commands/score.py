@@ -30,19 +30,24 @@ from deeplift_cli.commands.shared_options import (
     BATCH_SIZE,
     COMPILE,
     DEVICE,
+    ENCODE_N,
     FILE,
+    INPUT,
     LABELS,
     LAYER_RULE,
     LAYOUT,
     LOGITS,
-    MODEL,
+    MODELS,
     OUTPUT,
     OVERLAP,
     PRECISION,
     TARGET,
     THREADS,
+    TOKEN_IDS,
+    chosen_models,
     new_file,
     parsed,
+    refuse_contradictory_layout,
     unusable_options,
     with_options,
 )
@@ -60,7 +65,7 @@ def _limit(value: float) -> float:
 
 
 _OPTIONS = (
-    MODEL,
+    MODELS,
     click.option("-f", "--fasta", type=FILE,
                  help="Sequences, all of one length unless --length is given (.gz too)."),
     click.option("-g", "--genome", type=FILE, help="Genome FASTA, with --regions (.gz too)."),
@@ -73,6 +78,8 @@ _OPTIONS = (
                  help="For models that take any length: width of the windows; FASTA records are cut or "
                       "padded with N about their centre."),
     *RECORD_OPTIONS,
+    click.option("--sample", type=click.IntRange(min=1), metavar="N",
+                 help="Score N records or regions, drawn at random with --seed.  [default: all]"),
     click.option("-o", "--out", required=True, callback=parsed(new_file), metavar="PATH",
                  help="HDF5 file of scores to write."),
     click.option("--bigwig", callback=parsed(new_file), metavar="PATH",
@@ -93,6 +100,9 @@ _OPTIONS = (
     SEED,
     LAYOUT,
     ALPHABET,
+    INPUT,
+    ENCODE_N,
+    TOKEN_IDS,
     LOGITS,
     CENTRE,
     RC_AVERAGE,
@@ -147,7 +157,8 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
 
     screen = Screen(quiet=quiet, verbose=verbose)
     with copied_if_standard_input(given["regions"]) as regions:
-        options = ScoreOptions(**with_format_options(context, given | {"regions": regions}, ScoreOptions))
+        own = given | chosen_models(given) | {"regions": regions}
+        options = ScoreOptions(**with_format_options(context, own, ScoreOptions))
         with screen.progress() as progress, unusable_options(context):
             summary, written = score(options, screen, progress)
     screen.show(summary.lines(written))
@@ -171,6 +182,7 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
             f"{missing} is missing" if missing else "give --fasta, or --genome with --regions"
         )
     refuse_without_regions(given)
+    refuse_contradictory_layout(given)
     refuse_contradicting_references(context, given)
     if (is_given(context, "overlap") or is_given(context, "chrom_sizes")) and not given["bigwig"]:
         raise click.UsageError("--overlap and --chrom-sizes go with --bigwig")

@@ -1,6 +1,7 @@
 """Command-line options of several subcommands, defined once so that they mean the same everywhere."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import click
 
 from deeplift_cli.errors import OptionsError, UserError
-from deeplift_cli.models.input_layout import LAYOUTS, Layout
+from deeplift_cli.models.layouts import BASES, ENCODINGS_OF_N, IDS, LAYOUTS, UNKNOWN, Layout
 from deeplift_cli.models.registry import known_kinds
+from deeplift_cli.options.further_inputs import FurtherInput, parse_input
 from deeplift_cli.options.numbers import LARGEST_BATCH, whole_number
 from deeplift_cli.options.target_grammar import parse_targets
+from deeplift_cli.options.token_ids import EXAMPLE, TokenIds, parse_token_ids
 from deeplift_cli.outputs import overlaps
 from deeplift_core import OptionError
 from deeplift_core.assignment.names import LAYER_RULES, check_layer_rule
@@ -51,6 +54,14 @@ def new_file(text: str) -> Path:
     return Path(text)
 
 
+def _inputs(context: click.Context, parameter: click.Parameter, value: Any) -> tuple[FurtherInput, ...]:
+    found: tuple[FurtherInput, ...] = parsed(parse_input)(context, parameter, value)
+    twice = [name for name, count in Counter(name for name, _ in found).items() if count > 1]
+    if twice:
+        raise click.BadParameter(f"{twice[0]!r} has several values", context, parameter)
+    return found
+
+
 def _layer_rule(text: str) -> tuple[str, str]:
     pattern, found, rule = text.rpartition("=")
     if not found or not pattern:
@@ -74,6 +85,34 @@ def _alphabet(text: str) -> str:
         return Layout("ncl", text).alphabet
     except UserError as error:
         raise ValueError(str(error)) from error
+
+
+def _token_ids(context: click.Context, parameter: click.Parameter, text: str | None) -> TokenIds:
+    found: TokenIds | None = parsed(parse_token_ids)(context, parameter, text)
+    return found or ()
+
+
+def chosen_models(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options `model` and `models` of `ScoreOptions` from the values of `MODELS`."""
+    first, *further = given["model"]
+    return {"model": first, "models": given["model"] if further else ()}
+
+
+def refuse_contradictory_layout(given: Mapping[str, Any]) -> None:
+    """Refuse options of the input's layout that contradict each other (exit code 2)."""
+    letters = [letter for letter, _ in given["token_ids"]] or given["alphabet"]
+    if given["layout"] == IDS and not given["token_ids"]:
+        raise click.UsageError(
+            f"--layout ids needs the number of each letter in the model's tokenizer, as in {EXAMPLE}"
+        )
+    if given["token_ids"] and given["layout"] not in ("auto", IDS):
+        raise click.UsageError(f"--token-ids goes with --layout ids, not {given['layout']}")
+    if given["token_ids"] and given["alphabet"] != BASES:
+        raise click.UsageError("--alphabet does not go with --token-ids: ids have no order of channels")
+    if given["encode_n"] == "uniform" and UNKNOWN in letters:
+        raise click.UsageError(
+            "--encode-n uniform goes with four letters: the model has a channel or a token for N"
+        )
 
 
 def _device(text: str) -> str:
@@ -118,6 +157,17 @@ MODEL = click.option(
     cls=Described,
     describe=lambda: {"help": f"Model file: {known_kinds()}."},
 )
+MODELS = click.option(
+    "-m",
+    "--model",
+    type=FILE,
+    required=True,
+    multiple=True,
+    cls=Described,
+    describe=lambda: {
+        "help": f"Model file: {known_kinds()}; given several times, the folds whose mean is scored."
+    },
+)
 OUTPUT = click.option(
     "--output",
     callback=parsed(_output),
@@ -139,6 +189,14 @@ LABELS = click.option(
     metavar="FILE",
     help="Names of the model's classes or tracks for --target, one a line.",
 )
+INPUT = click.option(
+    "--input",
+    "further_inputs",
+    multiple=True,
+    callback=_inputs,
+    metavar="NAME=zeros|NUMBER|FILE.npy",
+    help="Value of an input beside the sequence: one for all records, or FILE.npy with a row for each.",
+)
 LAYER_RULE = click.option(
     "--layer-rule",
     "layer_rules",
@@ -152,7 +210,7 @@ LAYOUT = click.option(
     type=click.Choice(["auto", *LAYOUTS]),
     default="auto",
     show_default=True,
-    help="Axes of the model's input: n batch, c bases, l positions.",
+    help="Axes of the model's input: n batch, c bases, l positions; ids are token ids [N, L].",
 )
 ALPHABET = click.option(
     "--alphabet",
@@ -160,7 +218,20 @@ ALPHABET = click.option(
     callback=parsed(_alphabet),
     show_default=True,
     metavar="LETTERS",
-    help="The model's order of bases.",
+    help="The model's order of bases, with N where it has a channel for N.",
+)
+ENCODE_N = click.option(
+    "--encode-n",
+    type=click.Choice(ENCODINGS_OF_N),
+    default="zeros",
+    show_default=True,
+    help="What the model gets for N: zeros, or 1/4 for each base.",
+)
+TOKEN_IDS = click.option(
+    "--token-ids",
+    callback=_token_ids,
+    metavar="A=I,C=J,...",
+    help="For models of token ids: the id of A, C, G, T and, where there is one, of N.",
 )
 LOGITS = click.option(
     "--logits/--no-logits",

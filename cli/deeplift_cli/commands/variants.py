@@ -28,31 +28,32 @@ from deeplift_cli.commands.shared_options import (
     BATCH_SIZE,
     COMPILE,
     DEVICE,
+    ENCODE_N,
     FILE,
+    INPUT,
     LABELS,
     LAYER_RULE,
     LAYOUT,
     LOGITS,
+    MODELS,
     OUTPUT,
     PRECISION,
     TARGET,
     THREADS,
-    Described,
+    TOKEN_IDS,
+    chosen_models,
     new_file,
     parsed,
+    refuse_contradictory_layout,
     unusable_options,
     with_options,
 )
-from deeplift_cli.models.registry import known_kinds
 from deeplift_cli.options.targets import may_be_several
 from deeplift_cli.options.variant_settings import VariantOptions
 from deeplift_cli.process.fast_imports import without_garbage_collection
 
 _OPTIONS = (
-    click.option(
-        "-m", "--model", "models", type=FILE, required=True, multiple=True, cls=Described,
-        describe=lambda: {"help": f"Model file: {known_kinds()}. Several are folds, which are averaged."},
-    ),
+    MODELS,
     click.option("-g", "--genome", type=FILE, required=True, help="Genome FASTA (.gz too)."),
     click.option("--vcf", type=FILE, required=True, help="Variants: SNVs and short indels (.gz too)."),
     click.option("-o", "--out", required=True, callback=parsed(new_file), metavar="PATH",
@@ -81,6 +82,9 @@ _OPTIONS = (
     SEED,
     LAYOUT,
     ALPHABET,
+    INPUT,
+    ENCODE_N,
+    TOKEN_IDS,
     LOGITS,
     CENTRE,
     RC_AVERAGE,
@@ -124,9 +128,7 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
         from deeplift_cli.variants.variants_run import score_variants
 
     screen = Screen(quiet=quiet, verbose=verbose)
-    options = VariantOptions(
-        **with_format_options(context, given | {"model": given["models"][0]}, VariantOptions)
-    )
+    options = VariantOptions(**with_format_options(context, given | chosen_models(given), VariantOptions))
     with screen.progress("variants") as progress, unusable_options(context):
         summary, written = score_variants(options, screen, progress)
     screen.show(summary.lines(written))
@@ -137,12 +139,11 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
 
 def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> None:
     """Refuse options that contradict each other (exit code 2)."""
+    refuse_contradictory_layout(given)
     refuse_contradicting_references(context, given)
     for name in ("background", "motifs"):
         if given[name] and not given["tsv"]:
             raise click.UsageError(f"--{name} adds columns to the table: it goes with --tsv")
-    if len(set(given["models"])) < len(given["models"]):
-        raise click.UsageError("the same --model is given twice; each fold counts once")
     for name in ("out", "tsv"):
         if given[name] and may_be_several(given["targets"]) and "{target}" not in given[name].name:
             raise click.UsageError(

@@ -9,7 +9,8 @@ from deeplift_cli.process.fast_imports import without_garbage_collection
 
 _OPTIONS = (
     click.argument("files", nargs=-1, required=True, type=FILE, metavar="SCORES.h5..."),
-    click.option("-m", "--model", type=FILE, help="Compute some rows again with this model, and compare."),
+    click.option("-m", "--model", "models", type=FILE, multiple=True,
+                 help="Compute some rows again with this model, and compare; of a mean of folds, all folds."),
     click.option("-n", "--rows", type=click.IntRange(min=1), default=10, show_default=True,
                  help="With --model: number of rows, spread over the file."),
     ALLOW_PICKLE,
@@ -19,7 +20,9 @@ _OPTIONS = (
 @click.command("verify", context_settings={"help_option_names": ["-h", "--help"]})
 @with_options(_OPTIONS)
 @click.option("-q", "--quiet", is_flag=True, help="Print no table, only problems.")
-def command(files: tuple[Path, ...], model: Path | None, rows: int, allow_pickle: bool, quiet: bool) -> int:
+def command(
+    files: tuple[Path, ...], models: tuple[Path, ...], rows: int, allow_pickle: bool, quiet: bool
+) -> int:
     """Verify score files.
 
     \b
@@ -42,8 +45,8 @@ def command(files: tuple[Path, ...], model: Path | None, rows: int, allow_pickle
     wrong = 0
     for path in files:
         found = verify(path)
-        if model is not None and not found.problems:
-            again = recompute(ScoreReader(path), model, rows, allow_pickle, screen)
+        if models and not found.problems:
+            again = recompute(ScoreReader(path), models, rows, allow_pickle, screen)
             well = f"{again.rows} rows computed again, largest difference {again.largest:.1e}"
             found.add("model", well, again.problems)
         screen.show([printable(str(path)), *(f"  {label:<16}  {text}" for label, text in found.lines)])

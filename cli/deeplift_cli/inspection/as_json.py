@@ -37,6 +37,7 @@ def _plain(found: Inspection) -> dict[str, Any]:
             "notes": list(found.model.notes),
         },
         "inputs": [_tensor(spec) for spec in found.inputs],
+        "further_inputs": {} if found.model.further is None else dict(found.model.further.given),
         "outputs": [_tensor(spec) for spec in found.outputs],
         **_form(found),
         "explained": recording
@@ -46,6 +47,8 @@ def _plain(found: Inspection) -> dict[str, Any]:
             "is_logit": recording.explains_logit,
             "notes": recording.notes,
         },
+        "classes": found.classes and asdict(found.classes),
+        "heads": found.heads,
         "operations": recording and [asdict(operation) for operation in recording.operations],
         "unsupported": recording and [operation.name for operation in recording.unsupported],
         "cost": found.cost and _cost(found.cost),

@@ -7,11 +7,21 @@ import torch
 
 from deeplift_cli.errors import OptionsError, UserError
 from deeplift_cli.inspection.cost import forward_seconds, scoring_seconds
-from deeplift_cli.inspection.findings import Cost, InputForm, Inspection, Operation, Recording, SelfCheck
+from deeplift_cli.inspection.findings import (
+    Classes,
+    Cost,
+    InputForm,
+    Inspection,
+    Operation,
+    Recording,
+    SelfCheck,
+)
 from deeplift_cli.inspection.input_form import find_form
 from deeplift_cli.inspection.score_command import score_command
 from deeplift_cli.inspection.self_check import Sample, check
 from deeplift_cli.inspection.tensors import input_specs, random_inputs
+from deeplift_cli.inspection.watch import Watch
+from deeplift_cli.models import ModelFile
 from deeplift_cli.models.batch_memory import BatchMemory
 from deeplift_cli.models.explainer import (
     FEW_ROWS,
@@ -19,15 +29,21 @@ from deeplift_cli.models.explainer import (
     check_not_zero,
     chosen_batch_size,
     chosen_device,
+    further_example,
     held_weights,
     load_model,
     model_errors,
     record,
 )
+from deeplift_cli.models.further_inputs import with_further_inputs
+from deeplift_cli.models.heads import heads_of
 from deeplift_cli.models.held_weights import HeldWeights
+from deeplift_cli.models.labels import read_labels
+from deeplift_cli.models.named_inputs import ask_for_values
 from deeplift_cli.models.output_shapes import output_specs
-from deeplift_cli.models.probing import one_hot
+from deeplift_cli.models.probing import LENGTHS, one_hot
 from deeplift_cli.models.targets import ModelTargets, find_targets, place_in_file
+from deeplift_cli.models.token_ids import prove_token_ids
 from deeplift_cli.options.settings import InspectOptions
 from deeplift_cli.options.targets import Element
 from deeplift_core import DeepLift
@@ -38,12 +54,14 @@ _CHECKED = ("genomics-default", "rescale")
 Batch = tuple[torch.Tensor, ...]
 
 
-def inspect(options: InspectOptions) -> Inspection:
+def inspect(options: InspectOptions, watch: Watch) -> Inspection:
     """Inspect a model.
 
     Parameters
     ----------
     options : InspectOptions
+    watch : Watch
+        Called after each step that found something, before the next step begins.
 
     Returns
     -------
@@ -58,15 +76,19 @@ def inspect(options: InspectOptions) -> Inspection:
         If the targets cannot be meant.
     """
     chosen_device(options.device)
-    model = load_model(options)
+    with watch.doing(f"reading {options.model}"):
+        model = load_model(options)
     parameters = sum(parameter.numel() for parameter in model.module.parameters())
     found = Inspection(model, parameters, list(model.inputs), list(model.outputs))
+    watch.known(found)
     try:
         with model_errors(options):
-            if len(model.inputs) > 1:
-                _several_inputs(found, options)
+            if len(model.inputs) > 1 and not options.further_inputs:
+                _several_inputs(found, options, watch)
             else:
-                _one_input(found, options)
+                lengths = LENGTHS if options.length is None else (options.length,)
+                found.model = with_further_inputs(options, model, lambda: lengths, None)
+                _one_input(found, options, watch)
     except OptionsError:
         raise
     except UserError as error:
@@ -76,20 +98,24 @@ def inspect(options: InspectOptions) -> Inspection:
     return found
 
 
-def _one_input(found: Inspection, options: InspectOptions) -> None:
+def _one_input(found: Inspection, options: InspectOptions, watch: Watch) -> None:
     if options.length is not None:
         _check_memory(options, options.length, options.batch_size or FEW_ROWS)
-    form = found.form = find_form(options, found.model)
+    with watch.doing("finding the layout of the input"):
+        form = found.form = find_form(options, found.model)
+    found.model = form.layout.adapted(found.model)
     rows = chosen_batch_size(options, found.model, form.layout, form.length)
+    prove_token_ids(found.model, form.layout, form.length, rows or FEW_ROWS)
     _check_memory(options, form.length, rows or FEW_ROWS)
     batch = (form.layout.to_model(one_hot(rows or FEW_ROWS, form.length)),)
-    found.inputs = input_specs(found.model, form, batch[0])
+    found.inputs = input_specs(found.model, form)
+    watch.known(found)
     targets = find_targets(options, found.model, lambda: form.length) if options.targets else None
     if targets is not None and place_in_file(options.output, found.model) != targets.outputs[0]:
         options = replace(options, output=targets.outputs[0])
-    recorded = _record(found, options, batch, form)
+    recorded = _record(found, options, batch, form, watch)
     if found.problems:
-        found.cost = _cost(found, options, batch)
+        found.cost = _cost(found, options, batch, watch)
         return
     rules = dict(options.layer_rules)
     explainer = recorded.with_rule(_CHECKED[0], rules)
@@ -97,7 +123,8 @@ def _one_input(found: Inspection, options: InspectOptions) -> None:
     rows = rows or auto_batch_size(explainer)
     if rows != explainer.batch_size:
         batch = (form.layout.to_model(one_hot(rows, form.length)),)
-        explainer = _recorded(found, options, batch, form).with_rule(_CHECKED[0], rules)
+        with watch.doing(f"recording the operations again, on batches of {rows}"):
+            explainer = _recorded(found, options, batch, form).with_rule(_CHECKED[0], rules)
     if targets is None:
         targets = _first_target(explainer.output_shape)
     sample = Sample.of(rows, form.length)
@@ -106,7 +133,7 @@ def _one_input(found: Inspection, options: InspectOptions) -> None:
     weights = None
     if targets.weights_of is not None:
         weights = held_weights(options, found.model, targets.weights_of, rows)
-        held = weights(batch[0])
+        held = weights(batch[0], *further_example(found.model, rows))
         x = (batch[0], held)
         references = (references[0], held.unsqueeze(1).expand(-1, references[0].shape[1], -1))
         weighted = replace(found.model, module=weights.model, outputs=())
@@ -116,9 +143,13 @@ def _one_input(found: Inspection, options: InspectOptions) -> None:
     for target in targets.for_core:
         explainer.check_target(target)
     check_not_zero(explainer, targets)
-    _check(found, explainer, rules, sample, targets, weights)
-    fixed, each = scoring_seconds(explainer, x, references, targets.for_core[0])
-    found.cost = _cost(found, options, batch, fixed, each, row_bytes)
+    with watch.doing("checking summation-to-delta on random sequences"):
+        _check(found, explainer, rules, sample, targets, weights)
+    watch.known(found)
+    every = (*x, *further_example(found.model, rows))
+    with watch.doing("measuring the time of scoring"):
+        fixed, each = scoring_seconds(explainer, every, references, targets.for_core[0])
+    found.cost = _cost(found, options, batch, watch, fixed, each, row_bytes)
 
 
 def _check_memory(options: InspectOptions, length: int, rows: int) -> None:
@@ -127,23 +158,25 @@ def _check_memory(options: InspectOptions, length: int, rows: int) -> None:
     BatchMemory.of_inspection(length, rows, options.precision, device).check(options.model)
 
 
-def _several_inputs(found: Inspection, options: InspectOptions) -> None:
-    """Describe a model with several inputs, which only the Python interface can score."""
-    names = ", ".join(spec.name for spec in found.inputs)
-    found.problems.append(
-        f"{options.model} has {len(found.inputs)} inputs ({names}), and deeplift score takes models with "
-        "one: score it from Python, where deeplift_core.DeepLift takes a tuple of inputs"
-    )
+def _several_inputs(found: Inspection, options: InspectOptions, watch: Watch) -> None:
+    """Describe a model with several inputs, of which all but the sequence need values."""
+    found.problems.append(ask_for_values(found.model, {}, found.inputs))
     batch = random_inputs(found.model, options.batch_size or FEW_ROWS, options.length)
-    _record(found, options, batch, None)
-    found.cost = _cost(found, options, batch)
+    _record(found, options, batch, None, watch)
+    found.cost = _cost(found, options, batch, watch)
 
 
-def _record(found: Inspection, options: InspectOptions, batch: Batch, form: InputForm | None) -> DeepLift:
+def _record(
+    found: Inspection, options: InspectOptions, batch: Batch, form: InputForm | None, watch: Watch
+) -> DeepLift:
     """Record with the gradient rule, which supports every operation, and find those without DeepLIFT rule."""
-    found.outputs = output_specs(found.model, batch)
-    recorded = _recorded(found, options, batch, form)
-    found.recording = _describe(recorded, dict(options.layer_rules), options.output or 0)
+    with watch.doing("recording the operations"):
+        found.outputs = output_specs(found.model, batch)
+        found.heads = heads_of(found.outputs)
+        recorded = _recorded(found, options, batch, form)
+        found.classes = _classes(options, found.model, recorded.output_shape)
+        found.recording = _describe(recorded, dict(options.layer_rules), options.output or 0)
+    watch.known(found)
     missing = len(found.recording.unsupported)
     if missing:
         count = "1 operation has" if missing == 1 else f"{missing} operations have"
@@ -169,6 +202,15 @@ def _describe(recorded: DeepLift, layer_rules: dict[str, str], output: int | str
     return Recording(operations, output, recorded.output_shape, recorded.explains_logit, notes)
 
 
+def _classes(options: InspectOptions, model: ModelFile, shape: tuple[int, ...]) -> Classes | None:
+    """Return the names of classes from the user's file, or else from the model's."""
+    names = model.labels if options.labels is None else read_labels(options.labels)
+    if not names:
+        return None
+    axes = tuple(axis for axis, size in enumerate(shape) if size == len(names))
+    return Classes(names, str(options.labels or model.path), axes)
+
+
 def _first_target(shape: tuple[int, ...]) -> ModelTargets:
     """Return the output's first element."""
     places = (0,) * max(1, len(shape))
@@ -183,11 +225,12 @@ def _check(
     targets: ModelTargets,
     weights: HeldWeights | None,
 ) -> None:
+    """Check the targets under each rule; the explainer is that of the first rule."""
     assert found.form is not None
     for rule in _CHECKED:
-        under = explainer.with_rule(rule, layer_rules)
+        under = explainer if rule == _CHECKED[0] else explainer.with_rule(rule, layer_rules)
         for spec, target in zip(targets.specs, targets.for_core, strict=True):
-            result = check(under, found.form.layout, sample, rule, spec, target, weights)
+            result = check(under, found.form.layout, sample, rule, spec, target, weights, found.model.further)
             found.checks.append(result)
             if not result.holds:
                 found.problems.append(f"{found.model.path}: {_failure(result)}")
@@ -208,18 +251,21 @@ def _cost(
     found: Inspection,
     options: InspectOptions,
     batch: Batch,
+    watch: Watch,
     fixed: float | None = None,
     each: float | None = None,
     row_bytes: int | None = None,
 ) -> Cost:
     device, dtype = chosen_device(options.device), getattr(torch, options.precision)
     there = tuple(tensor.to(device, dtype) for tensor in batch)
+    with watch.doing("measuring the time of the forward pass"):
+        forward = forward_seconds(found.model.module, there, dtype)
     return Cost(
         str(device),
         options.precision,
         torch.get_num_threads(),
         batch[0].shape[0],
-        forward_seconds(found.model.module, there, dtype),
+        forward,
         fixed,
         each,
         row_bytes,

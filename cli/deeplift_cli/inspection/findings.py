@@ -87,6 +87,26 @@ class Recording:
 
 
 @dataclass(frozen=True)
+class Classes:
+    """The names of the explained output's classes or tracks.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The names in order; "" for a class without a name.
+    source : str
+        The file that gave the names.
+    axes : tuple of int
+        The axes of the explained output, counted from 0 without the batch, that have as many elements as
+        there are names. `--target` takes the names if there is one such axis.
+    """
+
+    names: tuple[str, ...]
+    source: str
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Cost:
     """Time and memory, measured on random sequences; numbers for DeepLIFT are None if it cannot run.
 
@@ -157,6 +177,11 @@ class Inspection:
     parameters : int
     inputs, outputs : list of TensorSpec
         The tensors that the file declares, or that a run of the model shows.
+    classes : Classes or None
+        None if neither the model's file nor the user names the classes.
+    heads : dict of str to str
+        The heads of a BPNet-like model that `--target` takes, each with the name of its output; empty for
+        other models.
     problems : list of str
         The reasons why the model cannot be scored, one line each.
     command : str
@@ -169,6 +194,8 @@ class Inspection:
     outputs: list[TensorSpec] = field(default_factory=list)
     form: InputForm | None = None
     recording: Recording | None = None
+    classes: Classes | None = None
+    heads: dict[str, str] = field(default_factory=dict)
     cost: Cost | None = None
     checks: list[SelfCheck] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

@@ -18,7 +18,7 @@ def find_form(options: InspectOptions, model: ModelFile) -> InputForm:
     """
     if model.inputs and model.inputs[0].shape is not None:
         try:
-            layout, only = find_layout(model, layout=options.layout, alphabet=options.alphabet, length=None)
+            layout, only = find_layout(model, length=None, **options.layout_options)
         except UserError:  # several layouts or none fit the shape; a run of the model reports this
             return _by_running(options, model)
         reason = f"the only one that fits the declared shape of input {model.inputs[0]}"
@@ -30,8 +30,7 @@ def _at_length(
     options: InspectOptions, model: ModelFile, layout: Layout, reason: str, only: int | None
 ) -> InputForm:
     """Find the length for a layout that the file declares; the file may declare the length, too."""
-    if options.layout != "auto":
-        reason = "as --layout says"
+    reason = _given(options) or reason
     if only is not None:
         if options.length not in (None, only):
             raise UserError(
@@ -74,12 +73,17 @@ def _by_running(options: InspectOptions, model: ModelFile) -> InputForm:
 
 
 def _run_at(options: InspectOptions, model: ModelFile, length: int) -> InputForm:
-    layout, only = find_layout(model, layout=options.layout, alphabet=options.alphabet, length=length)
-    reason = f"the only one in which the model runs on random sequences of {length} bp"
-    if options.layout != "auto":
-        reason = "as --layout says"
+    layout, only = find_layout(model, length=length, **options.layout_options)
+    reason = _given(options) or f"the only one in which the model runs on random sequences of {length} bp"
     found = "found by running the model" if options.length is None else "as --length says"
     return InputForm(layout, reason, length, _tried(options) if only is None else found, only is None)
+
+
+def _given(options: InspectOptions) -> str:
+    """Return the option that says which layout it is; "" if none does."""
+    if options.layout != "auto":
+        return "as --layout says"
+    return "as --token-ids says" if options.token_ids else ""
 
 
 def _lengths(options: InspectOptions) -> tuple[int, ...]:
@@ -96,7 +100,7 @@ def _problem_at(model: ModelFile, layout: Layout, length: int) -> str:
         rows = find_batch_size(model, layout, length) or 1
     except UserError as error:
         return str(error)
-    outputs = outputs_of(model.module, layout.to_model(one_hot(rows, length)))
+    outputs = outputs_of(layout.adapted(model).module, layout.to_model(one_hot(rows, length)))
     if isinstance(outputs, str):
         return " ".join(outputs.split())
     # Models that crop positions which depend on padding have an empty output for short sequences.

@@ -3,11 +3,13 @@
 import shlex
 from dataclasses import fields
 
+from deeplift_cli.options.further_inputs import as_options
 from deeplift_cli.options.settings import InspectOptions
+from deeplift_cli.options.token_ids import token_ids_in_words
 
 # Options that `inspect` and `score` share and that the model's file does not determine. The batch size, the
 # device and the number of threads depend on the machine that scores the sequences.
-_KEPT = ("output", "labels", "layout", "alphabet", "logits", "precision", "allow_pickle")
+_KEPT = ("output", "labels", "layout", "alphabet", "encode_n", "logits", "precision", "allow_pickle")
 
 
 def score_command(options: InspectOptions, output_shape: tuple[int, ...]) -> str:
@@ -34,8 +36,11 @@ def score_command(options: InspectOptions, output_shape: tuple[int, ...]) -> str
         words += (
             [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
         )
+    if options.token_ids:
+        words += ["--token-ids", token_ids_in_words(options.token_ids)]
     for pattern, rule in options.layer_rules:
         words += ["--layer-rule", f"{pattern}={rule}"]
+    words += as_options(options.further_inputs)
     for name, value in options.format_options:
         words += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words)

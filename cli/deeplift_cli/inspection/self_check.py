@@ -8,6 +8,7 @@ import numpy.typing as npt
 import deeplift_references
 from deeplift_cli.inspection.findings import SelfCheck
 from deeplift_cli.models import Layout
+from deeplift_cli.models.further_inputs import FurtherInputs
 from deeplift_cli.models.held_weights import HeldWeights
 from deeplift_cli.models.probing import one_hot
 from deeplift_cli.models.scorer import Scorer
@@ -37,6 +38,11 @@ class Sample:
         shuffles = deeplift_references.make("dinucleotide", n_references=REFERENCES, seed=_SEED)
         return cls(sequences, shuffles(sequences))
 
+    def records(self, further: FurtherInputs | None) -> list[int]:
+        """Return a record for each sequence, whose values of further inputs the sequence gets."""
+        n_records = 1 if further is None else further.n_records
+        return [row % n_records for row in range(len(self.sequences))]
+
 
 def check(
     explainer: DeepLift,
@@ -46,10 +52,11 @@ def check(
     spec: TargetSpec,
     target: Target,
     weights: HeldWeights | None,
+    further: FurtherInputs | None,
 ) -> SelfCheck:
     """Score the sample and compare sums of contributions with differences of the output."""
-    scorer = Scorer(explainer, layout, rc_average=False, weights=weights)
-    (scores,) = scorer.score(sample.sequences, sample.references, [target])
+    scorer = Scorer(explainer, layout, rc_average=False, weights=weights, further=further)
+    (scores,) = scorer.score(sample.sequences, sample.references, [target], sample.records(further))
     errors = relative_completeness_error(scores.completeness_error, scores.output, scores.reference_output)
     return SelfCheck(
         rule,

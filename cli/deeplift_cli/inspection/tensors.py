@@ -6,20 +6,24 @@ from torch import Tensor
 from deeplift_cli.errors import UserError
 from deeplift_cli.inspection.findings import InputForm
 from deeplift_cli.models import ModelFile, TensorSpec
+from deeplift_cli.models.layouts import IDS
 from deeplift_cli.models.probing import LENGTHS, called, one_hot
 from deeplift_cli.process.failures import is_about_memory
 
 _EXAMPLE = "deeplift_core.DeepLift(model, example=(...)).nodes shows its operations in Python"
 
 
-def input_specs(model: ModelFile, form: InputForm, x: Tensor) -> list[TensorSpec]:
-    """Return the model's only input; a run of the model adds what the file does not declare."""
+def input_specs(model: ModelFile, form: InputForm) -> list[TensorSpec]:
+    """Return the model's inputs; a run of the model adds what the file does not declare of the sequence."""
     declared = model.inputs[0] if model.inputs else TensorSpec("0", None, None)
     shape = declared.shape
     if shape is None:
-        free = form.length if form.takes_any_length else -1
-        shape = (model.batch_size, *(None if size == free else size for size in x.shape[1:]))
-    return [TensorSpec(declared.name, shape, declared.dtype or "float32")]
+        length = None if form.takes_any_length else form.length
+        shape = (model.batch_size, *form.layout.row_shape(length))
+    kind = "int64" if form.layout.name == IDS else "float32"
+    sequence = TensorSpec(declared.name, shape, declared.dtype or kind)
+    every = (declared,) if model.further is None else model.further.inputs
+    return [sequence if spec.name == declared.name else spec for spec in every]
 
 
 def random_inputs(model: ModelFile, rows: int, length: int | None) -> tuple[Tensor, ...]:

@@ -1,51 +1,81 @@
-"""An inspection as plain text for a terminal, a file or a pipe."""
+"""An inspection as plain text for a terminal, a file or a pipe, part by part as the parts become known."""
 
 import textwrap
 from collections.abc import Iterator
 
 from deeplift_cli.inspection.as_json import REFERENCES
-from deeplift_cli.inspection.findings import Cost, InputForm, Inspection, Recording, SelfCheck
+from deeplift_cli.inspection.findings import Classes, Cost, InputForm, Inspection, Recording, SelfCheck
 from deeplift_cli.inspection.operations_text import every_operation, grouped_operations
 from deeplift_cli.models import TensorSpec
+from deeplift_cli.models.layouts import IDS
 from deeplift_cli.process.terminal_text import printable
 
 _LABEL = 12
-_AXES = {"n": "batch", "c": "bases", "l": "positions", "1": "1"}
+_CLASSES = 10  # names of classes that are listed
+_SAME_PARAGRAPH = ("inputs", "outputs", "command")
 _HOW_TO_SUPPORT = (
     "What can be done: write a rule for the operation (docs/rules.md, 'Adding a rule'), replace it in the "
     "model, or score with --rule gradient, which takes any operation but does not keep summation-to-delta."
 )
 
 
-def as_lines(found: Inspection, *, full: bool, width: int) -> list[str]:
-    """Return the whole inspection as lines of text.
+class Report:
+    """The text of one inspection, in parts, each of which is given once.
 
     Parameters
     ----------
-    found : Inspection
     full : bool
-        True to list every single operation, in the order in which they run.
+        True to list every single operation, in the order in which they run, and all names of classes.
     width : int
         The width of the terminal in characters; lines are broken to fit, if possible.
     """
-    parts = [list(_tensors_and_form(found))]
-    operations: list[str] = []
-    if found.recording is not None:
-        operations = every_operation(found.recording) if full else grouped_operations(found.recording, width)
-        parts += [operations, list(_unsupported(found.recording))]
-    if found.cost is not None:
-        parts.append(list(_cost(found.cost)))
-    if found.checks:
-        parts.append(list(_checks(found.checks)))
-    parts.append(_verdict(found))
-    lines: list[str] = []
-    for part in filter(None, parts):
-        lines += [""] if lines else []
-        # Tables have their own width.
-        wrapped = [line for item in part for line in _wrapped(printable(item), width)]
-        lines += part if part is operations else wrapped
-    # A command that is broken over lines could not be copied.
-    return [*lines, *([printable(f"  {found.command}")] if found.command else [])]
+
+    def __init__(self, *, full: bool, width: int) -> None:
+        self._full = full
+        self._width = width
+        self._given = set[str]()
+
+    def new_lines(self, found: Inspection, *, finished: bool) -> list[str]:
+        """Return the lines of all parts that are known and were not given before.
+
+        Parameters
+        ----------
+        found : Inspection
+        finished : bool
+            True if nothing more will be known; the verdict is the last part.
+        """
+        lines: list[str] = []
+        for name, part in self._parts(found, finished):
+            if name in self._given or not part:
+                continue
+            lines += [""] if self._given and name not in _SAME_PARAGRAPH else []
+            self._given.add(name)
+            for item in part:
+                # Tables have their own width, and a command that is broken over lines could not be copied.
+                whole = name in ("operations", "command")
+                lines += [item] if whole else _wrapped(printable(item), self._width)
+        return lines
+
+    def _parts(self, found: Inspection, finished: bool) -> Iterator[tuple[str, list[str]]]:
+        recording = found.recording
+        yield "model", list(_model(found))
+        if finished or found.form is not None or recording is not None:
+            yield "inputs", list(_inputs(found))
+        if finished or recording is not None:
+            yield "outputs", list(_outputs(found, full=self._full))
+        if recording is not None:
+            if self._full:
+                yield "operations", every_operation(recording)
+            else:
+                yield "operations", grouped_operations(recording, self._width)
+            yield "unsupported", list(_unsupported(recording))
+        if found.checks:
+            yield "checks", list(_checks(found.checks))
+        if found.cost is not None:
+            yield "cost", list(_cost(found.cost))
+        if finished:
+            yield "verdict", _verdict(found)
+            yield "command", [printable(f"  {found.command}")] if found.command else []
 
 
 def _wrapped(text: str, width: int) -> list[str]:
@@ -62,16 +92,33 @@ def _line(label: str, text: str) -> str:
     return f"{label:<{_LABEL}}{text}"
 
 
-def _tensors_and_form(found: Inspection) -> Iterator[str]:
+def _model(found: Inspection) -> Iterator[str]:
     model = found.model
     yield _line("model", f"{model.path} ({model.format}, {found.parameters:,} parameters)")
     yield _line("", f"sha256 {model.sha256}")
+
+
+def _inputs(found: Inspection) -> Iterator[str]:
     yield from _tensors("inputs", found.inputs)
-    yield from _tensors("outputs", found.outputs)
+    if found.model.further is not None:
+        yield _line("", f"with {found.model.further}")
     if found.form is not None:
         yield from _form(found.form)
-    if found.recording is not None:
-        yield from _explained(found.recording, _output_name(found, found.recording.output))
+
+
+def _outputs(found: Inspection, *, full: bool) -> Iterator[str]:
+    yield from _tensors("outputs", found.outputs)
+    if found.recording is None:
+        return
+    output = _output_name(found, found.recording.output)
+    yield from _explained(found.recording, output)
+    if found.classes is not None:
+        yield from _classes(found.classes, output, full=full)
+    if found.heads:
+        heads = ", ".join(f"{head} of output {name}" for head, name in found.heads.items())
+        yield _line("heads", f"{heads}; --target takes these words")
+    for place, note in enumerate(found.recording.notes):
+        yield _line("" if place else "notes", note)
 
 
 def _tensors(label: str, specs: list[TensorSpec]) -> Iterator[str]:
@@ -91,9 +138,11 @@ def _shape(spec: TensorSpec) -> str:
 
 def _form(form: InputForm) -> Iterator[str]:
     layout = form.layout
-    axes = ", ".join(_AXES[letter] for letter in layout.name)
-    yield _line("layout", f"{layout.name} [{axes}], {form.layout_reason}; --layout overrides it")
-    yield _line("alphabet", f"{layout.alphabet}, which no file declares; --alphabet overrides it")
+    yield _line("layout", f"{layout.name} {layout.described}, {form.layout_reason}; --layout overrides it")
+    if layout.name == IDS:
+        yield _line("alphabet", f"the token ids of {layout.alphabet}, as --token-ids says")
+    else:
+        yield _line("alphabet", f"{layout.alphabet}, which no file declares; --alphabet overrides it")
     other = "takes other lengths, too" if form.takes_any_length else "takes no other"
     yield _line("length", f"{form.length} bp, {form.length_reason}; the model {other}")
 
@@ -109,8 +158,21 @@ def _explained(recording: Recording, output: str) -> Iterator[str]:
     yield _line("explained", f"output {output}; {targets}")
     if recording.explains_logit:
         yield _line("", "before its final sigmoid or softmax; --no-logits explains what comes after")
-    for place, note in enumerate(recording.notes):
-        yield _line("" if place else "notes", note)
+
+
+def _classes(classes: Classes, output: str, *, full: bool) -> Iterator[str]:
+    """Yield the names of classes with their indices: all of them if `full`, or else the first ones."""
+    shown = classes.names if full else classes.names[:_CLASSES]
+    listed = ", ".join(f"{index} {name}" for index, name in enumerate(shown) if name)
+    further = len(classes.names) - len(shown)
+    more = f", and {further:,} more, which --full lists" if further else ""
+    if len(classes.axes) == 1:
+        yield _line("classes", f"{listed}{more}; --target takes these names")
+        return
+    yield _line("classes", f"{listed}{more}")
+    axes = f"{len(classes.axes)} axes" if classes.axes else "no axis"
+    count = f"{len(classes.names):,} elements, as many as {classes.source} has names"
+    yield _line("", f"--target takes no names: output {output} has {axes} of {count}")
 
 
 def _unsupported(recording: Recording) -> Iterator[str]:

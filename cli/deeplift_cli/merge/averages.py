@@ -4,17 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.folds import MEANS, mean_of_folds
 from deeplift_cli.merge.parts import Combined, check_same_job
+from deeplift_cli.outputs.datasets import FOLD_SD
 from deeplift_cli.outputs.packed import ScoredBatch, pack
 from deeplift_cli.outputs.score_reader import ScoreReader
 from deeplift_cli.run.fingerprint import MODEL
-
-_AVERAGED = ("hypothetical", "prediction", "output", "reference_output", "completeness_error")
 
 
 def average(parts: Sequence[ScoreReader], pool: Executor) -> Combined:
@@ -39,7 +38,7 @@ def average(parts: Sequence[ScoreReader], pool: Executor) -> Combined:
         if part.shard is not None:
             raise UserError(f"{part.path} is a shard; merge the shards of each fold first")
         if isinstance(part.model, list):
-            raise UserError(f"{part.path} is an average already; give the files that it is made of")
+            raise UserError(_is_an_average(part, len(part.model)))
         check_same_job(first, part, "cannot be averaged with", without=(MODEL,))
         if part.n_rows != first.n_rows:
             raise UserError(f"{part.path} has {part.n_rows:,} sequences, {first.path} has {first.n_rows:,}")
@@ -51,8 +50,19 @@ def average(parts: Sequence[ScoreReader], pool: Executor) -> Combined:
         "fingerprint": {name: value for name, value in first.fingerprint.items() if name != MODEL} or None,
         "averaged_from": [part.path.name for part in parts],
     }
-    batches = (pack(_mean(batches, parts), first.layout, pool) for batches in _together(parts, pool))
-    return Combined(first, attrs, batches, [first])
+    layout = replace(first.layout, optional=first.layout.optional | {FOLD_SD})
+    batches = (pack(_mean(batches, parts), layout, pool) for batches in _together(parts, pool))
+    return Combined(first, layout, attrs, batches, [first])
+
+
+def _is_an_average(part: ScoreReader, models: int) -> str:
+    """Return why the mean of several models is no part of an average: each model would count differently."""
+    if "averaged_from" in part.attrs:
+        return f"{part.path} is an average already; give the files that it is made of"
+    return (
+        f"{part.path} is the mean of {models} models already; to add models, give all of them to one "
+        "deeplift score"
+    )
 
 
 def _check_distinct(parts: Sequence[ScoreReader], checksums: Sequence[Mapping[str, str]]) -> None:
@@ -81,26 +91,14 @@ def _mean(batches: Sequence[ScoredBatch], parts: Sequence[ScoreReader]) -> Score
     for batch, part in zip(batches, parts, strict=True):
         if batch.regions != first.regions or not np.array_equal(batch.sequences, first.sequences):
             raise UserError(f"{part.path} and {parts[0].path} hold other sequences at {_records(first)}")
-        for name in _AVERAGED:
+        for name in MEANS:
             if not np.isfinite(getattr(batch, name)).all():
                 raise UserError(
                     f"{part.path} has values that are not finite numbers in {name} at {_records(first)}; "
                     "score it again"
                 )
-    means: dict[str, Any] = {
-        name: np.mean([getattr(batch, name) for batch in batches], axis=0, dtype=np.float64)
-        for name in _AVERAGED
-    }
+    means = mean_of_folds(first.sequences, [vars(batch) for batch in batches])
     means["identical_references"] = np.max([batch.identical_references for batch in batches], axis=0)
-    # All parts use the same references, so that their errors may be fully correlated: the mean of their
-    # standard errors is an upper bound of the standard error of the mean.
-    for name, combine in (
-        ("rescored", np.sum),
-        ("standard_error", np.mean),
-        ("position_standard_error", np.mean),
-    ):
-        if getattr(first, name) is not None:
-            means[name] = combine([getattr(batch, name) for batch in batches], axis=0)
     return replace(first, **means)
 
 

@@ -90,7 +90,7 @@ def _write(
     with Publication(scratch.folder) as publication:
         with ScoreFile(
             options.out,
-            combined.first.layout,
+            combined.layout,
             skipped=skipped,
             attrs=combined.attrs,
             chrom_sizes=combined.first.chrom_sizes,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.datasets import FOLD_SD, ScoreLayout
 from deeplift_cli.outputs.packed import PackedBatch
 from deeplift_cli.outputs.score_reader import ScoreReader
 
@@ -16,7 +17,8 @@ class Combined:
     Attributes
     ----------
     first : ScoreReader
-        The part with the layout of the new file.
+        The part whose lengths of chromosomes the new file gets.
+    layout : ScoreLayout
     attrs : dict
     batches : iterator of PackedBatch
     skipped_of : sequence of ScoreReader
@@ -24,6 +26,7 @@ class Combined:
     """
 
     first: ScoreReader
+    layout: ScoreLayout
     attrs: dict[str, Any]
     batches: Iterator[PackedBatch]
     skipped_of: Sequence[ScoreReader]
@@ -55,6 +58,7 @@ def check_same_job(
     names += ["the numbers of references"] * (ours.n_references != theirs.n_references)
     names += ["the types of scores (--dtype)"] * (ours.dtype != theirs.dtype)
     names += ["the numbers of rows a batch (--batch-size)"] * (ours.batch_size != theirs.batch_size)
-    names += ["the datasets of standard errors (--standard-errors)"] * (ours.optional != theirs.optional)
+    errors = [layout.optional - {FOLD_SD} for layout in (ours, theirs)]  # that of the folds is the model's
+    names += ["the datasets of standard errors (--standard-errors)"] * (errors[0] != errors[1])
     if names:
         raise UserError(f"{part.path} {otherwise} {first.path}: {', '.join(names)} differ")

@@ -39,7 +39,8 @@ def end_to_end(parts: Sequence[ScoreReader], pool: Executor) -> Combined:
         "worst_relative_completeness_error": float(np.max([part.worst for part in ordered])),
         "merged_from": [part.path.name for part in ordered],
     }
-    return Combined(first, attrs, (batch for part in ordered for batch in part.packed(pool)), ordered)
+    batches = (batch for part in ordered for batch in part.packed(pool))
+    return Combined(first, first.layout, attrs, batches, ordered)
 
 
 def _in_order(parts: Sequence[ScoreReader]) -> list[ScoreReader]:

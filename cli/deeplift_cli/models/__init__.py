@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.models.foreign import errors_in_one_line
-from deeplift_cli.models.input_layout import Layout, find_layout
+from deeplift_cli.models.input_layout import find_layout
+from deeplift_cli.models.layouts import Layout
 from deeplift_cli.models.model_file import ModelFile, TensorSpec
 from deeplift_cli.models.registry import FORMATS, examine, find_format
 

@@ -61,6 +61,8 @@ class BatchMemory:
     device : torch.device
     takes_count : bool
         True if the user chooses the number of references.
+    others : int
+        Bytes that other models are going to take, which are scored in turn with this one.
     """
 
     rows: int
@@ -70,16 +72,20 @@ class BatchMemory:
     a_reference: int
     device: torch.device
     takes_count: bool
+    others: int = 0
 
     @classmethod
-    def of(cls, options: ScoreOptions, length: int, rows: int, device: torch.device) -> "BatchMemory":
+    def of(
+        cls, options: ScoreOptions, length: int, rows: int, device: torch.device, others: int = 0
+    ) -> "BatchMemory":
         """Return the memory of a batch as far as the options determine it, without the model."""
         kind, argument = deeplift_references.parse_spec(options.reference)
         takes_count = kind.takes_count and argument is None  # a file may hold fewer references
         one_hot = 4 * length * getattr(torch, options.precision).itemsize
         scores = _SCORES_OF_A_PAIR * len(options.targets)
         references = options.n_references if takes_count else 1
-        return cls(rows, length, references, 2 * one_hot, (_COPIES + scores) * one_hot, device, takes_count)
+        a_reference = (_COPIES + scores) * one_hot
+        return cls(rows, length, references, 2 * one_hot, a_reference, device, takes_count, others)
 
     @classmethod
     def of_inspection(cls, length: int, rows: int, precision: str, device: torch.device) -> "BatchMemory":
@@ -98,17 +104,23 @@ class BatchMemory:
 
     @property
     def size(self) -> int:
-        """A lower bound of the bytes of the batch."""
-        return int(_AT_LEAST * self.rows * self.per_row)
+        """A lower bound of the bytes of the batch, and of the other models."""
+        return int(_AT_LEAST * self.rows * self.per_row) + self.others
 
     @property
     def may_be_too_large(self) -> bool:
         """Return whether the values of some model would not fit, so that this model must be measured."""
         most = _MOST_PER_BASE * self.length + self.references * self.a_reference
-        return self.rows * most > available_memory(self.device)
+        return self.rows * most + self.others > available_memory(self.device)
 
-    def check(self, model: Path) -> None:
+    def check(self, model: Path, records: Path | None = None) -> None:
         """Refuse a batch that does not fit into the free memory.
+
+        Parameters
+        ----------
+        model : Path
+        records : Path, optional
+            The file from which the sequences come.
 
         Raises
         ------
@@ -120,17 +132,22 @@ class BatchMemory:
             return
         batch = f"a batch of {self.rows:,} sequences" if self.rows > 1 else "one sequence"
         against = f" with {self.references:,} references each" if self.references > 1 else ""
+        origin = f" (as in {records})" if records is not None else ""
+        beside = f", beside the further models of {in_words(self.others)}," if self.others else ""
         raise OutOfMemoryError(
-            f"{model}: {batch} of {self.length:,} bp{against} takes at least "
+            f"{model}: {batch} of {self.length:,} bp{origin}{against}{beside} takes at least "
             f"{in_words(self.size)} of memory, and {in_words(available)} are free; "
             f"give {self.remedy()}"
         )
 
     def remedy(self) -> str:
         """Return the change of options that saves most memory."""
-        fitting = int(_SAFE * available_memory(self.device) / self.per_row)
+        free = max(0, available_memory(self.device) - self.others)
+        fitting = int(_SAFE * free / self.per_row)
         if self.rows > 1 and fitting >= 1:
             return f"--batch-size {min(fitting, self.rows - 1)} or less"
+        if self.others > self.rows * self.per_row:
+            return "each model to a run of its own, and average the runs by deeplift merge --average"
         if self.takes_count and self.references > 1 and self.references * self.a_reference > self.values:
             return "fewer --n-references"
         return "a smaller --batch-size" if self.rows > 1 else "shorter sequences"
@@ -142,6 +159,7 @@ def layout_for_long(
     length: int,
     device: torch.device,
     recorded: Callable[[Layout, int], Measured],
+    others: int = 0,
 ) -> Layout | None:
     """Find the layout for long sequences with short ones, and refuse sequences too long for the memory.
 
@@ -158,6 +176,8 @@ def layout_for_long(
     device : torch.device
     recorded : callable
         Records the model for a layout and a length, on few rows.
+    others : int
+        Bytes of memory that other models are going to take.
 
     Returns
     -------
@@ -171,10 +191,10 @@ def layout_for_long(
     """
     if length <= LONG:
         return None
-    memory = BatchMemory.of(options, length, options.batch_size or 1, device)
-    memory.check(options.model)
+    memory = BatchMemory.of(options, length, options.batch_size or 1, device, others)
+    memory.check(options.model, options.records)
     try:
-        layout, only = find_layout(model, layout=options.layout, alphabet=options.alphabet, length=SHORTER)
+        layout, only = find_layout(model, length=SHORTER, **options.layout_options)
     except WrongLengthError as error:
         message = f"{options.model} does not take sequences of {length:,} bp; it takes {error.takes:,} bp"
         raise WrongLengthError(message, error.takes) from error
@@ -183,5 +203,5 @@ def layout_for_long(
     if only is not None:
         return None
     values = recorded(layout, SHORTER).bytes_per_row * length // SHORTER
-    memory.with_values(values).check(options.model)
+    memory.with_values(values).check(options.model, options.records)
     return layout

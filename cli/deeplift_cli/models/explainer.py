@@ -2,10 +2,11 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from deeplift_cli.models.probing import one_hot
 from deeplift_cli.models.scorer import Scorer, Scores
 from deeplift_cli.models.target_functions import terms_of
 from deeplift_cli.models.targets import ModelTargets, place_in_file
+from deeplift_cli.models.token_ids import with_token_ids
 from deeplift_cli.options.settings import ModelOptions, ScoreOptions
 from deeplift_cli.options.targets import Element
 from deeplift_cli.process.failures import is_about_memory
@@ -49,6 +51,7 @@ class Explained:
     Attributes
     ----------
     model : ModelFile
+    layout : Layout
     length : int
         L, the length of the sequences to score.
     takes_any_length : bool
@@ -59,27 +62,47 @@ class Explained:
     targets : ModelTargets
     explained : str
         What of the output is explained, for the summary.
+    output_shape : tuple of int
+        The shape, without the batch, of the first target's output.
     """
 
     model: ModelFile
+    layout: Layout
     length: int
     takes_any_length: bool
     batch_size: int
     is_compiled: bool
     targets: ModelTargets
     explained: str
+    output_shape: tuple[int, ...]
     scorer: Scorer
     options: ScoreOptions
     memory: BatchMemory
+
+    @property
+    def sha256(self) -> str | list[str]:
+        """The SHA-256 of the model."""
+        return self.model.sha256
+
+    @property
+    def n_models(self) -> int:
+        """The number of models whose mean is scored."""
+        return 1
+
+    @property
+    def rescoring_stopped(self) -> str:
+        """The reason why pairs are no longer scored again in float64; "" while rescoring is on."""
+        return self.scorer.rescoring_stopped
 
     def score(
         self,
         sequences: npt.NDArray[np.int8],
         references: npt.NDArray[np.float32],
+        records: Sequence[int] | npt.NDArray[np.integer[Any]],
     ) -> list[Scores]:
-        """Score [N, 4, L] against [N, R, 4, L] or [R, 4, L], for each target."""
+        """Score [N, 4, L], of these records of the input, against [N, R, 4, L] or [R, 4, L]."""
         with model_errors(self.options, self.memory):
-            return self.scorer.score(sequences, references, self.targets.for_core)
+            return self.scorer.score(sequences, references, self.targets.for_core, records)
 
 
 def load_model(options: ModelOptions) -> ModelFile:
@@ -88,12 +111,13 @@ def load_model(options: ModelOptions) -> ModelFile:
     Raises
     ------
     UserError
-        If the file cannot be read.
+        If the file cannot be read, or holds no model of token ids where the options give their numbers.
     """
     keep_freed_memory()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    return read(options.model, allow_pickle=options.allow_pickle, options=dict(options.format_options))
+    model = read(options.model, allow_pickle=options.allow_pickle, options=dict(options.format_options))
+    return with_token_ids(model, options.token_ids) if options.token_ids else model
 
 
 def read_model(options: ModelOptions, screen: Screen) -> ModelFile:
@@ -119,6 +143,7 @@ def explain(
     first_length: Callable[[], int],
     n_sequences: int,
     screen: Screen,
+    others: int = 0,
 ) -> Explained:
     """Record a model.
 
@@ -134,6 +159,8 @@ def explain(
         The approximate number of sequences, which limits the batch size and decides whether to compile.
     screen : Screen
         Shows lines that the user should read.
+    others : int
+        Bytes of memory that other models are going to take.
 
     Raises
     ------
@@ -144,11 +171,12 @@ def explain(
     with model_errors(options):
         few = partial(_on_few, options, model)
         first = first_length()
-        for_long = layout_for_long(options, model, first, chosen_device(options.device), few)
+        for_long = layout_for_long(options, model, first, chosen_device(options.device), few, others)
         layout, only_length = (for_long, None) if for_long else _found_layout(options, model, first)
+        model = layout.adapted(model)
         length = only_length or first
         given = chosen_batch_size(options, model, layout, SHORTER if for_long else length)
-        rows, memory = _chosen_rows(options, model, layout, length, given, n_sequences)
+        rows, memory = _chosen_rows(options, model, layout, length, given, n_sequences, others)
     with model_errors(options, memory):
         weights = None
         if targets.weights_of is not None:
@@ -160,19 +188,23 @@ def explain(
         check_not_zero(explainer, targets)
         takes_count = deeplift_references.parse_spec(options.reference)[0].takes_count
         pairs = n_sequences * (options.n_references if takes_count else 1) * (2 if options.rc_average else 1)
-        ready = compiled_if_worth_it(explainer, options, targets.for_core, pairs, screen)
+        ready = explainer
+        if not has_values_by_record(model):  # these are constants of each batch, which is not compiled
+            ready = compiled_if_worth_it(explainer, options, targets.for_core, pairs, screen)
     _describe(screen, model, layout, length, explainer)
     for line in explainer.notes:
         screen.note(line)
-    scorer = Scorer(ready, layout, rc_average=options.rc_average, weights=weights)
+    scorer = Scorer(ready, layout, rc_average=options.rc_average, weights=weights, further=model.further)
     return Explained(
         model,
+        layout,
         length,
         only_length is None,
         explainer.batch_size,
         ready is not explainer,
         targets,
         _in_words(explainer, targets),
+        tuple(explainer.shape_of(targets.for_core[0])),
         scorer,
         options,
         memory,
@@ -236,13 +268,22 @@ def _on(
 ) -> DeepLift:
     """Record the model on a random batch."""
     x = layout.to_model(one_hot(rows, length))
-    axis = layout.channel_axis
+    model, axis = layout.adapted(model), layout.channel_axis
     if weights is None:
         return record(options, model, x, options.rule, dict(options.layer_rules), channel_axis=axis)
     weighted = replace(model, module=weights.model, outputs=())
-    return record(
-        options, weighted, (x, weights(x)), options.rule, dict(options.layer_rules), channel_axis=axis
-    )
+    both = (x, weights(x, *further_example(model, rows)))
+    return record(options, weighted, both, options.rule, dict(options.layer_rules), channel_axis=axis)
+
+
+def further_example(model: ModelFile, rows: int) -> tuple[torch.Tensor, ...]:
+    """Return example values of the inputs that differ by record, for K rows."""
+    return () if model.further is None else model.further.example(rows)
+
+
+def has_values_by_record(model: ModelFile) -> bool:
+    """Return whether inputs beside the sequence have values that differ by record."""
+    return model.further is not None and bool(model.further.by_record)
 
 
 def held_weights(options: ModelOptions, model: ModelFile, output: int, rows: int) -> HeldWeights:
@@ -309,7 +350,7 @@ def _on_few(options: ScoreOptions, model: ModelFile, layout: Layout, length: int
 
 
 def _found_layout(options: ScoreOptions, model: ModelFile, length: int) -> tuple[Layout, int | None]:
-    return find_layout(model, layout=options.layout, alphabet=options.alphabet, length=length)
+    return find_layout(model, length=length, **options.layout_options)
 
 
 def _chosen_rows(
@@ -319,6 +360,7 @@ def _chosen_rows(
     length: int,
     given: int | None,
     n_sequences: int,
+    others: int,
 ) -> tuple[int, BatchMemory]:
     """Return K, and the memory of a batch of K rows, before such a batch is made.
 
@@ -331,8 +373,8 @@ def _chosen_rows(
         If there is not enough memory.
     """
     device = chosen_device(options.device)
-    memory = BatchMemory.of(options, length, given or 1, device)
-    memory.check(options.model)
+    memory = BatchMemory.of(options, length, given or 1, device, others)
+    memory.check(options.model, options.records)
     if given is not None and (given <= FEW_ROWS or not memory.may_be_too_large):
         return given, memory
     try:
@@ -344,7 +386,7 @@ def _chosen_rows(
     memory = memory.with_values(explainer.bytes_per_row)
     rows = given or auto_batch_size(explainer, n_sequences)
     memory = replace(memory, rows=rows)
-    memory.check(options.model)
+    memory.check(options.model, options.records)
     return rows, memory
 
 
@@ -388,10 +430,15 @@ def record(
     layer_rules: dict[str, str],
     channel_axis: int | None,
 ) -> DeepLift:
-    """Record the model on an example batch, with the device, type and output of the options."""
+    """Record the model on an example batch, with the device, type and output of the options.
+
+    The example has no values of inputs that differ by record: these are added here.
+    """
+    inputs = example if isinstance(example, tuple) else (example,)
+    further = further_example(model, len(inputs[0]))
     return DeepLift(
         model.module,
-        example,
+        (*inputs, *further) if further else example,
         rule=rule,
         layer_rules=layer_rules,
         output=place_in_file(options.output, model) or 0,
@@ -400,6 +447,7 @@ def record(
         channel_axis=channel_axis,
         dtype=getattr(torch, options.precision),
         device=chosen_device(options.device),
+        constant_inputs=range(len(inputs), len(inputs) + len(further)),
     )
 
 

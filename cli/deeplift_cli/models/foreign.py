@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.process.failures import text_of
 
 _LONGEST_REASON = 400  # signs; some libraries put all that they were given into a message
 
@@ -36,7 +37,7 @@ def errors_in_one_line(what: str) -> Iterator[None]:
 
 def reason(error: BaseException) -> str:
     """Return the first line of an exception's message, cut where it is long, else its kind."""
-    lines = (line.strip() for line in str(error).splitlines())
+    lines = (line.strip() for line in text_of(error).splitlines())
     line = next(filter(None, lines), type(error).__name__)
     return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]}..."
 

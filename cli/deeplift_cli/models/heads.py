@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from deeplift_cli.errors import OptionsError
 from deeplift_cli.models.model_file import ModelFile, TensorSpec
 from deeplift_cli.models.target_functions import MeanCounts, WeightedProfile
-from deeplift_cli.options.targets import COUNTS, PER_TRACK
+from deeplift_cli.options.targets import COUNTS, PER_TRACK, PROFILE
 
 # Words in the names of outputs. "logcounts" is counts; ChromBPNet has logits_profile_predictions.
 _SIGNS = {"counts": "count", "profile": "profile"}
@@ -40,6 +40,14 @@ def output_of_head(head: str, outputs: Sequence[TensorSpec], given: int | None) 
             f"{_wanted(head)}; the outputs are {_listed(outputs)}: say which with --output"
         )
     return place
+
+
+def heads_of(outputs: Sequence[TensorSpec]) -> dict[str, str]:
+    """Return the heads of a BPNet-like model, each with the name of its output; empty for other models."""
+    places = {head: _found(head, outputs) for head in (COUNTS, PROFILE)}
+    if len(outputs) < 2 or None in places.values():
+        return {}
+    return {head: outputs[place].name for head, place in places.items() if place is not None}
 
 
 def function_of_head(head: str, output: TensorSpec) -> MeanCounts | WeightedProfile:

@@ -31,13 +31,13 @@ class WithHeldWeights(nn.Module):
         self.model = model
         self.output = output
 
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+    def forward(self, x: Tensor, weights: Tensor, *further: Tensor) -> Tensor:
         """Return the logits minus their mean, times their weights: [K, positions and tracks].
 
         The target computes the sum of these products. The sum may be so much smaller than the products that,
         as the model's output, it could not be distinguished from rounding in the proof of the recording.
         """
-        return weights * self.logits(self.model(x))
+        return weights * self.logits(self.model(x, *further))
 
     def logits(self, outputs: object) -> Tensor:
         """Return the logits [K, positions and tracks] of the profile minus their mean, from all outputs."""
@@ -63,13 +63,20 @@ class HeldWeights:
     device: torch.device
     rows: int
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return the probabilities [N, positions and tracks] of the model's profile for x [N, ...]."""
-        filled = x[torch.arange(-(-len(x) // self.rows) * self.rows) % len(x)]
+    def __call__(self, x: Tensor, *further: Tensor) -> Tensor:
+        """Return the probabilities [N, positions and tracks] of the model's profile.
+
+        Parameters
+        ----------
+        x, *further : Tensor [N, ...]
+            The sequences, and inputs whose values differ by sequence.
+        """
+        places = torch.arange(-(-len(x) // self.rows) * self.rows) % len(x)
         with borrowed(self.model, self.dtype, self.device), torch.no_grad():
-            batches = torch.split(filled.to(self.device, self.dtype), self.rows)
-            parts = [self._of_batch(batch) for batch in batches]
+            filled = (tensor[places].to(self.device, self.dtype) for tensor in (x, *further))
+            batches = zip(*(torch.split(tensor, self.rows) for tensor in filled), strict=True)
+            parts = [self._of_batch(*batch) for batch in batches]
             return torch.cat(parts)[: len(x)].to(x.device)
 
-    def _of_batch(self, x: Tensor) -> Tensor:
-        return torch.softmax(self.model.logits(called(self.model.model, x)), 1)
+    def _of_batch(self, *inputs: Tensor) -> Tensor:
+        return torch.softmax(self.model.logits(called(self.model.model, *inputs)), 1)

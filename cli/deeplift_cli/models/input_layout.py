@@ -1,20 +1,21 @@
-"""The layout of a model's input: its axis of bases, their order, and the length of the sequences."""
+"""The layout of a model's input and the length of the sequences, as the file declares them or runs show."""
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
-from deeplift_cli.errors import UserError
+from deeplift_cli.errors import OptionsError, UserError
+from deeplift_cli.models.layouts import BASES, FLAT, IDS, IMAGES, LAYOUTS, SEQUENCES, UNKNOWN, Layout
 from deeplift_cli.models.model_file import ModelFile, TensorSpec
+from deeplift_cli.models.named_inputs import ask_for_values
+from deeplift_cli.models.token_ids import prove_token_ids
+from deeplift_cli.options.token_ids import EXAMPLE
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-BASES = "ACGT"
-# The axis of size 4, and the axis of size 1 in two-dimensional models.
-_CHANNEL_AXIS = {"ncl": 1, "nlc": 2, "nc1l": 1, "ncl1": 1}
-_UNIT_AXIS = {"ncl": None, "nlc": None, "nc1l": 2, "ncl1": 3}
-LAYOUTS = tuple(_CHANNEL_AXIS)
+# A model of three axes may run with a fourth, and a model of an image may flatten its input: where the model
+# runs in several layouts, the first of these groups counts.
+_GROUPS = (SEQUENCES, IMAGES, FLAT, (IDS,))
+_LONGEST_REASON = 100  # characters that are shown of what a model said of a layout
+# What torch says of numbers where a look-up needs ids.
+_NEEDS_IDS = re.compile(r"'indices'|index tensor|used as indices|int\S* *(or|/) *int64 for index")
 # Numbers of rows to try if the file declares none: any, one, then usual fixed batch sizes.
 _ROWS = (3, 1, 2, 4, 8, 16, 32, 64, 128)
 
@@ -47,57 +48,13 @@ class SeveralLayoutsError(UserError):
         self.fitting = fitting
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The order of axes and bases in a model's one-hot input.
-
-    Attributes
-    ----------
-    name : str
-        "ncl" [N, 4, L], "nlc" [N, L, 4], "nc1l" [N, 4, 1, L] or "ncl1" [N, 4, L, 1].
-    alphabet : str
-        The base of each of the model's channels, in order.
-    """
-
-    name: str
-    alphabet: str = BASES
-
-    def __post_init__(self) -> None:
-        if self.name not in _CHANNEL_AXIS:
-            raise UserError(f"unknown layout {self.name!r}; --layout takes auto, {', '.join(LAYOUTS)}")
-        letters = self.alphabet.upper().replace("U", "T")
-        if sorted(letters) != sorted(BASES):
-            raise UserError(
-                f"alphabet {self.alphabet!r} is not the letters A, C, G and T in the model's order"
-            )
-        object.__setattr__(self, "alphabet", letters)
-
-    @property
-    def channel_axis(self) -> int:
-        """The axis of 4 in the model's input [N, ...]."""
-        return _CHANNEL_AXIS[self.name]
-
-    def to_model(self, x: "Tensor") -> "Tensor":
-        """Bring x [..., 4, L] in the order ACGT into the model's layout and channel order."""
-        if self.alphabet != BASES:
-            x = x[..., [BASES.index(letter) for letter in self.alphabet], :]
-        if self.name == "nlc":
-            return x.transpose(-1, -2)
-        unit = _UNIT_AXIS[self.name]
-        return x if unit is None else x.unsqueeze(unit - 4)
-
-    def from_model(self, x: "Tensor") -> "Tensor":
-        """Bring a tensor in the model's layout back to [..., 4, L] in the order ACGT."""
-        unit = _UNIT_AXIS[self.name]
-        if self.name == "nlc":
-            x = x.transpose(-1, -2)
-        elif unit is not None:
-            x = x.squeeze(unit - 4)
-        return x if self.alphabet == BASES else x[..., [self.alphabet.index(letter) for letter in BASES], :]
-
-
 def find_layout(
-    model: ModelFile, *, layout: str = "auto", alphabet: str = BASES, length: int | None
+    model: ModelFile,
+    *,
+    layout: str = "auto",
+    alphabet: str = BASES,
+    encode_n: str = "zeros",
+    length: int | None,
 ) -> tuple[Layout, int | None]:
     """Find the layout of a model's input and the length of its sequences.
 
@@ -111,6 +68,8 @@ def find_layout(
         "auto", or one of `LAYOUTS`.
     alphabet : str
         The model's channel order.
+    encode_n : str
+        What stands for N in the four channels.
     length : int or None
         The length of the sequences to score, for runs of the model; not needed if the file declares the
         shape.
@@ -124,22 +83,32 @@ def find_layout(
     ------
     UserError
         If the model takes several inputs, no layout or several layouts fit, or the given layout does not fit.
+        If the model takes token ids, and their numbers are missing or it does more with them than look-ups.
     """
     spec = _only_input(model)
-    wanted = [Layout(name, alphabet) for name in (LAYOUTS if layout == "auto" else (layout,))]
+    if model.token_letters:
+        layout, alphabet = IDS, model.token_letters
+    elif layout == IDS:
+        raise OptionsError(f"{model.path}: which number stands for which letter? Say {EXAMPLE}, for example")
+    names = [name for name in LAYOUTS if name != IDS] if layout == "auto" else [layout]
+    wanted = [Layout(name, alphabet, encode_n) for name in names]
     declared = spec.shape if spec is not None else None
     if spec is not None and declared is not None:
         wanted = _fitting(model, spec, wanted, layout)
         if len(wanted) == 1:
-            return wanted[0], _declared_length(declared, wanted[0])
+            only = _declared_length(declared, wanted[0])
+            if length is None or not model.token_letters:
+                return wanted[0], only
+            length = only or length  # for the comparison with the model of ids
     if length is None:
         if len(wanted) == 1:
             return wanted[0], None
-        raise UserError(f"the file {model.path} does not determine the layout; give --layout")
-    found = _by_trial(model, wanted, length)
-    return found, _length_by_trial(model, found, length) if declared is None else _declared_length(
-        declared, found
-    )
+        raise UserError(f"the file {model.path} does not determine the layout; give --layout ({_or(wanted)})")
+    found, rows = _by_trial(model, wanted, length)
+    prove_token_ids(model, found, length, rows)
+    if declared is not None:
+        return found, _declared_length(declared, found)
+    return found, _length_by_trial(model, found, length, rows)
 
 
 def find_batch_size(model: ModelFile, layout: Layout, length: int) -> int | None:
@@ -155,8 +124,9 @@ def find_batch_size(model: ModelFile, layout: Layout, length: int) -> int | None
     """
     if model.batch_size is not None:
         return model.batch_size
-    from deeplift_cli.models.probing import in_batches, largest_difference, one_hot, outputs_of
+    from deeplift_cli.models.probing import brief, in_batches, largest_difference, one_hot, outputs_of
 
+    model = layout.adapted(model)
     x = layout.to_model(one_hot(_ROWS[0], length))
     together, apart = outputs_of(model.module, x), in_batches(model.module, x, 1)
     if not isinstance(apart, str):
@@ -166,22 +136,19 @@ def find_batch_size(model: ModelFile, layout: Layout, length: int) -> int | None
         if not isinstance(outputs_of(model.module, layout.to_model(one_hot(rows, length))), str):
             return rows
     raise UserError(
-        f"{model.path} runs on none of the batch sizes {', '.join(map(str, _ROWS))}: {_brief(apart)}"
+        f"{model.path} runs on none of the batch sizes {', '.join(map(str, _ROWS))}: {brief(apart)}"
     )
 
 
 def _only_input(model: ModelFile) -> TensorSpec | None:
     if len(model.inputs) > 1:
-        names = ", ".join(spec.name for spec in model.inputs)
-        raise UserError(
-            f"{model.path} has {len(model.inputs)} inputs ({names}); "
-            "deeplift scores models with one sequence input"
-        )
+        raise UserError(ask_for_values(model, {}, model.inputs))
     spec = model.inputs[0] if model.inputs else None
-    if spec is not None and spec.dtype is not None and "float" not in spec.dtype:
+    if spec is not None and spec.dtype is not None and "float" not in spec.dtype and not model.token_letters:
         raise UserError(
-            f"input {spec.name} of {model.path} holds {spec.dtype} values; deeplift scores models whose "
-            "input is one-hot sequence as floating-point numbers"
+            f"input {spec.name} of {model.path} holds {spec.dtype} values: if these are token ids, say which "
+            f"number stands for which letter ({EXAMPLE}); otherwise deeplift scores models whose input is "
+            "one-hot sequence as floating-point numbers"
         )
     return spec
 
@@ -195,67 +162,118 @@ def _fitting(model: ModelFile, spec: TensorSpec, wanted: list[Layout], name: str
         return exact or fitting
     if name != "auto":
         raise UserError(f"--layout {name} does not fit input {spec} of {model.path}")
-    if 4 not in shape[1:] and None not in shape[1:]:
-        raise UserError(f"input {spec} of {model.path} has no axis of 4 bases, so it is no one-hot sequence")
-    known = "[N, 4, L], [N, L, 4], [N, 4, 1, L] and [N, 4, L, 1]"
+    channels = wanted[0].channels
+    other = BASES + UNKNOWN if channels == len(BASES) else BASES
+    if len(shape) > 2 and channels not in shape[1:] and len(other) in shape[1:]:
+        raise UserError(
+            f"input {spec} of {model.path} has no axis of {channels} letters but one of {len(other)}: give "
+            f"their order, as in --alphabet {other}"
+        )
+    if channels not in shape[1:] and None not in shape[1:]:
+        raise UserError(
+            f"input {spec} of {model.path} has no axis of {channels} bases, so it is no one-hot sequence"
+        )
+    known = ", ".join(dict.fromkeys(layout.shape for layout in wanted))
     raise UserError(
         f"input {spec} of {model.path} has a layout that deeplift does not know; it knows {known}"
     )
 
 
 def _fits(shape: tuple[int | None, ...], layout: Layout, *, exactly: bool = False) -> bool:
-    unit = _UNIT_AXIS[layout.name]
-    if len(shape) != (3 if unit is None else 4):
+    if layout.name in FLAT:
+        return len(shape) == 2 and (not exactly if shape[1] is None else shape[1] % layout.channels == 0)
+    sizes = layout.row_shape(None)
+    if len(shape) != 1 + len(sizes):
         return False
-    fours, ones = ((4,), (1,)) if exactly else ((4, None), (1, None))
-    return shape[layout.channel_axis] in fours and (unit is None or shape[unit] in ones)
+    allowed: list[tuple[int | None, ...]] = [(size,) if exactly else (size, None) for size in sizes]
+    return all(
+        wanted is None or declared in those
+        for declared, wanted, those in zip(shape[1:], sizes, allowed, strict=True)
+    )
 
 
 def _declared_length(shape: tuple[int | None, ...], layout: Layout) -> int | None:
-    other = {0, layout.channel_axis, _UNIT_AXIS[layout.name]}
-    return next(size for axis, size in enumerate(shape) if axis not in other)
+    if layout.name in FLAT:
+        return None if shape[1] is None else shape[1] // layout.channels
+    return shape[1 + layout.row_shape(None).index(None)]
 
 
-def _by_trial(model: ModelFile, wanted: list[Layout], length: int) -> Layout:
+def _by_trial(model: ModelFile, wanted: list[Layout], length: int) -> tuple[Layout, int]:
+    """Return the only layout in which the model runs, and a number of rows with which it does."""
+    from deeplift_cli.models.probing import brief
+
     rows_to_try = (model.batch_size,) if model.batch_size else _ROWS
+    groups = [[layout for layout in wanted if layout.name in group] for group in _GROUPS]
     problems: dict[str, str] = {}
     for rows in rows_to_try:
-        tried = {layout: _problem(model, layout, length, rows) for layout in wanted}
-        fitting = [layout for layout, problem in tried.items() if problem is None]
-        if len(fitting) == 1:
-            return fitting[0]
-        if fitting:
-            names = [layout.name for layout in fitting]
-            raise SeveralLayoutsError(
-                f"{model.path} runs on input in several layouts; say which with --layout "
-                f"({' or '.join(names)})",
-                names,
-            )
-        if not problems:
-            problems = {layout.name: problem or "" for layout, problem in tried.items()}
+        of_these_rows: dict[str, str] = {}
+        for group in groups:
+            tried = {layout: _problem(model, layout, length, rows) for layout in group}
+            fitting = [layout for layout, problem in tried.items() if problem is None]
+            if len(fitting) == 1:
+                return fitting[0], rows
+            if fitting:
+                raise SeveralLayoutsError(
+                    f"{model.path} runs on input in several layouts; say which with --layout "
+                    f"({_or(fitting)})",
+                    [layout.name for layout in fitting],
+                )
+            of_these_rows |= {layout.name: problem or "" for layout, problem in tried.items()}
+        problems = problems or of_these_rows
+    _refuse_ids(model, problems, length)
     for layout in wanted:
         better = _wanted_length(model, layout, length, model.batch_size or _ROWS[0])
         if better is not None:
             raise WrongLengthError(
                 f"{model.path} does not take sequences of {length} bp; it takes {better} bp", better
             )
-    listed = "; ".join(f"{name}: {_brief(problem)}" for name, problem in problems.items())
+    if model.token_letters:
+        raise UserError(
+            f"{model.path} does not run on token ids of {length} positions: {brief(problems[IDS])}"
+        )
     raise UserError(
-        f"{model.path} does not run on one-hot sequences of {length} bp in any layout tried ({listed})"
+        f"{model.path} does not run on one-hot sequences of {length} bp in any layout tried "
+        f"({_grouped(problems)})"
     )
+
+
+def _refuse_ids(model: ModelFile, problems: Mapping[str, str], length: int) -> None:
+    """Refuse a model that takes token ids, of which nothing is known."""
+    if model.token_letters or not any(map(_NEEDS_IDS.search, problems.values())):
+        return
+    raise UserError(
+        f"{model.path} does not run on one-hot sequences of {length} bp but looks up token ids: say which "
+        f"number stands for which letter, as in {EXAMPLE}"
+    )
+
+
+def _or(layouts: Sequence[Layout]) -> str:
+    """Return the names of layouts, with the order of values where the input is flattened."""
+    return " or ".join(
+        f"{layout.name}: {layout.described}" if layout.name in FLAT else layout.name for layout in layouts
+    )
+
+
+def _grouped(problems: Mapping[str, str]) -> str:
+    """Return what the model said of each layout, where it said the same of several in one place."""
+    from deeplift_cli.models.probing import brief
+
+    layouts: dict[str, list[str]] = {}
+    for name, problem in problems.items():
+        layouts.setdefault(brief(problem, _LONGEST_REASON), []).append(name)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in layouts.items())
 
 
 def _problem(model: ModelFile, layout: Layout, length: int, rows: int) -> str | None:
     """Run the model on random sequences; return the problem with their shape, or None."""
     from deeplift_cli.models.probing import one_hot, outputs_of
 
-    outputs = outputs_of(model.module, layout.to_model(one_hot(rows, length)))
+    outputs = outputs_of(layout.adapted(model).module, layout.to_model(one_hot(rows, length)))
     return outputs if isinstance(outputs, str) else None
 
 
-def _length_by_trial(model: ModelFile, layout: Layout, length: int) -> int | None:
+def _length_by_trial(model: ModelFile, layout: Layout, length: int, rows: int) -> int | None:
     """Return `length`, on which the model runs, if it runs on neither twice nor half of it; else None."""
-    rows = next(rows for rows in _ROWS if _problem(model, layout, length, rows) is None)
     others = (2 * length, max(1, length // 2))
     return None if any(_problem(model, layout, other, rows) is None for other in others) else length
 
@@ -279,10 +297,3 @@ def _wanted_length(model: ModelFile, layout: Layout, length: int, rows: int) -> 
         if length < 1 or length in tried:
             return None
     return None
-
-
-def _brief(problem: str) -> str:
-    """Return the line of an error's message that names the problem (the last in TorchScript), shortened."""
-    lines = [line.strip() for line in problem.splitlines() if line.strip()] or [""]
-    line = next((line for line in reversed(lines) if "Error: " in line), lines[0])
-    return line if len(line) <= 120 else line[:117] + "..."

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the import of torch takes seconds, and `deeplift --help` must be fast
     from torch import nn
 
+    from deeplift_cli.models.further_inputs import FurtherInputs
+
 _CONTROLS = "X_ctl"  # bpnet-lite's name
 
 
@@ -56,6 +58,12 @@ class ModelFile:
         Names of the classes or tracks of an output, in order; empty where the file has none.
     weights : tuple of str
         Names of the weights in the file, where the module does not keep them.
+    further : FurtherInputs or None
+        Values of inputs that are not the sequence; the module then takes the sequence alone, or the sequence
+        and the values that differ by record.
+    token_letters : str
+        The letters whose token ids the model takes, "ACGT" or "ACGTN", if the module was made to take one-hot
+        rows of these in place of the ids; else "".
     """
 
     module: "nn.Module"
@@ -67,6 +75,8 @@ class ModelFile:
     notes: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
+    further: "FurtherInputs | None" = None
+    token_letters: str = ""
 
     @property
     def batch_size(self) -> int | None:
@@ -95,11 +105,11 @@ def inputs_of_forward(module: "nn.Module") -> tuple[TensorSpec, ...]:
     parameters = inspect.signature(module.forward).parameters.values()
     needed = [item.name for item in parameters if item.kind in kinds and item.default is item.empty]
     found = tuple(TensorSpec(name, None, None) for name in needed)
-    tracks = control_tracks(module)
+    tracks = _control_tracks(module)
     return (*found, TensorSpec(_CONTROLS, (None, tracks, None), "float32")) if tracks else found
 
 
-def control_tracks(module: "nn.Module") -> int:
+def _control_tracks(module: "nn.Module") -> int:
     """Return the number of control tracks that a model of bpnet-lite needs; 0 for all other models."""
     tracks = getattr(module, "n_control_tracks", 0)
     takes_them = isinstance(tracks, int) and _CONTROLS in inspect.signature(module.forward).parameters

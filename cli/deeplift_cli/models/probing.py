@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deeplift_cli.process.failures import is_about_memory
+from deeplift_cli.process.failures import is_about_memory, text_of
+from deeplift_cli.process.signals import Stopped
+from deeplift_core import DeepLiftError
 from deeplift_core.capture import one_precision
 from deeplift_core.capture.places import run_user_code
 
@@ -15,17 +17,28 @@ TOLERANCE = 1e-4  # allowed difference relative to the largest output
 LENGTHS = (512, 2048, 16384)
 
 
-def one_hot(rows: int, length: int, seed: int = 0) -> Tensor:
-    """Return `rows` random sequences, one-hot: float32 [rows, 4, length], the same for the same seed."""
+def one_hot(rows: int, length: int, seed: int = 0, letters: int = 4) -> Tensor:
+    """Return random sequences, one-hot: float32 [rows, letters, length], the same for the same seed."""
     generator = torch.Generator().manual_seed(seed)
-    letters = torch.randint(4, (rows, length), generator=generator)
-    return torch.nn.functional.one_hot(letters, 4).transpose(1, 2).float()
+    drawn = torch.randint(letters, (rows, length), generator=generator)
+    return torch.nn.functional.one_hot(drawn, letters).transpose(1, 2).float()
 
 
 def message_of(error: BaseException) -> str:
     """Return an exception's message, with its type if the message alone says too little ("'x'")."""
-    telling = isinstance(error, RuntimeError | ValueError | IndexError | AssertionError | torch.jit.Error)
-    return str(error) if telling and str(error) else f"{type(error).__name__}: {error}".removesuffix(": ")
+    telling = isinstance(
+        error,
+        RuntimeError | ValueError | IndexError | AssertionError | torch.jit.Error | DeepLiftError,
+    )
+    text = text_of(error)
+    return text if telling and text else f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
+def brief(problem: str, longest: int = 400) -> str:
+    """Return the line of an error's message that names the problem (the last in TorchScript), shortened."""
+    lines = [line.strip() for line in problem.splitlines() if line.strip()] or [""]
+    line = next((line for line in reversed(lines) if "Error: " in line), lines[0])
+    return line if len(line) <= longest else f"{line[:longest]}..."
 
 
 def called(module: nn.Module, *inputs: Tensor) -> Any:
@@ -55,17 +68,19 @@ def called(module: nn.Module, *inputs: Tensor) -> Any:
 
 
 def run(module: nn.Module, x: Tensor) -> tuple[Tensor, ...] | str:
-    """Run a module without gradients; return its outputs, or the message of an exception.
+    """Run a module without gradients; return its outputs, or the message of an exception of any kind.
 
     Raises
     ------
     MemoryError, torch.OutOfMemoryError, RuntimeError
         If there is not enough memory, which does not mean that `x` does not fit the module.
+    KeyboardInterrupt, Stopped
+        If the user stops the program.
     """
     try:
         return tuple(tensors_in(called(module, x)))
-    except Exception as error:
-        if is_about_memory(error):
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | Stopped) or is_about_memory(error):
             raise
         return message_of(error)
 
@@ -126,25 +141,37 @@ def in_batches(module: nn.Module, x: Tensor, rows: int) -> tuple[Tensor, ...] | 
     return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 
-def example_input(module: nn.Module, shape: tuple[int | None, ...], rows: int) -> Tensor | None:
-    """Return random one-hot sequences of the declared shape, or None if the input is no sequence.
+def example_input(
+    module: nn.Module, shape: tuple[int | None, ...], rows: int, dtype: str | None = None
+) -> Tensor | None:
+    """Return random sequences of the declared shape, or None if the input is no sequence.
 
-    If the length is free, the sequences have a length on which the model runs; None if no such length is
-    found.
+    An axis of four or five letters makes the sequences one-hot along this axis. Integers [N, L] are small
+    token ids. If the length is free, the sequences have a length on which the model runs; None if no such
+    length is found.
     """
     free = [axis for axis, size in enumerate(shape) if size is None and axis > 0]
-    fours = [axis for axis, size in enumerate(shape) if size == 4 and axis > 0]
-    if not fours or len(free) > 1:
+    holds_ids = dtype in ("int32", "int64") and len(shape) == 2
+    letters = next((count for count in (4, 5) if count in shape[1:]), None)
+    if len(free) > 1 or not (letters or holds_ids):
         return None
     for length in LENGTHS if free else LENGTHS[:1]:
         sizes = [rows, *(length if size is None else size for size in shape[1:])]
-        positions = torch.Size(sizes).numel() // (rows * 4)
-        x = one_hot(rows, positions)
-        moved = x.reshape([rows, 4, *(n for axis, n in enumerate(sizes) if axis not in (0, fours[0]))])
-        candidate = moved.movedim(1, fours[0]).contiguous()
+        if holds_ids:
+            candidate = one_hot(rows, sizes[1]).argmax(1)
+        else:
+            assert letters is not None
+            candidate = _one_hot_along(sizes, sizes.index(letters, 1))
         if not free or not isinstance(in_batches(module, candidate, shape[0] or 1), str):
             return candidate
     return None
+
+
+def _one_hot_along(sizes: Sequence[int], axis: int) -> Tensor:
+    """Return random letters of this shape, one-hot along an axis."""
+    others = [size for place, size in enumerate(sizes) if place not in (0, axis)]
+    x = one_hot(sizes[0], torch.Size(others).numel(), letters=sizes[axis])
+    return x.reshape(sizes[0], sizes[axis], *others).movedim(1, axis).contiguous()
 
 
 def settle_batch(

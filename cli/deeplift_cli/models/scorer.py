@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from deeplift_cli.models import Layout
+from deeplift_cli.models.further_inputs import FurtherInputs
 from deeplift_cli.models.held_weights import HeldWeights
 from deeplift_cli.sequences.encode import reverse_complement
 from deeplift_core import Attribution, DeepLift
@@ -28,8 +29,13 @@ class Scores:
     reference_output, completeness_error : array [N, R]
     rescored : array of int [N]
         Number of pairs that were scored again in float64.
-    standard_error : array [N, L] or None
+    standard_error : array [N] or None
+        The root mean square over positions of `position_standard_error`.
+    position_standard_error : array [N, L] or None
         The standard error, over references, of each observed base's contribution; None for one reference.
+    fold_sd : array [N, L] or None
+        The sample standard deviation, over the folds of a cross-validation, of each observed base's
+        contribution; None for one model.
     """
 
     hypothetical: npt.NDArray[Any]
@@ -39,6 +45,8 @@ class Scores:
     completeness_error: npt.NDArray[Any]
     rescored: npt.NDArray[Any]
     standard_error: npt.NDArray[Any] | None
+    position_standard_error: npt.NDArray[Any] | None = None
+    fold_sd: npt.NDArray[Any] | None = None
 
     def rows(self, kept: Sequence[int]) -> "Scores":
         """Return scores with only these rows."""
@@ -54,8 +62,8 @@ def _mean_of_strands(forward: Scores, turned: Scores) -> Scores:
     standard errors is an upper bound of the standard error of the mean scores.
     """
     error = None
-    if forward.standard_error is not None and turned.standard_error is not None:
-        error = (forward.standard_error + turned.standard_error[:, ::-1]) / 2
+    if forward.position_standard_error is not None and turned.position_standard_error is not None:
+        error = (forward.position_standard_error + turned.position_standard_error[:, ::-1]) / 2
     return Scores(
         (forward.hypothetical + reverse_complement(turned.hypothetical)) / 2,
         (forward.prediction + turned.prediction) / 2,
@@ -63,8 +71,17 @@ def _mean_of_strands(forward: Scores, turned: Scores) -> Scores:
         (forward.reference_output + turned.reference_output) / 2,
         (forward.completeness_error + turned.completeness_error) / 2,
         forward.rescored + turned.rescored,
+        root_mean_square(error),
         error,
     )
+
+
+def root_mean_square(errors: npt.NDArray[Any] | None) -> npt.NDArray[np.float64] | None:
+    """Return the root mean square [N] over positions of standard errors [N, L]; None for None."""
+    if errors is None:
+        return None
+    found: npt.NDArray[np.float64] = np.sqrt((errors.astype(np.float64) ** 2).mean(axis=1))
+    return found
 
 
 class Scorer:
@@ -81,15 +98,24 @@ class Scorer:
         over the two strands.
     weights : HeldWeights, optional
         Makes the explainer's second input, which a sequence and its references have in common.
+    further : FurtherInputs, optional
+        Holds the explainer's last inputs, which are constants of each sequence.
     """
 
     def __init__(
-        self, explainer: DeepLift, layout: Layout, *, rc_average: bool, weights: HeldWeights | None = None
+        self,
+        explainer: DeepLift,
+        layout: Layout,
+        *,
+        rc_average: bool,
+        weights: HeldWeights | None = None,
+        further: FurtherInputs | None = None,
     ) -> None:
         self._explainer = explainer
         self._layout = layout
         self._rc_average = rc_average
         self._weights = weights
+        self._further = further
 
     @property
     def rescoring_stopped(self) -> str:
@@ -97,80 +123,157 @@ class Scorer:
         return self._explainer.rescoring_stopped
 
     def score(
-        self, sequences: npt.NDArray[np.int8], references: Float, targets: Sequence[Target]
+        self,
+        sequences: npt.NDArray[np.int8],
+        references: Float,
+        targets: Sequence[Target],
+        records: Sequence[int] | npt.NDArray[np.integer[Any]],
     ) -> list[Scores]:
-        """Score sequences [N, 4, L] with references [N, R, 4, L] or [R, 4, L], for each target."""
-        forward = self._one_strand(sequences, references, targets)
+        """Score sequences for each target.
+
+        Parameters
+        ----------
+        sequences : array [N, 4, L]
+        references : array [N, R, 4, L] or [R, 4, L]
+        targets : sequence of Target
+        records : sequence of int, [N]
+            The number of each sequence in the input file, by which further inputs have values.
+        """
+        further = () if self._further is None else self._further.rows(records)
+        forward = self._one_strand(sequences, references, targets, further)
         if not self._rc_average:
             return forward
-        turned = self._one_strand(reverse_complement(sequences), reverse_complement(references), targets)
+        turned = self._one_strand(
+            reverse_complement(sequences), reverse_complement(references), targets, further
+        )
         return [_mean_of_strands(*both) for both in zip(forward, turned, strict=True)]
 
     def score_each(
-        self, sequences: npt.NDArray[np.int8], references: Float, targets: Sequence[Target]
+        self,
+        sequences: npt.NDArray[np.int8],
+        references: Float,
+        targets: Sequence[Target],
+        gaps: npt.NDArray[np.bool_],
     ) -> list[tuple[Scores, npt.NDArray[Any]]]:
         """Score as `score`, and also return what each observed base contributes against each reference.
+
+        All sequences have the same values of further inputs.
+
+        Parameters
+        ----------
+        sequences, references, targets
+            As `score` takes them.
+        gaps : bool array [N, L]
+            Where the references of each sequence have no base: there they get what the model is shown for N.
+            All positions at which the sequence has no base are gaps, and perhaps others.
 
         Returns
         -------
         list of (Scores, array [N, R, L])
             One item for each target. A position without a base contributes 0. With `rc_average`, the array
-            holds the mean over both strands.
+            holds the mean over both strands. The scores have no standard errors.
         """
-        forward = self._each_of_one_strand(sequences, references, targets)
+        forward = self._each_of_one_strand(sequences, references, targets, gaps)
         if not self._rc_average:
             return forward
         turned = self._each_of_one_strand(
-            reverse_complement(sequences), reverse_complement(references), targets
+            reverse_complement(sequences), reverse_complement(references), targets, gaps[:, ::-1]
         )
         return [
             (_mean_of_strands(plus, minus), (each + other[..., ::-1]) / 2)
             for (plus, each), (minus, other) in zip(forward, turned, strict=True)
         ]
 
-    def _each_of_one_strand(
-        self, sequences: npt.NDArray[Any], references: npt.NDArray[Any], targets: Sequence[Target]
-    ) -> list[tuple[Scores, npt.NDArray[Any]]]:
+    def outputs(
+        self, sequences: npt.NDArray[np.int8], targets: Sequence[Target]
+    ) -> list[npt.NDArray[np.float64]]:
+        """Return the explained scalar of sequences [N, 4, L] for each target, by forward passes alone: [N].
+
+        All sequences have the same values of further inputs. With `rc_average`, this is the mean over both
+        strands.
+        """
+        strands = [sequences, reverse_complement(sequences)] if self._rc_average else [sequences]
         found = []
-        for result in self._attributions(sequences, references, targets, per_reference=True):
-            scores = self._as_arrays(result)
-            hypothetical = scores.hypothetical  # [N, R, 4, L]
-            observed = np.where(sequences[:, None] != 0, hypothetical, 0).sum(2)
-            found.append((replace(scores, hypothetical=hypothetical.mean(1)), observed))
-        return found
+        for strand in strands:
+            given = self._tensor(strand)
+            x = self._layout.to_model(given, self._layout.unknown(given))
+            found.append([of.output.double().cpu().numpy() for of in self._explainer.outputs(x, targets)])
+        return [np.mean(of_target, axis=0) for of_target in zip(*found, strict=True)]
 
-    def _one_strand(
-        self, sequences: npt.NDArray[Any], references: npt.NDArray[Any], targets: Sequence[Target]
-    ) -> list[Scores]:
-        return [self._as_arrays(result) for result in self._attributions(sequences, references, targets)]
-
-    def _attributions(
+    def _each_of_one_strand(
         self,
         sequences: npt.NDArray[Any],
         references: npt.NDArray[Any],
         targets: Sequence[Target],
-        *,
-        per_reference: bool = False,
-    ) -> list[Attribution]:
-        x, r = self._to_model(sequences), self._to_model(references)
-        if self._weights is None:
-            return self._explainer.attribute_targets(x, r, targets, per_reference=per_reference)
-        weights = self._weights(x)
-        n_references = r.shape[1] if r.dim() > x.dim() else len(r)
-        r = r if r.dim() > x.dim() else r.expand(len(x), *r.shape)
-        both = weights.unsqueeze(1).expand(-1, n_references, -1)
-        return self._explainer.attribute_targets(
-            (x, weights), (r, both), targets, per_reference=per_reference
-        )
+        gaps: npt.NDArray[np.bool_],
+    ) -> list[tuple[Scores, npt.NDArray[Any]]]:
+        x, unknown = self._shown(sequences)
+        r = self._references_shown(references, None if unknown is None else self._tensor(gaps))
+        if unknown is not None:
+            unknown = unknown.unsqueeze(1)  # as the results, whose second axis is that of references
+        found = []
+        for result in self._explainer.attribute_targets(x, r, targets, per_reference=True):
+            scores = self._as_arrays(result, unknown)
+            hypothetical = scores.hypothetical  # [N, R, 4, L]
+            observed = np.where(sequences[:, None] != 0, hypothetical, 0).sum(2)
+            # Standard errors, also of the mean over strands or models, come from the contributions returned.
+            plain = replace(
+                scores,
+                hypothetical=hypothetical.mean(1),
+                standard_error=None,
+                position_standard_error=None,
+            )
+            found.append((plain, observed))
+        return found
 
-    def _as_arrays(self, result: Attribution) -> Scores:
+    def _one_strand(
+        self,
+        sequences: npt.NDArray[Any],
+        references: npt.NDArray[Any],
+        targets: Sequence[Target],
+        further: tuple[torch.Tensor, ...],
+    ) -> list[Scores]:
+        x, unknown = self._shown(sequences)
+        # References have where their sequence has no base what the sequence has there.
+        r = self._references_shown(references, unknown)
+        if self._weights is None:
+            results = self._explainer.attribute_targets((x, *further) if further else x, r, targets)
+        else:
+            weights = self._weights(x, *further)
+            n_references = r.shape[1] if r.dim() > x.dim() else len(r)
+            r = r if r.dim() > x.dim() else r.expand(len(x), *r.shape)
+            both = weights.unsqueeze(1).expand(-1, n_references, -1)
+            results = self._explainer.attribute_targets((x, weights, *further), (r, both), targets)
+        return [self._as_arrays(result, unknown) for result in results]
+
+    def _shown(self, sequences: npt.NDArray[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return sequences [N, 4, L] as the model is shown them, and where these show it an N: bool [N, L].
+
+        The second value is None if the model is shown zeros for N.
+        """
+        given = self._tensor(sequences)
+        unknown = self._layout.unknown(given)
+        return self._layout.to_model(given, unknown), unknown
+
+    def _references_shown(self, references: npt.NDArray[Any], unknown: torch.Tensor | None) -> torch.Tensor:
+        """Return references as the model is shown them, with what stands for N where `unknown` [N, L] says.
+
+        References [R, 4, L] that serve all sequences stay so where no sequence has an N.
+        """
+        against = self._tensor(references)
+        if unknown is None or not bool(unknown.any()):
+            return self._layout.to_model(against)
+        each = against if against.dim() == 4 else against.expand(len(unknown), *against.shape)
+        return self._layout.to_model(each, unknown.unsqueeze(1))
+
+    def _as_arrays(self, result: Attribution, unknown: torch.Tensor | None) -> Scores:
         # With weights held there is a second input, whose contributions are 0.
         found, error = (
             value[0] if isinstance(value, tuple) else value
             for value in (result.hypothetical, result.position_standard_error)
         )
         assert isinstance(found, torch.Tensor)
-        hypothetical = self._layout.from_model(found)
+        hypothetical = self._layout.from_model(found, unknown)
         tensors = {
             "hypothetical": hypothetical,
             "prediction": result.prediction,
@@ -178,13 +281,14 @@ class Scorer:
             "reference_output": result.reference_output,
             "completeness_error": result.completeness_error,
             "rescored": result.rescored.sum(1),
-            "standard_error": None if error is None else error.reshape(len(hypothetical), -1),
+            "position_standard_error": None if error is None else error.reshape(len(hypothetical), -1),
         }
         arrays: dict[str, Any] = {
             name: None if tensor is None else tensor.cpu().numpy() for name, tensor in tensors.items()
         }
-        return Scores(**arrays)
+        return Scores(standard_error=root_mean_square(arrays["position_standard_error"]), **arrays)
 
-    def _to_model(self, one_hot: npt.NDArray[Any]) -> torch.Tensor:
+    @staticmethod
+    def _tensor(one_hot: npt.NDArray[Any]) -> torch.Tensor:
         # Reversed views of numpy have negative strides, which torch refuses.
-        return self._layout.to_model(torch.from_numpy(np.ascontiguousarray(one_hot)))
+        return torch.from_numpy(np.ascontiguousarray(one_hot))

@@ -12,8 +12,9 @@ from itertools import chain
 from deeplift_cli.errors import OptionsError, UserError
 from deeplift_cli.models.batch_memory import LONG, SHORTER
 from deeplift_cli.models.heads import function_of_head, output_of_head
-from deeplift_cli.models.input_layout import Layout, find_batch_size, find_layout
+from deeplift_cli.models.input_layout import find_batch_size, find_layout
 from deeplift_cli.models.labels import read_labels
+from deeplift_cli.models.layouts import Layout
 from deeplift_cli.models.model_file import ModelFile, TensorSpec
 from deeplift_cli.models.output_shapes import output_specs
 from deeplift_cli.models.probing import one_hot
@@ -242,12 +243,12 @@ def place_in_file(output: int | str | None, model: ModelFile) -> int | str | Non
 def _outputs_of(options: ModelOptions, model: ModelFile, length: int | None) -> list[TensorSpec]:
     """Run the model on random sequences of the length to be scored, as few as it takes."""
     layout, only = _layout_by_short_sequences(options, model, length) or find_layout(
-        model, layout=options.layout, alphabet=options.alphabet, length=length
+        model, length=length, **options.layout_options
     )
     used = only or length
     assert used is not None
     rows = find_batch_size(model, layout, used if only else min(used, SHORTER)) or 1
-    return output_specs(model, (layout.to_model(one_hot(rows, used)),))
+    return output_specs(layout.adapted(model), (layout.to_model(one_hot(rows, used)),))
 
 
 def _layout_by_short_sequences(
@@ -257,7 +258,7 @@ def _layout_by_short_sequences(
     if length is None or length <= LONG:
         return None
     try:
-        layout, only = find_layout(model, layout=options.layout, alphabet=options.alphabet, length=SHORTER)
+        layout, only = find_layout(model, length=SHORTER, **options.layout_options)
     except UserError:  # it may need longer sequences
         return None
     return (layout, None) if only is None else None

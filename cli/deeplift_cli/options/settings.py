@@ -13,9 +13,11 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 import deeplift_references
 from deeplift_cli.options.chromosome_styles import STYLES
+from deeplift_cli.options.further_inputs import FurtherInput, file_in
 from deeplift_cli.options.shards import Shard
 from deeplift_cli.options.target_grammar import parse_targets
 from deeplift_cli.options.targets import FIRST, Element, TargetSpec, indices_of
+from deeplift_cli.options.token_ids import TokenIds
 
 # Metadata of a field that says how the option counts in the fingerprint.
 # The option changes no score: it says where files go, how fast the run is, or what is printed.
@@ -42,6 +44,8 @@ class ModelOptions:
     layer_rules: tuple[tuple[str, str], ...] = ()
     layout: str = "auto"
     alphabet: str = "ACGT"
+    encode_n: str = "zeros"
+    token_ids: TokenIds = ()  # of the letters A, C, G, T and perhaps N, where the model takes token ids
     logits: bool = True
     centre: bool = True
     batch_size: int | None = None
@@ -51,6 +55,13 @@ class ModelOptions:
     allow_pickle: bool = field(default=False, metadata=CHANGES_NO_SCORE)
     # Options of the model's format that the user gave, by their names in Python; each counts by its name.
     format_options: tuple[tuple[str, Any], ...] = field(default=(), metadata=COUNTS_IN_ITS_OWN_WAY)
+    # Each counts by the name of its input, and by its number or the content of its file.
+    further_inputs: tuple[FurtherInput, ...] = field(default=(), metadata=COUNTS_IN_ITS_OWN_WAY)
+
+    @property
+    def layout_options(self) -> dict[str, str]:
+        """The options of the input's layout, as `models.find_layout` takes them."""
+        return {"layout": self.layout, "alphabet": self.alphabet, "encode_n": self.encode_n}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +79,9 @@ class ScoreOptions(ModelOptions):
     Exactly one of `fasta`, and `genome` with `regions`, is given.
     """
 
+    # The folds of a cross-validation, the first of which is `model`; empty for one model. They count as
+    # `model` does.
+    models: tuple[Path, ...] = field(default=(), metadata=COUNTS_IN_ITS_OWN_WAY)
     out: Path = field(metadata=CHANGES_NO_SCORE)
     fasta: Path | None = field(default=None, metadata=content_of("the FASTA file"))
     # Counts by its size: to hash a genome takes a minute, and its sequences are compared when they are read.
@@ -76,6 +90,7 @@ class ScoreOptions(ModelOptions):
     length: int | None = None
     edge: str = "skip"
     max_n: float | None = None
+    sample: int | None = None  # is drawn with `seed`
     chroms: tuple[str, ...] | None = None
     # By the name of a style, or by the content of a file.
     rename_chroms: str | None = field(default=None, metadata=COUNTS_IN_ITS_OWN_WAY)
@@ -112,19 +127,30 @@ class ScoreOptions(ModelOptions):
         assert given is not None
         return given
 
+    @property
+    def all_models(self) -> tuple[Path, ...]:
+        """The models whose mean is scored, or the one model."""
+        return self.models or (self.model,)
+
     def inputs(self) -> list[Path]:
         """The files that the run reads."""
-        given = (self.model, self.fasta, self.genome, self.regions, self.chrom_sizes, self.labels)
+        given = (
+            *self.all_models, self.fasta, self.genome, self.regions, self.chrom_sizes, self.labels,
+        )  # fmt: skip
         kind, argument = deeplift_references.parse_spec(self.reference)
         named = [Path(argument)] if kind.takes_argument and argument else []  # background:FASTA, file:REFS.h5
         if self.rename_chroms is not None and self.rename_chroms not in STYLES:
             named.append(Path(self.rename_chroms))
+        named += [path for _, value in self.further_inputs if (path := file_in(value)) is not None]
         return [path for path in given if path is not None] + named
 
     def as_attributes(self) -> dict[str, Any]:
         """Return the options as attributes of the score file, which hold plain values only."""
         plain = asdict(self) | {"targets": [spec.stored for spec in self.targets]}
         plain["shard"] = None if self.shard is None else str(self.shard)
+        models = plain.pop("models")
+        if models:
+            plain["model"] = [_text(path) for path in models]
         return {key: _text(value) if isinstance(value, str | Path) else value for key, value in plain.items()}
 
     @classmethod

@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from deeplift_cli.options.settings import (
     CHANGES_NO_SCORE,
-    COUNTS_IN_ITS_OWN_WAY,
     ScoreOptions,
     content_of,
 )
@@ -16,13 +14,10 @@ from deeplift_cli.options.settings import (
 class VariantOptions(ScoreOptions):
     """Options of `deeplift variants`: those of `score` that it shares, and its own.
 
-    The options of `score` that `variants` does not offer keep their defaults. `model` is the first of
-    `models`.
+    The options of `score` that `variants` does not offer keep their defaults.
     """
 
     vcf: Path = field(metadata=content_of("the VCF file"))
-    # Several are the folds of a cross-validation; the digests of all count as the digest of the model.
-    models: tuple[Path, ...] = field(metadata=COUNTS_IN_ITS_OWN_WAY)
     tsv: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     indel_fill: str = "right"
     background: Path | None = field(default=None, metadata=content_of("the VCF file of --background"))
@@ -35,9 +30,5 @@ class VariantOptions(ScoreOptions):
 
     def inputs(self) -> list[Path]:
         """The files that the run reads."""
-        given = (*self.models[1:], self.vcf, self.background, self.motifs)
+        given = (self.vcf, self.background, self.motifs)
         return super().inputs() + [path for path in given if path is not None]
-
-    def as_attributes(self) -> dict[str, Any]:
-        """Return the options as attributes of the file, which hold plain values only."""
-        return super().as_attributes() | {"models": [str(path) for path in self.models]}

@@ -68,3 +68,13 @@ def _for_json(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"an attribute holds a {type(value).__name__}, which JSON cannot")
+
+
+def plain_value(value: Any) -> Any:
+    """Return the value of an attribute: lists, mappings and None from JSON, other values unchanged."""
+    if not isinstance(value, str) or not value.startswith(("[", "{", "null")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

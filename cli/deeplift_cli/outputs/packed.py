@@ -40,6 +40,9 @@ class ScoredBatch:
         The root mean square over positions of the standard error, over references, of the contributions.
     position_standard_error : ndarray, [N, L], or None
         The standard error of the observed base's contribution at each position.
+    fold_sd : ndarray, [N, L], or None
+        The sample standard deviation, over the folds of a cross-validation, of the observed base's
+        contribution at each position.
     """
 
     regions: list[Region]
@@ -53,6 +56,7 @@ class ScoredBatch:
     rescored: npt.NDArray[np.integer[Any]] | None = None
     standard_error: npt.NDArray[np.floating[Any]] | None = None
     position_standard_error: npt.NDArray[np.floating[Any]] | None = None
+    fold_sd: npt.NDArray[np.floating[Any]] | None = None
 
 
 @dataclass(frozen=True)

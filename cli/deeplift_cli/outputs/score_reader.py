@@ -5,7 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -230,13 +230,51 @@ class ScoreReader:
                             file[name][rows]
                 alive()
 
-    def columns(self, names: Sequence[str]) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    def open(self) -> h5py.File:
+        """Return the file, opened for `columns` and `read` until the caller closes it.
+
+        Raises
+        ------
+        UserError
+            If the file cannot be opened.
+        """
+        return self._opened()
+
+    def read(self, file: h5py.File, name: str, rows: slice) -> npt.NDArray[Any]:
+        """Return some rows of a dataset of numbers; checksums are not compared.
+
+        Parameters
+        ----------
+        file : h5py.File
+            The file from `open`.
+        name : str
+            The name of the dataset, such as "shap/seq".
+        rows : slice
+            Start and stop, both between 0 and N.
+
+        Raises
+        ------
+        UserError
+            If the rows cannot be read, with the name of the dataset and the rows.
+        """
+        with self._reading(_place(name, rows)):
+            if name in WIDE:
+                step = self.layout.rows_per_chunk
+                self._check_stored(file[name], slice(rows.start // step * step, rows.stop))
+            values: npt.NDArray[Any] = file[name][rows]
+        return values
+
+    def columns(
+        self, names: Sequence[str], file: h5py.File | None = None
+    ) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """Yield the rows of small datasets, some at a time; texts are bytes.
 
         Parameters
         ----------
         names : sequence of str
             Names of datasets that are not wide, such as "qc/output" or "regions/name".
+        file : h5py.File, optional
+            The file from `open`; by default the file is opened for these columns.
 
         Raises
         ------
@@ -245,15 +283,15 @@ class ScoreReader:
             dataset do not fit its checksum.
         """
         digests = _Digests(self.layout)
-        with self._opened() as file:
+        with self._opened() if file is None else nullcontext(file) as opened:
             for first in range(0, self.n_rows, _PROBED_ROWS):
                 rows = slice(first, min(first + _PROBED_ROWS, self.n_rows))
                 with self._reading(_place("shap/seq", rows)):
-                    self._check_stored(file["shap/seq"], rows)
+                    self._check_stored(opened["shap/seq"], rows)
                 found = {}
                 for name in names:
                     with self._reading(_place(name, rows)):
-                        found[name] = file[name][rows]
+                        found[name] = opened[name][rows]
                     digests.of[name].add(found[name])
                 yield found
         sums = digests.hexdigests()

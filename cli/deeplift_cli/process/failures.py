@@ -64,10 +64,18 @@ def is_about_memory(error: BaseException) -> bool:
     torch = sys.modules.get("torch")  # no exception is torch's before torch is imported
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return True
-    text = str(error).lower()
+    text = text_of(error).lower()
     if any(sign in text for sign in _SURE_SIGNS):
         return True
     return isinstance(error, RuntimeError | ImportError | OSError) and any(sign in text for sign in _SIGNS)
+
+
+def text_of(error: BaseException) -> str:
+    """Return an exception's message; "" if the exception fails to give one."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the classes of models' exceptions can hold any code
+        return ""
 
 
 def show_traceback(error: BaseException) -> None:

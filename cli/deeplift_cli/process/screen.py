@@ -5,7 +5,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from deeplift_cli.process.failures import silence_stdout
 from deeplift_cli.process.terminal_text import printable
@@ -32,6 +40,7 @@ class Screen:
     def __init__(self, *, quiet: bool, verbose: bool = False) -> None:
         self._quiet = quiet
         self._verbose = verbose and not quiet
+        self._noted = set[str]()
         self._errors = _Errors(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
     def problem(self, line: str) -> None:
@@ -39,8 +48,9 @@ class Screen:
         self._errors.print(f"deeplift: {printable(line)}", markup=False)
 
     def note(self, line: str) -> None:
-        """Print one line that the user should read, unless `quiet`."""
-        if not self._quiet:
+        """Print one line that the user should read, unless `quiet`; the folds of a model say the same."""
+        if not self._quiet and line not in self._noted:
+            self._noted.add(line)
             self.problem(line)
 
     def detail(self, line: str) -> None:
@@ -58,6 +68,14 @@ class Screen:
             silence_stdout()
 
     @contextmanager
+    def status(self, text: str) -> Iterator[None]:
+        """Show what the program is doing, and for how long, in a line that disappears; on a terminal only."""
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        with self._bar(*columns, redirect=False) as line:
+            line.add_task(printable(text), total=None)
+            yield
+
+    @contextmanager
     def progress(self, unit: str = "sequences") -> Iterator[Callable[[int, int], None]]:
         """Give a function that takes the number of finished records and the number of all records.
 
@@ -71,12 +89,22 @@ class Screen:
             TimeRemainingColumn(),
             TextColumn("to go"),
         )
-        # The stream itself is asked, since rich treats FORCE_COLOR as a terminal.
-        shown = sys.stderr is not None and sys.stderr.isatty() and not self._quiet
-        with Progress(*columns, console=self._errors, disable=not shown, transient=True) as bar:
+        with self._bar(*columns) as bar:
             task = bar.add_task("", total=None, records="?")
 
             def update(done: int, total: int) -> None:
                 bar.update(task, completed=done, total=total, records=f"{total:,}")
 
             yield update
+
+    def _bar(self, *columns: ProgressColumn, redirect: bool = True) -> Progress:
+        # The stream itself is asked, since rich treats FORCE_COLOR as a terminal.
+        shown = sys.stderr is not None and sys.stderr.isatty() and not self._quiet
+        return Progress(
+            *columns,
+            console=self._errors,
+            disable=not shown,
+            transient=True,
+            redirect_stdout=redirect,
+            redirect_stderr=redirect,
+        )

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from deeplift_cli.process.signal_deadline import end_if_unanswered
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -34,10 +36,15 @@ _deferred = 0
 
 
 def stop_on_signals() -> None:
-    """Raise `Stopped` in the main thread when a signal comes; ignored signals (nohup) stay ignored."""
+    """Raise `Stopped` in the main thread when a signal comes; ignored signals (nohup) stay ignored.
+
+    If the main thread does not react within some seconds, because a model's compiled code does not return,
+    the process ends.
+    """
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
+    end_if_unanswered(lambda: _received is not None, _SIGNALS)
     sys.unraisablehook = _say_unraisable
 
 

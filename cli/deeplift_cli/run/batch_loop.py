@@ -154,7 +154,7 @@ class BatchLoop:
         whole, references, identical = item.batch, item.references, item.identical
         assert references is not None
         assert identical is not None
-        found = self._explained.score(whole.sequences, references)
+        found = self._explained.score(whole.sequences, references, [region.index for region in whole.regions])
         # References that are not to be saved need not stay in memory until the batch is saved.
         saved = None if self._saved is None or self._saved.is_shared else references
         reasons = reasons_to_skip(found, self._labels, self._dtype) | dict(item.without)
@@ -197,10 +197,9 @@ class BatchLoop:
 
 def _stored(batch: Batch, scores: Scores, identical: npt.NDArray[Any]) -> ScoredBatch:
     """Return the rows as the score file stores them, in the orientation of the genome."""
-    sequences, hypothetical, error = batch.sequences, scores.hypothetical, scores.standard_error
+    sequences, hypothetical = batch.sequences, scores.hypothetical
     if batch.turned.any():
         sequences, hypothetical = (_turned(array, batch.turned) for array in (sequences, hypothetical))
-        error = None if error is None else np.where(batch.turned[:, None], error[:, ::-1], error)
     return ScoredBatch(
         batch.regions,
         sequences,
@@ -211,9 +210,15 @@ def _stored(batch: Batch, scores: Scores, identical: npt.NDArray[Any]) -> Scored
         scores.completeness_error,
         identical,
         scores.rescored,
-        None if error is None else np.sqrt((error.astype(np.float64) ** 2).mean(1)),
-        error,
+        scores.standard_error,
+        _reversed(scores.position_standard_error, batch.turned),
+        _reversed(scores.fold_sd, batch.turned),
     )
+
+
+def _reversed(values: npt.NDArray[Any] | None, rows: npt.NDArray[np.bool_]) -> npt.NDArray[Any] | None:
+    """Return values [N, L] with the positions of these rows in reverse order."""
+    return None if values is None else np.where(rows[:, None], values[:, ::-1], values)
 
 
 def _turned(array: npt.NDArray[Any], rows: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from deeplift_cli.outputs.chrom_sizes import Placement
 from deeplift_cli.process.signals import check_stopped
-from deeplift_cli.sequences import InputIndex, Record, Region, Skipped, Source, one_hot
+from deeplift_cli.sequences import InputIndex, Record, Region, Skipped, Source, one_hot, whole_input
 from deeplift_cli.sequences.cache import CacheError
 from deeplift_cli.sequences.encode import reverse_complement
 
@@ -80,6 +81,19 @@ class Records:
         self._length = length
         self._strand_aware = strand_aware
         self._index: InputIndex | None = None
+        self._may_have_index: tuple[Path, Callable[[str], None]] | None = None
+        self._surveyed: tuple[int, str] | None = None
+
+    @cached_property
+    def whole(self) -> "Records":
+        """All records of the input, of which these may be a sample; with an index if these have one."""
+        source = whole_input(self._source)
+        if source is self._source:
+            return self
+        found = Records(source, self._length, strand_aware=self._strand_aware)
+        if self._may_have_index is not None:
+            found.find_index(*self._may_have_index)
+        return found
 
     @property
     def n_records(self) -> int:
@@ -98,6 +112,7 @@ class Records:
         note : callable
             Called with one line if an index is made, or cannot be made.
         """
+        self._may_have_index = path, note
         try:
             self._index = InputIndex(self._source, self._length, note)
         except CacheError as error:
@@ -130,6 +145,11 @@ class Records:
         """Return the number of records that can be scored, and the SHA-256 of their letters and places."""
         if self._index is not None:
             return self._index.n_usable, self._index.digest
+        if self._surveyed is None:
+            self._surveyed = self._survey()
+        return self._surveyed
+
+    def _survey(self) -> tuple[int, str]:
         count, content = 0, sha256()
         for record in self.usable():
             count += 1

@@ -1,5 +1,6 @@
 """The fingerprint of a job: two runs with equal fingerprints can resume each other, or be merged."""
 
+from collections.abc import Sequence
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -9,6 +10,7 @@ import deeplift_references
 from deeplift_cli.distribution import deeplift_version
 from deeplift_cli.extensions import versions
 from deeplift_cli.options.chromosome_styles import STYLES
+from deeplift_cli.options.further_inputs import file_in, number_in
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.process.file_digest import file_digest
 
@@ -17,7 +19,7 @@ MODEL = "the model"  # the only entry in which folds of a cross-validation may d
 _CHANGING_SCORES = ("deeplift.rules", "deeplift.references", "deeplift.models")
 
 
-def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[str, Any]:
+def fingerprint(options: ScoreOptions, models: Sequence[str], device: str) -> dict[str, Any]:
     """Return everything that a score depends on, by names that the user knows.
 
     A file counts by its content. A genome counts by its size, since its sequences are compared when they are
@@ -27,7 +29,8 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
     Parameters
     ----------
     options : ScoreOptions
-    model_sha256 : str
+    models : sequence of str
+        The SHA-256 of the model, or of each fold in the order in which they are averaged.
     device : str
         The kind of device that computes the scores, such as "cpu".
     """
@@ -40,7 +43,8 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
             counted[_flag(item.name)] = attributes[item.name]
         elif counts == "content" and path is not None:
             counted[item.metadata["what"]] = _digest(path)
-    counted |= {"the kind of device": device, MODEL: f"sha256:{model_sha256}"}
+    digests = [f"sha256:{digest}" for digest in models]
+    counted |= {"the kind of device": device, MODEL: digests if len(digests) > 1 else digests[0]}
     kind, argument = deeplift_references.parse_spec(options.reference)
     counted["--reference"] = attributes["reference"]
     if kind.takes_argument and argument:
@@ -52,10 +56,20 @@ def fingerprint(options: ScoreOptions, model_sha256: str, device: str) -> dict[s
         counted["--rename-chroms"] = "FILE"
         counted["the file of chromosome names"] = _digest(Path(renaming))
     counted |= {_flag(name): value for name, value in options.format_options}
+    inputs = sorted(options.further_inputs)
+    numbers = ((name, number_in(value)) for name, value in inputs)
+    counted["--input"] = [f"{name}={'FILE.npy' if value is None else value}" for name, value in numbers]
+    files = ((name, file_in(value)) for name, value in inputs)
+    counted |= {values_of_input(name): _digest(path) for name, path in files if path is not None}
     if options.genome is not None:
         counted["the size of the genome"] = options.genome.stat().st_size
     packages = {"deeplift": deeplift_version(), "torch": version("torch")} | versions(*_CHANGING_SCORES)
     return counted | {f"the version of {name}": release for name, release in packages.items()}
+
+
+def values_of_input(name: str) -> str:
+    """Return the name under which the content of a further input's file counts."""
+    return f"the values of input {name}"
 
 
 def _flag(key: str) -> str:

@@ -74,12 +74,11 @@ def make_plan(
     UserError
         If an earlier run of the same job has read other sequences.
     """
-    usable = None
-    if options.shard is not None or (reference.needs_observation and options.genome):
-        usable, digest = records.survey()
-        if options.genome is not None:
-            checkpoint.add_to_job(GENOME_CONTENT, f"sha256:{digest}")
-            fingerprint = {**fingerprint, GENOME_CONTENT: f"sha256:{digest}"}
+    usable = None if options.shard is None else records.survey()[0]
+    if options.genome is not None and (options.shard is not None or reference.needs_observation):
+        _, digest = (records.whole if reference.needs_observation else records).survey()
+        checkpoint.add_to_job(GENOME_CONTENT, f"sha256:{digest}")
+        fingerprint = {**fingerprint, GENOME_CONTENT: f"sha256:{digest}"}
     share, n_records = _share(options, usable, explained.batch_size, records)
     layout = ScoreLayout.of_run(
         explained.length,
@@ -87,9 +86,10 @@ def make_plan(
         explained.batch_size,
         options.dtype,
         standard_errors=options.standard_errors,
+        fold_sd=explained.n_models > 1,
     )
     attributes = options.as_attributes() | {
-        "model_sha256": explained.model.sha256,
+        "model_sha256": explained.sha256,
         "batch_size": explained.batch_size,
         "versions": {"deeplift": deeplift_version(), "torch": version("torch"), "numpy": version("numpy")},
         "fingerprint": dict(fingerprint),

@@ -140,7 +140,8 @@ def make_reference(options: ScoreOptions, length: int) -> Reference:
 def observed_reference(options: ScoreOptions, records: Records, length: int) -> Reference:
     """Return the chosen references, with the statistics of the whole input that some kinds need.
 
-    The statistics come from the index of the input, or from a pass over the input.
+    The statistics come from the index of the input, or from a pass over the input, also if only a sample of
+    the input is scored.
 
     Raises
     ------
@@ -150,10 +151,11 @@ def observed_reference(options: ScoreOptions, records: Records, length: int) -> 
     reference = make_reference(options, length)
     if reference.needs_observation:
         with reference_errors(), step("reading sequences", options.records):
-            counts = records.base_counts()
+            whole = records.whole
+            counts = whole.base_counts()
             if counts is not None and reference.observe_counts(counts):
                 return reference
-            for item in records.batches(OBSERVED_ROWS):
+            for item in whole.batches(OBSERVED_ROWS):
                 if isinstance(item, Batch):
                     reference.observe(item.sequences)
     return reference

@@ -8,7 +8,7 @@ and other outputs are made of the score files. The plan (`plan`) holds the value
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.models import ModelFile
-from deeplift_cli.models.explainer import Explained, chosen_device, explain, model_errors, read_model
-from deeplift_cli.models.targets import ModelTargets, find_targets, need_the_model
+from deeplift_cli.models.explainer import Explained, chosen_device
+from deeplift_cli.models.fold_mean import LoadedModel, explain_models, read_models
+from deeplift_cli.models.targets import need_the_model
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
 from deeplift_cli.outputs.export import write_output
@@ -41,6 +41,7 @@ from deeplift_cli.run.summary import Completeness, Summary
 from deeplift_cli.sequences import (
     FastaSource,
     GenomeSource,
+    Sample,
     Source,
     make_selection,
     open_prepared_source,
@@ -88,13 +89,13 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     with step("reading sequences", options.records):
         source = _open_source(options, screen)
         sizes = _chrom_sizes(options, source)
-    with step("reading the model", options.model):
-        model = read_model(options, screen)
-        with model_errors(options):
-            targets = find_targets(options, model, lambda: options.length or source.first_length())
-    options = replace(options, targets=targets.specs)
+    models = read_models(
+        options, screen, lambda _: options.length or source.first_length(), source.facts.n_records
+    )
+    options = replace(options, targets=models[0].targets.specs)
     outputs = outputs or _output_paths(options)
-    job = fingerprint(options, model.sha256, chosen_device(options.device).type)
+    digests = [model.file.sha256 for model in models]
+    job = fingerprint(options, digests, chosen_device(options.device).type)
     share = {"--shard": None if options.shard is None else str(options.shard)}
     summary = Summary(
         {spec.label: _completeness(options) for spec in options.targets},
@@ -108,8 +109,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
     ):
         outputs.check(options)  # once more, now that no other run works on them
         with interruptible():
-            with step("recording the model", options.model):
-                explained = _explain(options, model, targets, source, checkpoint, screen)
+            explained = _explain(options, models, source, checkpoint, screen)
             check_length(options, explained, source)
             records = Records(source, explained.length, strand_aware=options.strand_aware)
             if options.shard is not None:
@@ -120,7 +120,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
             known = source.chrom_sizes() if sizes is None and isinstance(source, GenomeSource) else sizes
             plan = make_plan(options, outputs, job, explained, records, reference, known, checkpoint)
             checkpoint.start(plan.layout)
-            summary.settings = _settings(options, explained, reference)
+            summary.settings = _settings(options, explained, reference, source)
         summary.start_scoring()
         _score(options, plan, explained, records, reference, checkpoint, summary, progress)
         if sizes is not None:
@@ -140,30 +140,48 @@ def _output_paths(options: ScoreOptions) -> OutputPaths:
     return outputs
 
 
-def _settings(options: ScoreOptions, explained: Explained, reference: Reference) -> dict[str, str]:
+def _settings(
+    options: ScoreOptions, explained: Explained, reference: Reference, source: Source
+) -> dict[str, str]:
     """Return what the summary says of how sequences were scored."""
+    sample = {} if options.sample is None else {"sample": _sample(options.sample, options.seed, source)}
     layers = f", and {len(options.layer_rules)} of layers" if options.layer_rules else ""
-    return {
-        "target": explained.explained,
-        "rule": options.rule + layers,
-        "reference": f"{options.reference}, {reference.n_references:,} for each sequence",
-        "window": f"{explained.length:,} bp",
-    }
+    folds = {"model": f"mean of {explained.n_models} folds"} if explained.n_models > 1 else {}
+    inputs = explained.model.further
+    further = {} if inputs is None else {"further inputs": str(inputs)}
+    return (
+        sample
+        | folds
+        | further
+        | {
+            "target": explained.explained,
+            "rule": options.rule + layers,
+            "reference": f"{options.reference}, {reference.n_references:,} for each sequence",
+            "window": f"{explained.length:,} bp",
+        }
+    )
+
+
+def _sample(size: int, seed: int, source: Source) -> str:
+    """Return which part of the input is scored."""
+    total = source.facts.n_records
+    if size > total:
+        return f"all {total:,} records: the input has fewer than the {size:,} of --sample"
+    return f"{size:,} of {total:,} records, drawn with seed {seed}"
 
 
 def _explain(
     options: ScoreOptions,
-    model: ModelFile,
-    targets: ModelTargets,
+    models: Sequence[LoadedModel],
     source: Source,
     checkpoint: Checkpoint,
     screen: Screen,
 ) -> Explained:
-    """Record the model, with the batch size and the compilation that an earlier run may have chosen."""
+    """Record the models, with the batch size and the compilation that an earlier run may have chosen."""
     options = replace(options, **checkpoint.decisions)
     length = options.length
-    explained = explain(
-        options, model, targets, lambda: length or source.first_length(), source.n_records, screen
+    explained = explain_models(
+        options, models, lambda: length or source.first_length(), source.n_records, screen
     )
     checkpoint.keep_decisions(
         batch_size=explained.batch_size, compile="on" if explained.is_compiled else "off"
@@ -194,7 +212,7 @@ def _score(
         with Prefetch(items, _BATCHES_AHEAD) as prefetched:
             loop.run(prefetched, lambda done: progress(done, plan.n_records))
         summary.skipped, summary.examples = checkpoint.skipped.count, checkpoint.skipped.first
-        summary.rescoring_stopped = explained.scorer.rescoring_stopped
+        summary.rescoring_stopped = explained.rescoring_stopped
         numbers = range(plan.share.start, plan.share.start + loop.n_batches)
         if summary.scored == 0 and options.shard is None:
             checkpoint.drop(numbers)
@@ -241,7 +259,9 @@ def _nothing_left(options: ScoreOptions, skipped: SkippedTables) -> str:
     example = f"; the first, {first.name} (line {first.line}), {first.reason}" if first else ""
     genome = f" in genome {options.genome}" if options.genome is not None else ""
     # Scores that are not finite may come from the model as well as from the record, so both are named.
-    model = f" with {options.model}" if skipped.unscored else ""
+    further = len(options.all_models) - 1
+    models = f"{options.model} and {further} more" if further else f"{options.model}"
+    model = f" with {models}" if skipped.unscored else ""
     source = f"{options.records}{genome}{model}"
     return f"no sequence is left to score of {source}: {skipped.count:,} skipped{example}"
 
@@ -254,6 +274,7 @@ def _open_source(options: ScoreOptions, screen: Screen) -> Source:
         fit=options.fasta is not None and options.length is not None,
         edge=options.edge,
         max_n=options.max_n,
+        sample=None if options.sample is None else Sample(options.sample, options.seed),
     )
     if options.shard is not None:
         with suppress(CacheError):  # without a cache this run reads the files, as a whole job does

@@ -18,6 +18,7 @@ _BLANKS = " \t\r\n\v\f\ufeff"  # the last is the byte-order mark, with which som
 # A record that may be cut is in memory as a whole, since its length is known only at its end. A record of
 # more letters is probably a chromosome.
 _LONGEST_CUT = 2**24
+_HEAD = 2**12  # characters read at a time in search of the first heading
 _DROPPED_FROM = 2**16  # letters of a too long record that are examined and dropped at a time
 
 
@@ -32,7 +33,7 @@ class Heading:
     Attributes
     ----------
     text : str
-        The text after ">", of at most the first 131,072 characters of the line.
+        The text after ">", of fewer than the first 262,144 characters of the line.
     line : int
         The number of the line, from 1.
     """
@@ -125,13 +126,16 @@ class FastaSource:
         self.path = Path(path)
         self.selection = selection
         self.facts = self._find_facts() if facts is None else facts
+        sample = selection.sample
+        drawn = None if sample is None else sample.drawn_of(self.facts.n_records)
+        self._drawn = None if drawn is None else frozenset(drawn)
         for text in self.facts.notes:
             note(f"{_WHAT} {self.path}{text}")
 
     @property
     def n_records(self) -> int:
-        """The number of records, those that will be skipped included."""
-        return self.facts.n_records
+        """The number of records to score, those that will be skipped included."""
+        return self.facts.n_records if self._drawn is None else len(self._drawn)
 
     def _find_facts(self) -> Facts:
         """Read the whole file once, and return its facts."""
@@ -183,16 +187,18 @@ class FastaSource:
         Yields
         ------
         Record or Skipped
-            In the file's order. Skipped are records of another length (with `Selection.fit` only those that
-            are too long to be cut), without a base (A, C, G or T) or with too few of them
-            (`Selection.max_n`), with letters that stand for no nucleotide, and with names that outputs cannot
-            hold.
+            In the file's order; records that are not in the sample are left out. Skipped are records of
+            another length (with `Selection.fit` only those that are too long to be cut), without a base (A,
+            C, G or T) or with too few of them (`Selection.max_n`), with letters that stand for no
+            nucleotide, and with names that outputs cannot hold.
         """
         wanted = self.first_length() if length is None else length
         owner = "the first record has" if length is None else "the model takes"
         longest = max(wanted, _LONGEST_CUT) if self.selection.fit else wanted
         entries = read_fasta(self.path, longest=longest, start=start)
         for index, entry in enumerate(entries, start=start.number):
+            if self._drawn is not None and index not in self._drawn:
+                continue
             reason = name_fault(entry.name) or entry.foreign
             if not entry.length:
                 reason = "has no letters"
@@ -340,7 +346,7 @@ def read_pieces(path: Path, what: str, start: Place = BEGINNING) -> Iterator[Hea
     Yields
     ------
     Heading or str
-        Each heading, followed by the record's letters in pieces of at most 131,072.
+        Each heading, followed by the record's letters in pieces of fewer than 262,144.
 
     Raises
     ------
@@ -380,7 +386,7 @@ def require_heading(path: Path, what: str) -> None:
         If the file cannot be read, is blank, or begins with something else.
     """
     with open_text(path, what) as file:
-        for number, piece, begins in pieces(file):
+        for number, piece, begins in pieces(file, size=_HEAD):
             text = piece.strip(_BLANKS)
             if text.startswith(">") and begins:
                 return

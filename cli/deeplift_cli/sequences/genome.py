@@ -72,11 +72,22 @@ class GenomeSource:
             facts = self._find_facts(first)
         assert facts is not None
         self.facts = facts
+        self._drawn = self._draw()
 
     @property
     def n_records(self) -> int:
-        """Number of regions, those that will be skipped included, those on other chromosomes not."""
-        return self.facts.n_records
+        """The number of regions to score, those that will be skipped included."""
+        return self.facts.n_records if self._drawn is None else len(self._drawn)
+
+    def _draw(self) -> frozenset[int] | None:
+        """Return the numbers, in the file, of the regions in the sample; None if all are scored."""
+        sample = self.selection.sample
+        drawn = None if sample is None else sample.drawn_of(self.facts.n_records)
+        if drawn is None or self._chosen is None:
+            return None if drawn is None else frozenset(drawn)
+        places = frozenset(drawn)
+        chosen = (region for region in self._regions() if self._is_chosen(region))
+        return frozenset(region.index for place, region in enumerate(chosen) if place in places)
 
     def _regions(self, start: Place = BEGINNING) -> Iterator[BedLine]:
         """Yield all regions, with chromosomes in the genome's spelling."""
@@ -183,14 +194,15 @@ class GenomeSource:
         Yields
         ------
         Record or Skipped
-            Regions on chromosomes that were not chosen are left out. Skipped are windows that pass an end of
+            Regions on chromosomes that were not chosen, and those that are not in the sample, are left out.
+            Skipped are windows that pass an end of
             their chromosome (with `Selection.pad` only those whose centre does), have no base (A, C, G or T),
             too few of them (`Selection.max_n`) or a letter that stands for no nucleotide, regions on unknown
             chromosomes, of another length than the first (length None), with a summit outside themselves, and
             with names or coordinates that outputs cannot hold.
         """
         for region in self._regions(start):
-            if not self._is_chosen(region):
+            if not self._is_chosen(region) or (self._drawn is not None and region.index not in self._drawn):
                 continue
             first = region.start if length is None else _centre(region) - length // 2
             end = first + (self.first_length() if length is None else length)

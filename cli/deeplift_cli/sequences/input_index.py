@@ -120,7 +120,7 @@ def open_prepared_source(
             file.seal(identity | asdict(opened.facts))
 
     try:
-        kept = _CachedFile(records, genome, None, selection, _FACTS)
+        kept = _CachedFile(records, genome, None, selection.of_the_whole, _FACTS)
     except OSError:
         return open_source(fasta, genome, regions, note, selection)  # reports what is wrong
     head, _ = kept.find_or_make(make, note)
@@ -142,6 +142,22 @@ def _open(
     assert genome is not None
     assert regions is not None
     return GenomeSource(genome, regions, note, facts, selection)
+
+
+def whole_input(source: Source) -> Source:
+    """Return the source of all records from which the sample of a source was drawn.
+
+    Raises
+    ------
+    UserError
+        If the files cannot be used any more.
+    """
+    selection = source.selection.of_the_whole
+    if selection == source.selection:
+        return source
+    if isinstance(source, FastaSource):
+        return FastaSource(source.path, facts=source.facts, selection=selection)
+    return GenomeSource(source.genome, source.regions, facts=source.facts, selection=selection)
 
 
 class InputIndex:

@@ -58,7 +58,8 @@ class Facts:
     Parameters
     ----------
     n_records : int
-        Number of records, those that will be skipped included, those that are left out not.
+        Number of records, those that will be skipped included, those that are left out by the user's choice
+        of chromosomes not. A sample is drawn from these records, and all other facts are about them, too.
     first_length : int
         Length of the first usable record.
     notes : tuple of str

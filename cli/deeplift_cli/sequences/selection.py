@@ -1,9 +1,10 @@
 """The choice of the records to score: all options that decide it, except the length of the sequences."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deeplift_cli.sequences.encode import count_bases
 from deeplift_cli.sequences.renaming import Renaming, read_renaming
+from deeplift_cli.sequences.sampling import Sample
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Selection:
     max_n : float or None
         The largest allowed fraction of letters that are no base, padding included; other sequences are
         skipped.
+    sample : Sample or None
+        The records to draw of those on the chosen chromosomes; other records are left out. None takes all.
     """
 
     chroms: tuple[str, ...] | None = None
@@ -31,12 +34,19 @@ class Selection:
     fit: bool = False
     pad: bool = False
     max_n: float | None = None
+    sample: Sample | None = None
 
     @property
     def identity(self) -> tuple[object, ...]:
         """Values that are equal for equal selections only, and whose `repr` is stable."""
         renaming = None if self.renaming is None else self.renaming.identity
-        return (self.chroms, renaming, self.fit, self.pad, self.max_n)
+        sample = None if self.sample is None else (self.sample.size, self.sample.seed)
+        return (self.chroms, renaming, self.fit, self.pad, self.max_n, sample)
+
+    @property
+    def of_the_whole(self) -> "Selection":
+        """The same selection without drawing a sample."""
+        return replace(self, sample=None)
 
     def translated(self, name: str) -> str:
         """Return a chromosome's name in the genome's spelling."""
@@ -79,6 +89,7 @@ def make_selection(
     fit: bool = False,
     edge: str = "skip",
     max_n: float | None = None,
+    sample: Sample | None = None,
 ) -> Selection:
     """Return the selection of some options, named as on the command line or in `Selection`.
 
@@ -88,4 +99,4 @@ def make_selection(
         If the file of `--rename-chroms` cannot be used.
     """
     renaming = None if rename_chroms is None else read_renaming(rename_chroms)
-    return Selection(chroms, renaming, fit, edge == "pad", max_n)
+    return Selection(chroms, renaming, fit, edge == "pad", max_n, sample)

@@ -106,17 +106,29 @@ def open_bytes(path: Path, what: str) -> Iterator[BinaryIO]:
         raise UserError(f"{what} {path} cannot be read: {error.strerror or error}") from error
 
 
-def pieces(file: TextIO, first: int = 1) -> Iterator[tuple[int, str, bool]]:
-    """Yield lines in pieces of at most 131,072 characters.
+def pieces(file: TextIO, first: int = 1, size: int = _PIECE) -> Iterator[tuple[int, str, bool]]:
+    """Yield lines, without their ends, in pieces of fewer than twice `size` characters.
 
     Each item is the line's number, counted from `first`, the piece, and whether the piece begins the line.
-    The last piece of a line ends with a newline, unless the line is the last of the file.
+    A piece that does not end its line has at least `size` characters. Some blank lines are left out.
     """
-    number, begins = first, True
-    while text := file.readline(_PIECE):
-        yield number, text, begins
-        begins = text.endswith("\n")
-        number += begins
+    number, begins, rest = first, True, ""
+    while block := file.read(size):
+        if (
+            begins and not rest and block.count("\n") == len(block)
+        ):  # a damaged file may have 10^8 blank lines
+            number += len(block)
+            continue
+        lines = (rest + block).split("\n")
+        rest = lines.pop()
+        for line in lines:
+            yield number, line, begins
+            number, begins = number + 1, True
+        if len(rest) >= size:
+            yield number, rest, begins
+            begins, rest = False, ""
+    if rest:
+        yield number, rest, begins
 
 
 def short_lines(file: TextIO, what: str, first: int = 1) -> Iterator[tuple[int, str]]:

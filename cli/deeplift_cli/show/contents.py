@@ -9,18 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs.columns import compressing_threads
+from deeplift_cli.outputs import row_lookup
 from deeplift_cli.outputs.datasets import REGION_KEYS
 from deeplift_cli.outputs.score_reader import ScoreReader, regions_of
 from deeplift_cli.process.watched_child import LostError, watched
-from deeplift_cli.sequences.names import printed
 from deeplift_cli.sequences.records import Region
 
 T = TypeVar("T")
 
 TOP = 5  # regions that are listed
-_NAMED = 3  # regions that a message names
-_SHOWN = 200  # characters of an unknown name that a message shows
 
 
 @dataclass(frozen=True)
@@ -139,26 +136,7 @@ def _size(difference: Any) -> Any:
 
 
 def _row(reader: ScoreReader, name: str, alive: Callable[[], None]) -> Row:
-    wanted = name.encode("utf-8", "surrogateescape")
-    first: list[str] = []
-    places: list[int] = []
-    start = 0
-    for found in reader.columns(["regions/name"]):
-        names = found["regions/name"]
-        first += [text.decode("utf-8", "surrogateescape") for text in names[: _NAMED - len(first)]]
-        places += (start + np.flatnonzero(names == wanted)).tolist()
-        start += len(names)
-        alive()
-    if not places:
-        some = ", ".join(map(printed, first)) + (", ..." if start > len(first) else "")
-        raise UserError(
-            f"score file {reader.path} has no region named {name[:_SHOWN]!r}; "
-            + (f"its {start:,} regions are {some}" if first else "it has no regions at all")
-        )
-    with compressing_threads() as pool:
-        batch = reader.around(places[0], pool)
-    place = places[0] - batch.rows.start
-    output, at_references = (batch.numbers[f"qc/{key}"][place] for key in ("output", "reference_output"))
-    explained = Explained(batch.regions[place], float(output), float(at_references.mean()))
-    contributions = batch.values("projected_shap/seq")[place].sum(axis=0, dtype=np.float32)
-    return Row(explained, batch.values("raw/seq")[place], contributions, len(places) - 1)
+    rows = row_lookup.rows_named(reader, name, alive)
+    row = row_lookup.read_row(reader, rows[0])
+    explained = Explained(row.region, row.output, row.reference_output)
+    return Row(explained, row.sequence, row.contributions, len(rows) - 1)

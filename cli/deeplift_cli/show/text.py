@@ -1,9 +1,8 @@
 """The content of a score file as lines of text."""
 
-import json
 import textwrap
-from typing import Any
 
+from deeplift_cli.outputs.attributes import plain_value
 from deeplift_cli.outputs.score_reader import ScoreReader
 from deeplift_cli.process.terminal_text import printable
 from deeplift_cli.sequences.names import printed
@@ -65,14 +64,14 @@ def _top(one: Explained) -> str:
 
 def _model(reader: ScoreReader) -> str:
     digests = reader.model if isinstance(reader.model, list) else [reader.model]
-    names = _json(reader.attrs.get("model"))
+    names = plain_value(reader.attrs.get("model"))
     named = names if isinstance(names, list) and len(names) == len(digests) else [names] * len(digests)
     pairs = zip(named, digests, strict=True)
     return "; ".join(f"{printed(str(name))} (SHA-256 {digest[:_DIGEST]}...)" for name, digest in pairs)
 
 
 def _input(reader: ScoreReader) -> str:
-    given = {key: _json(reader.attrs.get(key)) for key in ("fasta", "genome", "regions")}
+    given = {key: plain_value(reader.attrs.get(key)) for key in ("fasta", "genome", "regions")}
     return ", ".join(printed(str(path)) for path in given.values() if path is not None) or "?"
 
 
@@ -80,7 +79,7 @@ def _parts(reader: ScoreReader) -> list[tuple[str, str]]:
     if reader.shard is not None:
         return [("shard", f"{reader.shard}; deeplift merge puts all of them together")]
     for key, label in (("averaged_from", "average of"), ("merged_from", "merged from")):
-        names = _json(reader.attrs.get(key))
+        names = plain_value(reader.attrs.get(key))
         if isinstance(names, list):
             shown = ", ".join(printed(str(name)) for name in names[:3])
             return [(label, f"{len(names)} files: {shown}{', ...' if len(names) > 3 else ''}")]
@@ -98,17 +97,7 @@ def _options(reader: ScoreReader) -> str:
 
 
 def _versions(reader: ScoreReader) -> str:
-    versions = _json(reader.attrs.get("versions"))
+    versions = plain_value(reader.attrs.get("versions"))
     if not isinstance(versions, dict):
         return "unknown"
     return ", ".join(f"{printed(str(name))} {printed(str(value))}" for name, value in versions.items())
-
-
-def _json(value: Any) -> Any:
-    """Return the value of an attribute: lists, mappings and None from JSON, other texts unchanged."""
-    if not isinstance(value, str) or not value.startswith(("[", "{", "null")):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value

@@ -211,9 +211,9 @@ def without_gaps(references: npt.NDArray[np.float32], batch: PairBatch) -> npt.N
     has another index in the window of ALT. Both alleles keep the same references, and a position without a
     base contributes nothing.
     """
-    present = np.all([letters.any(1) for letters in (batch.sequences, *batch.alts)], axis=0)  # [N, L]
-    if present.all():
+    gaps = batch.gaps
+    if not gaps.any():
         return references
     each = references if references.ndim == 4 else references[None]
-    found: npt.NDArray[np.float32] = each * present[:, None, None, :].astype(np.float32)
+    found: npt.NDArray[np.float32] = each * ~gaps[:, None, None, :]
     return found

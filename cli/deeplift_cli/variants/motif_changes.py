@@ -3,24 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from deeplift_cli.errors import UserError
+from deeplift_cli.motifs.motif_files import read_motifs
 from deeplift_cli.outputs.narrowpeak import one_column
-from deeplift_cli.sequences.text import open_text
 from deeplift_cli.variants.vcf import Variant
 from deeplift_cli.variants.windows import Side, Window
 
 # A match is a score that a random sequence of equal base frequencies reaches at a place with this
 # probability, as FIMO's default has it.
 MATCH_P = 1e-4
-_WHAT = "motif file"
 _BASES = "ACGT"
-# Added to the counts of each base; FIMO adds 0.1 to those of all four.
+# Frequencies count as those of so many sites, as MEME's own programs take them where a file does not say, and
+# to the counts of each base are added: FIMO adds 0.1 to those of all four.
+_SITES = 20
 _PSEUDOCOUNT = 0.025
 _STEP = 0.005  # bits
 _NONE = "."
@@ -64,32 +64,14 @@ class MotifChanges:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read the motifs of a file in the formats MEME (minimal) or JASPAR.
+        """Read the motifs of a file in the formats MEME or JASPAR.
 
         Raises
         ------
         UserError
-            If the file cannot be read, or holds no motif of A, C, G and T.
+            As `read_motifs`.
         """
-        from Bio import motifs  # takes a tenth of a second, which runs without motifs need not wait
-
-        with open_text(path, _WHAT) as file:
-            first = next((line for line in file if line.strip()), "")
-        form = "minimal" if first.lstrip("\ufeff").startswith("MEME") else "jaspar"
-        try:
-            with open_text(path, _WHAT) as file:
-                found = [_motif(motif) for motif in motifs.parse(file, form)]
-        except UserError:
-            raise
-        except Exception as error:  # Biopython's parsers raise any exception
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(
-                f"{_WHAT} {path} cannot be read as {'MEME' if form == 'minimal' else 'JASPAR'}: "
-                f"{reason:.200}; give motifs in the format MEME or JASPAR"
-            ) from error
-        if not found:
-            raise UserError(f"{_WHAT} {path} holds no motifs; give motifs in the format MEME or JASPAR")
-        return cls(found)
+        return cls([_motif(name, values) for name, values in read_motifs(path).items()])
 
     def columns(
         self,
@@ -172,28 +154,11 @@ class MotifChanges:
         return found
 
 
-def _motif(motif: Any) -> Motif:
-    """Return a motif of Biopython's as log-odds.
-
-    Raises
-    ------
-    ValueError
-        If the motif has no base, or others than A, C, G and T.
-    """
-    letters = sorted(motif.counts)
-    label = one_column(str(getattr(motif, "matrix_id", None) or motif.name or "")).strip()
-    name = str(motif.name or "")
-    if name and name != label:
-        label = one_column(f"{label} {name}")
-    if letters != list(_BASES):
-        raise ValueError(f"motif {label} has the letters {''.join(letters)}, not ACGT")
-    if not motif.length or not all(np.sum(motif.counts[base]) >= 0 for base in _BASES):
-        raise ValueError(f"motif {label} has no counts")
-    table = motif.counts.normalize(pseudocounts=_PSEUDOCOUNT).log_odds()
-    log_odds = np.array([table[base] for base in _BASES], np.float64)
-    if not np.isfinite(log_odds).all():
-        raise ValueError(f"motif {label} has counts that are no frequencies")
-    return Motif(label, log_odds, match_threshold(log_odds))
+def _motif(name: str, frequencies: npt.NDArray[np.float64]) -> Motif:
+    """Return a motif of frequencies [4, W] as log-odds."""
+    smoothed = (frequencies * _SITES + _PSEUDOCOUNT) / (_SITES + len(_BASES) * _PSEUDOCOUNT)
+    log_odds = np.log2(smoothed * len(_BASES))
+    return Motif(one_column(name), log_odds, match_threshold(log_odds))
 
 
 def match_threshold(log_odds: npt.NDArray[np.float64]) -> float:

@@ -11,7 +11,6 @@ from deeplift_cli.options.variant_settings import VariantOptions
 from deeplift_cli.outputs.datasets import ScoreLayout
 from deeplift_cli.process.steps import step
 from deeplift_cli.run.references import OBSERVED_ROWS, make_reference, reference_errors
-from deeplift_cli.variants.models import VariantModel
 from deeplift_cli.variants.output_paths import VariantPaths
 from deeplift_cli.variants.scoring import PairScorer
 from deeplift_cli.variants.source import PairBatch, VariantSource
@@ -60,25 +59,27 @@ def make_plan(
     options: VariantOptions,
     paths: VariantPaths,
     alleles: tuple[str, ...],
-    models: list[VariantModel],
-    explained: list[Explained],
+    explained: Explained,
     reference: Reference,
     job: dict[str, Any],
     chrom_sizes: dict[str, int],
 ) -> VariantPlan:
-    """Make the plan of a run, from its models, their recordings, its references and its fingerprint."""
-    first = explained[0]
+    """Make the plan of a run, from its recorded models, its references and its fingerprint."""
     layout = ScoreLayout.of_run(
-        first.length, reference.n_references, first.batch_size, options.dtype, standard_errors=False
+        explained.length,
+        reference.n_references,
+        explained.batch_size,
+        options.dtype,
+        standard_errors=False,
+        fold_sd=explained.n_models > 1,
     )
-    digests = [model.file.sha256 for model in models]
     attributes = options.as_attributes() | {
-        "model_sha256": digests[0] if len(digests) == 1 else digests,
-        "batch_size": first.batch_size,
+        "model_sha256": explained.sha256,
+        "batch_size": explained.batch_size,
         "versions": {"deeplift": deeplift_version(), "torch": version("torch"), "numpy": version("numpy")},
         "fingerprint": job,
     }
-    outputs = first.targets.outputs
+    outputs = explained.targets.outputs
     scorer = PairScorer(explained)
     return VariantPlan(options, paths, alleles, scorer, outputs, reference, layout, attributes, chrom_sizes)
 

@@ -90,7 +90,7 @@ class Publisher:
             "n_skipped": self._summary.skipped,
         }
         layout = plan.layout
-        numbers = Numbers(layout.length, len(plan.options.models), errors=layout.n_references > 1)
+        numbers = Numbers(layout.length, plan.scorer.n_models, errors=layout.n_references > 1)
         temporary = publication.temporary(path)
         return VariantFile(temporary, path, layout, numbers, plan.alleles, attributes, plan.chrom_sizes)
 
@@ -116,7 +116,7 @@ class Publisher:
             "alt_output": np.mean(alts, axis=0),
             "effect": effect,
         }
-        if len(options.models) > 1:
+        if self._plan.scorer.n_models > 1:
             columns["effect_fold_sd"] = numbers["variants/effect_of_models"].std(1, ddof=1)
         if background is not None:
             columns["background_p"] = background.p_values(effect)

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplift_cli.models.explainer import Explained, model_errors
-from deeplift_cli.models.scorer import Scores
+from deeplift_cli.models.fold_mean import mean_of_scores, models_of
+from deeplift_cli.models.scorer import Scores, root_mean_square
+from deeplift_cli.process.steps import step
 from deeplift_cli.variants.source import PairBatch
 from deeplift_cli.variants.windows import Alignment, Window
 
@@ -72,18 +74,24 @@ class PairScorer:
 
     Parameters
     ----------
-    models : sequence of Explained
-        Models that take sequences of one length and have the same targets.
+    explained : Explained
+        The model, or all models.
     """
 
-    def __init__(self, models: Sequence[Explained]) -> None:
-        self._models = models
-        self._n_targets = len(models[0].targets.specs)
+    def __init__(self, explained: Explained) -> None:
+        self._explained = explained
+        self._models = models_of(explained)
+        self._n_targets = len(explained.targets.specs)
+
+    @property
+    def n_models(self) -> int:
+        """The number of models."""
+        return len(self._models)
 
     @property
     def rescoring_stopped(self) -> str:
         """Why pairs are no longer scored again in float64 by one of the models; "" while rescoring is on."""
-        return next(filter(None, (model.scorer.rescoring_stopped for model in self._models)), "")
+        return self._explained.rescoring_stopped
 
     def score(self, batch: PairBatch, references: npt.NDArray[np.float32]) -> list[PairScores]:
         """Score a batch for each target.
@@ -94,11 +102,12 @@ class PairScorer:
         references : float32 array [N, R, 4, L], or [R, 4, L] for all variants
             The references of both alleles.
         """
-        alleles = [self._allele(batch.sequences, references)]
+        gaps = batch.gaps
+        alleles = [self._allele(batch.sequences, references, gaps)]
         for alt in batch.alts:
             # With the fill `both` the second window differs from the first for insertions and deletions only.
             same = len(alleles) > 1 and np.array_equal(alt, batch.alts[0])
-            alleles.append(alleles[1] if same else self._allele(alt, references))
+            alleles.append(alleles[1] if same else self._allele(alt, references, gaps))
         return [
             _pair_scores(batch, [[allele[place] for allele in by_fold] for by_fold in alleles])
             for place in range(self._n_targets)
@@ -106,18 +115,23 @@ class PairScorer:
 
     def outputs(self, sequences: npt.NDArray[np.int8]) -> list[Array]:
         """Return the mean over the models of the explained scalar for each target: [N] each."""
-        itself = sequences[:, None].astype(np.float32)
-        found = [[scores.output for scores in model.score(sequences, itself)] for model in self._models]
-        return [np.asarray(by_model, np.float64).mean(0) for by_model in zip(*found, strict=True)]
+        found = []
+        for model in self._models:
+            with step("scoring a batch", model.options.model), model_errors(model.options, model.memory):
+                found.append(model.scorer.outputs(sequences, model.targets.for_core))
+        return [np.mean(by_model, axis=0) for by_model in zip(*found, strict=True)]
 
     def _allele(
-        self, sequences: npt.NDArray[np.int8], references: npt.NDArray[np.float32]
+        self,
+        sequences: npt.NDArray[np.int8],
+        references: npt.NDArray[np.float32],
+        gaps: npt.NDArray[np.bool_],
     ) -> list[list[_Allele]]:
         """Score one window of all variants with each model: a list by model of lists by target."""
         found = []
         for model in self._models:
-            with model_errors(model.options, model.memory):
-                results = model.scorer.score_each(sequences, references, model.targets.for_core)
+            with step("scoring a batch", model.options.model), model_errors(model.options, model.memory):
+                results = model.scorer.score_each(sequences, references, model.targets.for_core, gaps)
             found.append([_Allele(*result) for result in results])
         return found
 
@@ -132,7 +146,8 @@ def _pair_scores(batch: PairBatch, alleles: Sequence[Sequence[_Allele]]) -> Pair
         REF and the windows of ALT, each by model.
     """
     outputs = np.array([[fold.scores.output for fold in allele] for allele in alleles], np.float64)
-    ref, *alts = [_mean(allele) for allele in alleles]
+    windows = (batch.sequences, *batch.alts)
+    ref, *alts = [_mean(*both) for both in zip(windows, alleles, strict=True)]
     differences = [
         _difference([pair.windows[place] for pair in batch.pairs], ref.each, alt.each)
         for place, alt in enumerate(alts)
@@ -152,22 +167,16 @@ def _pair_scores(batch: PairBatch, alleles: Sequence[Sequence[_Allele]]) -> Pair
     )
 
 
-def _mean(folds: Sequence[_Allele]) -> _Allele:
+def _mean(sequences: npt.NDArray[np.int8], folds: Sequence[_Allele]) -> _Allele:
     """Average the scores of several models, which have the same references."""
     if len(folds) == 1:
         return folds[0]
-    values: dict[str, Any] = {}
-    for item in fields(Scores):
-        column = [getattr(fold.scores, item.name) for fold in folds]
-        if item.name == "rescored":
-            values[item.name] = np.sum(column, axis=0)
-        else:
-            values[item.name] = None if column[0] is None else np.mean(column, axis=0)
-    return _Allele(Scores(**values), np.mean([fold.each for fold in folds], axis=0))
+    scores = mean_of_scores(sequences, [fold.scores for fold in folds])
+    return _Allele(scores, np.mean([fold.each for fold in folds], axis=0))
 
 
 def _with_error(allele: _Allele) -> Scores:
-    return replace(allele.scores, standard_error=standard_error(allele.each))
+    return replace(allele.scores, standard_error=root_mean_square(standard_error(allele.each)))
 
 
 def _difference(windows: Sequence[Window], ref: Array, alt: Array) -> Array:

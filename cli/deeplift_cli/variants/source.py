@@ -78,6 +78,14 @@ class PairBatch(Batch):
         )
 
     @property
+    def gaps(self) -> npt.NDArray[np.bool_]:
+        """Where the window of REF or one of the windows of ALT has no base: [N, L]."""
+        found: npt.NDArray[np.bool_] = np.any(
+            [~letters.any(1) for letters in (self.sequences, *self.alts)], axis=0
+        )
+        return found
+
+    @property
     def digest(self) -> bytes:
         """Return the SHA-256 of both alleles' sequences, places and names."""
         content = sha256(super().digest)

@@ -22,6 +22,7 @@ _OF_ALLELE = (
     "completeness_error",
     "rescored",
     "standard_error",
+    "fold_sd",
 )
 # The datasets of a `VariantFile` and the fields of `PairScores` from which they come.
 _OF_PAIR = {
@@ -72,8 +73,6 @@ def as_arrays(
 def _of_allele(scores: Scores, dtype: str) -> dict[str, Array]:
     values = {name: getattr(scores, name) for name in _OF_ALLELE}
     values["hypothetical"] = scores.hypothetical.astype(dtype)
-    error = scores.standard_error
-    values["standard_error"] = None if error is None else np.sqrt((error.astype(np.float64) ** 2).mean(1))
     return {name: array for name, array in values.items() if array is not None}
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from deeplift_cli.models.explainer import chosen_device
+from deeplift_cli.models.fold_mean import LoadedModel, explain_models
 from deeplift_cli.models.targets import need_the_model
 from deeplift_cli.options.variant_settings import VariantOptions
 from deeplift_cli.outputs.workspace import Workspace, clean_up
@@ -27,13 +28,7 @@ from deeplift_cli.sequences import make_selection
 from deeplift_cli.sequences.genome import Genome
 from deeplift_cli.variants.background import BackgroundLoop
 from deeplift_cli.variants.batch_loop import VariantLoop
-from deeplift_cli.variants.models import (
-    VariantModel,
-    decisions_of,
-    explain_all,
-    joint_digest,
-    read_models,
-)
+from deeplift_cli.variants.models import read_models_of_variants, window_length
 from deeplift_cli.variants.motif_changes import MotifChanges
 from deeplift_cli.variants.output_paths import VariantPaths
 from deeplift_cli.variants.pieces import VariantPieces
@@ -82,10 +77,11 @@ def score_variants(options: VariantOptions, screen: Screen, progress: Progress) 
     paths = None if need_the_model(options.targets) else _paths(options)
     motifs = None if options.motifs is None else MotifChanges.read(options.motifs)
     source, background = _sources(options, screen)
-    models = read_models(options, screen)
+    models = read_models_of_variants(options, screen)
     options = replace(options, targets=models[0].targets.specs)
     paths = paths or _paths(options)
-    job = fingerprint(options, joint_digest(models), chosen_device(options.device).type)
+    digests = [model.file.sha256 for model in models]
+    job = fingerprint(options, digests, chosen_device(options.device).type)
     alleles = groups_of(2 if options.indel_fill == "both" else 1)
     tolerance = TOLERANCE[getattr(torch, options.precision)]
     labels = [f"{spec.label} {name}" for spec in options.targets for name in alleles]
@@ -164,7 +160,7 @@ def _plan(
     options: VariantOptions,
     paths: VariantPaths,
     alleles: tuple[str, ...],
-    models: list[VariantModel],
+    models: tuple[LoadedModel, ...],
     source: VariantSource,
     workspace: Workspace,
     job: dict[str, Any],
@@ -172,20 +168,32 @@ def _plan(
     screen: Screen,
 ) -> VariantPlan:
     """Record the models, make the plan, and tell the summary how variants are scored."""
-    explained = explain_all(models, source.n_records, workspace.decisions, screen)
-    workspace.keep_decisions(decisions_of(explained))
-    first = explained[0]
-    reference, content = observed_reference(options, source, first.length)
+    explained = explain_models(
+        replace(options, **workspace.decisions),
+        models,
+        lambda: window_length(options, models[0].file),
+        source.n_records,
+        screen,
+    )
+    workspace.keep_decisions(
+        {"batch_size": explained.batch_size, "compile": "on" if explained.is_compiled else "off"}
+    )
+    reference, content = observed_reference(options, source, explained.length)
     if content is not None:
         workspace.add_to_job(_GENOME_CONTENT, content)
         job = {**job, _GENOME_CONTENT: content}
     layers = f", and {len(options.layer_rules)} of layers" if options.layer_rules else ""
-    summary.settings = {
-        "target": first.explained,
-        "rule": options.rule + layers,
-        "reference": f"{options.reference}, {reference.n_references:,} for each variant",
-        "window": f"{first.length:,} bp; insertions and deletions: {_FILLS[options.indel_fill]}",
-    }
-    if len(models) > 1:
-        summary.settings["models"] = f"{len(models):,}, whose scores are averaged"
-    return make_plan(options, paths, alleles, models, explained, reference, job, source.chrom_sizes)
+    folds = {"model": f"mean of {explained.n_models} folds"} if explained.n_models > 1 else {}
+    inputs = explained.model.further
+    further = {} if inputs is None else {"further inputs": str(inputs)}
+    summary.settings = (
+        folds
+        | further
+        | {
+            "target": explained.explained,
+            "rule": options.rule + layers,
+            "reference": f"{options.reference}, {reference.n_references:,} for each variant",
+            "window": f"{explained.length:,} bp; insertions and deletions: {_FILLS[options.indel_fill]}",
+        }
+    )
+    return make_plan(options, paths, alleles, explained, reference, job, source.chrom_sizes)

@@ -1,5 +1,6 @@
 """Check of a score file with its model: some rows are scored again by the options in the file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,12 +13,15 @@ import numpy.typing as npt
 import deeplift_references
 from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.explainer import explain, model_errors, read_model
+from deeplift_cli.models.fold_mean import explain_models, read_models
 from deeplift_cli.models.model_file import file_sha256
-from deeplift_cli.models.targets import find_targets
+from deeplift_cli.options.further_inputs import file_in
 from deeplift_cli.options.settings import ScoreOptions
+from deeplift_cli.outputs.datasets import FOLD_SD
 from deeplift_cli.outputs.score_reader import ScoreReader, read_regions
+from deeplift_cli.process.file_digest import file_digest
 from deeplift_cli.process.screen import Screen
+from deeplift_cli.run.fingerprint import values_of_input
 from deeplift_cli.run.references import OBSERVED_ROWS, make_reference, reference_errors
 from deeplift_cli.sequences.encode import reverse_complement
 from deeplift_references import Reference
@@ -46,14 +50,15 @@ class Recomputed:
 
 
 def recompute(
-    reader: ScoreReader, model: Path, n_rows: int, allow_pickle: bool, screen: Screen
+    reader: ScoreReader, models: Sequence[Path], n_rows: int, allow_pickle: bool, screen: Screen
 ) -> Recomputed:
     """Score rows again that are spread over the file.
 
     Parameters
     ----------
     reader : ScoreReader
-    model : Path
+    models : sequence of Path
+        The model, or all folds in any order if the file holds their mean.
     n_rows : int
         Number of rows; all rows if the file has fewer.
     allow_pickle : bool
@@ -67,27 +72,30 @@ def recompute(
         If the model or a file of references cannot be read, or the rows cannot be scored again from the data
         in the file.
     """
-    if isinstance(reader.model, list):
-        raise UserError(f"{reader.path} is an average over models; verify the files that it is made of")
+    stored = reader.model if isinstance(reader.model, list) else [reader.model]
+    if len(stored) != len(models):
+        held = f"the mean of {len(stored)} models" if len(stored) > 1 else "the scores of one model"
+        raise UserError(f"{reader.path} holds {held}; give each of its models by --model, and no other")
     try:
         options = ScoreOptions.from_attributes(
-            reader.attrs, model=model, allow_pickle=allow_pickle, batch_size=None, compile="off",
-            device="auto", threads=None, shard=None,
+            reader.attrs, model=models[0], models=tuple(models) if len(models) > 1 else (), shard=None,
+            allow_pickle=allow_pickle, batch_size=None, compile="off", device="auto", threads=None,
         )  # fmt: skip
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{reader.path} does not hold the options of its run: {error}") from error
-    loaded = read_model(options, screen)
-    if loaded.sha256 != reader.model:
-        return Recomputed(
-            0, 0.0, [f"{model} is another model: its SHA-256 is not the attribute model_sha256"]
-        )
     length = reader.layout.length
+    _check_files(options, reader)
+    loaded = read_models(options, screen, lambda _: length, None)
+    others = [str(model.path) for model in loaded if model.file.sha256 not in stored]
+    if others:
+        attribute = "the attribute" if len(stored) == 1 else "in the attribute"
+        return Recomputed(
+            0, 0.0, [f"{others[0]} is another model: its SHA-256 is not {attribute} model_sha256"]
+        )
     chosen = _spread(reader.n_rows, n_rows)
-    with model_errors(options):
-        targets = find_targets(options, loaded, lambda: length)
-    explained = explain(options, loaded, targets, lambda: length, len(chosen), screen)
+    explained = explain_models(options, loaded, lambda: length, len(chosen), screen)
     if explained.length != length:
-        return Recomputed(0, 0.0, [f"{model} takes {explained.length} bp, not {length}"])
+        return Recomputed(0, 0.0, [f"{models[0]} takes {explained.length} bp, not {length}"])
     with h5py.File(reader.path) as file:
         reference = _reference(options, reader, file)
         found = _Comparison(reader, options)
@@ -97,9 +105,21 @@ def recompute(
             index = np.array([file["regions/index"][row] for row in rows])
             with reference_errors():
                 references = reference(sequences, index)
-            (scores,) = explained.score(sequences, references)
+            (scores,) = explained.score(sequences, references, index)
             found.add(file, rows, scores, turned)
     return Recomputed(len(chosen), found.largest, found.problems)
+
+
+def _check_files(options: ScoreOptions, reader: ScoreReader) -> None:
+    """Refuse files of further inputs that have changed since the scores were computed."""
+    for name, value in options.further_inputs:
+        path = file_in(value)
+        if path is None or not path.is_file():
+            continue
+        if reader.fingerprint.get(values_of_input(name)) != f"sha256:{file_digest(path)}":
+            raise UserError(
+                f"{path}, the values of input {name}, has changed since {reader.path} was written"
+            )
 
 
 def _spread(n_rows: int, wanted: int) -> list[int]:
@@ -131,6 +151,11 @@ def _reference(options: ScoreOptions, reader: ScoreReader, file: h5py.File) -> R
             )
     reference = make_reference(options, reader.layout.length)
     if reference.needs_observation:
+        if options.sample is not None and reader.n_rows + reader.n_skipped >= options.sample:
+            raise UserError(
+                f"references of {reader.path} depend on the whole input, of which the file holds a sample; "
+                "score the sample again and compare"
+            )
         if reader.shard is not None:
             raise UserError(
                 f"references of the shard {reader.path} depend on the whole input; merge the shards first"
@@ -163,13 +188,21 @@ class _Comparison:
             }
             for name, now in ({"shap/seq": hypothetical} | outputs).items():
                 self._compare(name, row, file[name][row], np.asarray(now, np.float64))
+            if scores.fold_sd is not None and FOLD_SD in file:
+                spread = scores.fold_sd[place][::-1] if turned[place] else scores.fold_sd[place]
+                # The spread of contributions is rounded as these are, however small it is.
+                largest = float(np.abs(hypothetical).max())
+                self._compare(FOLD_SD, row, file[FOLD_SD][row], np.asarray(spread, np.float64), largest)
 
-    def _compare(self, name: str, row: int, stored: Any, now: npt.NDArray[np.float64]) -> None:
+    def _compare(
+        self, name: str, row: int, stored: Any, now: npt.NDArray[np.float64], largest: float = 0.0
+    ) -> None:
+        """Compare values of a row; differences are relative to the row's largest value, or to `largest`."""
         before = np.asarray(stored, np.float64)
         if before.shape != now.shape:
             self.problems.append(f"{name}, row {row + 1}, computed again, has the shape {now.shape}")
             return
-        size = max(float(np.abs(before).max()), float(np.abs(now).max())) or 1.0
+        size = max(float(np.abs(before).max()), float(np.abs(now).max()), largest) or 1.0
         difference = float(np.abs(before - now).max()) / size
         self.largest = max(self.largest, difference)
         if not difference <= self._tolerance:

@@ -57,7 +57,7 @@ def _read(path: Path, program: "ExportedProgram") -> ModelFile:
     module = _module(program)
     shape = inputs[0].shape if len(inputs) == 1 else None
     if shape:
-        module, batch = _settled(program, module, shape)
+        module, batch = _settled(program, module, shape, inputs[0].dtype)
         inputs = (TensorSpec(inputs[0].name, (batch, *shape[1:]), inputs[0].dtype),)
         notes = notes if batch is None else (*notes, batch_note(batch))
     return ModelFile(module, "exported", path, file_sha256(path), inputs, outputs, notes)
@@ -110,7 +110,7 @@ def _as_inference(module: Any) -> "nn.Module":
 
 
 def _settled(
-    program: "ExportedProgram", module: "nn.Module", shape: tuple[int | None, ...]
+    program: "ExportedProgram", module: "nn.Module", shape: tuple[int | None, ...], dtype: str | None
 ) -> tuple["nn.Module", int | None]:
     """Compare the module with the program itself, and free its batch size if possible."""
     from deeplift_cli.models.probing import (
@@ -123,7 +123,7 @@ def _settled(
     )
 
     rows = shape[0] or 1
-    x = example_input(module, shape, 2 * rows)
+    x = example_input(module, shape, 2 * rows, dtype)
     if x is None:
         return module, shape[0]
     flat = _as_inference(program.module())

@@ -1,6 +1,6 @@
 """ONNX files, from any exporter."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,9 +73,10 @@ def _read(path: Path) -> ModelFile:
     if needed > _LARGEST_TRIAL:
         notes = (*notes, f"not tried out on loading, as one batch takes {in_words(needed)}")
     elif inputs and all(spec.shape for spec in inputs):
-        module, batch, found = _settled(file, module, [spec.shape or () for spec in inputs])
+        rows = (inputs[0].shape or ())[0]
+        module, batch, found = _settled(file, module, inputs)
         notes = (*notes, *found)
-        inputs = tuple(TensorSpec(spec.name, (batch, *(spec.shape or ())[1:]), spec.dtype) for spec in inputs)
+        inputs = tuple(_with_rows(spec, rows, batch) for spec in inputs)
     metadata = {item.key: item.value for item in model.metadata_props}
     labels = labels_in_metadata(metadata)
     weights = tuple(item.name for item in model.graph.initializer)
@@ -178,8 +179,14 @@ def _converted(path: Path, graph: "Graph", shapes: "dict[str, Shape | None] | No
     return to_module(graph)
 
 
+def _with_rows(spec: TensorSpec, declared: int | None, batch: int | None) -> TensorSpec:
+    """Return an input with another number of rows in place of the declared one, if it has rows."""
+    shape = spec.shape or ()
+    return replace(spec, shape=(batch, *shape[1:])) if shape[:1] == (declared,) else spec
+
+
 def _settled(
-    file: _File, module: "nn.Module", shapes: "list[tuple[int | None, ...]]"
+    file: _File, module: "nn.Module", specs: tuple[TensorSpec, ...]
 ) -> tuple["nn.Module", int | None, tuple[str, ...]]:
     """Free the batch size where possible, compare with onnxruntime; return module, batch size and notes."""
     from deeplift_cli.models.onnx.check import compare_with_onnxruntime
@@ -187,19 +194,20 @@ def _settled(
     from deeplift_cli.models.onnx.several_inputs import Packed, example_inputs, pack
     from deeplift_cli.models.probing import example_input, settle_batch
 
+    shapes = [spec.shape or () for spec in specs]
     declared = shapes[0][0]
     rows = declared or 1
     if len(shapes) == 1:
-        x = example_input(module, shapes[0], 2 * rows)
+        x = example_input(module, shapes[0], 2 * rows, specs[0].dtype)
         inputs: tuple[Tensor, ...] | None = None if x is None else (x,)
     else:
-        inputs = example_inputs(module, shapes, 2 * rows)
+        inputs = example_inputs(module, shapes, [spec.dtype for spec in specs], 2 * rows)
     if inputs is None:
         return module, declared, ()
-    sizes = [tuple(value.shape[1:]) for value in inputs]
+    examples = inputs
 
     def of_one(module: "nn.Module") -> "nn.Module":
-        return module if len(sizes) == 1 else Packed(module, sizes)
+        return module if len(examples) == 1 else Packed(module, examples)
 
     def freed() -> "nn.Module | None":
         try:

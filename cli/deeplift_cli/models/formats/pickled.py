@@ -15,7 +15,7 @@ from deeplift_cli.models.architecture import OPTIONS, Hyperparameters
 from deeplift_cli.models.examination.archive import Archive
 from deeplift_cli.models.examination.pickles import check_tensors
 from deeplift_cli.models.foreign import errors_in_one_line, reason, search_working_folder
-from deeplift_cli.models.model_file import ModelFile, control_tracks, file_sha256, inputs_of_forward
+from deeplift_cli.models.model_file import ModelFile, file_sha256, inputs_of_forward
 from deeplift_cli.models.registry import Candidate, Format
 from deeplift_cli.models.weights import with_architecture, without_architecture
 
@@ -63,18 +63,8 @@ def read(
         if isinstance(loaded, nn.DataParallel):
             loaded = loaded.module
         module = loaded.float().eval().requires_grad_(False)
-        inputs, notes = inputs_of_forward(module), _about_controls(module)
-    return ModelFile(module, "pickled", path, file_sha256(path), inputs, notes=notes)
-
-
-def _about_controls(module: Any) -> tuple[str, ...]:
-    tracks = control_tracks(module)
-    if not tracks:
-        return ()
-    return (
-        f"the model needs {tracks} control tracks beside the sequence; saved in its place, "
-        "bpnetlite.bpnet.ControlWrapper(model) gives it tracks of zeros",
-    )
+        inputs = inputs_of_forward(module)
+    return ModelFile(module, "pickled", path, file_sha256(path), inputs)
 
 
 def _with_weights(

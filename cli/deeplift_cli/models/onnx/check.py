@@ -133,7 +133,7 @@ def _is_rounding(module: nn.Module, inputs: tuple[Tensor, ...], difference: floa
 def _outputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | str:
     if len(inputs) == 1:
         return run(module, inputs[0])
-    return run(Packed(module, [tuple(value.shape[1:]) for value in inputs]), pack(inputs))
+    return run(Packed(module, inputs), pack(inputs))
 
 
 def _run_onnxruntime(model: str | bytes, inputs: tuple[Tensor, ...]) -> list[Tensor] | str:

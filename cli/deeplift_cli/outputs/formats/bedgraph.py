@@ -1,8 +1,6 @@
 """Per-base contributions as bedGraph: one line for each run of bases with equal values."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +9,7 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.along_genome import pieces
 from deeplift_cli.outputs.overlaps import OPTION
 from deeplift_cli.outputs.registry import Export, OutputFormat
+from deeplift_cli.outputs.text_output import opened
 
 
 def write(export: Export) -> None:
@@ -23,7 +22,7 @@ def write(export: Export) -> None:
     UserError
         As `along_genome.pieces`, and for a chromosome with a space in its name, which a line cannot hold.
     """
-    with _opened(export) as file, pieces(export) as found:
+    with opened(export.temporary, export.path) as file, pieces(export) as found:
         for chrom, start, values in found:
             if " " in chrom:
                 raise UserError(
@@ -37,19 +36,6 @@ def _lines(chrom: str, start: int, values: npt.NDArray[np.float32]) -> Iterator[
     edges = [0, *(np.flatnonzero(values[1:] != values[:-1]) + 1).tolist(), len(values)]
     for low, high, value in zip(edges, edges[1:], values[edges[:-1]].tolist(), strict=False):
         yield f"{chrom}\t{start + low}\t{start + high}\t{value:.9g}\n"
-
-
-@contextmanager
-def _opened(export: Export) -> Iterator[IO[bytes]]:
-    """Open the file; a name that ends in .gz gives gzip in the blocks of bgzip, which tabix can index."""
-    if export.path.suffix.lower() != ".gz":
-        with export.temporary.open("wb") as file:
-            yield file
-        return
-    from Bio.bgzf import BgzfWriter
-
-    with BgzfWriter(str(export.temporary), "wb") as file:
-        yield file
 
 
 FORMAT = OutputFormat(

@@ -1,0 +1,44 @@
+"""Pictures as files: their endings, and the same bytes for the same picture."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from deeplift_cli.outputs.publish import Publication
+from deeplift_cli.outputs.score_file import not_written
+
+# No date is stored, so that the same scores give the same file.
+_METADATA: dict[str, dict[str, Any]] = {
+    "png": {},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
+
+
+def is_vector(path: Path) -> bool:
+    """Return whether a picture can be enlarged without loss."""
+    return _kind(path) != "png"
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the file's ending; the file appears whole or not at all.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be written.
+    """
+    kind = _kind(path)
+    content = io.BytesIO()
+    figure.savefig(content, format=kind, dpi=figure.dpi, metadata=_METADATA[kind])
+    try:
+        with Publication() as publication:
+            publication.temporary(path).write_bytes(content.getvalue())
+    except OSError as error:
+        raise not_written(path, error) from error
+
+
+def _kind(path: Path) -> str:
+    return path.suffix.lower().removeprefix(".")
