@@ -46,6 +46,7 @@ ALLOWED = {
     },
     "command_line": {"errors", "distribution", "extensions", "commands"},
     "main": {"process", "command_line"},
+    "__main__": {"main"},
 }  # fmt: skip
 # Within `run`, from the reader to the loop: no stage calls back an earlier one.
 STAGES = (

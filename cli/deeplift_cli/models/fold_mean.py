@@ -109,7 +109,8 @@ def read_models(
         Returns the length of the sequences to be scored with a model, where the shapes of its inputs or
         outputs are needed. The model may still have several inputs.
     n_records : int or None
-        Number of records of the input file; None where it is not known.
+        Number of records of the input file; None where it is not known, 0 where values cannot differ by
+        record.
 
     Raises
     ------

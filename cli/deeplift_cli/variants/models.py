@@ -6,7 +6,6 @@ from deeplift_cli.errors import OptionsError, UserError
 from deeplift_cli.inspection.input_form import find_form
 from deeplift_cli.models import ModelFile
 from deeplift_cli.models.fold_mean import LoadedModel, read_models
-from deeplift_cli.options.further_inputs import file_in
 from deeplift_cli.options.settings import InspectOptions, ModelOptions
 from deeplift_cli.options.targets import FIXED_WEIGHTS
 from deeplift_cli.options.variant_settings import VariantOptions
@@ -19,21 +18,14 @@ def read_models_of_variants(options: VariantOptions, screen: Screen) -> tuple[Lo
     Raises
     ------
     UserError, OptionsError
-        As `read_models`; or if the target, or the value of a further input, does not go with variants.
+        As `read_models`; or if the target does not go with variants.
     """
-    models = read_models(options, screen, lambda model: window_length(options, model), None)
+    models = read_models(options, screen, lambda model: window_length(options, model), 0)
     for model in models:
         if model.targets.weights_of is not None:
             raise OptionsError(
                 f"--target {FIXED_WEIGHTS} holds the weights of each allele's own profile, so that its "
                 "values for two alleles cannot be compared; take --target profile"
-            )
-        further = model.file.further
-        if further is not None and further.by_record:
-            files = " and ".join(f"{name}={text}" for name, text in further.given if file_in(text))
-            raise UserError(
-                f"--input {files}: there is a row for each record; variants take one value for all of them: "
-                "zeros, a number, or FILE.npy without an axis of records"
             )
     return models
 
