@@ -34,14 +34,19 @@ ALLOWED = {
     "scores": {"errors", "distribution", "options", "sequences", "outputs"},
     "motifs": {"errors", "distribution", "process", "sequences", "outputs"},
     "inspection": {"errors", "distribution", "process", "options", "models", "run"},
+    "variants": {
+        "errors", "folds", "distribution", "process", "threads", "options", "sequences", "models", "outputs",
+        "run", "motifs", "inspection",
+    },
     "merge": {"errors", "folds", "process", "options", "sequences", "outputs", "run"},
     "verify": {"errors", "process", "options", "sequences", "models", "outputs", "reference_kinds", "run"},
     "commands": {
         "errors", "distribution", "process", "options", "sequences", "models", "outputs", "reference_kinds",
-        "run", "show", "figures", "browser", "motifs", "inspection", "merge", "verify",
+        "run", "show", "figures", "browser", "motifs", "inspection", "variants", "merge", "verify",
     },
     "command_line": {"errors", "distribution", "extensions", "commands"},
     "main": {"process", "command_line"},
+    "__main__": {"main"},
 }  # fmt: skip
 # Within `run`, from the reader to the loop: no stage calls back an earlier one.
 STAGES = (

@@ -42,6 +42,12 @@ def test_streams_and_exit_code_of_a_run_that_works() -> None:
     assert sorted(os.listdir("results")) == ["out.bed", "out.h5", "out.skipped.tsv"]
 
 
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "deeplift_cli", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("deeplift")
+
+
 def test_exit_code_of_options_that_make_no_sense() -> None:
     done = subprocess.run(command("score", "-m", "model.onnx"), capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")

@@ -10,6 +10,7 @@ from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.options.shards import Shard
 from deeplift_cli.options.targets import Element
+from deeplift_cli.options.variant_settings import VariantOptions
 from deeplift_cli.run.fingerprint import fingerprint
 
 # Another value for every option that `deeplift score` has; a new one needs a line here.
@@ -62,6 +63,21 @@ def test_every_option_that_changes_scores_counts(name: str) -> None:
     assert getattr(changed, name) != getattr(options(), name)
     same = found(changed) == found(options())
     assert same == (name in CHANGES_NO_SCORE | APART), name
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "counts"),
+    [
+        ("vcf", Path("other.fa"), True), ("background", Path("other.fa"), True), ("indel_fill", "both", True),
+        ("tsv", Path("a.tsv"), False), ("motifs", Path("other.fa"), False),
+    ],
+)  # fmt: skip
+def test_the_options_of_variants_count_where_they_change_scores(name: str, value: Any, counts: bool) -> None:
+    own = {"vcf": Path("in.fa"), "genome": Path("g.fa")}
+    given = VariantOptions(model=Path("m.pt"), out=Path("a.h5"), **own)
+    names = {item.name for item in fields(VariantOptions)} - {item.name for item in fields(ScoreOptions)}
+    assert names == {"vcf", "tsv", "indel_fill", "background", "motifs"}
+    assert (found(replace(given, **{name: value})) != found(given)) == counts
 
 
 def test_models_in_order_and_the_kind_of_device_count() -> None:

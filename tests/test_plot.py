@@ -676,17 +676,17 @@ def test_the_page_of_the_documentation_works(tmp_path: Path) -> None:
     commands = [
         shlex.split(line)[1:] for kind, block in blocks if kind == "sh" for line in block.splitlines()
     ]
-    assert [words[0] for words in commands] == ["score", "plot", "plot", "plot", "plot"]
+    assert [words[0] for words in commands] == ["score", "plot", "plot", "plot", "variants", "plot"]
     for words in commands:
-        if "--variant" in words:  # of a file that `deeplift variants` makes of the user's own VCF
-            continue
-        fewer = ["--n-references", "2", "--threads", "1", "--quiet"] if words[0] == "score" else []
+        scores = words[0] in ("score", "variants")
+        fewer = ["--n-references", "2", "--threads", "1", "--quiet"] if scores else []
         done = deeplift(*words, *fewer)
         assert (done.code, done.err) == (0, "")
     (python,) = (block for kind, block in blocks if kind == "python")
     exec(python, {})
-    for picture in ("docs/example.png", "docs/images/zoom.png", "docs/images/targets.png", "logo.png"):
+    pictures = {"example.png", "images/zoom.png", "images/targets.png", "images/variant.png"}
+    for picture in ("logo.png", *(f"docs/{name}" for name in pictures)):
         assert Path(picture).read_bytes().startswith(b"\x89PNG")
     linked = set(re.findall(r"!\[.*?\]\((.*?)\)", text))
-    assert linked == {"example.png", "images/zoom.png", "images/targets.png"}
+    assert linked == pictures
     assert all((root / "docs" / name).is_file() for name in linked)

@@ -26,6 +26,7 @@ from small_models import score
 
 from deeplift_cli.commands.further_options import options_of_own_model_formats
 from deeplift_cli.commands.score import command as score_command
+from deeplift_cli.commands.variants import command as variants_command
 from deeplift_cli.distribution import DISTRIBUTION
 from deeplift_cli.options.target_grammar import parse_targets
 
@@ -36,7 +37,14 @@ import psutil  # these two come with snakemake
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
-from settings import ConfigurationError, read_samples, score_options, target_label
+from settings import (
+    NOT_FOR_VARIANTS,
+    ConfigurationError,
+    read_samples,
+    score_options,
+    target_label,
+    variant_options,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
@@ -188,6 +196,49 @@ def test_score_options_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch)
     assert given["layer_rules"] == (("a*", "rescale"), ("b", "rescale"))
     assert (given["centre"], given["rc_average"], given["seed"]) == (False, True, 3)
     assert (given["max_n"], given["length"]) == (0.25, 200)
+
+
+def test_variant_options_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    own = {name.removeprefix("--") for option in variants_command.params for name in option.opts}
+    formats = {name.removeprefix("--") for option in options_of_own_model_formats() for name in option.opts}
+    assert SETTINGS["score"]["properties"].keys() - own - formats == set(NOT_FOR_VARIANTS)
+
+    genome = {"genome": "examples/sequences.fa", "peaks": "examples/planted_motifs.bed"}
+    vcf = {"variants": "examples/variants.vcf", "variants_motifs": "examples/tal1_gata.jaspar"}
+    options = {"strand-aware": True, "rc-average": True, "seed": 3, "edge": "pad"}
+    sample = {"model": [MODEL], "targets": [1, "3-1"], "score": options} | genome | vcf
+    settings = read_samples({"samples": {"s": sample}}, SCHEMA)["s"]
+    words = [*shlex.split(variant_options(settings)), "--model", MODEL, "--out", "a_{target}.h5"]
+    with click.Context(variants_command) as context:
+        given = variants_command.make_context("variants", words, parent=context).params
+    assert (given["vcf"], given["motifs"]) == (Path(vcf["variants"]), Path(vcf["variants_motifs"]))
+    assert (given["rc_average"], given["seed"], given["edge"]) == (True, 3, "pad")
+    assert given["indel_fill"] == "right"
+    assert "variants need the genome" in refusal({"samples": {"s": SAMPLE | {"variants": MODEL}}})
+    assert "goes with variants" in refusal({"samples": {"s": SAMPLE | {"variants_motifs": MODEL}}})
+
+
+def test_variants_of_a_sample_with_folds(checkout: Path) -> None:
+    """The job gives what the command gives, with both models."""
+    own = checkout / "own.yaml"
+    sample = {
+        "model": [MODEL, ".test/data/fold2.onnx"], "genome": "examples/sequences.fa",
+        "peaks": "examples/planted_motifs.bed", "variants": "examples/variants.vcf", "targets": [1, 2],
+        "score": {"n-references": 2, "edge": "pad", "compile": "off"}, "threads": 1, "bigwig": False,
+    }  # fmt: skip
+    own.write_text(yaml.safe_dump({"report": False, "samples": {"s": sample}}))
+    assert expected(snakemake(checkout, "-n", "--configfile", own))["variants"] == 1
+    done = snakemake(checkout, "results/s/variants", "--cores", 1, "--configfile", own)
+    assert done.returncode == 0, done.stdout
+    folder = checkout / "results/s/variants"
+    assert {path.name for path in folder.glob("variants_*")} == {
+        f"variants_{target}{suffix}" for target in (1, 2) for suffix in (".h5", ".tsv", ".skipped.tsv")
+    }
+    heading, first, *_ = (folder / "variants_1.tsv").read_text().splitlines()
+    row = dict(zip(heading.split("\t"), first.split("\t"), strict=True))
+    assert row["id"] == "breaks_gata"
+    assert float(row["effect"]) < 0 < float(row["effect_fold_sd"])
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,12 @@ def target_label(target: str) -> str:
     return "_".join(filter(None, (function, "-".join(names)))) if bracket else target
 
 
+# Files of `deeplift variants`, and its option for each.
+VARIANT_FILES = {"variants": "--vcf", "variants_background": "--background", "variants_motifs": "--motifs"}
+# Options of `deeplift score` that `deeplift variants` does not have.
+NOT_FOR_VARIANTS = ("sample", "strand-aware", "standard-errors")
+
+
 def input_files(settings: dict[str, Any]) -> dict[str, list[str]]:
     """The files that scores are made from, by key."""
     files = {"model": settings.get("model", [])}
@@ -78,6 +84,7 @@ def input_files(settings: dict[str, Any]) -> dict[str, list[str]]:
     kind, _, name = settings["score"].get("reference", "").partition(":")
     if kind in ("background", "file") and name:
         files["score.reference"] = [name]
+    files |= {key: [settings[key]] for key in VARIANT_FILES if key in settings}
     renaming = settings["score"].get("rename-chroms")
     if renaming not in (None, "ucsc", "ensembl"):
         files["score.rename-chroms"] = [renaming]
@@ -88,8 +95,22 @@ def score_options(settings: dict[str, Any]) -> str:
     """The options of `deeplift score` that scores depend on, for a shell."""
     sequences = [(f"--{key}", settings[key]) for key in ("fasta", "genome", "peaks") if key in settings]
     words = [word for pair in sequences for word in pair]
-    words += ["--target", ",".join(settings["targets"]), "--batch-size", str(settings["batch_size"])]
-    for name, value in settings["score"].items():
+    return shlex.join([*words, *_common_options(settings, settings["score"])])
+
+
+def variant_options(settings: dict[str, Any]) -> str:
+    """The options of `deeplift variants` that its results depend on, for a shell."""
+    words = ["--genome", settings["genome"], "--indel-fill", settings["variants_indel_fill"]]
+    for key, option in VARIANT_FILES.items():
+        words += [option, settings[key]] if key in settings else []
+    given = {name: value for name, value in settings["score"].items() if name not in NOT_FOR_VARIANTS}
+    return shlex.join([*words, *_common_options(settings, given)])
+
+
+def _common_options(settings: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    """The options that `deeplift score` and `deeplift variants` share, as words."""
+    words = ["--target", ",".join(settings["targets"]), "--batch-size", str(settings["batch_size"])]
+    for name, value in given.items():
         if value is True:
             words.append(f"--{name}")
         elif value is False:
@@ -97,7 +118,7 @@ def score_options(settings: dict[str, Any]) -> str:
         else:
             for one in value if isinstance(value, list) else [value]:
                 words += [f"--{name}", str(one)]
-    return shlex.join(words)
+    return words
 
 
 def _filled_in(usual: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -193,6 +214,11 @@ def _gaps(place: str, settings: dict[str, Any]) -> Iterator[str]:
         yield f"{place}: a browser page needs genome with peaks, or else say browser: false"
     elif settings["browser"] and not settings["bigwig"]:
         yield f"{place}: a browser page needs bigwig: true, or else say browser: false"
+    if "variants" in settings and "genome" not in settings:
+        yield f"{place}: variants need the genome"
+    for key in ("variants_background", "variants_motifs"):
+        if key in settings and "variants" not in settings:
+            yield f"{place}: {key} goes with variants"
     others = {key: [settings[key]] for key in ("chrom_sizes", "motifs") if key in settings}
     for key, files in (input_files(settings) | others).items():
         for file in files:

@@ -13,6 +13,7 @@ from deeplift_cli.extensions import Registry
 # quick.
 COMMANDS = {
     "score": "Score sequences: which bases made the model say this?",
+    "variants": "Score variants: what does the other allele change, and through which bases?",
     "prepare": "Prepare an input, so that many shards of it start at once.",
     "merge": "Put the shards of a job together, or average the folds of a cross-validation.",
     "verify": "Verify score files: checksums, layout, companions; with the model, some rows again.",

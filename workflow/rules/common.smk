@@ -12,11 +12,13 @@ SETTINGS = Path(workflow.source_path("../settings.py"))
 SCHEMA = Path(workflow.source_path("../schemas/config.schema.yaml"))
 sys.path.insert(0, str(SETTINGS.parent))
 from settings import (
+    VARIANT_FILES,
     ConfigurationError,
     input_files,
     read_samples,
     score_options,
     target_label,
+    variant_options,
 )
 
 # `deeplift` may be installed beside Snakemake in an environment that nobody activated. Last in line, so that
@@ -40,6 +42,7 @@ SINGLE = [name for name in SAMPLES if name not in FOLDED]
 WITH_BIGWIG = [name for name, settings in SAMPLES.items() if settings["bigwig"]]
 WITH_SEQLETS = [name for name, settings in SAMPLES.items() if settings["seqlets"]]
 WITH_MODISCO = [name for name, settings in SAMPLES.items() if settings["modisco"]]
+WITH_VARIANTS = [name for name, settings in SAMPLES.items() if "variants" in settings]
 WITH_BROWSER = [name for name, settings in SAMPLES.items() if settings["browser"]]
 
 
@@ -73,11 +76,23 @@ def model(wildcards):
 def sequences(wildcards):
     """Sequences, and files of references and of chromosome names where there are any."""
     files = input_files(SAMPLES[wildcards.sample])
-    return [file for key, named in files.items() if key != "model" for file in named]
+    others = ("model", *VARIANT_FILES)
+    return [file for key, named in files.items() if key not in others for file in named]
 
 
 def options(wildcards):
     return score_options(SAMPLES[wildcards.sample])
+
+
+def variant_inputs(wildcards):
+    """The VCF, and the other files that the effects of its variants depend on."""
+    files = input_files(SAMPLES[wildcards.sample])
+    return [
+        file
+        for key, named in files.items()
+        if key not in ("model", "fasta", "peaks")
+        for file in named
+    ]
 
 
 def shards(wildcards):

@@ -1,4 +1,4 @@
-"""Options of `score` and `prepare` that decide which records of an input are scored."""
+"""Options of `score`, `variants` and `prepare` that decide which records of an input are scored."""
 
 from collections.abc import Mapping
 from math import isnan
@@ -36,10 +36,10 @@ RECORD_OPTIONS = (
     click.option("--max-n", type=click.FloatRange(0, 1), callback=parsed(_share), metavar="F",
                  help="Skip sequences of which a larger share is N, padding included.  [default: no limit]"),
     click.option("--chroms", callback=parsed(_chroms), metavar="chr1,chr2",
-                 help="Regions on these chromosomes only.  [default: all]"),
+                 help="Regions or variants on these chromosomes only.  [default: all]"),
     click.option("--rename-chroms", callback=parsed(_rename_chroms), metavar=f"FILE|{'|'.join(STYLES)}",
-                 help="Translate the regions' chromosomes: 1 to chr1 (ucsc), chr1 to 1 (ensembl), or by a "
-                      "file of two columns, the regions' name and the genome's."),
+                 help="Translate the input's chromosomes: 1 to chr1 (ucsc), chr1 to 1 (ensembl), or by a "
+                      "file of two columns, the input's name and the genome's."),
 )  # fmt: skip
 _OF_REGIONS = {"edge": "skip", "chroms": None, "rename_chroms": None}  # defaults
 

@@ -5,8 +5,17 @@ from typing import Any
 
 import click
 
-import deeplift_references
-from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
+from deeplift_cli.commands.attribution_options import (
+    CENTRE,
+    DTYPE,
+    FREQUENCIES,
+    N_REFERENCES,
+    RC_AVERAGE,
+    REFERENCE,
+    RULE,
+    SEED,
+    refuse_contradicting_references,
+)
 from deeplift_cli.commands.further_options import (
     ExtensibleCommand,
     is_given,
@@ -32,9 +41,10 @@ from deeplift_cli.commands.shared_options import (
     OUTPUT,
     OVERLAP,
     PRECISION,
+    TARGET,
     THREADS,
     TOKEN_IDS,
-    Described,
+    chosen_models,
     new_file,
     parsed,
     refuse_contradictory_layout,
@@ -43,47 +53,15 @@ from deeplift_cli.commands.shared_options import (
 )
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.options.shards import parse_shard
-from deeplift_cli.options.target_grammar import parse_targets
 from deeplift_cli.options.targets import may_be_several
 from deeplift_cli.process.fast_imports import without_garbage_collection
 from deeplift_cli.process.standard_input import STANDARD_INPUT, copied_if_standard_input
-from deeplift_core import RULES
-from deeplift_core.assignment.names import parse_rule
-
-_SEED = click.IntRange(-(2**63), 2**63 - 1)  # an attribute of the score file holds the seed
-
-
-def _rule(text: str) -> str:
-    parse_rule(text)
-    return text
-
-
-def _reference(text: str) -> str:
-    deeplift_references.parse_spec(text)
-    return text
-
-
-def _frequencies(text: str) -> tuple[float, ...] | None:
-    if text == "auto":
-        return None
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ValueError(f"{text[:60]!r} is neither auto nor four numbers, A,C,G,T") from error
-    deeplift_references.make("frequency", frequencies=values)
-    return values
 
 
 def _limit(value: float) -> float:
     if isnan(value):
         raise ValueError("nan is no limit")
     return value
-
-
-def _kinds_of_reference() -> dict[str, str]:
-    """Return the names of the kinds of reference; a kind that cannot be loaded is reported on its use."""
-    deeplift_references.load_kinds_of_other_packages()
-    return {"metavar": "|".join(kind.usage for kind in deeplift_references.kinds().values())}
 
 
 _OPTIONS = (
@@ -110,33 +88,24 @@ _OPTIONS = (
         "-c", "--chrom-sizes", type=FILE, help="For --bigwig with --fasta: two columns, name and length."
     ),
     OUTPUT,
-    click.option("--target", "targets", default="0", callback=parsed(parse_targets), metavar="SPEC",
-                 help="What is explained of the output: 3, a name, (50,1), mean(0:10,1), 3-1, all, counts, "
-                      "profile and others; several, as 0,3,5, with {target} in --out: docs/targets.md.  "
-                      "[default: 0; counts for models with a profile and counts]"),
+    TARGET,
     LABELS,
-    click.option("--rule", default="genomics-default", callback=parsed(_rule), show_default=True,
-                 metavar="|".join(RULES), help="How activations are explained."),
+    RULE,
     LAYER_RULE,
-    click.option("--reference", default="dinucleotide", callback=parsed(_reference), show_default=True,
-                 cls=Described, describe=_kinds_of_reference, help="What sequences are compared with."),
+    REFERENCE,
     click.option("--save-references", callback=parsed(new_file), metavar="PATH",
                  help="Write the references to a file, for --reference file:."),
-    click.option("--frequencies", default="auto", callback=parsed(_frequencies), metavar="A,C,G,T|auto",
-                 help="For --reference frequency; auto counts the bases of the input.  [default: auto]"),
-    click.option("--n-references", "--n-shuffles", type=click.IntRange(min=1), default=20, show_default=True,
-                 help="Number of shuffles, or background sequences, for each sequence."),
-    click.option("--seed", type=_SEED, default=0, show_default=True, metavar="INTEGER",
-                 help="Seed of shuffles, draws and --sample."),
+    FREQUENCIES,
+    N_REFERENCES,
+    SEED,
     LAYOUT,
     ALPHABET,
     INPUT,
     ENCODE_N,
     TOKEN_IDS,
     LOGITS,
-    click.option("--centre/--no-centre", default=True, show_default=True,
-                 help="For softmax: subtract the mean over its classes."),
-    click.option("--rc-average", is_flag=True, help="Average with the reverse complement's scores."),
+    CENTRE,
+    RC_AVERAGE,
     click.option("--strand-aware", is_flag=True, help="Score minus-strand regions as reverse complements."),
     OVERLAP,
     click.option("--max-completeness-error", type=click.FloatRange(min=0), metavar="E",
@@ -147,8 +116,7 @@ _OPTIONS = (
     THREADS,
     PRECISION,
     COMPILE,
-    click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True,
-                 help="Type of the stored scores."),
+    DTYPE,
     click.option("--standard-errors", is_flag=True,
                  help="Also store the standard error, over references, of each base's contribution."),
     click.option("--shard", callback=parsed(parse_shard), metavar="I/N|auto/N|auto",
@@ -189,14 +157,9 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
 
     screen = Screen(quiet=quiet, verbose=verbose)
     with copied_if_standard_input(given["regions"]) as regions:
-        first, *further = given["model"]
-        found = {
-            "model": first,
-            "models": given["model"] if further else (),
-            "default_target": not is_given(context, "targets"),
-            "regions": regions,
-        }
-        options = ScoreOptions(**with_format_options(context, given | found, ScoreOptions))
+        found = {"default_target": not is_given(context, "targets"), "regions": regions}
+        own = given | chosen_models(given) | found
+        options = ScoreOptions(**with_format_options(context, own, ScoreOptions))
         with screen.progress() as progress, unusable_options(context):
             summary, written = score(options, screen, progress)
     screen.show(summary.lines(written))
@@ -221,15 +184,7 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
         )
     refuse_without_regions(given)
     refuse_contradictory_layout(given)
-    kind, _ = deeplift_references.parse_spec(given["reference"])
-    if is_given(context, "frequencies") and kind.name != "frequency":
-        raise click.UsageError(f"--frequencies goes with --reference frequency, not {kind.name}")
-    if is_given(context, "n_references") and not kind.takes_count:
-        raise click.UsageError(
-            f"--reference {kind.usage} decides by itself how many; leave out --n-references"
-        )
-    if given["layer_rules"] and given["rule"].partition(":")[0] in ("gradient", "integrated-gradients"):
-        raise click.UsageError(f"--layer-rule does not go with --rule {given['rule']}")
+    refuse_contradicting_references(context, given)
     if (is_given(context, "overlap") or is_given(context, "chrom_sizes")) and not given["bigwig"]:
         raise click.UsageError("--overlap and --chrom-sizes go with --bigwig")
     if given["shard"] and given["batch_size"] is None:

@@ -13,6 +13,7 @@ from deeplift_cli.models.layouts import BASES, ENCODINGS_OF_N, IDS, LAYOUTS, UNK
 from deeplift_cli.models.registry import known_kinds
 from deeplift_cli.options.further_inputs import FurtherInput, parse_input
 from deeplift_cli.options.numbers import LARGEST_BATCH, whole_number
+from deeplift_cli.options.target_grammar import parse_targets
 from deeplift_cli.options.token_ids import EXAMPLE, TokenIds, parse_token_ids
 from deeplift_cli.outputs import overlaps
 from deeplift_core import OptionError
@@ -91,6 +92,12 @@ def _token_ids(context: click.Context, parameter: click.Parameter, text: str | N
     return found or ()
 
 
+def chosen_models(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options `model` and `models` of `ScoreOptions` from the values of `MODELS`."""
+    first, *further = given["model"]
+    return {"model": first, "models": given["model"] if further else ()}
+
+
 def refuse_contradictory_layout(given: Mapping[str, Any]) -> None:
     """Refuse options of the input's layout that contradict each other (exit code 2)."""
     letters = [letter for letter, _ in given["token_ids"]] or given["alphabet"]
@@ -166,6 +173,16 @@ OUTPUT = click.option(
     callback=parsed(_output),
     metavar="NAME|INDEX",
     help="Which output, if the model has several.  [default: 0, or the one of the head that --target names]",
+)
+TARGET = click.option(
+    "--target",
+    "targets",
+    default="0",
+    callback=parsed(parse_targets),
+    metavar="SPEC",
+    help="What is explained of the output: 3, a name, (50,1), mean(0:10,1), 3-1, all, counts, profile and "
+    "others; several, as 0,3,5, with {target} in --out: docs/targets.md.  [default: 0; counts for models with "
+    "a profile and counts]",
 )
 LABELS = click.option(
     "--labels",

@@ -81,16 +81,22 @@ class ExplainedFolds(Explained):
         for fold in self.folds:
             with step("scoring a batch", fold.options.model):
                 found.append(fold.score(sequences, references, records))
-        return [_mean(sequences, of_target) for of_target in zip(*found, strict=True)]
+        return [mean_of_scores(sequences, of_target) for of_target in zip(*found, strict=True)]
 
 
-def _mean(sequences: npt.NDArray[np.int8], folds: Sequence[Scores]) -> Scores:
+def models_of(explained: Explained) -> tuple[Explained, ...]:
+    """Return each of several models, or the one model."""
+    return explained.folds if isinstance(explained, ExplainedFolds) else (explained,)
+
+
+def mean_of_scores(sequences: npt.NDArray[np.int8], folds: Sequence[Scores]) -> Scores:
+    """Return the mean of the scores of sequences [N, 4, L] by two models or more, with the spread."""
     every = [{item.name: getattr(fold, item.name) for item in fields(fold)} for fold in folds]
     return Scores(**mean_of_folds(sequences, every))
 
 
 def read_models(
-    options: ScoreOptions, screen: Screen, length: Callable[[], int], n_records: int | None
+    options: ScoreOptions, screen: Screen, length: Callable[[ModelFile], int], n_records: int | None
 ) -> tuple[LoadedModel, ...]:
     """Read all models of a run, and find out what the targets are for each.
 
@@ -100,9 +106,11 @@ def read_models(
     screen : Screen
         Shows notes about the models.
     length : callable
-        Returns the length of the sequences to be scored, where the shapes of inputs or outputs are needed.
+        Returns the length of the sequences to be scored with a model, where the shapes of its inputs or
+        outputs are needed. The model may still have several inputs.
     n_records : int or None
-        Number of records of the input file; None where it is not known.
+        Number of records of the input file; None where it is not known, 0 where values cannot differ by
+        record.
 
     Raises
     ------
@@ -120,10 +128,16 @@ def read_models(
                 if other.file.sha256 == file.sha256:
                     raise UserError(f"{other.path} and {path} are the same model; give each fold once")
             with model_errors(own):
-                file = with_further_inputs(own, file, lambda: [length()], n_records)
-                found.append(LoadedModel(path, file, find_targets(own, file, length)))
+                found.append(_loaded(own, file, length, n_records))
         _check_alike(found[0].path, path, _of_targets(found[0].targets), _of_targets(found[-1].targets))
     return tuple(found)
+
+
+def _loaded(
+    options: ScoreOptions, file: ModelFile, length: Callable[[ModelFile], int], n_records: int | None
+) -> LoadedModel:
+    alone = with_further_inputs(options, file, lambda: [length(file)], n_records)
+    return LoadedModel(options.model, alone, find_targets(options, alone, lambda: length(alone)))
 
 
 def explain_models(

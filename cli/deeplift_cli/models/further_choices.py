@@ -64,9 +64,12 @@ def possible_values(
         rows = (
             "one row" if n_records is None else f"one row for each of the {n_records:,} records of the input"
         )
+        further = (
+            f", or {rows}, those that are skipped included" if n_records != 0 else ", not a row for each"
+        )
         raise UserError(
             f"--input {spec.name}: {path} has the shape {shape_in_words(values.shape)}; it takes one value "
-            f"for all records{wanted}, or {rows}, those that are skipped included"
+            f"for all records{wanted}{further}"
         )
     for dtype in _types(spec, text, whole=are_whole(values)):
         for shape, by_record in readings:

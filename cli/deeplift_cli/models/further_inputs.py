@@ -70,7 +70,8 @@ def with_further_inputs(
     lengths : callable
         Lengths of sequences, with which the model is tried where its file does not declare shapes.
     n_records : int or None
-        Number of records of the input file; None where it is not known.
+        Number of records of the input file; None where it is not known, 0 where values cannot differ by
+        record.
 
     Returns
     -------

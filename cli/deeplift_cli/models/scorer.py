@@ -1,7 +1,7 @@
 """Scoring of one batch of sequences in the tool's own layout, [N, 4, L] in the order ACGT."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -71,12 +71,12 @@ def _mean_of_strands(forward: Scores, turned: Scores) -> Scores:
         (forward.reference_output + turned.reference_output) / 2,
         (forward.completeness_error + turned.completeness_error) / 2,
         forward.rescored + turned.rescored,
-        _root_mean_square(error),
+        root_mean_square(error),
         error,
     )
 
 
-def _root_mean_square(errors: npt.NDArray[Any] | None) -> npt.NDArray[np.float64] | None:
+def root_mean_square(errors: npt.NDArray[Any] | None) -> npt.NDArray[np.float64] | None:
     """Return the root mean square [N] over positions of standard errors [N, L]; None for None."""
     if errors is None:
         return None
@@ -148,6 +148,84 @@ class Scorer:
         )
         return [_mean_of_strands(*both) for both in zip(forward, turned, strict=True)]
 
+    def score_each(
+        self,
+        sequences: npt.NDArray[np.int8],
+        references: Float,
+        targets: Sequence[Target],
+        gaps: npt.NDArray[np.bool_],
+    ) -> list[tuple[Scores, npt.NDArray[Any]]]:
+        """Score as `score`, and also return what each observed base contributes against each reference.
+
+        All sequences have the same values of further inputs.
+
+        Parameters
+        ----------
+        sequences, references, targets
+            As `score` takes them.
+        gaps : bool array [N, L]
+            Where the references of each sequence have no base: there they get what the model is shown for N.
+            All positions at which the sequence has no base are gaps, and perhaps others.
+
+        Returns
+        -------
+        list of (Scores, array [N, R, L])
+            One item for each target. A position without a base contributes 0. With `rc_average`, the array
+            holds the mean over both strands. The scores have no standard errors.
+        """
+        forward = self._each_of_one_strand(sequences, references, targets, gaps)
+        if not self._rc_average:
+            return forward
+        turned = self._each_of_one_strand(
+            reverse_complement(sequences), reverse_complement(references), targets, gaps[:, ::-1]
+        )
+        return [
+            (_mean_of_strands(plus, minus), (each + other[..., ::-1]) / 2)
+            for (plus, each), (minus, other) in zip(forward, turned, strict=True)
+        ]
+
+    def outputs(
+        self, sequences: npt.NDArray[np.int8], targets: Sequence[Target]
+    ) -> list[npt.NDArray[np.float64]]:
+        """Return the explained scalar of sequences [N, 4, L] for each target, by forward passes alone: [N].
+
+        All sequences have the same values of further inputs. With `rc_average`, this is the mean over both
+        strands.
+        """
+        strands = [sequences, reverse_complement(sequences)] if self._rc_average else [sequences]
+        found = []
+        for strand in strands:
+            given = self._tensor(strand)
+            x = self._layout.to_model(given, self._layout.unknown(given))
+            found.append([of.output.double().cpu().numpy() for of in self._explainer.outputs(x, targets)])
+        return [np.mean(of_target, axis=0) for of_target in zip(*found, strict=True)]
+
+    def _each_of_one_strand(
+        self,
+        sequences: npt.NDArray[Any],
+        references: npt.NDArray[Any],
+        targets: Sequence[Target],
+        gaps: npt.NDArray[np.bool_],
+    ) -> list[tuple[Scores, npt.NDArray[Any]]]:
+        x, unknown = self._shown(sequences)
+        r = self._references_shown(references, None if unknown is None else self._tensor(gaps))
+        if unknown is not None:
+            unknown = unknown.unsqueeze(1)  # as the results, whose second axis is that of references
+        found = []
+        for result in self._explainer.attribute_targets(x, r, targets, per_reference=True):
+            scores = self._as_arrays(result, unknown)
+            hypothetical = scores.hypothetical  # [N, R, 4, L]
+            observed = np.where(sequences[:, None] != 0, hypothetical, 0).sum(2)
+            # Standard errors, also of the mean over strands or models, come from the contributions returned.
+            plain = replace(
+                scores,
+                hypothetical=hypothetical.mean(1),
+                standard_error=None,
+                position_standard_error=None,
+            )
+            found.append((plain, observed))
+        return found
+
     def _one_strand(
         self,
         sequences: npt.NDArray[Any],
@@ -155,15 +233,9 @@ class Scorer:
         targets: Sequence[Target],
         further: tuple[torch.Tensor, ...],
     ) -> list[Scores]:
-        given, against = self._tensor(sequences), self._tensor(references)
-        unknown = self._layout.unknown(given)
-        if unknown is not None and bool(unknown.any()):
-            # References have at these positions what their sequence has, so that each needs its own.
-            against = against if against.dim() > given.dim() else against.expand(len(given), *against.shape)
-            r = self._layout.to_model(against, unknown.unsqueeze(1))
-        else:
-            r = self._layout.to_model(against)
-        x = self._layout.to_model(given, unknown)
+        x, unknown = self._shown(sequences)
+        # References have where their sequence has no base what the sequence has there.
+        r = self._references_shown(references, unknown)
         if self._weights is None:
             results = self._explainer.attribute_targets((x, *further) if further else x, r, targets)
         else:
@@ -173,6 +245,26 @@ class Scorer:
             both = weights.unsqueeze(1).expand(-1, n_references, -1)
             results = self._explainer.attribute_targets((x, weights, *further), (r, both), targets)
         return [self._as_arrays(result, unknown) for result in results]
+
+    def _shown(self, sequences: npt.NDArray[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return sequences [N, 4, L] as the model is shown them, and where these show it an N: bool [N, L].
+
+        The second value is None if the model is shown zeros for N.
+        """
+        given = self._tensor(sequences)
+        unknown = self._layout.unknown(given)
+        return self._layout.to_model(given, unknown), unknown
+
+    def _references_shown(self, references: npt.NDArray[Any], unknown: torch.Tensor | None) -> torch.Tensor:
+        """Return references as the model is shown them, with what stands for N where `unknown` [N, L] says.
+
+        References [R, 4, L] that serve all sequences stay so where no sequence has an N.
+        """
+        against = self._tensor(references)
+        if unknown is None or not bool(unknown.any()):
+            return self._layout.to_model(against)
+        each = against if against.dim() == 4 else against.expand(len(unknown), *against.shape)
+        return self._layout.to_model(each, unknown.unsqueeze(1))
 
     def _as_arrays(self, result: Attribution, unknown: torch.Tensor | None) -> Scores:
         # With weights held there is a second input, whose contributions are 0.
@@ -194,7 +286,7 @@ class Scorer:
         arrays: dict[str, Any] = {
             name: None if tensor is None else tensor.cpu().numpy() for name, tensor in tensors.items()
         }
-        return Scores(standard_error=_root_mean_square(arrays["position_standard_error"]), **arrays)
+        return Scores(standard_error=root_mean_square(arrays["position_standard_error"]), **arrays)
 
     @staticmethod
     def _tensor(one_hot: npt.NDArray[Any]) -> torch.Tensor:

@@ -27,6 +27,6 @@ def library(name: str) -> Any:
             return importlib.import_module(name)
     except ImportError as error:
         raise UserError(
-            f"seqlets need {name.partition('.')[0]}, which cannot be imported ({error}); install it by "
-            f"`pip install '{DISTRIBUTION}[motifs]'`"
+            f"seqlets and motifs need {name.partition('.')[0]}, which cannot be imported ({error}); install "
+            f"it by `pip install '{DISTRIBUTION}[motifs]'`"
         ) from error

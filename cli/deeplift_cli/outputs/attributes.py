@@ -16,22 +16,27 @@ class AttributeTypeError(ValueError):
     """An attribute has a type that deeplift does not write; the text of the error names the attribute."""
 
 
-def write_attributes(file: h5py.File, attrs: Mapping[str, Any]) -> None:
+def write_attributes(
+    file: h5py.Group, attrs: Mapping[str, Any], format_name: str = FORMAT, version: int = FORMAT_VERSION
+) -> None:
     """Write attributes, the name and version of the format, and the checksum of all attributes.
 
     Parameters
     ----------
-    file : h5py.File
+    file : h5py.Group
+        A file, or a group with the content of a score file.
     attrs : mapping of str to anything that JSON can hold
         Lists, mappings and None become JSON.
+    format_name : str
+    version : int
     """
-    for key, value in {**attrs, "format": FORMAT, "format_version": FORMAT_VERSION}.items():
+    for key, value in {**attrs, "format": format_name, "format_version": version}.items():
         file.attrs[key] = _stored(value)
     file.attrs[ATTRIBUTES_CHECKSUM] = attributes_digest(read_attributes(file))
 
 
-def read_attributes(file: h5py.File) -> dict[str, str | bool | int | float]:
-    """Return all attributes of a file as they are stored.
+def read_attributes(file: h5py.Group) -> dict[str, str | bool | int | float]:
+    """Return all attributes of a file, or a group, as they are stored.
 
     Raises
     ------

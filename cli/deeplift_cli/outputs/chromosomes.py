@@ -24,7 +24,7 @@ _KINDS = {
 }
 
 
-def write(file: h5py.File, chrom_sizes: Mapping[str, int], pool: Executor) -> None:
+def write(file: h5py.Group, chrom_sizes: Mapping[str, int], pool: Executor) -> None:
     """Write the names and the lengths [bp] of the chromosomes."""
     datasets = {name: kind.create(file, name) for name, kind in _KINDS.items()}
     names, lengths = TextColumn(datasets[_NAME]), ArrayColumn(datasets[_LENGTH], pool)

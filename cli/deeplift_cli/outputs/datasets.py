@@ -10,6 +10,7 @@ import numpy as np
 from deeplift_cli.outputs.columns import FILTERS
 
 FORMAT = "deeplift-scores"
+VARIANTS_FORMAT = "deeplift-variants"  # of files with a group for each allele
 FORMAT_VERSION = 1
 WIDE = ("raw/seq", "shap/seq", "projected_shap/seq")
 # Each dataset of numbers, and the attribute of `ScoredBatch` with its values.
@@ -122,7 +123,7 @@ class ScoreLayout:
             kinds[name] = DatasetKind(rows, rest, kind)
         return kinds
 
-    def create(self, file: h5py.File) -> dict[str, h5py.Dataset]:
+    def create(self, file: h5py.Group) -> dict[str, h5py.Dataset]:
         """Make empty datasets that grow along their first axis, with filters that every reader has."""
         return {name: kind.create(file, name) for name, kind in self.datasets.items()}
 
@@ -144,7 +145,7 @@ class DatasetKind:
     rest: tuple[int, ...]
     dtype: np.dtype[Any] | None
 
-    def create(self, file: h5py.File, name: str) -> h5py.Dataset:
+    def create(self, file: h5py.Group, name: str) -> h5py.Dataset:
         """Make the dataset without any row."""
         return file.create_dataset(
             name,

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -14,12 +13,13 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.outputs import chromosomes
 from deeplift_cli.outputs.attributes import write_attributes
 from deeplift_cli.outputs.checksums import OrderedDigest
-from deeplift_cli.outputs.columns import ArrayColumn, TextColumn, compressing_threads
-from deeplift_cli.outputs.datasets import REGION_KEYS, ScoreLayout
+from deeplift_cli.outputs.columns import compressing_threads
+from deeplift_cli.outputs.datasets import ScoreLayout
 from deeplift_cli.outputs.guarded_file import GuardedFile
 from deeplift_cli.outputs.narrowpeak import NarrowPeakFile
 from deeplift_cli.outputs.packed import PackedBatch
 from deeplift_cli.outputs.publish import Publication, check_writable
+from deeplift_cli.outputs.score_columns import ScoreColumns
 
 
 def companions(path: Path) -> tuple[Path, Path]:
@@ -108,7 +108,7 @@ class ScoreFile:
             pool = stack.enter_context(compressing_threads())
             if self._chrom_sizes:
                 chromosomes.write(self._file, self._chrom_sizes, pool)
-            self._open_columns(pool)
+            self._columns = ScoreColumns(self._file, self._layout, pool, self._digests)
             stack.push(self._finish)
             self._stack = stack.pop_all()
         return self
@@ -126,17 +126,9 @@ class ScoreFile:
         ValueError
             If the batch has more than K rows, or a chunk is damaged.
         """
-        rows = len(batch.regions)
-        if rows > self._layout.batch_size:
-            raise ValueError(f"a batch has {rows} rows, not at most {self._layout.batch_size}")
-        for name, chunks in batch.chunks.items():
-            self._arrays[name].append_deflated(chunks, rows)
-        for name, values in batch.numbers.items():
-            self._arrays[name].append(values)
-        for key in REGION_KEYS:
-            self._regions[key].append([getattr(region, key) for region in batch.regions])
+        self._columns.append(batch)
         self._bed.append(batch.regions, batch.numbers["qc/output"].tolist())
-        self.n_rows += rows
+        self.n_rows += len(batch.regions)
         self._raise_error()
 
     def __exit__(
@@ -147,20 +139,10 @@ class ScoreFile:
         except OSError as failure:
             raise not_written(self.path, failure) from failure
 
-    def _open_columns(self, pool: Executor) -> None:
-        datasets = self._layout.create(self._file)
-        self._arrays = {
-            name: ArrayColumn(dataset, pool, self._digests.get(name))
-            for name, dataset in datasets.items()
-            if not name.startswith("regions/")
-        }
-        self._regions = {key: _region_column(datasets[f"regions/{key}"], pool) for key in REGION_KEYS}
-
     def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
         """Write the rows that fill no chunk yet; called on exit."""
         if kind is None:
-            for column in (*self._arrays.values(), *self._regions.values()):
-                column.finish()
+            self._columns.finish()
             self._raise_error()
 
     def _check(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -181,8 +163,3 @@ def not_written(path: Path, error: OSError) -> UserError:
     failed = error.filename if error.filename2 is None else error.filename2
     place = "" if failed in (None, str(path), os.fspath(path.absolute())) else f" ({os.fsdecode(failed)})"
     return UserError(f"output {path} cannot be written: {reason}{place}")
-
-
-def _region_column(dataset: h5py.Dataset, pool: Executor) -> ArrayColumn | TextColumn:
-    is_text = h5py.check_string_dtype(dataset.dtype) is not None
-    return TextColumn(dataset) if is_text else ArrayColumn(dataset, pool)

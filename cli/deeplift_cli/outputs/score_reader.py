@@ -34,6 +34,7 @@ from deeplift_cli.outputs.datasets import (
     OPTIONAL,
     REGION_KEYS,
     TEXTS,
+    VARIANTS_FORMAT,
     WIDE,
     ScoreLayout,
 )
@@ -89,6 +90,11 @@ class ScoreReader:
         with self._opened() as file:
             with self._reading("its attributes"):
                 self.attrs = read_attributes(file)
+            if self.attrs.get("format") == VARIANTS_FORMAT:
+                raise UserError(
+                    f"{path} holds variants (deeplift variants): its groups ref and alt are score files; "
+                    "docs/variants.md shows how to copy a group to a file of its own"
+                )
             if (self.attrs.get("format"), self.attrs.get("format_version")) != (FORMAT, FORMAT_VERSION):
                 raise UserError(f"{path} is not a score file of version {FORMAT_VERSION} (deeplift score)")
             self._read_attributes()

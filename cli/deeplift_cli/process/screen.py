@@ -76,14 +76,14 @@ class Screen:
             yield
 
     @contextmanager
-    def progress(self) -> Iterator[Callable[[int, int], None]]:
+    def progress(self, unit: str = "sequences") -> Iterator[Callable[[int, int], None]]:
         """Give a function that takes the number of finished records and the number of all records.
 
         The progress bar is shown on a terminal only.
         """
         columns = (
             BarColumn(),
-            TextColumn("{task.completed:,} of {task.fields[records]} sequences"),
+            TextColumn(f"{{task.completed:,}} of {{task.fields[records]}} {unit}"),
             TimeElapsedColumn(),
             TextColumn("elapsed,"),
             TimeRemainingColumn(),

@@ -112,7 +112,7 @@ class Checkpoint:
     ) -> None:
         kept = min((space.kept() for space in self._spaces.values()), default=0)
         if error is not None and kept:
-            self._note(f"{kept:,} finished batches are kept: {_how_to_resume(error)}")
+            self._note(f"{kept:,} finished batches are kept: {how_to_resume(error)}")
         self._stack.__exit__(kind, error, trace)
 
     # ---- while the checkpoint is open
@@ -269,7 +269,7 @@ class Checkpoint:
             raise ValueError(f"the checkpoint is {self._state.name.lower()}, not {state.name.lower()}")
 
 
-def _how_to_resume(error: BaseException) -> str:
+def how_to_resume(error: BaseException) -> str:
     """Return how to resume from the finished batches; the text promises nothing if the failure may recur."""
     if isinstance(error, OutOfMemoryError) or is_about_memory(error):
         return (

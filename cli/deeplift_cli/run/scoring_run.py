@@ -90,7 +90,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Su
         source = _open_source(options, screen)
         sizes = _chrom_sizes(options, source)
     models = read_models(
-        options, screen, lambda: options.length or source.first_length(), source.facts.n_records
+        options, screen, lambda _: options.length or source.first_length(), source.facts.n_records
     )
     if options.targets != models[0].targets.specs:
         options = replace(options, targets=models[0].targets.specs)

@@ -83,6 +83,8 @@ class Summary:
         The reason why sequences are no longer scored again in float64; "" while rescoring is on.
     settings : dict of str to str
         How sequences were scored, by the name of the line.
+    unit : str
+        The word for the records: "sequences", or "variants", each of which has several scored sequences.
     """
 
     completeness: dict[str, Completeness]
@@ -99,6 +101,7 @@ class Summary:
     scoring_seconds: float = 0.0
     rescoring_stopped: str = ""
     settings: dict[str, str] = field(default_factory=dict)
+    unit: str = "sequences"
 
     def start_scoring(self) -> None:
         """Start the clock for sequences per second, which does not count the time to load the model."""
@@ -136,7 +139,7 @@ class Summary:
 
     def lines(self, written: list[Path]) -> list[str]:
         """Return the table as lines of text."""
-        rows = [("sequences scored", f"{self.scored:,}"), ("skipped", f"{self.skipped:,}")]
+        rows = [(f"{self.unit} scored", f"{self.scored:,}"), ("skipped", f"{self.skipped:,}")]
         rows += [("", f"{item.name} (line {item.line}) {item.reason}") for item in self.examples]
         if self.skipped > len(self.examples):
             rows.append(("", f"and {self.skipped - len(self.examples):,} more: see the .skipped.tsv"))
@@ -149,9 +152,9 @@ class Summary:
         rows += self.settings.items()
         rows.append(("summation-to-delta", self._completeness_text()))
         if self.resumed:
-            rows.append(("resumed", f"from {self.resumed:,} sequences that an earlier run had finished"))
+            rows.append(("resumed", f"from {self.resumed:,} {self.unit} that an earlier run had finished"))
         rate = (self.scored - self.resumed) / self.scoring_seconds if self.scoring_seconds else 0.0
-        rows.append(("time", f"{self.seconds:.1f} s; {rate:,.1f} sequences per second while scoring"))
+        rows.append(("time", f"{self.seconds:.1f} s; {rate:,.1f} {self.unit} per second while scoring"))
         rows += [("written" if place == 0 else "", str(path)) for place, path in enumerate(written)]
         return [f"{label:<18}  {printable(text)}" for label, text in rows]
 

@@ -208,7 +208,7 @@ class GenomeSource:
             end = first + (self.first_length() if length is None else length)
             reason = self._reason_to_skip(region, first, end, any_length=length is None)
             if reason is None:
-                letters = self._letters(region.chrom, first, end)
+                letters = self._fasta.padded(region.chrom, first, end)
                 reason = self._reason_in_letters(letters, f"its window {region.chrom}:{first}-{end}")
                 if reason is None:
                     window = Region(region.chrom, first, end, region.name, region.strand, region.index)
@@ -242,11 +242,6 @@ class GenomeSource:
         if end > size:
             return f"{window}, which ends after the chromosome ({size} bp)"
         return None
-
-    def _letters(self, chrom: str, start: int, end: int) -> bytes:
-        """Return the letters of a window, with N beyond the ends of its chromosome."""
-        first, last = max(start, 0), min(end, self._fasta.sizes[chrom])
-        return b"N" * (first - start) + self._fasta.fetch(chrom, first, last) + b"N" * (end - last)
 
     def _reason_in_letters(self, letters: bytes, window: str) -> str | None:
         place = foreign_letter(letters)
@@ -318,6 +313,14 @@ class Genome:
                 f"again; otherwise delete {self._path.name}.fai, and an index is made anew"
             )
         return normalise(window.encode("ascii"))
+
+    def padded(self, chrom: str, start: int, end: int) -> bytes:
+        """Return the letters of a window as `fetch`, with N beyond the ends of its chromosome."""
+        size = self.sizes[chrom]
+        first, last = min(max(start, 0), size), max(min(end, size), 0)
+        if last <= first:
+            return b"N" * (end - start)
+        return b"N" * (first - start) + self.fetch(chrom, first, last) + b"N" * (end - last)
 
     def _read(self, chrom: str, first: int, last: int, line: int) -> str:
         try:

@@ -85,7 +85,7 @@ def recompute(
         raise UserError(f"{reader.path} does not hold the options of its run: {error}") from error
     length = reader.layout.length
     _check_files(options, reader)
-    loaded = read_models(options, screen, lambda: length, None)
+    loaded = read_models(options, screen, lambda _: length, None)
     others = [str(model.path) for model in loaded if model.file.sha256 not in stored]
     if others:
         attribute = "the attribute" if len(stored) == 1 else "in the attribute"

@@ -1,0 +1,86 @@
+"""Every file that a run of `deeplift variants` writes, named once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from deeplift_cli.errors import OptionsError, UserError
+from deeplift_cli.options.targets import TargetSpec, same_label
+from deeplift_cli.options.variant_settings import VariantOptions
+from deeplift_cli.outputs.publish import check_writable
+from deeplift_cli.outputs.score_file import companions
+from deeplift_cli.outputs.workspace import begun_outputs
+
+
+@dataclass(frozen=True)
+class VariantPaths:
+    """The names of a run's outputs, with ``{target}`` filled in.
+
+    Attributes
+    ----------
+    files, skipped : dict of TargetSpec to Path
+        The HDF5 file of each target, and the table of skipped variants beside it.
+    tables : dict of TargetSpec to Path
+        The table of effects of each target; empty if none is wanted.
+    """
+
+    files: Mapping[TargetSpec, Path]
+    skipped: Mapping[TargetSpec, Path]
+    tables: Mapping[TargetSpec, Path]
+
+    @classmethod
+    def of(cls, options: VariantOptions) -> Self:
+        """Name the outputs of a run with these options.
+
+        Raises
+        ------
+        OptionsError
+            If several targets would be written to one file.
+        """
+        for out in (options.out, options.tsv):
+            if out is not None and len(options.targets) > 1 and "{target}" not in out.name:
+                raise OptionsError(
+                    f"{out}: several targets need {{target}} in the output's name, one file for each"
+                )
+        if alike := same_label(options.targets):
+            raise OptionsError(
+                f"targets {alike[0]} and {alike[1]} have one name, {alike[0].label}, in the names of files; "
+                "score them in runs of their own"
+            )
+        files = {spec: options.named(options.out, spec) for spec in options.targets}
+        tsv = options.tsv
+        return cls(
+            files,
+            {spec: companions(path)[1] for spec, path in files.items()},
+            {} if tsv is None else {spec: options.named(tsv, spec) for spec in options.targets},
+        )
+
+    @property
+    def first(self) -> Path:
+        """The HDF5 file of the first target, beside which the finished batches are kept."""
+        return next(iter(self.files.values()))
+
+    @property
+    def all(self) -> list[Path]:
+        """All files, target by target."""
+        found = []
+        for spec, path in self.files.items():
+            found += [path, self.skipped[spec]]
+            found += [self.tables[spec]] if spec in self.tables else []
+        return found
+
+    def check(self, options: VariantOptions) -> None:
+        """Refuse outputs that cannot be written; outputs of an interrupted publication may be replaced.
+
+        Raises
+        ------
+        UserError
+            With the first output that cannot be written, and the reason.
+        """
+        try:
+            check_writable(self.all, True, options.inputs())
+            begun = begun_outputs(self.first) if options.resume else set()
+            check_writable([path for path in self.all if path.absolute() not in begun], options.overwrite)
+        except OSError as error:  # a name that is too long
+            raise UserError(f"output {options.out} cannot be written: {error}; give another name") from error
