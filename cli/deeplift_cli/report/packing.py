@@ -60,13 +60,14 @@ def pack(sequence: npt.NDArray[np.int8], contributions: npt.NDArray[Any]) -> Pac
     largest = float(np.abs(contributions).max(initial=0.0))
     # In float64, since the smallest numbers of float32 divided by 127 would be 0.
     units = np.rint(contributions.astype(np.float64) * (LEVELS / largest)) if largest else contributions
-    values = np.where(sequence.any(axis=0), units, NO_BASE).astype(np.int8)
+    known = np.bitwise_or.reduce(sequence, axis=0) != 0
+    values = np.where(known, units, NO_BASE).astype(np.int8)
     deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     return PackedRow(_two_bits(sequence) + deflate.compress(values.tobytes()) + deflate.flush(), largest)
 
 
 def _two_bits(sequence: npt.NDArray[np.int8]) -> bytes:
-    bases = sequence.argmax(axis=0).astype(np.uint8)
+    bases = (sequence[1] + 2 * sequence[2] + 3 * sequence[3]).astype(np.uint8)
     places = np.zeros(-(-len(bases) // 4) * 4, np.uint8)
     places[: len(bases)] = bases
     shifted = places.reshape(-1, 4) << np.arange(0, 8, 2, dtype=np.uint8)

@@ -43,12 +43,18 @@ async function readTable() {
   placeOf = new Map(regions.row.map((row, place) => [row, place]));
 }
 
+// The logos stand behind this script.
+const parsed =
+  document.readyState === "loading"
+    ? new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve, { once: true }))
+    : Promise.resolve();
 let logoText = null;
 
 // The bases (0 to 3, 4 where there is none) and contributions of a region; null if the page has no logo of it.
 async function readLogo(place) {
   const size = regions.size[place];
   if (!size) return null;
+  await parsed;
   logoText ??= byId("logo-data").textContent;
   const begin = (offsets[place] / 3) * 4;
   const bytes = decode(logoText.slice(begin, begin + Math.ceil(size / 3) * 4));
@@ -85,11 +91,11 @@ function numberText(value) {
 // A round number of an axis.
 function tickText(value) {
   const size = Math.abs(value);
-  const text = size && (size < 1e-3 || size >= 1e6) ? value.toExponential() : count(Number(value.toPrecision(6)));
-  return text.replace("-", "−");
+  const text = size && size < 1e-3 ? Number(value.toPrecision(6)).toExponential() : count(Number(value.toPrecision(12)));
+  return text.replaceAll("-", "−");
 }
 
-const shareText = (value) => (value === null ? "–" : `${(100 * value).toPrecision(3)} %`);
+const shareText = (value) => (value === null ? "–" : `${(100 * value).toFixed(1)} %`);
 const count = (number) => number.toLocaleString("en", { maximumFractionDigits: 9 });
 
 // ---- logos
@@ -561,10 +567,6 @@ async function start() {
   listenToTable();
   search();
   document.body.dataset.state = "table";
-  // The logos stand behind this script.
-  if (document.readyState === "loading") {
-    await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve, { once: true }));
-  }
   await drawBest();
   await drawSeqlets();
   document.body.dataset.state = "ready";
