@@ -4,11 +4,11 @@
 
 Makes a score file of as many regions. With `--kind peaks`, the windows are put together from pieces of the
 scores of the embedded example, which are smaller the farther they are from the middle, as in the peaks that a
-profile model was trained on; with `--kind noise`, contributions are normally distributed, as those of an
-untrained model, which is the worst case for the size. Prints the time and memory of the command, the size of the
-page, how many logos it holds, and for three openings of the page in Chromium the milliseconds until the table
-was on the screen, until the page was parsed, until the logos of the best sequences were drawn, and from a click
-on a region to its letters. Chromium and selenium have to be installed for the second half.
+profile model was trained on. With `--kind noise`, contributions are normally distributed, as those of an
+untrained model, which is the worst case for the size. Prints the time and memory of the command, the size of
+the page, and how many logos it holds. Then Chromium opens the page three times: the milliseconds until the
+table was on the screen, until the page was parsed, until the logos of the best sequences were drawn, and from
+a click on a region to its letters. This half needs Chromium and selenium.
 """
 
 import argparse
@@ -149,8 +149,8 @@ def main() -> None:
             for _ in range(3):
                 table, parsed, ready, click = opened(page, out.resolve().as_uri())
                 print(
-                    f"Chromium            table {table:.0f} ms, parsed {parsed:.0f} ms, logos {ready:.0f} ms, "
-                    f"click {click:.0f} ms"
+                    f"Chromium            table {table:.0f} ms, parsed {parsed:.0f} ms, "
+                    f"logos {ready:.0f} ms, click {click:.0f} ms"
                 )
 
 

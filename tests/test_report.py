@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from deeplift_cli.report.page_files import page_file
 from deeplift_cli.report.seqlets import CERTAIN, EXAMPLES, MOTIFS, TOP
 from deeplift_cli.sequences import one_hot
 
+ROOT = Path(__file__).resolve().parents[1]
 N, LENGTH = 11, 150
 
 
@@ -55,6 +57,17 @@ def ranked(path: Path) -> list[int]:
     with h5py.File(path) as file:
         difference = file["qc/output"][:] - file["qc/reference_output"][:].mean(axis=1)
     return sorted(range(len(difference)), key=lambda row: (-abs(difference[row]), row))
+
+
+def test_the_commands_of_the_documentation_run() -> None:
+    page = (ROOT / "docs/report.md").read_text() + (ROOT / "README.md").read_text()
+    commands = re.findall(r"^deeplift (report .*?)(?: +#.*)?$", page, re.M)
+    assert len(commands) == 3
+    scores = write_scores(Path("scores.h5"), batch_of(N, LENGTH))
+    write_seqlets(Path("seqlets.bed"), scores, [(2, 10, 20, 1.5)])
+    for command in commands:
+        done = deeplift(*shlex.split(command), *([] if "--overwrite" in command else ["--overwrite"]))
+        assert done.code == 0, done.err
 
 
 # ---- packing
@@ -382,10 +395,8 @@ def test_the_strongest_seqlets_and_their_motifs(scores: Path, name: str) -> None
         if q_value <= CERTAIN:
             certain.setdefault(motif, []).append(value)
     matched = sum(map(len, certain.values()))
-    assert (
-        f"{name} has {n} seqlets, short spans of large contributions; {(values < 0).sum()} of them are"
-        in words
-    )
+    negative = f"({(values < 0).sum()} of negative ones)"
+    assert f"{name} has {n} seqlets, short spans of large contributions {negative}." in words
     assert f"{matched} match a known motif at a false discovery rate of 0.1." in words
     order = sorted(certain, key=lambda motif: -sum(map(abs, certain[motif])))[:MOTIFS]
     found = rows_of(html, "motifs")

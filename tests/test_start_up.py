@@ -36,7 +36,9 @@ def test_scoring_imports_neither_torchvision_nor_dynamo(
     assert python(SCORE, EXAMPLE if kind == "onnx" else torchscript("Net")) == "0\n"
 
 
-@pytest.mark.parametrize("command", ["", "score", "export", "inspect", "merge", "show", "prepare", "plot"])
+@pytest.mark.parametrize(
+    "command", ["", "score", "export", "inspect", "merge", "show", "prepare", "plot", "report"]
+)
 def test_help_imports_nothing_large(command: str) -> None:
     script = """
 import sys

@@ -314,9 +314,10 @@ def test_jobs_of_the_small_run(checkout: Path) -> None:
         "average_folds": 1,
         "bigwig": 1,
         "merge_shards": 2,
+        "html_report": 2,
         "report": 1,
         "all": 1,
-        "total": 15,
+        "total": 17,
     }
 
 
@@ -388,6 +389,7 @@ def test_small_run_equals_single_runs(checkout: Path, monkeypatch: pytest.Monkey
         ["targets", "1", "20", "0"],
         ["targets", "2", "20", "0"],
     ]
+    assert "<h1>targets, target 2</h1>" in (results / "targets/report_2.html").read_text()
     assert not list(results.glob("*/shards/*/*"))  # shards are deleted once they are merged
     assert "Nothing to be done" in snakemake(folder, "-n").stdout
 

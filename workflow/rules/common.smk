@@ -38,6 +38,7 @@ except ConfigurationError as error:
 FOLDED = [name for name, settings in SAMPLES.items() if len(settings["model"]) > 1]
 SINGLE = [name for name in SAMPLES if name not in FOLDED]
 WITH_BIGWIG = [name for name, settings in SAMPLES.items() if settings["bigwig"]]
+WITH_HTML_REPORT = [name for name, settings in SAMPLES.items() if settings["html_report"]]
 WITH_MODISCO = [name for name, settings in SAMPLES.items() if settings["modisco"]]
 
 

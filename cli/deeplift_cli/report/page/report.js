@@ -303,6 +303,7 @@ async function drawSeqlets() {
     const left = (Number(button.dataset.from) - start - from) * width;
     const marked = (Number(button.dataset.to) - Number(button.dataset.from)) * width;
     svg.append(element("rect", { class: "mark", x: left, y: 0, width: marked, height }));
+    svg.append(element("path", { class: "zero", d: `M0 ${y(0)}h${(to - from) * width}` }));
     svg.append(...basePaths(logo, from, to, (position) => (position - from) * width, y, width));
     button.title = letters;
     button.replaceChildren(svg);

@@ -21,7 +21,7 @@ def _parts(found: SeqletTable) -> Iterator[str]:
     counted = plural(found.count, "seqlet")
     text = f"{shown_text(found.path.name)} has {counted}, short spans of large contributions"
     if found.count_negative:
-        text += f"; {found.count_negative:,} of them are negative"
+        text += f" ({found.count_negative:,} of negative ones)"
     if found.has_motifs:
         text += f". {found.count_matched:,} match a known motif at a false discovery rate of {CERTAIN:g}"
     yield f"<p>{text}.</p>"
