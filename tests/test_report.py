@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -278,7 +279,14 @@ def test_lines_along_the_window_are_means_over_sequences(length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [np.arange(100.0), np.array([3.0]), np.array([1e-9, 2e-9]), np.array([-1e6, np.nan, 1e6])]
+    "values",
+    [
+        np.arange(100.0),
+        np.array([3.0]),
+        np.array([1e-9, 2e-9]),
+        np.array([-1e6, np.nan, 1e6]),
+        np.full(3, 1e20),
+    ],
 )
 def test_bars_of_histograms_have_the_heights_of_counts(values: np.ndarray) -> None:
     drawn = charts.histogram(values, "x")
@@ -286,7 +294,8 @@ def test_bars_of_histograms_have_the_heights_of_counts(values: np.ndarray) -> No
         r"M([\d.]+) ([\d.]+)V([\d.]+)H([\d.]+)V[\d.]+Z", re.search(r'class="bar" d="(.*?)"', drawn)[1]
     )
     finite = values[np.isfinite(values)]
-    ends = (finite.min(), finite.max()) if np.ptp(finite) else (finite[0] - 0.5, finite[0] + 0.5)
+    middle, half = finite[0], max(0.5, abs(finite[0]) / 1000)
+    ends = (finite.min(), finite.max()) if np.ptp(finite) else (middle - half, middle + half)
     counts = np.histogram(finite, 40, ends)[0]
     heights = [float(base) - float(top) for _, base, top, _ in bars]
     np.testing.assert_allclose(heights, counts[counts > 0] / counts.max() * 160, atol=0.11)
@@ -492,6 +501,14 @@ def test_names_are_text_and_never_markup() -> None:
     assert HOSTILE in page.said
 
 
+def test_a_hostile_name_of_the_file_is_text() -> None:
+    make(write_scores(Path("<script>'&amp;.h5"), batch_of(2, 30), ()), "-o", "r.html")
+    page = read_page(Path("r.html"))
+    assert page.settings["file"] == "<script>'&amp;.h5"
+    assert page.tags.count("script") == 4
+    assert page.words.count("<script>'&amp;.h5") == 3  # title, head, run
+
+
 def test_the_policy_names_the_pages_own_script_and_style(scores: Path) -> None:
     make(scores, "-o", "r.html")
     page = read_page(Path("r.html"))
@@ -514,6 +531,14 @@ def test_records_without_coordinates_have_no_place() -> None:
     make(write_scores(Path("s.h5"), batch_of(4, LENGTH, coordinates=False)), "-o", "r.html")
     table = read_page(Path("r.html")).table
     assert (table["chroms"], table["chrom"]) == ([], [-1] * 4)
+    batch = batch_of(6, LENGTH)
+    batch.regions[1] = replace(batch.regions[1], chrom="peak_1")
+    make(write_scores(Path("mixed.h5"), batch), "-o", "mixed.html")
+    table = read_page(Path("mixed.html")).table
+    found = [table["chroms"][place] if place >= 0 else None for place in table["chrom"]]
+    assert dict(zip(table["row"], found, strict=True)) == {
+        0: "chr1", 1: None, 2: "chr3", 3: "chr1", 4: "chr2", 5: "chr3",
+    }  # fmt: skip
 
 
 # ---- what cannot be done

@@ -20,7 +20,7 @@ _OPTIONS = (
                  help="The page to write."),
     click.option("--seqlets", type=FILE, metavar="FILE.bed",
                  help="Seqlets of these scores, from `deeplift seqlets`, to show the strongest."),
-    click.option("--title", metavar="TEXT", help="Title of the page.  [default: the file's name]"),
+    click.option("--title", metavar="TEXT", help="Title of the page.  [default: Contribution scores]"),
     click.option("--overwrite", is_flag=True, help="Replace a page that exists."),
     click.option("-q", "--quiet", is_flag=True, help="Do not say what was written."),
 )  # fmt: skip

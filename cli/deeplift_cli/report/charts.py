@@ -37,8 +37,10 @@ def histogram(values: Values, label: str) -> str:
     if not finite.size:
         return "<p>There are no values to show.</p>"
     low, high = float(finite.min()), float(finite.max())
-    if low == high:
-        low, high = low - 0.5, high + 0.5
+    size = max(abs(low), abs(high))
+    if high - low <= 1e-9 * size:  # less than float64 can divide into bins
+        margin = max(0.5, 1e-3 * size)
+        low, high = low - margin, high + margin
     counts, edges = np.histogram(finite, _BINS, (low, high))
     frame = _Frame(_NARROW, (low, high), (0.0, float(counts.max())))
     bars = "".join(

@@ -46,9 +46,8 @@ def priorities(numbers: Numbers, always: Iterable[int]) -> dict[int, int]:
     always : iterable of int
         Rows that are listed whatever their rank, and get their logos first.
     """
-    rank = np.empty(len(numbers.order), np.int64)
-    rank[numbers.order] = np.arange(len(numbers.order))
-    first = sorted(set(always), key=lambda row: int(rank[row]))
+    ranks = numbers.ranks
+    first = sorted(set(always), key=lambda row: int(ranks[row]))
     rows = dict.fromkeys([*first, *numbers.order[:LISTED].tolist()])
     return {row: place for place, row in enumerate(rows)}
 
@@ -107,17 +106,16 @@ def _columns(
 ) -> dict[str, Any]:
     rows = listing.rows
     places = np.asarray(rows, np.int64)
-    rank = np.empty(len(numbers.order), np.int64)
-    rank[numbers.order] = np.arange(1, len(numbers.order) + 1)
     regions = [found.regions[row] for row in rows]
-    chroms = {name: place for place, name in enumerate(dict.fromkeys(map(_chrom, regions)) if rows else ())}
+    chroms = dict.fromkeys(filter(None, map(_chrom, regions)))
+    place_of: dict[str | None, int] = {None: -1} | {name: place for place, name in enumerate(chroms)}
     logos = [listing.logos.get(row) for row in rows]
     return {
         "row": list(rows),
-        "rank": rank[places].tolist(),
+        "rank": (numbers.ranks[places] + 1).tolist(),
         "name": [printed(region.name) for region in regions],
-        "chroms": [printed(name) for name in chroms if name is not None],
-        "chrom": [-1 if (name := _chrom(region)) is None else chroms[name] for region in regions],
+        "chroms": list(map(printed, chroms)),
+        "chrom": [place_of[_chrom(region)] for region in regions],
         "start": [region.start for region in regions],
         "strand": "".join(region.strand for region in regions),
         "prediction": _reals(numbers.prediction[places]),

@@ -47,6 +47,13 @@ class Numbers:
     standard_error: Reals | None
     order: npt.NDArray[np.int64]
 
+    @property
+    def ranks(self) -> npt.NDArray[np.int64]:
+        """The place of each row in `order`, from 0."""
+        ranks = np.empty_like(self.order)
+        ranks[self.order] = np.arange(len(self.order))
+        return ranks
+
 
 def read_numbers(reader: ScoreReader) -> Numbers:
     """Read the numbers of all rows, some 60 bytes each.

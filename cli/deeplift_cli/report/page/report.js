@@ -268,7 +268,7 @@ function opener(place) {
   button.type = "button";
   button.className = "link";
   button.dataset.open = regions.row[place];
-  button.textContent = regions.name[place];
+  button.textContent = regions.name[place] || "(no name)";
   return button;
 }
 
