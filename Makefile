@@ -24,7 +24,9 @@ demo: $(VENV)/.installed
 	$(BIN)/python examples/share.py $(RESULTS)/scores.h5 examples/planted_motifs.bed
 	@echo
 	$(BIN)/deeplift plot $(RESULTS)/scores.h5 --name seq001_both --hits examples/planted_motifs.bed --out $(RESULTS)/seq001_both.png --overwrite --quiet
-	@echo "Results are in $(RESULTS)/: scores.h5 (contributions), scores.bed (windows), seq001_both.png (a picture)"
+	$(BIN)/deeplift report $(RESULTS)/scores.h5 --out $(RESULTS)/report.html --title "The embedded example" --overwrite --quiet
+	@echo "Results are in $(RESULTS)/: scores.h5 (contributions), scores.bed (windows)"
+	@echo "Look at $(RESULTS)/seq001_both.png, the logo of one sequence, and open $(RESULTS)/report.html, a page of all"
 
 test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -29,6 +29,7 @@ ALLOWED = {
         "outputs", "reference_kinds",
     },
     "show": {"errors", "process", "sequences", "outputs"},
+    "report": {"errors", "distribution", "process", "sequences", "outputs", "show"},
     "figures": {"errors", "process", "options", "sequences", "models", "outputs", "show"},
     "browser": {"errors", "process", "sequences", "outputs"},
     "scores": {"errors", "distribution", "options", "sequences", "outputs"},
@@ -42,7 +43,7 @@ ALLOWED = {
     "verify": {"errors", "process", "options", "sequences", "models", "outputs", "reference_kinds", "run"},
     "commands": {
         "errors", "distribution", "process", "options", "sequences", "models", "outputs", "reference_kinds",
-        "run", "show", "figures", "browser", "motifs", "inspection", "variants", "merge", "verify",
+        "run", "show", "report", "figures", "browser", "motifs", "inspection", "variants", "merge", "verify",
     },
     "command_line": {"errors", "distribution", "extensions", "commands"},
     "main": {"process", "command_line"},

@@ -82,7 +82,9 @@ def test_wheel_and_source_distribution_build_and_install(tmp_path: Path) -> None
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(installed)
     ours = {path.relative_to(ROOT / "cli") for path in (ROOT / "cli").rglob("*.py")}
-    assert ours <= {path.relative_to(installed) for path in installed.rglob("*.py")}
+    # Pages are made of further files.
+    ours |= {path.relative_to(ROOT / "cli") for path in (ROOT / "cli").rglob("page/*") if path.is_file()}
+    assert ours <= {path.relative_to(installed) for path in installed.rglob("*")}
     assert all((installed / package / "py.typed").exists() for package in ("deeplift_core", "deeplift_cli"))
     check = "from deeplift_cli.main import run; import sys; sys.exit(run(['--help']))"
     environment = {"PYTHONPATH": str(installed), "PATH": ""}

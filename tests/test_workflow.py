@@ -368,9 +368,10 @@ def test_jobs_of_the_small_run(checkout: Path) -> None:
         "bigwig": 1,
         "browser": 1,
         "merge_shards": 2,
+        "html_report": 2,
         "report": 1,
         "all": 1,
-        "total": 16,
+        "total": 18,
     }
 
 
@@ -446,6 +447,7 @@ def test_small_run_equals_single_runs(checkout: Path, monkeypatch: pytest.Monkey
     ]
     assert "target 0" in (results / "folds/browser/igv_session.xml").read_text()
     assert (results / "folds/browser/scores_0.bw").samefile(results / "folds/scores_0.bw")
+    assert "<h1>targets, target 2</h1>" in (results / "targets/report_2.html").read_text()
     assert not list(results.glob("*/shards/*/*"))  # shards are deleted once they are merged
     assert "Nothing to be done" in snakemake(folder, "-n").stdout
 

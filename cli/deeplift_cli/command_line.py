@@ -18,6 +18,7 @@ COMMANDS = {
     "merge": "Put the shards of a job together, or average the folds of a cross-validation.",
     "verify": "Verify score files: checksums, layout, companions; with the model, some rows again.",
     "show": "Show what is in score files: options, quality, datasets, a region's letters.",
+    "report": "Write a score file as one HTML page: quality, logos, a table of all regions.",
     "plot": "Draw the contributions of a region as a logo, with other tracks.",
     "inspect": "Inspect a model: can it be scored, by which rules, and at what cost?",
     "export": "Write a score file in other formats.",

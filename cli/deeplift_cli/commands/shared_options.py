@@ -181,8 +181,8 @@ TARGET = click.option(
     callback=parsed(parse_targets),
     metavar="SPEC",
     help="What is explained of the output: 3, a name, (50,1), mean(0:10,1), 3-1, all, counts, profile and "
-    "others; several, as 0,3,5, with {target} in --out: docs/targets.md.  [default: 0; counts for models with "
-    "a profile and counts]",
+    "others; several, as 0,3,5, with {target} in --out: docs/targets.md.  [default: 0; counts for models "
+    "with a profile and counts]",
 )
 LABELS = click.option(
     "--labels",

@@ -16,9 +16,8 @@ _DIGEST = 12  # characters of a model's SHA-256
 _OPTIONS_ABOVE = ("--rule", "--reference", "--n-references", "--seed", "--target")
 
 
-def as_lines(contents: Contents) -> list[str]:
-    """Return the table of one file."""
-    reader = contents.reader
+def facts(reader: ScoreReader) -> list[tuple[str, str]]:
+    """Return what was scored and how: labels and values, control characters escaped."""
     attrs, layout = reader.attrs, reader.layout
     rows = [
         ("sequences", f"{reader.n_rows:,} of {layout.length:,} bp; {reader.n_skipped:,} skipped"),
@@ -30,13 +29,23 @@ def as_lines(contents: Contents) -> list[str]:
         *_parts(reader),
         ("options", _options(reader)),
         ("written by", _versions(reader)),
+    ]
+    return [(label, printable(str(value))) for label, value in rows]
+
+
+def as_lines(contents: Contents) -> list[str]:
+    """Return the table of one file."""
+    reader = contents.reader
+    layout = reader.layout
+    rows = [
+        *facts(reader),
         ("summation-to-delta", f"worst relative error {reader.worst:.1e}"),
         ("identical", f"{contents.identical:.2%} of the references equal their own sequence"),
         ("checksums", "in the file" if reader.checksums else "none: an early version wrote the file"),
     ]
     lines = [printable(str(reader.path))]
     for label, value in rows:
-        lines += _wrapped(label, printable(str(value)))
+        lines += _wrapped(label, value)
     lines += ["", "  dataset                   type      shape"]
     for name, kind in layout.datasets.items():
         shape = ", ".join(f"{size:,}" for size in (reader.n_rows, *kind.rest))

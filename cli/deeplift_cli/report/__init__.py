@@ -1,0 +1,1 @@
+"""A score file as one HTML page that needs nothing else: `deeplift report`."""

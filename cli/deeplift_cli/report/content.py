@@ -1,0 +1,37 @@
+"""Everything that the page of one score file shows."""
+
+from dataclasses import dataclass
+
+from deeplift_cli.outputs.score_reader import ScoreReader
+from deeplift_cli.report.contributions import Contributions
+from deeplift_cli.report.listing import Listing
+from deeplift_cli.report.numbers import Numbers
+from deeplift_cli.report.quality import Quality
+from deeplift_cli.report.seqlets import SeqletTable
+
+
+@dataclass(frozen=True)
+class Report:
+    """The content of a page.
+
+    Attributes
+    ----------
+    title : str
+    reader : ScoreReader
+    numbers : Numbers
+    contributions : Contributions
+    quality : Quality
+    listing : Listing
+    seqlets : SeqletTable or None
+    version : str
+        The version of deeplift that makes the page.
+    """
+
+    title: str
+    reader: ScoreReader
+    numbers: Numbers
+    contributions: Contributions
+    quality: Quality
+    listing: Listing
+    seqlets: SeqletTable | None
+    version: str
