@@ -41,7 +41,9 @@ FOLDED = [name for name, settings in SAMPLES.items() if len(settings["model"]) >
 SINGLE = [name for name in SAMPLES if name not in FOLDED]
 WITH_BIGWIG = [name for name, settings in SAMPLES.items() if settings["bigwig"]]
 WITH_SEQLETS = [name for name, settings in SAMPLES.items() if settings["seqlets"]]
-WITH_HTML_REPORT = [name for name, settings in SAMPLES.items() if settings["html_report"]]
+WITH_HTML_REPORT = [
+    name for name, settings in SAMPLES.items() if settings["html_report"]
+]
 WITH_MODISCO = [name for name, settings in SAMPLES.items() if settings["modisco"]]
 WITH_VARIANTS = [name for name, settings in SAMPLES.items() if "variants" in settings]
 WITH_BROWSER = [name for name, settings in SAMPLES.items() if settings["browser"]]

@@ -10,15 +10,13 @@ by their SHA-256, and allows no connection to another host.
 
 import base64
 import gzip
-import hashlib
 import html
-import json
-from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
 from deeplift_cli.browser.contents import LETTERS, LETTERS_FAI, LETTERS_GZI, Contents, locus_text
 from deeplift_cli.browser.windows import Stretch, Window, first_view
+from deeplift_cli.markup import policy_source, script_json
 
 LARGEST_EMBEDDED = 20_000_000  # bytes of data that a page may hold
 _HEIGHT = 160  # pixels of a track of letters
@@ -68,7 +66,7 @@ def page(contents: Contents, letters: bytes | None, serve: str) -> bytes:
     library = _vendored("igv.min.js").partition("\n//# sourceMappingURL=")[0]
     own = _own("page.js")
     policy = (
-        f"default-src 'none'; script-src {_hash(library)} {_hash(own)}; style-src 'unsafe-inline'; "
+        f"default-src 'none'; script-src {policy_source(library)} {policy_source(own)}; style-src 'unsafe-inline'; "
         "img-src 'self' data: blob:; font-src data:; connect-src 'self' data: blob:; base-uri 'none'; "
         "form-action 'none'"
     )
@@ -76,7 +74,7 @@ def page(contents: Contents, letters: bytes | None, serve: str) -> bytes:
         _own("page.html")
         .format_map(
             _Parts(
-                policy=policy, style=_own("page.css"), config=_script_json(config), library=library, own=own
+                policy=policy, style=_own("page.css"), config=script_json(config), library=library, own=own
             )
         )
         .encode()
@@ -142,16 +140,6 @@ def _label(name: str) -> str:
 
 def _data_url(content: bytes, kind: str = "application/octet-stream") -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _script_json(value: Mapping[str, Any]) -> str:
-    """Return JSON for a script element, which the text "</script" would end."""
-    text = json.dumps(value, separators=(",", ":"))
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _hash(script: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def _own(name: str) -> str:

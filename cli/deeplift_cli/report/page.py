@@ -7,10 +7,10 @@ style sheet, which it names by their SHA-256, and allows no connection at all.
 
 import json
 
+from deeplift_cli.markup import escaped, policy_source, script_json
 from deeplift_cli.process.terminal_text import printable
 from deeplift_cli.report.content import Report
 from deeplift_cli.report.listing import logo_text, table_text
-from deeplift_cli.report.markup import escaped, policy_source, script_json
 from deeplift_cli.report.page_files import page_file
 from deeplift_cli.report.sections import sections_of
 from deeplift_cli.report.sections.best import COUNT, FIRST_VIEW

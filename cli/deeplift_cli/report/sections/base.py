@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from deeplift_cli.markup import escaped
 from deeplift_cli.process.terminal_text import printable
-from deeplift_cli.report.markup import escaped
 
 
 @dataclass(frozen=True)

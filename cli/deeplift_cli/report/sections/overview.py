@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from deeplift_cli.markup import escaped
 from deeplift_cli.report.content import Report
-from deeplift_cli.report.markup import escaped
 from deeplift_cli.report.sections.base import shown_text
 from deeplift_cli.show.table import target_text
 
