@@ -11,12 +11,9 @@ from zoo import ENTRIES, Entry
 from deeplift_core import CompileError, DeepLift
 from deeplift_core.compile.tracing import traced
 
-# One for each way in which steps are traced: split multipliers, and products of both factors; kernels with
-# several results; autograd; values that the compiler lays out in another order; several inputs.
-BY_DEFAULT = {
-    "residual_inplace", "attention_written_out", "pool_max_overlapping", "sorted_features", "act_gelu",
-    "pool_max_pairs", "control_track",
-}  # fmt: skip
+# Split multipliers, products of both factors, and several inputs. The other ways in which steps are traced
+# (kernels with several results, autograd, values in another order) take a minute more: `make zoo`.
+BY_DEFAULT = {"residual_inplace", "attention_written_out", "control_track"}
 ALL = [pytest.param(name, marks=() if name in BY_DEFAULT else (pytest.mark.zoo,)) for name in ENTRIES]
 
 # What is written as the difference of two large logarithms loses digits, compiled or not.

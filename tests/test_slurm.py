@@ -170,6 +170,7 @@ def test_an_array_and_its_merge_job_equal_one_run() -> None:
     assert Path("scores/peaks.bed").read_text() == expected.with_suffix(".bed").read_text()
 
 
+@pytest.mark.long
 def test_tasks_that_are_cancelled_or_out_of_time_go_on_where_they_were() -> None:
     cancelled, noticed = (Path(f"scores/.peaks.{shard}-of-2.h5.pieces") for shard in (1, 2))
     array = submit_array(2, MANY)
@@ -208,6 +209,7 @@ def test_tasks_that_are_cancelled_or_out_of_time_go_on_where_they_were() -> None
     assert not list(Path("scores").glob(".*"))
 
 
+@pytest.mark.long
 def test_snakemake_runs_shards_as_jobs_and_takes_up_what_was_cancelled() -> None:
     pytest.importorskip("snakemake_executor_plugin_slurm")
     Path("config.yaml").write_text(

@@ -66,9 +66,9 @@ def page(contents: Contents, letters: bytes | None, serve: str) -> bytes:
     library = _vendored("igv.min.js").partition("\n//# sourceMappingURL=")[0]
     own = _own("page.js")
     policy = (
-        f"default-src 'none'; script-src {policy_source(library)} {policy_source(own)}; style-src 'unsafe-inline'; "
-        "img-src 'self' data: blob:; font-src data:; connect-src 'self' data: blob:; base-uri 'none'; "
-        "form-action 'none'"
+        f"default-src 'none'; script-src {policy_source(library)} {policy_source(own)}; "
+        "style-src 'unsafe-inline'; img-src 'self' data: blob:; font-src data:; "
+        "connect-src 'self' data: blob:; base-uri 'none'; form-action 'none'"
     )
     return (
         _own("page.html")
