@@ -10,7 +10,7 @@ LOWEST_TESTS := tests/test_core_golden.py tests/test_core_rules.py tests/test_co
 # A process for each core, of one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo quick test zoo long fuzz hostile coverage mutation lowest audit constraints site workflow clean
+.PHONY: demo quick test zoo long fuzz hostile paper coverage mutation lowest audit constraints site workflow clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(RESULTS)
@@ -59,6 +59,10 @@ $(BIN)/python:
 		|| { echo "deeplift needs Python 3.11 or newer; give one: make PYTHON=python3.12"; exit 1; }
 	@echo "Setting up $(VENV) (PyTorch is a large download: some minutes)"
 	$(PYTHON) -m venv $(VENV)
+
+# The experiments of the DeepLIFT paper, into benchmarks/paper/results and docs/paper.md.
+paper: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/paper/run.py --page docs/paper.md
 
 # Which lines and branches the tests run: a table, and pages in .coverage-pages/.
 coverage: $(VENV)/.installed-dev

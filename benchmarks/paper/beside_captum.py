@@ -28,7 +28,8 @@ class SmallNet(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """Return the output, which is no probability."""
-        return self(x)
+        output: Tensor = self(x)
+        return output
 
 
 def compare(rows: int = 100) -> list[dict[str, float | str]]:

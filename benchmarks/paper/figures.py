@@ -133,7 +133,7 @@ def missed(found: Mapping[str, Sequence[float]]) -> Figure:
             axes.plot(shares, [place] * len(shares), "o", color="#202020", markersize=3)
         axes.set_yticks(range(len(found)), list(found))
         axes.invert_yaxis()
-        axes.set_xlabel("share of strong TAL1 matches with a score of 0 or less for the task both")
+        axes.set_xlabel("share of strong TAL1 matches with a score of 0 or less")
         return figure
 
 

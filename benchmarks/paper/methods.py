@@ -75,7 +75,8 @@ def by_rule(rule: str) -> Scores:
 
     def scores(subject: Subject, x: Tensor, references: Tensor, targets: Sequence[int]) -> Tensor:
         found = subject.explainer(rule).attribute_targets(x, references, targets)
-        return torch.stack([result.contributions for result in found])
+        contributions: list[Tensor] = [result.contributions for result in found]
+        return torch.stack(contributions)
 
     return scores
 

@@ -66,10 +66,11 @@ def log_odds(bases: NDArray[np.int8], motif: str) -> NDArray[np.float64]:
     windows = np.lib.stride_tricks.sliding_window_view(bases, len(table), axis=1)
     places = np.arange(len(table))
     # The reverse complement of the matrix: A and T, C and G are each other's mirror image.
-    return np.maximum(
+    best: NDArray[np.float64] = np.maximum(
         table[places, windows].sum(axis=-1),
         table[::-1, ::-1][places, windows].sum(axis=-1),
     )
+    return best
 
 
 def top_matches(sequences: Sequence[Simulated], motif: str) -> Matches:

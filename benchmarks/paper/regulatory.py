@@ -158,7 +158,7 @@ def measures(scored: Scored) -> dict[str, dict[str, float]]:
     found = {
         f"{method}|{kind}": _measures(scored, scores) for (method, kind), scores in scored.scores.items()
     }
-    odds = {}
+    odds: dict[str, float] = {}
     for motif, matches in scored.matches.items():
         odds |= {f"{motif} strength": 1.0, **_ranking(motif, matches, matches.log_odds)}
     return {"log-odds of the matrix|none": odds, **found}
