@@ -164,6 +164,27 @@ def measures(scored: Scored) -> dict[str, dict[str, float]]:
     return {"log-odds of the matrix|none": odds, **found}
 
 
+def missed_by_number(scored: Scored) -> list[dict[str, str | float]]:
+    """Return, for each method, the share of strong TAL1 matches missed by their number in the sequence.
+
+    The matches are those of "strong TAL1 missed". A second instance of a motif makes up for the loss of the
+    first, so that methods that saturate miss more of several.
+    """
+    tal1, in_both = scored.matches["TAL1"], labels(scored.sequences)[:, BOTH]
+    strong = in_both[tal1.row] & (tal1.log_odds > STRONG)
+    number = np.bincount(tal1.row[strong], minlength=len(scored.sequences))[tal1.row]
+    rows: list[dict[str, str | float]] = []
+    for (method, kind), scores in scored.scores.items():
+        if kind == FREQUENCY:
+            missed = tal1.importance(scores)[BOTH] <= 0
+            row: dict[str, str | float] = {"method": method}
+            for strong_ones in (1, 2, 3):
+                chosen = strong & (number == strong_ones)
+                row[f"{strong_ones} in the sequence"] = float(missed[chosen].mean()) if chosen.any() else ""
+            rows.append(row)
+    return rows
+
+
 def counts(scored: Scored) -> dict[str, int]:
     """Return how many matches are behind the measures."""
     present, tal1 = labels(scored.sequences), scored.matches["TAL1"]

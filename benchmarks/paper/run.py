@@ -224,6 +224,7 @@ def _regulatory(trainings: list[Training], scale: Scale, out: Path) -> Part:
         "accuracy": [training.accuracy for training in trainings],
         "counts": [training.counts for training in trainings],
         "measured": measured,
+        "missed by number": regulatory.missed_by_number(first),
         "costs": [asdict(each) for each in cost],
     }
     return Part(numbers, tables.regulatory(numbers))

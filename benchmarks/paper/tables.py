@@ -53,6 +53,7 @@ def regulatory(numbers: Mapping[str, Any]) -> dict[str, str]:
         "regulatory-accuracy": _accuracy(numbers["accuracy"]),
         "regulatory-counts": _counts(numbers["counts"]),
         **found,
+        "regulatory-missed": _of_rows(numbers["missed by number"]),
         "regulatory-ranking": _measures(measured, FREQUENCY, _RANKED),
         "regulatory-matched": _measures(measured, FREQUENCY, _MATCHED),
         "regulatory-costs": _costs(numbers["costs"]),
@@ -140,4 +141,4 @@ def _of_rows(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _written(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
