@@ -15,7 +15,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 -
 IGV := 3.8.10
 VENDORED := cli/deeplift_cli/browser/vendored
 
-.PHONY: demo quick test zoo long fuzz hostile downstream coverage mutation lowest audit constraints site vendor workflow clean
+.PHONY: demo quick test zoo long fuzz hostile downstream paper coverage mutation lowest audit constraints site vendor workflow clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(RESULTS)
@@ -71,6 +71,10 @@ $(BIN)/python:
 		|| { echo "deeplift needs Python 3.11 or newer; give one: make PYTHON=python3.12"; exit 1; }
 	@echo "Setting up $(VENV) (PyTorch is a large download: some minutes)"
 	$(PYTHON) -m venv $(VENV)
+
+# The experiments of the DeepLIFT paper, into benchmarks/paper/results and docs/paper.md.
+paper: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/paper/run.py --page docs/paper.md
 
 # Which lines and branches the tests run: a table, and pages in .coverage-pages/.
 coverage: $(VENV)/.installed-dev

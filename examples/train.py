@@ -53,16 +53,23 @@ class Net(nn.Module):
         return torch.sigmoid(self.logits(x))
 
 
-def train(sequences: list[Simulated]) -> Net:
+def train(
+    sequences: list[Simulated],
+    *,
+    filters: int = 32,
+    hidden: int = 32,
+    epochs: int = EPOCHS,
+    seed: int = TORCH_SEED,
+) -> Net:
     """Train on the sequences; half of the batches are shown as their reverse complements."""
-    torch.manual_seed(TORCH_SEED)
-    net = Net()
+    torch.manual_seed(seed)
+    net = Net(filters, hidden=hidden)
     x, y = torch.from_numpy(one_hot(sequences)), torch.from_numpy(labels(sequences)).float()
     optimiser = torch.optim.AdamW(net.parameters(), weight_decay=WEIGHT_DECAY)
-    steps = EPOCHS * -(-len(x) // BATCH)
+    steps = epochs * -(-len(x) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     loss_function = nn.BCEWithLogitsLoss()
-    for epoch in range(EPOCHS):
+    for epoch in range(epochs):
         total, start = 0.0, time.perf_counter()
         for rows in torch.randperm(len(x)).split(BATCH):
             batch = x[rows].flip(1, 2) if torch.rand(()) < 0.5 else x[rows]
@@ -73,7 +80,7 @@ def train(sequences: list[Simulated]) -> Net:
             schedule.step()
             total += loss.item() * len(rows)
         seconds = time.perf_counter() - start
-        print(f"epoch {epoch + 1:2d} of {EPOCHS}: loss {total / len(x):.4f}, {seconds:.1f} s", flush=True)
+        print(f"epoch {epoch + 1:2d} of {epochs}: loss {total / len(x):.4f}, {seconds:.1f} s", flush=True)
     return net.eval()
 
 
