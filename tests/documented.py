@@ -26,7 +26,7 @@ def text_of(page: str) -> str:
 
 
 def shell_blocks(text: str) -> Iterator[str]:
-    """Blocks of shell commands: those between fences, without a language or of the shell, and indented ones."""
+    """Blocks of shell commands: between fences, without a language or of the shell, and indented ones."""
     for fenced in _FENCED.finditer(text):
         if fenced["kind"] in ("", "sh", "bash", "shell", "console"):
             yield fenced["block"]
@@ -72,6 +72,6 @@ def deeplift_commands(page: str) -> list[list[str]]:
 
 
 def mentioned(page: str) -> list[list[str]]:
-    """The arguments of `deeplift ...` inside sentences, which may leave out what the sentence is not about."""
+    """The arguments of `deeplift ...` inside sentences, which may leave out required ones."""
     text = _FENCED.sub("", text_of(page))
     return [span.split()[1:] for span in _SPAN.findall(text)]

@@ -39,7 +39,7 @@ def test_commands_are_found() -> None:
     everywhere = [words for page in PAGES for words in deeplift_commands(page)]
     assert len(everywhere) > 60
     assert {words[0] for words in everywhere} >= set(COMMANDS)
-    loop = 'for k in 0 1; do deeplift merge f$k.*.h5 -o f$k.h5; done | sbatch --wrap "deeplift show a.h5" # deeplift x'
+    loop = 'for k in 0 1; do deeplift merge f$k.*.h5 -o f$k.h5; done | sbatch --wrap "deeplift show a.h5" # x'
     found = [words for words in simple_commands(loop) if words[:1] == ["deeplift"]]
     assert found == [["deeplift", "merge", "f$k.*.h5", "-o", "f$k.h5"], ["deeplift", "show", "a.h5"]]
 

@@ -6,7 +6,6 @@ import io
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ def blocks(page: str, kind: str, section: str = "") -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout in which somebody has put a model, a genome, peaks and motifs of their own."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(EXAMPLES)
@@ -39,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.copyfile(EXAMPLES / "tal1_gata.jaspar", "jaspar.meme")
     shutil.copyfile(ROOT / ".test/data/genome.fa", "hg38.fa")
     shutil.copyfile(ROOT / ".test/data/peaks.narrowPeak", "peaks.narrowPeak")
-    yield tmp_path
+    return tmp_path
 
 
 def run(page: str, section: str = "") -> dict[str, Outcome]:
