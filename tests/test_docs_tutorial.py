@@ -97,6 +97,17 @@ def test_the_tutorial(folder: Path) -> None:
     assert "dynseq" in Path("browser/index.html").read_text(errors="replace")
 
 
+def test_the_worked_example_of_the_readme(folder: Path) -> None:
+    pytest.importorskip("tangermeme", reason="pip install '.[motifs]'")
+    pytest.importorskip("memelite", reason="pip install '.[motifs]'")
+    pytest.importorskip("matplotlib", reason="pip install '.[plot]'")
+    outcomes = run("README.md", "Your model, your peaks, your picture")
+    assert len(outcomes) == 6
+    assert Path("peak1.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("seqlets.bed").read_text().count("\n") > 1
+    assert Path("browser/index.html").is_file()
+
+
 def test_the_make_target_that_the_tutorial_begins_with_draws_its_picture() -> None:
     recipe = (ROOT / "Makefile").read_text().split("\ndemo:")[1].split("\n\n")[0]
     assert "--out $(RESULTS)/seq001_both.png" in recipe
