@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from small_models import LENGTH, deeplift, onnx_file, random_letters, write_fasta
+from small_models import LENGTH, deeplift, onnx_file, random_letters, torchscript, write_fasta
 
 from deeplift_cli.process.screen import Screen
 
@@ -101,6 +101,14 @@ def test_finished_files(folder: Path, told: Told) -> None:
     check(again, 9)
     assert {of for _, of in exported} == {N - 1}
     assert [number for number, _ in exported].count(N - 1) == 10  # the file is read so often
+
+
+def test_averages_count_each_row_once(folder: Path, told: Told) -> None:
+    score("-f", "in.fa", "-o", "1.h5")
+    done("score", "-m", torchscript("Net"), *FEW, "-f", "in.fa", "-o", "2.h5")
+    told.clear()
+    done("merge", "--average", "1.h5", "2.h5", "-o", "mean.h5")
+    check(told[0], N - 1)
 
 
 def on_terminal(*words: object) -> str:
