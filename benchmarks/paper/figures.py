@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from plot import draw_letters
 from simulation import TASKS, one_hot
 from train import labels
 
+from deeplift_cli.figures import draw_logo
 from paper import mnist
 from paper.methods import (
     DEFAULT,
@@ -145,7 +145,7 @@ def example(scored: Scored) -> Figure:
     with mpl.rc_context({"font.size": 8}):
         figure = Figure(figsize=(12, 1.05 * len(SHOWN) + 0.5), layout="constrained")
         for axes, method in zip(figure.subplots(len(SHOWN), 1, sharex=True), SHOWN, strict=True):
-            draw_letters(axes, letters, scored.scores[method, FREQUENCY][BOTH, row])
+            draw_logo(axes, scored.scores[method, FREQUENCY][BOTH, row], letters)
             for instance in sequence.planted:
                 colour = KINDS[instance.motif == "GATA", instance.motif == "TAL1"][0]
                 axes.axvspan(instance.start, instance.end, color=colour, alpha=0.15, linewidth=0)

@@ -97,7 +97,8 @@ def command(
         genome=genome,
         overwrite=overwrite,
     )
-    written = export(options, screen.note)
+    with screen.progress(at_once=False) as progress:
+        written = export(options, screen.note, progress)
     screen.show(
         [f"{'' if place else 'written':<18}  {printable(str(path))}" for place, path in enumerate(written)]
     )

@@ -42,7 +42,8 @@ def command(quiet: bool, **given: Any) -> int:
     from deeplift_cli.process.terminal_text import printable
 
     screen = Screen(quiet=quiet)
-    rows, written = merge(MergeOptions(**given), screen.note)
+    with screen.progress(at_once=False) as progress:
+        rows, written = merge(MergeOptions(**given), screen.note, progress)
     lines = [f"{'sequences':<18}  {rows:,}"]
     lines += [
         f"{'' if place else 'written':<18}  {printable(str(path))}" for place, path in enumerate(written)

@@ -44,9 +44,11 @@ def command(
     screen = Screen(quiet=quiet)
     wrong = 0
     for path in files:
-        found = verify(path)
+        with screen.progress(at_once=False) as progress:
+            found = verify(path, progress)
         if models and not found.problems:
-            again = recompute(ScoreReader(path), models, rows, allow_pickle, screen)
+            with screen.progress(at_once=False) as progress:
+                again = recompute(ScoreReader(path), models, rows, allow_pickle, screen, progress)
             well = f"{again.rows} rows computed again, largest difference {again.largest:.1e}"
             found.add("model", well, again.problems)
         screen.show([printable(str(path)), *(f"  {label:<16}  {text}" for label, text in found.lines)])

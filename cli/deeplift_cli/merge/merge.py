@@ -17,6 +17,7 @@ from deeplift_cli.outputs.score_file import ScoreFile, companions
 from deeplift_cli.outputs.score_reader import ScoreReader, probed
 from deeplift_cli.outputs.scratch import Scratch
 from deeplift_cli.outputs.skipped import HEADING
+from deeplift_cli.process.progress import Progressed, no_progress
 from deeplift_cli.process.signals import check_stopped, deferred, interruptible
 
 
@@ -34,7 +35,9 @@ class MergeOptions:
     overwrite: bool = False
 
 
-def merge(options: MergeOptions, note: Callable[[str], None]) -> tuple[int, list[Path]]:
+def merge(
+    options: MergeOptions, note: Callable[[str], None], progress: Progressed = no_progress
+) -> tuple[int, list[Path]]:
     """Make one score file of several; the memory does not grow with the files.
 
     All values are compared with the checksums in the parts.
@@ -44,6 +47,8 @@ def merge(options: MergeOptions, note: Callable[[str], None]) -> tuple[int, list
     options : MergeOptions
     note : callable
         Called with lines that the user should read.
+    progress : callable, optional
+        Called with the numbers of rows that were merged and of all rows.
 
     Returns
     -------
@@ -74,7 +79,7 @@ def merge(options: MergeOptions, note: Callable[[str], None]) -> tuple[int, list
             with interruptible():
                 combined = average(parts, pool) if options.average else end_to_end(parts, pool)
                 skipped = _skipped(combined.skipped_of, scratch.folder)
-            rows = _write(options, combined, skipped, scratch, sizes, written)
+            rows = _write(options, combined, skipped, scratch, sizes, written, progress)
     return rows, written
 
 
@@ -85,6 +90,7 @@ def _write(
     scratch: Scratch,
     sizes: dict[str, int] | None,
     written: Sequence[Path],
+    progress: Progressed,
 ) -> int:
     """Write all outputs, which appear together, and return the number of rows."""
     with Publication(scratch.folder) as publication:
@@ -99,6 +105,7 @@ def _write(
         ) as file:
             for batch in combined.batches:
                 file.append(batch)
+                progress(file.n_rows, combined.n_rows)
                 check_stopped()
         if options.bigwig is not None:
             with interruptible():

@@ -31,6 +31,11 @@ class Combined:
     batches: Iterator[PackedBatch]
     skipped_of: Sequence[ScoreReader]
 
+    @property
+    def n_rows(self) -> int:
+        """The number of rows of the new file."""
+        return sum(part.n_rows for part in self.skipped_of)
+
 
 def check_same_job(
     first: ScoreReader, part: ScoreReader, otherwise: str, without: Container[str] = ()

@@ -13,6 +13,7 @@ from deeplift_cli.outputs.publish import Publication, check_writable
 from deeplift_cli.outputs.registry import FORMATS, Export, OutputFormat
 from deeplift_cli.outputs.score_reader import ScoreReader, probed
 from deeplift_cli.outputs.scratch import Scratch
+from deeplift_cli.process.progress import Progressed, no_progress
 from deeplift_cli.process.signals import check_stopped, deferred, interruptible
 from deeplift_cli.process.steps import step
 from deeplift_cli.sequences.fasta import say_nothing
@@ -43,7 +44,9 @@ class ExportOptions:
     overwrite: bool = False
 
 
-def export(options: ExportOptions, note: Callable[[str], None]) -> list[Path]:
+def export(
+    options: ExportOptions, note: Callable[[str], None], progress: Progressed = no_progress
+) -> list[Path]:
     """Write the files that the options ask for. All appear together; a run that is stopped leaves no file.
 
     Parameters
@@ -51,6 +54,8 @@ def export(options: ExportOptions, note: Callable[[str], None]) -> list[Path]:
     options : ExportOptions
     note : callable
         Called with lines that the user should read.
+    progress : callable, optional
+        Called with the numbers of rows that were read for a file and of all rows, file by file.
 
     Returns
     -------
@@ -79,8 +84,9 @@ def export(options: ExportOptions, note: Callable[[str], None]) -> list[Path]:
             for (name, path), scratch in zip(options.outputs.items(), scratches, strict=True):
                 with interruptible(), step("writing", path):
                     add_output(
-                        publication, name, path, reader, sizes, options.options, scratch=scratch.folder
-                    )
+                        publication, name, path, reader, sizes, options.options,
+                        scratch=scratch.folder, progress=progress,
+                    )  # fmt: skip
             check_stopped()
             for scratch in scratches:
                 scratch.mark_complete(written)
@@ -137,6 +143,7 @@ def add_output(
     options: Mapping[str, Any],
     *,
     scratch: Path | None = None,
+    progress: Progressed = no_progress,
 ) -> None:
     """Write one file, which appears together with the other files of a publication.
 
@@ -150,7 +157,7 @@ def add_output(
     temporary = publication.temporary(path, f".part{kind.suffix}", scratch)
     reader = scores if isinstance(scores, ScoreReader) else ScoreReader(scores)
     try:
-        kind.write(Export(reader, temporary, path, chrom_sizes, own))
+        kind.write(Export(reader, temporary, path, chrom_sizes, own, progress))
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise UserError(f"{path} cannot be written from {reader.path}: {reason}") from error

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from deeplift_cli.extensions import Registry
+from deeplift_cli.process.progress import Progressed, no_progress
 
 if TYPE_CHECKING:
     from deeplift_cli.outputs.score_reader import ReadBatch, ScoreReader
@@ -38,6 +39,9 @@ class Export:
         Length of each chromosome in bp; None if the lengths are not known.
     options : mapping of str to anything
         Values of the format's own options, by their names in Python ("overlap").
+    progress : callable, optional
+        Called with the numbers of rows that `batches` has read and of all rows; formats that read the file
+        several times begin at 0 again.
     """
 
     scores: "ScoreReader"
@@ -45,6 +49,7 @@ class Export:
     path: Path
     chrom_sizes: Mapping[str, int] | None
     options: Mapping[str, Any]
+    progress: Progressed = no_progress
 
     def batches(self, *wide: str) -> Iterator["ReadBatch"]:
         """Yield the rows of the score file in their order, some at a time.
@@ -68,7 +73,9 @@ class Export:
         from deeplift_cli.outputs.columns import compressing_threads
 
         with compressing_threads() as pool:
-            yield from self.scores.batches(pool, wide)
+            for batch in self.scores.batches(pool, wide):
+                yield batch
+                self.progress(batch.rows.stop, self.scores.n_rows)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Output to the terminal: notes and a progress bar on stderr, the summary on stdout."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -16,6 +16,7 @@ from rich.progress import (
 )
 
 from deeplift_cli.process.failures import silence_stdout
+from deeplift_cli.process.progress import Progressed
 from deeplift_cli.process.terminal_text import printable
 
 
@@ -76,10 +77,16 @@ class Screen:
             yield
 
     @contextmanager
-    def progress(self, unit: str = "sequences") -> Iterator[Callable[[int, int], None]]:
+    def progress(self, unit: str = "sequences", *, at_once: bool = True) -> Iterator[Progressed]:
         """Give a function that takes the number of finished records and the number of all records.
 
         The progress bar is shown on a terminal only.
+
+        Parameters
+        ----------
+        at_once : bool, optional
+            Show the bar before the first records are finished. The thread that draws the bar runs from then
+            on, so that work which begins with a fork takes False.
         """
         columns = (
             BarColumn(),
@@ -89,13 +96,19 @@ class Screen:
             TimeRemainingColumn(),
             TextColumn("to go"),
         )
-        with self._bar(*columns) as bar:
-            task = bar.add_task("", total=None, records="?")
+        bar = self._bar(*columns)
+        task = bar.add_task("", total=None, records="?")
 
-            def update(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total, records=f"{total:,}")
+        def update(done: int, total: int) -> None:
+            bar.start()  # does nothing if the bar is shown already
+            bar.update(task, completed=done, total=total, records=f"{total:,}")
 
+        if at_once:
+            bar.start()
+        try:
             yield update
+        finally:
+            bar.stop()
 
     def _bar(self, *columns: ProgressColumn, redirect: bool = True) -> Progress:
         # The stream itself is asked, since rich treats FORCE_COLOR as a terminal.

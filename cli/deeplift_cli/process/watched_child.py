@@ -24,13 +24,19 @@ class LostError(Exception):
     """The child crashed, or gave no sign of life for too long; the text of the error says which."""
 
 
-def watched(work: Callable[[Callable[[], None]], T]) -> T:
+def _nothing() -> None:
+    """Do nothing at a sign of life."""
+
+
+def watched(work: Callable[[Callable[[], None]], T], heard: Callable[[], None] = _nothing) -> T:
     """Do work in a child process, and return the result of the work, which must be possible to pickle.
 
     Parameters
     ----------
     work : callable
         Takes a function without arguments, which the work calls now and then as a sign of life.
+    heard : callable, optional
+        Called in this process after signs of life.
 
     Raises
     ------
@@ -45,7 +51,7 @@ def watched(work: Callable[[Callable[[], None]], T]) -> T:
         _work(work, reader, writer)
     os.close(writer)
     try:
-        message = _listen(reader)
+        message = _listen(reader, heard)
     except BaseException:
         os.kill(child, signal.SIGKILL)
         raise
@@ -62,7 +68,7 @@ def watched(work: Callable[[Callable[[], None]], T]) -> T:
     return result
 
 
-def _listen(reader: int) -> bytes:
+def _listen(reader: int, heard: Callable[[], None]) -> bytes:
     """Return the child's last message: all that it wrote to the pipe, but for the signs of life."""
     message = b""
     while True:
@@ -73,6 +79,7 @@ def _listen(reader: int) -> bytes:
         if not content:
             return message
         message = message + content if message else content.lstrip(_ALIVE)
+        heard()
 
 
 def _work(work: Callable[[Callable[[], None]], object], reader: int, writer: int) -> NoReturn:

@@ -33,7 +33,7 @@ class RunPlan:
         The numbers of the batches that this run scores. The last of several shares has no end, since records
         that are skipped after the last batch belong to the last share, too.
     n_records : int
-        The approximate number of records in the share.
+        The number of records in the input; of a shard, the number of its records that can be scored.
     attributes : dict
         Attributes that the score files of all targets have in common.
     chrom_sizes : mapping of str to int, or None
@@ -98,10 +98,11 @@ def make_plan(
 
 
 def _share(options: ScoreOptions, usable: int | None, rows: int, records: Records) -> tuple[range, int]:
-    """Return the numbers of the batches that this run scores, and the approximate number of their records."""
+    """Return the numbers of the batches that this run scores, and the number of their records."""
     shard = options.shard
     if shard is None or usable is None:
         return range(sys.maxsize), records.n_records
     share = shard.batches(-(-usable // rows))
     is_last = shard.number == shard.count
-    return range(share.start, sys.maxsize) if is_last else share, len(share) * rows
+    n_records = max(0, min(share.stop * rows, usable) - share.start * rows)
+    return range(share.start, sys.maxsize) if is_last else share, n_records

@@ -24,6 +24,7 @@ from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
 from deeplift_cli.outputs.export import write_output
 from deeplift_cli.outputs.publish import Publication
 from deeplift_cli.outputs.workspace import clean_up
+from deeplift_cli.process.progress import Progressed
 from deeplift_cli.process.screen import Screen
 from deeplift_cli.process.signals import deferred, interruptible
 from deeplift_cli.process.steps import step
@@ -52,14 +53,12 @@ from deeplift_cli.threads.prefetch import Prefetch
 from deeplift_core.accuracy.completeness import TOLERANCE
 from deeplift_references import Reference
 
-Progress = Callable[[int, int], None]
-
 _EXEMPT = ("gradient", "integrated-gradients")
 # One batch is ready, one in the making: with 20 references a batch of 64 sequences of 2,114 bp takes 43 MB.
 _BATCHES_AHEAD = 2
 
 
-def score(options: ScoreOptions, screen: Screen, progress: Progress) -> tuple[Summary, list[Path]]:
+def score(options: ScoreOptions, screen: Screen, progress: Progressed) -> tuple[Summary, list[Path]]:
     """Score the input of one job, or resume an interrupted job.
 
     Parameters
@@ -199,7 +198,7 @@ def _score(
     reference: Reference,
     checkpoint: Checkpoint,
     summary: Summary,
-    progress: Progress,
+    progress: Progressed,
 ) -> None:
     """Score every batch of the plan, and make the score files."""
     with _reference_file(plan, reference, checkpoint) as saved:
@@ -212,7 +211,7 @@ def _score(
             saved=saved is not None,
         )
         with Prefetch(items, _BATCHES_AHEAD) as prefetched:
-            loop.run(prefetched, lambda done: progress(done, plan.n_records))
+            loop.run(prefetched, _counted(plan, options, checkpoint, progress))
         summary.skipped, summary.examples = checkpoint.skipped.count, checkpoint.skipped.first
         summary.rescoring_stopped = explained.rescoring_stopped
         numbers = range(plan.share.start, plan.share.start + loop.n_batches)
@@ -235,6 +234,20 @@ def _score(
             overwrite=options.overwrite,
             outputs=plan.outputs.all,
         )
+
+
+def _counted(
+    plan: RunPlan, options: ScoreOptions, checkpoint: Checkpoint, progress: Progressed
+) -> Callable[[int], None]:
+    """Return a function that takes the number of records that need no more work."""
+
+    def told(done: int) -> None:
+        skipped = checkpoint.skipped
+        # The number of a shard's records is known for those that can be scored only.
+        unusable = 0 if options.shard is None else skipped.count - skipped.unscored
+        progress(done - unusable, plan.n_records)
+
+    return told
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Checks of a score file without its model: checksums, layout, values, companion files."""
 
+import mmap
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ from deeplift_cli.outputs.narrowpeak import narrowpeak_line
 from deeplift_cli.outputs.score_file import companions
 from deeplift_cli.outputs.score_reader import ReadBatch, ScoreReader
 from deeplift_cli.outputs.skipped import HEADING
+from deeplift_cli.process.progress import Progressed, no_progress
 from deeplift_cli.process.watched_child import LostError, watched
 from deeplift_cli.run.summary import relative_completeness_error
 
@@ -45,23 +48,49 @@ class Verified:
         self.problems += problems
 
 
-def verify(path: Path) -> Verified:
+def verify(path: Path, progress: Progressed = no_progress) -> Verified:
     """Check one file and its companion files, in a child process, since a damaged file may crash HDF5.
 
     Parameters
     ----------
     path : Path
         A score file.
+    progress : callable, optional
+        Called with the numbers of checked rows and of all rows.
     """
     try:
-        return watched(lambda alive: _verify(path, alive))
+        with _SharedCount() as count:
+            return watched(lambda alive: _verify(path, count, alive), lambda: count.tell(progress))
     except LostError as error:
         found = Verified(path)
         found.add("layout", "", [f"score file {path} is damaged: reading it, HDF5 {error}"])
         return found
 
 
-def _verify(path: Path, alive: Callable[[], None]) -> Verified:
+class _SharedCount:
+    """Numbers of rows that the child writes and this process reads; a context manager."""
+
+    _PAIR = struct.Struct("qq")
+
+    def __enter__(self) -> "_SharedCount":
+        self._memory = mmap.mmap(-1, self._PAIR.size)  # shared with child processes
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._memory.close()
+
+    def set(self, done: int, total: int) -> None:
+        """Keep the numbers of checked rows and of all rows."""
+        self._PAIR.pack_into(self._memory, 0, done, total)
+
+    def tell(self, progress: Progressed) -> None:
+        """Call a function with both numbers, once the child has begun."""
+        done, total = self._PAIR.unpack_from(self._memory)
+        if total:
+            progress(done, total)
+
+
+def _verify(path: Path, count: _SharedCount, alive: Callable[[], None]) -> Verified:
     found = Verified(path)
     try:
         reader = ScoreReader(path)
@@ -79,6 +108,7 @@ def _verify(path: Path, alive: Callable[[], None]) -> Verified:
             for batch in reader.batches(pool):
                 checks.add(batch)
                 bed.add(batch)
+                count.set(batch.rows.stop, reader.n_rows)
                 alive()
         except UserError as error:
             damage = [str(error)]

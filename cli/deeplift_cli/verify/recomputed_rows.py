@@ -20,6 +20,7 @@ from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.datasets import FOLD_SD
 from deeplift_cli.outputs.score_reader import ScoreReader, read_regions
 from deeplift_cli.process.file_digest import file_digest
+from deeplift_cli.process.progress import Progressed, no_progress
 from deeplift_cli.process.screen import Screen
 from deeplift_cli.run.fingerprint import values_of_input
 from deeplift_cli.run.references import OBSERVED_ROWS, make_reference, reference_errors
@@ -50,7 +51,12 @@ class Recomputed:
 
 
 def recompute(
-    reader: ScoreReader, models: Sequence[Path], n_rows: int, allow_pickle: bool, screen: Screen
+    reader: ScoreReader,
+    models: Sequence[Path],
+    n_rows: int,
+    allow_pickle: bool,
+    screen: Screen,
+    progress: Progressed = no_progress,
 ) -> Recomputed:
     """Score rows again that are spread over the file.
 
@@ -65,6 +71,8 @@ def recompute(
         True if the model may be a pickled module.
     screen : Screen
         Shows lines that the user should read.
+    progress : callable, optional
+        Called with the numbers of rows that were scored again, and of all that are going to be.
 
     Raises
     ------
@@ -107,6 +115,7 @@ def recompute(
                 references = reference(sequences, index)
             (scores,) = explained.score(sequences, references, index)
             found.add(file, rows, scores, turned)
+            progress(first + len(rows), len(chosen))
     return Recomputed(len(chosen), found.largest, found.problems)
 
 

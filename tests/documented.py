@@ -1,0 +1,77 @@
+"""The commands that README and the pages of docs/ show, as lists of words."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / folder / "README.md" for folder in ("examples", "config", "packaging")),
+    )
+    if path.name != "CHANGELOG.md"  # the commands of former versions may have had other options
+)
+_FENCED = re.compile(r"^```(?P<kind>\w*)\n(?P<block>.*?)^```$", re.MULTILINE | re.DOTALL)
+_INDENTED = re.compile(r"(?:^(?: {4}.*)?\n)+", re.MULTILINE)
+_SPAN = re.compile(r"`(deeplift [a-z][^`]*)`")
+_BETWEEN = {";", "|", "||", "&&", "&", ">", ">>", "<", "(", ")", "do", "then", "done"}
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text()
+
+
+def shell_blocks(text: str) -> Iterator[str]:
+    """Blocks of shell commands: between fences, without a language or of the shell, and indented ones."""
+    for fenced in _FENCED.finditer(text):
+        if fenced["kind"] in ("", "sh", "bash", "shell", "console"):
+            yield fenced["block"]
+    yield from _INDENTED.findall(_FENCED.sub("", text))
+
+
+def lines_of(block: str) -> list[str]:
+    """The lines of a block, each with those that continue it after a backslash; without comments."""
+    joined = block.replace("\\\n", " ").splitlines()
+    return [line.strip() for line in joined if line.strip() and not line.lstrip().startswith("#")]
+
+
+def simple_commands(line: str) -> Iterator[list[str]]:
+    """The words of each command of a line: of loops, pipes and commands inside quotes of another, too."""
+    words = shlex.shlex(line, posix=True, punctuation_chars=True)
+    words.whitespace_split = True
+    found: list[str] = []
+    for word in words:
+        if word in _BETWEEN:
+            yield found
+            found = []
+        elif word.startswith("deeplift ") and found:  # sbatch --wrap "deeplift merge ..."
+            yield from simple_commands(word)
+        else:
+            found.append(word)
+    yield found
+
+
+def program(words: list[str]) -> bool:
+    return bool(words) and words[0].rsplit("/", 1)[-1] == "deeplift"
+
+
+def deeplift_commands(page: str) -> list[list[str]]:
+    """The arguments of each `deeplift` command in the blocks of a page."""
+    return [
+        words[1:]
+        for block in shell_blocks(text_of(page))
+        for line in lines_of(block)
+        if "deeplift" in line
+        for words in simple_commands(line)
+        if program(words)
+    ]
+
+
+def mentioned(page: str) -> list[list[str]]:
+    """The arguments of `deeplift ...` inside sentences, which may leave out required ones."""
+    text = _FENCED.sub("", text_of(page))
+    return [span.split()[1:] for span in _SPAN.findall(text)]
