@@ -104,7 +104,7 @@ def test_the_worked_example_of_the_readme(folder: Path) -> None:
     pytest.importorskip("memelite", reason="pip install '.[motifs]'")
     pytest.importorskip("matplotlib", reason="pip install '.[plot]'")
     outcomes = run("README.md", "Your model, your peaks, your picture")
-    assert len(outcomes) == 6
+    assert len(outcomes) == 7
     assert Path("peak1.png").read_bytes().startswith(b"\x89PNG")
     assert Path("seqlets.bed").read_text().count("\n") > 1
     assert Path("browser/index.html").is_file()
