@@ -96,10 +96,11 @@ class Explained:
         self,
         sequences: npt.NDArray[np.int8],
         references: npt.NDArray[np.float32],
+        expected: npt.NDArray[np.float32] | None = None,
     ) -> list[Scores]:
-        """Score [N, 4, L] against [N, R, 4, L] or [R, 4, L], for each target."""
+        """Score [N, 4, L] against [N, R, 4, L] or [R, 4, L], for each target; see `Scorer.score`."""
         with model_errors(self.options, self.memory):
-            return self.scorer.score(sequences, references, self.targets.for_core)
+            return self.scorer.score(sequences, references, self.targets.for_core, expected)
 
 
 def load_model(options: ModelOptions) -> ModelFile:

@@ -68,12 +68,17 @@ class ExplainedFolds(Explained):
         """The reason why pairs of a model are no longer scored again in float64; "" while rescoring is on."""
         return next((fold.rescoring_stopped for fold in self.folds if fold.rescoring_stopped), "")
 
-    def score(self, sequences: npt.NDArray[np.int8], references: npt.NDArray[np.float32]) -> list[Scores]:
+    def score(
+        self,
+        sequences: npt.NDArray[np.int8],
+        references: npt.NDArray[np.float32],
+        expected: npt.NDArray[np.float32] | None = None,
+    ) -> list[Scores]:
         """Score [N, 4, L] against [N, R, 4, L] or [R, 4, L], for each target: the mean over the models."""
         found = list[list[Scores]]()
         for fold in self.folds:
             with step("scoring a batch", fold.options.model):
-                found.append(fold.score(sequences, references))
+                found.append(fold.score(sequences, references, expected))
         return [_mean(sequences, of_target) for of_target in zip(*found, strict=True)]
 
 

@@ -35,6 +35,8 @@ class Scores:
     fold_sd : array [N, L] or None
         The sample standard deviation, over the folds of a cross-validation, of each observed base's
         contribution; None for one model.
+    reference_correction : array [N] or None
+        The sum of what a control variate added to the contributions; None without a control variate.
     """
 
     hypothetical: npt.NDArray[Any]
@@ -46,6 +48,7 @@ class Scores:
     standard_error: npt.NDArray[Any] | None
     position_standard_error: npt.NDArray[Any] | None = None
     fold_sd: npt.NDArray[Any] | None = None
+    reference_correction: npt.NDArray[Any] | None = None
 
     def rows(self, kept: Sequence[int]) -> "Scores":
         """Return scores with only these rows."""
@@ -63,6 +66,9 @@ def _mean_of_strands(forward: Scores, turned: Scores) -> Scores:
     error = None
     if forward.position_standard_error is not None and turned.position_standard_error is not None:
         error = (forward.position_standard_error + turned.position_standard_error[:, ::-1]) / 2
+    correction = None
+    if forward.reference_correction is not None and turned.reference_correction is not None:
+        correction = (forward.reference_correction + turned.reference_correction) / 2
     return Scores(
         (forward.hypothetical + reverse_complement(turned.hypothetical)) / 2,
         (forward.prediction + turned.prediction) / 2,
@@ -72,6 +78,7 @@ def _mean_of_strands(forward: Scores, turned: Scores) -> Scores:
         forward.rescored + turned.rescored,
         _root_mean_square(error),
         error,
+        reference_correction=correction,
     )
 
 
@@ -113,27 +120,53 @@ class Scorer:
         return self._explainer.rescoring_stopped
 
     def score(
-        self, sequences: npt.NDArray[np.int8], references: Float, targets: Sequence[Target]
+        self,
+        sequences: npt.NDArray[np.int8],
+        references: Float,
+        targets: Sequence[Target],
+        expected: Float | None = None,
     ) -> list[Scores]:
-        """Score sequences [N, 4, L] with references [N, R, 4, L] or [R, 4, L], for each target."""
-        forward = self._one_strand(sequences, references, targets)
+        """Score sequences for each target.
+
+        Parameters
+        ----------
+        sequences : int8 array [N, 4, L]
+        references : float32 array [N, R, 4, L] or [R, 4, L]
+        targets : sequence of Target
+        expected : float32 array [N, 4, L], optional
+            The expectation of each sequence's references, as a control variate.
+        """
+        forward = self._one_strand(sequences, references, targets, expected)
         if not self._rc_average:
             return forward
-        turned = self._one_strand(reverse_complement(sequences), reverse_complement(references), targets)
+        turned = self._one_strand(
+            reverse_complement(sequences),
+            reverse_complement(references),
+            targets,
+            None if expected is None else reverse_complement(expected),
+        )
         return [_mean_of_strands(*both) for both in zip(forward, turned, strict=True)]
 
     def _one_strand(
-        self, sequences: npt.NDArray[Any], references: npt.NDArray[Any], targets: Sequence[Target]
+        self,
+        sequences: npt.NDArray[Any],
+        references: npt.NDArray[Any],
+        targets: Sequence[Target],
+        expected: Float | None,
     ) -> list[Scores]:
         x, r = self._to_model(sequences), self._to_model(references)
+        e: Any = None if expected is None else self._to_model(expected)
         if self._weights is None:
-            results = self._explainer.attribute_targets(x, r, targets)
+            results = self._explainer.attribute_targets(x, r, targets, expected_reference=e)
         else:
             weights = self._weights(x)
             n_references = r.shape[1] if r.dim() > x.dim() else len(r)
             r = r if r.dim() > x.dim() else r.expand(len(x), *r.shape)
             both = weights.unsqueeze(1).expand(-1, n_references, -1)
-            results = self._explainer.attribute_targets((x, weights), (r, both), targets)
+            e = None if e is None else (e, weights)
+            results = self._explainer.attribute_targets(
+                (x, weights), (r, both), targets, expected_reference=e
+            )
         return [self._as_arrays(result) for result in results]
 
     def _as_arrays(self, result: Attribution) -> Scores:
@@ -151,6 +184,7 @@ class Scorer:
             "reference_output": result.reference_output,
             "completeness_error": result.completeness_error,
             "rescored": result.rescored.sum(1),
+            "reference_correction": result.reference_correction,
             "position_standard_error": None if error is None else error.reshape(len(hypothetical), -1),
         }
         arrays: dict[str, Any] = {

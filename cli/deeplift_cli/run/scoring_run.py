@@ -145,13 +145,14 @@ def _settings(
     sample = {} if options.sample is None else {"sample": _sample(options.sample, options.seed, source)}
     layers = f", and {len(options.layer_rules)} of layers" if options.layer_rules else ""
     folds = {"model": f"mean of {explained.n_models} folds"} if explained.n_models > 1 else {}
+    variate = ", with a control variate" if options.control_variate else ""
     return (
         sample
         | folds
         | {
             "target": explained.explained,
             "rule": options.rule + layers,
-            "reference": f"{options.reference}, {reference.n_references:,} for each sequence",
+            "reference": f"{options.reference}, {reference.n_references:,} for each sequence{variate}",
             "window": f"{explained.length:,} bp",
         }
     )
@@ -203,6 +204,7 @@ def _score(
             options.records,
             finished=checkpoint.finished,
             saved=saved is not None,
+            expected=options.control_variate,
         )
         with Prefetch(items, _BATCHES_AHEAD) as prefetched:
             loop.run(prefetched, lambda done: progress(done, plan.n_records))

@@ -101,7 +101,8 @@ def recompute(
             index = np.array([file["regions/index"][row] for row in rows])
             with reference_errors():
                 references = reference(sequences, index)
-            (scores,) = explained.score(sequences, references)
+                expected = reference.expected(sequences) if options.control_variate else None
+            (scores,) = explained.score(sequences, references, expected)
             found.add(file, rows, scores, turned)
     return Recomputed(len(chosen), found.largest, found.problems)
 
