@@ -9,10 +9,11 @@ import pytest
 import torch
 from score_files import datasets
 from small_models import Net, deeplift, encode, random_letters, score, torchscript, write_fasta
-from test_folds import save
+from test_folds import failing_after, save
 from test_verify import changed
 
 import deeplift_references
+from deeplift_cli.models.explainer import Explained
 from deeplift_core import DeepLift
 
 LENGTH, RECORDS, ROWS = 24, 7, 2
@@ -120,6 +121,16 @@ def test_shards_merge_to_one_run_that_verifies(options: tuple[object, ...]) -> N
     assert deeplift("merge", *parts, "-o", "merged.h5").code == 0
     assert datasets("merged.h5") == datasets("whole.h5")
     assert deeplift("verify", "merged.h5", "-m", torchscript("Net"), "-n", RECORDS).code == 0
+
+
+def test_a_stopped_run_resumes_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    run("whole.h5")
+    words = ("-m", torchscript("Net"), "-f", "in.fa", "-o", "out.h5", *GIVEN)
+    with monkeypatch.context() as patch:
+        patch.setattr(Explained, "score", failing_after(2, Explained.score))
+        assert deeplift("score", *words).code == 1
+    assert "from 4 sequences that an earlier run had finished" in score(*words).out
+    assert datasets("out.h5") == datasets("whole.h5")
 
 
 def test_folds_are_the_mean_of_their_corrections() -> None:

@@ -37,8 +37,8 @@ def test_dinucleotide_expectations_have_no_bias(text: str) -> None:
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
     error = np.abs(found.mean(0) - exact)
     assert (error <= 4.5 * found.std(0, ddof=1) / np.sqrt(300) + 1e-6).all()
-    # The noise of one estimate is less than that of the mean of 100 shuffles.
-    assert (found.var(0, ddof=1) <= 1.4 * exact * (1 - exact) / 100 + 1e-6).all()
+    # The noise of one estimate is no larger than that of the mean of its 60 shuffles.
+    assert (found.var(0, ddof=1) <= 1.4 * exact * (1 - exact) / 60 + 1e-6).all()
 
 
 def test_rotations_of_a_long_shuffle_are_worth_many_shuffles() -> None:
@@ -46,7 +46,7 @@ def test_rotations_of_a_long_shuffle_are_worth_many_shuffles() -> None:
     found = np.stack([expected("dinucleotide", letters, seed=seed)[0] for seed in range(60)])
     mean = found.mean(0)
     worth = (mean * (1 - mean)).sum(0)[1:-1] / found.var(0, ddof=1).sum(0)[1:-1]
-    assert np.median(worth) > 2000
+    assert np.median(worth) > 1000
     drawn = make("dinucleotide", n_references=4000, seed=7)(encode(letters))[0].mean(0)
     off = np.abs(mean - drawn) / np.sqrt(np.maximum(mean * (1 - mean), 1e-4) / 4000)
     assert off.max() < 5  # of 1,200 numbers

@@ -12,7 +12,7 @@ from deeplift_references.encoding import base_codes, check_one_hot
 Kept = Literal["dinucleotide", "mononucleotide"]
 # The expected bases of dinucleotide shuffles are the mean of so many shuffles for each reference, and of so
 # many shuffles at least; each is averaged over at most so many rotations.
-_SHUFFLES_FOR_EACH, _SHUFFLES, _ROTATIONS = 4, 100, 32
+_SHUFFLES_FOR_EACH, _SHUFFLES, _ROTATIONS = 3, 50, 32
 
 
 class Shuffle(Reference):
@@ -55,7 +55,7 @@ class Shuffle(Reference):
         """Return the expected one-hot of a shuffle without holding the GIL: see `Reference.expected`.
 
         Mononucleotide shuffles have the base counts of a run divided by its length at every position, which
-        is exact. For dinucleotide shuffles the expectation is estimated without bias from at least 100 other
+        is exact. For dinucleotide shuffles the expectation is estimated without bias from at least 50 other
         shuffles, which are averaged over rotations: see `deeplift_references.kernels`. These come from a
         random stream of their own, so that the estimate is independent of the references.
         """
