@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RULES = ("genomics-default", "rescale")
 COUNTS = (1, 2, 5, 10, 20, 50, 100)
 LEAST_CORRECTED = 5  # as --control-variate needs
+NOISE = (2, 5, 20)  # numbers of references for which the variance between disjoint sets is taken
 MANY, POOL, ROWS = 500, 200, 64
 WANTED = 0.99
 DISTANCES = (0, 1, 2, 3, 5, 10)
@@ -166,17 +167,17 @@ class Counted:
     ----------
     correlations : mapping of (bool, int) to list of float
         By whether the mean is corrected and the number of references: one for each sequence.
-    variances : mapping of bool to array [N, L]
-        Between disjoint sets of 20.
-    errors : mapping of bool to array [N, L]
+    variances : mapping of (bool, int) to array [N, L]
+        Between disjoint sets of so many references.
+    errors : mapping of (bool, int) to array [N, L]
         Squared standard errors of the same sets, on average.
     other : mapping of str to list of float
         Correlations of other references' scores with those of the many.
     """
 
     correlations: dict[tuple[bool, int], list[float]]
-    variances: dict[bool, Array]
-    errors: dict[bool, Array]
+    variances: dict[tuple[bool, int], Array]
+    errors: dict[tuple[bool, int], Array]
     other: dict[str, list[float]]
 
     def median(self, corrected: bool, count: int) -> float:
@@ -212,23 +213,26 @@ def count(scored: Scored, x: Array, *, others: bool) -> Counted:
     expected = maker.expected(x)
     wanted = [(False, n) for n in COUNTS] + [(True, n) for n in COUNTS if n >= LEAST_CORRECTED]
     correlations: dict[tuple[bool, int], list[float]] = {key: [] for key in wanted}
-    variances: dict[bool, list[Array]] = {False: [], True: []}
-    errors: dict[bool, list[Array]] = {False: [], True: []}
+    noise = [(corrected, n) for corrected in (False, True) for n in NOISE]
+    variances: dict[tuple[bool, int], list[Array]] = {key: [] for key in noise}
+    errors: dict[tuple[bool, int], list[Array]] = {key: [] for key in noise}
     makers = {name: make(x) for name, make in OTHERS.items()} if others else {}
     other: dict[str, list[float]] = {name: [] for name in makers}
     for place, sequence in enumerate(x):
         exact = scored.mean(sequence, many[place])
         multipliers = scored.multipliers(sequence, pool[place])
-        for corrected, n in wanted:
+        for corrected, n in dict.fromkeys([*wanted, *noise]):
             sets = []
             for first in range(0, POOL - n + 1, n):
                 part = slice(first, first + n)
                 known = expected[place] if corrected else None
                 sets.append(observed(multipliers[part], sequence, pool[place, part], known))
-            correlations[corrected, n].append(np.mean([correlation(exact, found) for found, _ in sets]))
-            if n == 20:
-                variances[corrected].append(np.var([found for found, _ in sets], axis=0, ddof=1))
-                errors[corrected].append(np.mean([np.square(error) for _, error in sets], axis=0))
+            if (corrected, n) in correlations:
+                each = [correlation(exact, found) for found, _ in sets]
+                correlations[corrected, n].append(float(np.mean(each)))
+            if n in NOISE:
+                variances[corrected, n].append(np.var([found for found, _ in sets], axis=0, ddof=1))
+                errors[corrected, n].append(np.mean([np.square(error) for _, error in sets], axis=0))
         for name, kind in makers.items():
             found = scored.mean(sequence, kind(sequence[None])[0])
             other[name].append(correlation(exact, found))
@@ -259,15 +263,16 @@ def count_rows(found: dict[tuple[str, str], Counted]) -> list[list[str]]:
 
 
 def noise_rows(found: dict[tuple[str, str], Counted]) -> list[list[str]]:
-    """What the control variate does to the variance of 20 references, and whether standard errors hold."""
+    """What the control variate does to the variance, and whether standard errors are those between sets."""
     rows = []
     for (name, rule), counted in found.items():
-        each = counted.variances[False].sum(1) / counted.variances[True].sum(1)
-        stated = [np.sqrt(counted.errors[key].sum() / counted.variances[key].sum()) for key in (False, True)]
-        rows.append(
-            [name, rule, f"{np.median(each):.2f}", f"{each.min():.2f} to {each.max():.2f}"]
-            + [f"{value:.2f}" for value in stated]
-        )
+        cells = []
+        for n in NOISE:
+            each = counted.variances[False, n].sum(1) / counted.variances[True, n].sum(1)
+            cells.append(f"{np.median(each):.2f} ({each.min():.2f} to {each.max():.2f})")
+        for key in ((False, 20), (True, 5), (True, 20)):
+            cells.append(f"{np.sqrt(counted.errors[key].sum() / counted.variances[key].sum()):.2f}")
+        rows.append([name, rule, *cells])
     return rows
 
 
@@ -378,10 +383,12 @@ def report(found: dict[tuple[str, str], Counted], edges: list[list[str]], kinds:
         [
             f"Correlation with {MANY} other shuffles, by the number of shuffles:",
             table(f"model, sequences|rule|control variate|{counts}|for {WANTED}", count_rows(found)),
-            "The variance of contributions from 20 shuffles, divided by that with the control variate, and "
-            "stated standard errors as a fraction of true ones:",
+            "The variance of contributions divided by that with the control variate, by the number of "
+            "shuffles (median, least and largest of the sequences); and standard errors as stated, divided "
+            "by the standard deviations between sets of shuffles:",
             table(
-                "model, sequences|rule|variance, median|of sequences|standard error without|with",
+                f"model, sequences|rule|{'|'.join(map(str, NOISE))}|"
+                "standard error, 20 without control variate|5 with|20 with",
                 noise_rows(found),
             ),
             f"Other references, correlation with {MANY} dinucleotide shuffles:",

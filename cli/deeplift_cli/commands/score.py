@@ -46,7 +46,8 @@ from deeplift_cli.process.standard_input import STANDARD_INPUT, copied_if_standa
 from deeplift_core import RULES
 from deeplift_core.assignment.names import parse_rule
 
-# With two to four references, the corrected mean was up to a third noisier than the plain one.
+# With two references, the correction raised the variance of some sequences' scores by 1.8: see "How many
+# references" in docs/references.md.
 _LEAST_FOR_CONTROL_VARIATE = 5
 _SEED = click.IntRange(-(2**63), 2**63 - 1)  # an attribute of the score file holds the seed
 
