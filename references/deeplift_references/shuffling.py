@@ -52,21 +52,24 @@ class Shuffle(Reference):
         return shuffled
 
     def expected(self, sequences: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Return the expected one-hot of a shuffle without holding the GIL: see `Reference.expected`.
+        """Return the expected one-hot of a shuffle: see `Reference.expected`.
 
         Mononucleotide shuffles have the base counts of a run divided by its length at every position, which
         is exact. For dinucleotide shuffles the expectation is estimated without bias from at least 50 other
-        shuffles, which are averaged over rotations: see `deeplift_references.kernels`. These come from a
+        shuffles, which are averaged over rotations: see `deeplift_references.expectation`. These come from a
         random stream of their own, so that the estimate is independent of the references.
         """
-        from deeplift_references.kernels import expect_one_hot
+        from deeplift_references import expectation
 
         codes = base_codes(check_one_hot(sequences))
-        expected = np.zeros((codes.shape[0], 4, codes.shape[1]), dtype=np.float32)
-        shuffles = max(_SHUFFLES, _SHUFFLES_FOR_EACH * self.n_references)
-        states = self._states(codes, "expected:")
-        expect_one_hot(codes, states, self.kept == "dinucleotide", shuffles, _ROTATIONS, expected)
-        return expected
+        if self.kept == "mononucleotide":
+            return expectation.expect_after_mononucleotide_shuffles(codes)
+        return expectation.expect_after_dinucleotide_shuffles(
+            codes,
+            self._states(codes, "expected:"),
+            max(_SHUFFLES, _SHUFFLES_FOR_EACH * self.n_references),
+            _ROTATIONS,
+        )
 
     def _states(self, codes: npt.NDArray[np.uint8], stream: str) -> npt.NDArray[np.uint64]:
         """Return the initial state of each sequence's random stream of this name: [N, 4], never all zero."""
