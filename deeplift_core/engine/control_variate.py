@@ -2,7 +2,7 @@
 
 Let x be a sequence, r_1 ... r_R independent draws of its reference, E their expectation, and m_i the
 multipliers of the pair (x, r_i), which depend on r_i in any way. The contribution of the pair is
-c_i = m_i (x - r_i), element by element, and the mean of the c_i estimates C = E[m (x - r)]. Most of the noise
+c_i = m_i (x - r_i), element by element, and the mean of the c_i estimates C = E[m (x - r)]. Much of the noise
 of this mean is due to the bases that the references happen to have, and E is known. The corrected
 contribution of the pair is
 

@@ -164,7 +164,8 @@ def add_rotations(
             stop += 1
         if stop > start:
             middle = (start + stop) // 2
-            for shuffled in shuffles:
+            for number in range(shuffles.shape[0]):
+                shuffled = shuffles[number]  # contiguous for the compiler, as items of an iterator are not
                 for base, low, high in (
                     (np.int64(codes[start]), start, middle),
                     (np.int64(codes[stop - 1]), middle, stop),

@@ -83,7 +83,8 @@ def with_references(
             elif item.number not in finished:
                 references, without = _references(reference, item)
                 identical = count_identical(references, item.sequences)
-                expectation = reference.expected(item.sequences) if expected else None
+                with reference_errors():
+                    expectation = reference.expected(item.sequences) if expected else None
                 yield PreparedBatch(item, references, identical, expectation, without)
             elif saved and not reference.shared:
                 yield PreparedBatch(item, _references(reference, item)[0], None)
