@@ -381,8 +381,12 @@ class Explainer:
         *,
         shared: bool,
         per_reference: bool,
+        expected: Sequence[Tensor],
     ) -> list[Attribution]:
-        """Score one batch of exactly K rows for each target of a program, padding included."""
+        """Score one batch of exactly K rows for each target of a program, padding included.
+
+        ``expected`` is empty where no expectation of the references is given.
+        """
         found = program.scorer.score(rows, references, shared=shared)
         if program.exact is not None:
             every = [*rows, *self.constants]
@@ -391,7 +395,13 @@ class Explainer:
                 for place, scores in enumerate(found)
             ]
         return [
-            over_references(scores, self.options.channel_axis, per_reference=per_reference)
+            over_references(
+                scores,
+                self.options.channel_axis,
+                per_reference=per_reference,
+                references=references,
+                expected=expected,
+            )
             for scores in found
         ]
 

@@ -59,8 +59,14 @@ class ModelSource:
         """The user's precision, else the model's own, else that of the first input."""
         return self._dtype or torch.get_default_dtype()
 
-    def tensors(self, value: Arrays) -> tuple[Tensor, ...]:
+    def tensors(self, value: Arrays, at_least: torch.dtype | None = None) -> tuple[Tensor, ...]:
         """Return inputs or references as a tuple, in the precision and on the device of the computation.
+
+        Parameters
+        ----------
+        value : tensor or array, or tuple of these
+        at_least : torch.dtype, optional
+            Return this precision if that of the computation is lower.
 
         Raises
         ------
@@ -71,7 +77,8 @@ class ModelSource:
         if self._dtype is None:
             first = tensors[0].dtype
             self._dtype = first if first.is_floating_point else torch.get_default_dtype()
-        return tuple(tensor.to(device=self.device, dtype=self.dtype) for tensor in tensors)
+        dtype = self.dtype if at_least is None else torch.promote_types(self.dtype, at_least)
+        return tuple(tensor.to(device=self.device, dtype=dtype) for tensor in tensors)
 
     def module_name(self, module: str | nn.Module) -> str:
         """Return the qualified name of one of the model's modules; names are returned as they are.
@@ -162,6 +169,24 @@ def check_shapes(graph: Graph, inputs: Sequence[Tensor], references: Sequence[Te
                 "must have as many"
             )
     return shared
+
+
+def check_expected(inputs: Sequence[Tensor], expected: Sequence[Tensor], n_references: int) -> None:
+    """Check the expectation of references, which has the shape of x.
+
+    Raises
+    ------
+    OptionError
+        If the shapes differ, or there are fewer than two references.
+    """
+    ours, given = ([tuple(tensor.shape) for tensor in tensors] for tensors in (inputs, expected))
+    if ours != given:
+        shapes = [" and ".join(map(str, shapes)) for shapes in (given, ours)]
+        raise OptionError(f"expected_reference has shape {shapes[0]}; it must be that of x, {shapes[1]}")
+    if n_references < 2:
+        raise OptionError(
+            "expected_reference= needs two references or more, since each is corrected by the others"
+        )
 
 
 def example_batch(graph: Graph, n_references: int) -> tuple[Tensors, Tensors]:

@@ -81,9 +81,13 @@ class Attribution:
     rescored : bool Tensor [N, R]
         Pairs whose scores are those of float64, because float32 rounded them beyond the promised tolerance
         (see :mod:`deeplift_core.accuracy.completeness`).
+    reference_correction : Tensor [N] or None
+        The sum of what a control variate added to the contributions, so that these sum to output - mean
+        reference output + this correction; None without a control variate.
     standard_error : Tensor [N, ...] or None
         The standard error of the contributions: their sample standard deviation over references, divided by
-        the root of R. This is the noise that the choice of references leaves. None for a single reference.
+        the root of R; with a control variate see :mod:`deeplift_core.engine.control_variate`. This is the
+        noise that the choice of references leaves. None for a single reference.
     position_standard_error : Tensor, [N, ...] without the channel axis, or None
         The standard error of the contributions summed over the channel axis, which for one-hot sequences is
         that of the observed base's contribution. None for a single reference or without a channel axis.
@@ -98,6 +102,7 @@ class Attribution:
     completeness_error: Tensor
     summed: Tensor
     rescored: Tensor
+    reference_correction: Tensor | None
     standard_error: Any
     position_standard_error: Any
 

@@ -28,7 +28,7 @@ OTHER: dict[str, Any] = {
     "strand_aware": True, "overlap": "mean", "max_completeness_error": 0.5, "compile": "on",
     "dtype": "float16", "standard_errors": True, "shard": Shard(1, 2), "resume": False, "overwrite": True,
     "format_options": (("pseudocount", 2.0),), "length": 30, "edge": "pad", "max_n": 0.5,
-    "sample": 5,
+    "sample": 5, "control_variate": True,
     "chroms": ("chr1",), "rename_chroms": "ucsc",
     "further_inputs": (("count", "3"),),
 }  # fmt: skip

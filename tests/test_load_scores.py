@@ -48,7 +48,9 @@ def rows(first: int, end: int) -> ScoredBatch:
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of N rows in chunks of 5 rows."""
     found = tmp_path_factory.mktemp("scores") / "scores.h5"
-    layout = ScoreLayout.of_run(L, R, 5, "float32", standard_errors=True, fold_sd=False)
+    layout = ScoreLayout.of_run(
+        L, R, 5, "float32", standard_errors=True, fold_sd=False, control_variate=False
+    )
     attrs = attributes(layout) | {
         "rule": "rescale",
         "seed": 3,
@@ -242,7 +244,9 @@ def test_only_the_chunks_with_the_rows_are_read(path: Path, stored: dict[str, An
 def test_a_large_file_is_opened_without_reading_it(tmp_path: Path, path: Path) -> None:
     """The bytes that the process reads are counted: fewer than a tenth of the scores."""
     big = tmp_path / "big.h5"
-    layout = ScoreLayout.of_run(1000, 1, 20, "float32", standard_errors=False, fold_sd=False)
+    layout = ScoreLayout.of_run(
+        1000, 1, 20, "float32", standard_errors=False, fold_sd=False, control_variate=False
+    )
     random = np.random.default_rng(0)
     zeros, table = np.zeros(20), np.zeros((20, 1))
     with open_score_file(big, layout) as file:

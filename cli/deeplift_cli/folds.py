@@ -14,9 +14,9 @@ Values = Mapping[str, npt.NDArray[Any] | None]
 
 # Of each of these, the mean over folds is stored. Contributions still sum to the difference in output then.
 MEANS = ("hypothetical", "prediction", "output", "reference_output", "completeness_error")
-# The folds share their references, so that their errors may be fully correlated: the mean of their standard
-# errors is an upper bound of the standard error of the mean.
-_STANDARD_ERRORS = ("standard_error", "position_standard_error")
+# The same, of what scores may lack. The folds share their references, so that their errors may be fully
+# correlated: the mean of their standard errors is an upper bound of the standard error of the mean.
+_OPTIONAL_MEANS = ("reference_correction", "standard_error", "position_standard_error")
 _COUNTS = ("rescored",)
 
 
@@ -29,8 +29,9 @@ def mean_of_folds(sequences: npt.NDArray[np.int8], folds: Sequence[Values]) -> d
         One-hot sequences, in the orientation of the hypothetical contributions.
     folds : sequence of mapping
         For each fold the arrays named in `MEANS` (``hypothetical`` is [N, 4, L]), the number of pairs that
-        were ``rescored`` [N], and the standard errors ``standard_error`` [N] and ``position_standard_error``
-        [N, L]. An array that is None, or missing, in one fold is so in all folds.
+        were ``rescored`` [N], the ``reference_correction`` [N], and the standard errors ``standard_error``
+        [N] and ``position_standard_error`` [N, L]. An array that is None, or missing, in one fold is so in
+        all folds.
 
     Returns
     -------
@@ -40,7 +41,7 @@ def mean_of_folds(sequences: npt.NDArray[np.int8], folds: Sequence[Values]) -> d
         a sequence has no base.
     """
     found: dict[str, Any] = {}
-    for name in (*MEANS, *_STANDARD_ERRORS, *_COUNTS):
+    for name in (*MEANS, *_OPTIONAL_MEANS, *_COUNTS):
         values: list[Any] = [fold.get(name) for fold in folds]
         if values[0] is None:
             found[name] = None

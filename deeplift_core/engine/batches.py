@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deeplift_core.engine.control_variate import ControlVariate
 from deeplift_core.engine.hypothetical import channel_axis_of
 from deeplift_core.engine.pairs import TargetScores
 from deeplift_core.results import BY_LAYER, Attribution
@@ -33,7 +34,14 @@ def rows_from(tensor: Tensor, start: int, size: int) -> Tensor:
     return tensor[torch.arange(start, start + size, device=tensor.device).clamp(max=len(tensor) - 1)]
 
 
-def over_references(scores: TargetScores, channel_axis: int | None, *, per_reference: bool) -> Attribution:
+def over_references(
+    scores: TargetScores,
+    channel_axis: int | None,
+    *,
+    per_reference: bool,
+    references: Sequence[Tensor] = (),
+    expected: Sequence[Tensor] = (),
+) -> Attribution:
     """Return one target's scores of a batch, averaged over the references or one after the other.
 
     Outputs and errors, which may be more precise, come in the precision of the scores.
@@ -44,36 +52,56 @@ def over_references(scores: TargetScores, channel_axis: int | None, *, per_refer
     channel_axis : int or None
         The axis along which a one-hot base lies; None if the axis is to be found.
     per_reference : bool
+    references : sequence of Tensor [K, R, ...]
+        The references of each input; needed with ``expected``.
+    expected : sequence of Tensor [K, ...]
+        The expectation of the references of each input: see `deeplift_core.engine.control_variate`. Empty if
+        the mean is not to be corrected.
     """
     combine = _stack if per_reference else _mean
 
-    def each(name: str) -> list[Tensor | None]:
+    def each(name: str) -> list[Sequence[Tensor] | None]:
         columns = zip(*(getattr(pair, name) for pair in scores.pairs), strict=True)
-        return [None if column[0] is None else combine(column) for column in columns]
+        return [None if column[0] is None else column for column in columns]
 
-    contributions = list(zip(*(pair.contributions for pair in scores.pairs), strict=True))
+    multipliers = [column for column in each("multipliers") if column is not None]
+    contributions = [column for column in each("contributions") if column is not None]
+    hypothetical = each("hypothetical")
     dtype = contributions[0][0].dtype
+    axes = [channel_axis_of(column[0], channel_axis) for column in contributions]
+    variates: list[ControlVariate | None] = [None for _ in contributions]
+    correction = None
+    if expected:
+        known = [ControlVariate(*parts) for parts in zip(multipliers, references, expected, strict=True)]
+        contributions = [
+            variate.corrected(column) for variate, column in zip(known, contributions, strict=True)
+        ]
+        hypothetical = [
+            None if column is None else variate.corrected(column, axis)
+            for variate, column, axis in zip(known, hypothetical, axes, strict=True)
+        ]
+        variates = [*known]
+        correction = torch.stack([variate.total() for variate in known]).sum(0).to(dtype)
+    spreads = list(zip(contributions, variates, axes, strict=True))
     return Attribution(
-        contributions=each("contributions"),
-        hypothetical=each("hypothetical"),
-        multipliers=each("multipliers"),
+        contributions=[combine(column).to(dtype) for column in contributions],
+        hypothetical=[None if column is None else combine(column).to(dtype) for column in hypothetical],
+        multipliers=[combine(column) for column in multipliers],
         output=scores.output.to(dtype),
         reference_output=scores.reference_output.to(dtype),
         prediction=scores.prediction.to(dtype),
         completeness_error=scores.completeness_error.to(dtype),
         summed=scores.summed.to(dtype),
         rescored=scores.rescored,
-        standard_error=[_standard_error(column) for column in contributions],
+        reference_correction=correction,
+        standard_error=[_standard_error(column, variate, dtype) for column, variate, _ in spreads],
         position_standard_error=[
-            _standard_error(_over_channels(column, channel_axis)) for column in contributions
+            None
+            if axis is None
+            else _standard_error([value.sum(axis) for value in column], variate, dtype, axis)
+            for column, variate, axis in spreads
         ],
     )
-
-
-def _over_channels(column: Sequence[Tensor], channel_axis: int | None) -> Sequence[Tensor]:
-    """Return the sum of each tensor over its channel axis; nothing where there is no such axis."""
-    axis = channel_axis_of(column[0], channel_axis)
-    return [] if axis is None else [value.sum(axis) for value in column]
 
 
 def _mean(column: Sequence[Tensor]) -> Tensor:
@@ -84,8 +112,14 @@ def _stack(column: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(column), 1)
 
 
-def _standard_error(column: Sequence[Tensor]) -> Tensor | None:
-    """Return the sample standard deviation over R references over the root of R; None for fewer than two."""
+def _standard_error(
+    column: Sequence[Tensor], variate: ControlVariate | None, dtype: torch.dtype, axis: int | None = None
+) -> Tensor | None:
+    """Return the standard error of the mean of a column over R references; None for fewer than two.
+
+    The standard error is the sample standard deviation over the root of R, to which a control variate adds
+    the covariance of its terms; ``axis`` is the channel axis over which the column was summed.
+    """
     count = len(column)
     if count < 2:
         return None
@@ -98,7 +132,8 @@ def _standard_error(column: Sequence[Tensor]) -> Tensor | None:
         total += moved
         squares.addcmul_(moved, moved)
     variance = squares.addcmul_(total, total, value=-1 / count).clamp_(min=0) / (count - 1)
-    return variance.div_(count).sqrt_()
+    spread = variance.div_(count).sqrt_()
+    return (spread if variate is None else variate.standard_error(spread, axis)).to(dtype)
 
 
 def joined(parts: Sequence[Attribution], rows: int, one_input: bool) -> Attribution:

@@ -73,6 +73,29 @@ class Reference(ABC):
             If this kind can make no reference for these sequences.
         """
 
+    def expected(self, sequences: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Return the expectation of one reference of each sequence over all seeds, or an unbiased estimate.
+
+        The estimate is independent of the references that `__call__` makes. A kind that defines this method
+        is registered with ``has_expectation=True``; its references are independent draws.
+
+        Parameters
+        ----------
+        sequences : int8 [N, 4, L]
+            One-hot, ACGT; an all-zero column is a position with no base.
+
+        Returns
+        -------
+        float32 [N, 4, L]
+            A column is all zero if the sequence has no base there.
+
+        Raises
+        ------
+        TypeError
+            If this kind has no known expectation.
+        """
+        raise TypeError(f"{type(self).__name__} has no known expectation")
+
     def common(self, length: int) -> npt.NDArray[np.float32]:
         """Return the references of all sequences of ``length`` with a base everywhere: float32 [R, 4, L].
 

@@ -30,12 +30,12 @@ State = npt.NDArray[np.uint64]
 Integer = int | np.int64  # all are signed: numba makes a float of int64 with uint64
 
 
-def _helper(function: Function) -> Function:
+def helper(function: Function) -> Function:
     compiled: Function = numba.njit(nogil=True)(function)
     return compiled
 
 
-def _entry_point(signature: str) -> Callable[[Function], Function]:
+def entry_point(signature: str) -> Callable[[Function], Function]:
     """Return a decorator that compiles a function at import, or loads it from numba's cache folder."""
 
     def compile_now(function: Function) -> Function:
@@ -50,7 +50,7 @@ def _entry_point(signature: str) -> Callable[[Function], Function]:
     return compile_now
 
 
-@_helper
+@helper
 def _random(state: State) -> Any:
     """Return the next 64 bits, a uint64, of xoshiro256++ (Blackman & Vigna 2021); ``state`` is uint64 [4]."""
     total = state[0] + state[3]
@@ -65,7 +65,7 @@ def _random(state: State) -> Any:
     return result
 
 
-@_helper
+@helper
 def _below(bound: Integer, state: State) -> np.int64:
     """Return a uniform integer in [0, bound), 0 < bound < 2^32, without bias (Lemire 2019)."""
     half = np.uint64(32)
@@ -79,7 +79,7 @@ def _below(bound: Integer, state: State) -> np.int64:
     return np.int64(product >> half)
 
 
-@_helper
+@helper
 def _draw(counts: Counts, total: Integer, state: State) -> np.int64:
     """Draw a base in proportion to the four counts, whose sum is ``total``."""
     ticket = _below(total, state)
@@ -88,7 +88,7 @@ def _draw(counts: Counts, total: Integer, state: State) -> np.int64:
     return np.int64(ticket >= counts[0]) + np.int64(ticket >= ac) + np.int64(ticket >= ac + counts[2])
 
 
-@_helper
+@helper
 def _draw_last_steps(steps: Counts, root: Integer, state: State) -> npt.NDArray[np.int64]:
     """Draw, for every base that occurs except the root, the base to which its last step leads.
 
@@ -118,7 +118,7 @@ def _draw_last_steps(steps: Counts, root: Integer, state: State) -> npt.NDArray[
     return towards
 
 
-@_helper
+@helper
 def _shuffle_dinucleotides(codes: npt.NDArray[np.uint8], state: State, out: npt.NDArray[np.float32]) -> None:
     """Write one shuffle of a run of bases [L], L > 0, into one-hot zeros [4, L]."""
     steps = np.zeros((4, 4), dtype=np.int64)
@@ -145,7 +145,7 @@ def _shuffle_dinucleotides(codes: npt.NDArray[np.uint8], state: State, out: npt.
         out[base, position] = 1
 
 
-@_helper
+@helper
 def _shuffle_mononucleotides(
     codes: npt.NDArray[np.uint8], state: State, out: npt.NDArray[np.float32]
 ) -> None:
@@ -159,7 +159,7 @@ def _shuffle_mononucleotides(
         out[chosen, position] = 1
 
 
-@_entry_point("void(uint8[:, ::1], uint64[:, ::1], boolean, float32[:, :, :, ::1])")
+@entry_point("void(uint8[:, ::1], uint64[:, ::1], boolean, float32[:, :, :, ::1])")
 def shuffle_one_hot(
     codes: npt.NDArray[np.uint8], states: State, dinucleotides: bool, out: npt.NDArray[np.float32]
 ) -> None:

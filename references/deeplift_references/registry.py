@@ -66,6 +66,7 @@ class Kind:
     takes_argument: bool = False
     metavar: str = "ARGUMENT"
     takes_count: bool = False
+    has_expectation: bool = False
 
     @property
     def usage(self) -> str:
@@ -83,6 +84,7 @@ def register(
     takes_argument: bool = False,
     metavar: str = "ARGUMENT",
     takes_count: bool = False,
+    has_expectation: bool = False,
 ) -> Callable[[Factory], Factory]:
     """Return a decorator that registers a factory ``(argument, settings) -> Reference`` as a kind.
 
@@ -99,6 +101,8 @@ def register(
         The name of the argument in help texts, e.g. FASTA.
     takes_count : bool
         True if the user chooses the number of references.
+    has_expectation : bool
+        True if the references are independent draws whose expectation `Reference.expected` returns.
 
     Raises
     ------
@@ -111,7 +115,7 @@ def register(
         raise ValueError(f"a kind of reference cannot be called {name!r}")
 
     def add(factory: Factory) -> Factory:
-        _KINDS[name] = Kind(name, help, factory, takes_argument, metavar, takes_count)
+        _KINDS[name] = Kind(name, help, factory, takes_argument, metavar, takes_count, has_expectation)
         return factory
 
     return add

@@ -10,6 +10,9 @@ from deeplift_references.base import Reference
 from deeplift_references.encoding import base_codes, check_one_hot
 
 Kept = Literal["dinucleotide", "mononucleotide"]
+# The expected bases of dinucleotide shuffles are the mean of so many shuffles for each reference, and of so
+# many shuffles at least; each is averaged over at most so many rotations.
+_SHUFFLES_FOR_EACH, _SHUFFLES, _ROTATIONS = 3, 50, 32
 
 
 class Shuffle(Reference):
@@ -45,12 +48,32 @@ class Shuffle(Reference):
         codes = base_codes(check_one_hot(sequences))
         count, length = codes.shape
         shuffled = np.zeros((count, self.n_references, 4, length), dtype=np.float32)
-        shuffle_one_hot(codes, self._states(codes), self.kept == "dinucleotide", shuffled)
+        shuffle_one_hot(codes, self._states(codes, ""), self.kept == "dinucleotide", shuffled)
         return shuffled
 
-    def _states(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
-        """Return the initial state of each sequence's random stream: uint64 [N, 4], never all zero."""
-        prefix = hashlib.blake2b(f"{self.seed}:".encode(), digest_size=32, person=self.kept.encode())
+    def expected(self, sequences: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Return the expected one-hot of a shuffle: see `Reference.expected`.
+
+        Mononucleotide shuffles have the base counts of a run divided by its length at every position, which
+        is exact. For dinucleotide shuffles the expectation is estimated without bias from at least 50 other
+        shuffles, which are averaged over rotations: see `deeplift_references.expectation`. These come from a
+        random stream of their own, so that the estimate is independent of the references.
+        """
+        from deeplift_references import expectation
+
+        codes = base_codes(check_one_hot(sequences))
+        if self.kept == "mononucleotide":
+            return expectation.expect_after_mononucleotide_shuffles(codes)
+        return expectation.expect_after_dinucleotide_shuffles(
+            codes,
+            self._states(codes, "expected:"),
+            max(_SHUFFLES, _SHUFFLES_FOR_EACH * self.n_references),
+            _ROTATIONS,
+        )
+
+    def _states(self, codes: npt.NDArray[np.uint8], stream: str) -> npt.NDArray[np.uint64]:
+        """Return the initial state of each sequence's random stream of this name: [N, 4], never all zero."""
+        prefix = hashlib.blake2b(f"{self.seed}:{stream}".encode(), digest_size=32, person=self.kept.encode())
         states = np.empty((len(codes), 4), dtype=np.uint64)
         for row, sequence in enumerate(codes):
             digest = prefix.copy()

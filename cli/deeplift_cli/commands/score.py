@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+import deeplift_references
 from deeplift_cli.commands.attribution_options import (
     CENTRE,
     DTYPE,
@@ -56,6 +57,10 @@ from deeplift_cli.options.shards import parse_shard
 from deeplift_cli.options.targets import may_be_several
 from deeplift_cli.process.fast_imports import without_garbage_collection
 from deeplift_cli.process.standard_input import STANDARD_INPUT, copied_if_standard_input
+
+# With two references, the correction raised the variance of some sequences' scores by 1.8: see "How many
+# references" in docs/references.md.
+_LEAST_FOR_CONTROL_VARIATE = 5
 
 
 def _limit(value: float) -> float:
@@ -119,6 +124,8 @@ _OPTIONS = (
     DTYPE,
     click.option("--standard-errors", is_flag=True,
                  help="Also store the standard error, over references, of each base's contribution."),
+    click.option("--control-variate", is_flag=True,
+                 help="Correct the mean over shuffles by their expected bases, which makes it less noisy."),
     click.option("--shard", callback=parsed(parse_shard), metavar="I/N|auto/N|auto",
                  help="Score the I-th of N shares only; auto/N: I is the task's number in a Slurm array 1-N; "
                       "auto: N is the array's size."),
@@ -185,6 +192,8 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
     refuse_without_regions(given)
     refuse_contradictory_layout(given)
     refuse_contradicting_references(context, given)
+    if given["control_variate"]:
+        _refuse_control_variate(given)
     if (is_given(context, "overlap") or is_given(context, "chrom_sizes")) and not given["bigwig"]:
         raise click.UsageError("--overlap and --chrom-sizes go with --bigwig")
     if given["shard"] and given["batch_size"] is None:
@@ -201,3 +210,21 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
             raise click.UsageError(
                 f"several targets need {{target}} in the name of --{name}, one file for each"
             )
+
+
+def _refuse_control_variate(given: dict[str, Any]) -> None:
+    """Refuse the control variate with references for which it is not defined, or too few of them."""
+    kind, _ = deeplift_references.parse_spec(given["reference"])
+    if not kind.has_expectation:
+        usable = " or ".join(
+            name for name, other in deeplift_references.kinds().items() if other.has_expectation
+        )
+        raise click.UsageError(
+            f"--control-variate needs references that are independent draws of known expectation: {usable}, "
+            f"not {kind.name}"
+        )
+    if given["n_references"] < _LEAST_FOR_CONTROL_VARIATE:
+        raise click.UsageError(
+            f"--control-variate needs --n-references {_LEAST_FOR_CONTROL_VARIATE} or more: with fewer, the "
+            "correction can add more noise than it takes away"
+        )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs.datasets import FOLD_SD, ScoreLayout
+from deeplift_cli.outputs.datasets import FOLD_SD, REFERENCE_CORRECTION, ScoreLayout
 from deeplift_cli.outputs.packed import PackedBatch
 from deeplift_cli.outputs.score_reader import ScoreReader
 
@@ -63,7 +63,10 @@ def check_same_job(
     names += ["the numbers of references"] * (ours.n_references != theirs.n_references)
     names += ["the types of scores (--dtype)"] * (ours.dtype != theirs.dtype)
     names += ["the numbers of rows a batch (--batch-size)"] * (ours.batch_size != theirs.batch_size)
-    errors = [layout.optional - {FOLD_SD} for layout in (ours, theirs)]  # that of the folds is the model's
+    # The spread of the folds is the model's, and corrections have a line of their own.
+    errors = [layout.optional - {FOLD_SD, REFERENCE_CORRECTION} for layout in (ours, theirs)]
     names += ["the datasets of standard errors (--standard-errors)"] * (errors[0] != errors[1])
+    corrections = [REFERENCE_CORRECTION in layout.optional for layout in (ours, theirs)]
+    names += [REFERENCE_CORRECTION] * (corrections[0] != corrections[1])
     if names:
         raise UserError(f"{part.path} {otherwise} {first.path}: {', '.join(names)} differ")

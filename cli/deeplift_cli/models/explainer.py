@@ -99,10 +99,11 @@ class Explained:
         sequences: npt.NDArray[np.int8],
         references: npt.NDArray[np.float32],
         records: Sequence[int] | npt.NDArray[np.integer[Any]],
+        expected: npt.NDArray[np.float32] | None = None,
     ) -> list[Scores]:
-        """Score [N, 4, L], of these records of the input, against [N, R, 4, L] or [R, 4, L]."""
+        """Score [N, 4, L], of these records of the input, for each target; see `Scorer.score`."""
         with model_errors(self.options, self.memory):
-            return self.scorer.score(sequences, references, self.targets.for_core, records)
+            return self.scorer.score(sequences, references, self.targets.for_core, records, expected)
 
 
 def load_model(options: ModelOptions) -> ModelFile:

@@ -75,12 +75,13 @@ class ExplainedFolds(Explained):
         sequences: npt.NDArray[np.int8],
         references: npt.NDArray[np.float32],
         records: Sequence[int] | npt.NDArray[np.integer[Any]],
+        expected: npt.NDArray[np.float32] | None = None,
     ) -> list[Scores]:
         """Score [N, 4, L] against [N, R, 4, L] or [R, 4, L], for each target: the mean over the models."""
         found = list[list[Scores]]()
         for fold in self.folds:
             with step("scoring a batch", fold.options.model):
-                found.append(fold.score(sequences, references, records))
+                found.append(fold.score(sequences, references, records, expected))
         return [mean_of_scores(sequences, of_target) for of_target in zip(*found, strict=True)]
 
 

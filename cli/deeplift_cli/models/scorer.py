@@ -36,6 +36,8 @@ class Scores:
     fold_sd : array [N, L] or None
         The sample standard deviation, over the folds of a cross-validation, of each observed base's
         contribution; None for one model.
+    reference_correction : array [N] or None
+        The sum of what a control variate added to the contributions; None without a control variate.
     """
 
     hypothetical: npt.NDArray[Any]
@@ -47,6 +49,7 @@ class Scores:
     standard_error: npt.NDArray[Any] | None
     position_standard_error: npt.NDArray[Any] | None = None
     fold_sd: npt.NDArray[Any] | None = None
+    reference_correction: npt.NDArray[Any] | None = None
 
     def rows(self, kept: Sequence[int]) -> "Scores":
         """Return scores with only these rows."""
@@ -64,6 +67,9 @@ def _mean_of_strands(forward: Scores, turned: Scores) -> Scores:
     error = None
     if forward.position_standard_error is not None and turned.position_standard_error is not None:
         error = (forward.position_standard_error + turned.position_standard_error[:, ::-1]) / 2
+    correction = None
+    if forward.reference_correction is not None and turned.reference_correction is not None:
+        correction = (forward.reference_correction + turned.reference_correction) / 2
     return Scores(
         (forward.hypothetical + reverse_complement(turned.hypothetical)) / 2,
         (forward.prediction + turned.prediction) / 2,
@@ -73,6 +79,7 @@ def _mean_of_strands(forward: Scores, turned: Scores) -> Scores:
         forward.rescored + turned.rescored,
         root_mean_square(error),
         error,
+        reference_correction=correction,
     )
 
 
@@ -128,23 +135,30 @@ class Scorer:
         references: Float,
         targets: Sequence[Target],
         records: Sequence[int] | npt.NDArray[np.integer[Any]],
+        expected: Float | None = None,
     ) -> list[Scores]:
         """Score sequences for each target.
 
         Parameters
         ----------
-        sequences : array [N, 4, L]
-        references : array [N, R, 4, L] or [R, 4, L]
+        sequences : int8 array [N, 4, L]
+        references : float32 array [N, R, 4, L] or [R, 4, L]
         targets : sequence of Target
         records : sequence of int, [N]
             The number of each sequence in the input file, by which further inputs have values.
+        expected : float32 array [N, 4, L], optional
+            The expectation of each sequence's references, as a control variate.
         """
         further = () if self._further is None else self._further.rows(records)
-        forward = self._one_strand(sequences, references, targets, further)
+        forward = self._one_strand(sequences, references, targets, further, expected)
         if not self._rc_average:
             return forward
         turned = self._one_strand(
-            reverse_complement(sequences), reverse_complement(references), targets, further
+            reverse_complement(sequences),
+            reverse_complement(references),
+            targets,
+            further,
+            None if expected is None else reverse_complement(expected),
         )
         return [_mean_of_strands(*both) for both in zip(forward, turned, strict=True)]
 
@@ -232,18 +246,24 @@ class Scorer:
         references: npt.NDArray[Any],
         targets: Sequence[Target],
         further: tuple[torch.Tensor, ...],
+        expected: Float | None,
     ) -> list[Scores]:
         x, unknown = self._shown(sequences)
         # References have where their sequence has no base what the sequence has there.
         r = self._references_shown(references, unknown)
+        e: Any = None if expected is None else self._layout.to_model(self._tensor(expected), unknown)
         if self._weights is None:
-            results = self._explainer.attribute_targets((x, *further) if further else x, r, targets)
+            given = (x, *further) if further else x
+            results = self._explainer.attribute_targets(given, r, targets, expected_reference=e)
         else:
             weights = self._weights(x, *further)
             n_references = r.shape[1] if r.dim() > x.dim() else len(r)
             r = r if r.dim() > x.dim() else r.expand(len(x), *r.shape)
             both = weights.unsqueeze(1).expand(-1, n_references, -1)
-            results = self._explainer.attribute_targets((x, weights, *further), (r, both), targets)
+            e = None if e is None else (e, weights)
+            results = self._explainer.attribute_targets(
+                (x, weights, *further), (r, both), targets, expected_reference=e
+            )
         return [self._as_arrays(result, unknown) for result in results]
 
     def _shown(self, sequences: npt.NDArray[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -281,6 +301,7 @@ class Scorer:
             "reference_output": result.reference_output,
             "completeness_error": result.completeness_error,
             "rescored": result.rescored.sum(1),
+            "reference_correction": result.reference_correction,
             "position_standard_error": None if error is None else error.reshape(len(hypothetical), -1),
         }
         arrays: dict[str, Any] = {

@@ -112,6 +112,7 @@ class ScoreOptions(ModelOptions):
     compile: str = "auto"
     dtype: str = "float32"
     standard_errors: bool = field(default=False, metadata=CHANGES_NO_SCORE)
+    control_variate: bool = False
     # All shards have the fingerprint of the whole job; each shard has a workspace of its own.
     shard: Shard | None = field(default=None, metadata=CHANGES_NO_SCORE)
     resume: bool = field(default=True, metadata=CHANGES_NO_SCORE)

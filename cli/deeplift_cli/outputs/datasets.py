@@ -24,12 +24,13 @@ NUMBERS = {
     "qc/standard_error": "standard_error",
     "standard_error/seq": "position_standard_error",
     "fold_sd/seq": "fold_sd",
+    "qc/reference_correction": "reference_correction",
 }
 RESCORED, STANDARD_ERROR, STANDARD_ERRORS = "qc/rescored", "qc/standard_error", "standard_error/seq"
-FOLD_SD = "fold_sd/seq"
+FOLD_SD, REFERENCE_CORRECTION = "fold_sd/seq", "qc/reference_correction"
 # Datasets that a file may lack: one reference has no standard error, one model has no spread between folds,
 # some datasets are written on request only, and files of earlier versions have none of these datasets.
-OPTIONAL = (RESCORED, STANDARD_ERROR, STANDARD_ERRORS, FOLD_SD)
+OPTIONAL = (RESCORED, STANDARD_ERROR, STANDARD_ERRORS, FOLD_SD, REFERENCE_CORRECTION)
 REGION_KEYS = ("chrom", "start", "end", "name", "strand", "index")
 TEXTS = ("chrom", "name", "strand")
 _CHUNK_BYTES = 512 * 1024  # less than HDF5's chunk cache of 1 MiB, so that readers unpack a chunk once
@@ -71,6 +72,7 @@ class ScoreLayout:
         *,
         standard_errors: bool,
         fold_sd: bool,
+        control_variate: bool,
     ) -> Self:
         """Return the layout of a run's files.
 
@@ -82,8 +84,12 @@ class ScoreLayout:
             True if the file gets the standard error of each position; one reference has no standard error.
         fold_sd : bool
             True if the file gets the spread between the folds of a cross-validation.
+        control_variate : bool
+            True if the mean over references is corrected by a control variate.
         """
         optional = {RESCORED, FOLD_SD} if fold_sd else {RESCORED}
+        if control_variate:
+            optional |= {REFERENCE_CORRECTION}
         if n_references > 1:
             optional |= {STANDARD_ERROR, STANDARD_ERRORS} if standard_errors else {STANDARD_ERROR}
         return cls(length, n_references, batch_size, dtype, frozenset(optional))
@@ -106,7 +112,7 @@ class ScoreLayout:
         real, count = np.dtype("float64"), np.dtype("int32")
         kinds: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...] = (
             ((), real), ((), real), (each, real), (each, real), ((), count), ((), count), ((), real),
-            ((self.length,), np.dtype("float32")), ((self.length,), np.dtype("float32")),
+            ((self.length,), np.dtype("float32")), ((self.length,), np.dtype("float32")), ((), real),
         )  # fmt: skip
         every = dict(zip(NUMBERS, kinds, strict=True))
         return {name: kind for name, kind in every.items() if name in self.optional or name not in OPTIONAL}

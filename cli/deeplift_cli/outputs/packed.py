@@ -43,6 +43,8 @@ class ScoredBatch:
     fold_sd : ndarray, [N, L], or None
         The sample standard deviation, over the folds of a cross-validation, of the observed base's
         contribution at each position.
+    reference_correction : ndarray, [N], or None
+        The sum of what a control variate added to the contributions.
     """
 
     regions: list[Region]
@@ -57,6 +59,7 @@ class ScoredBatch:
     standard_error: npt.NDArray[np.floating[Any]] | None = None
     position_standard_error: npt.NDArray[np.floating[Any]] | None = None
     fold_sd: npt.NDArray[np.floating[Any]] | None = None
+    reference_correction: npt.NDArray[np.floating[Any]] | None = None
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,8 @@ class BatchLoop:
         whole, references, identical = item.batch, item.references, item.identical
         assert references is not None
         assert identical is not None
-        found = self._explained.score(whole.sequences, references, [region.index for region in whole.regions])
+        records = [region.index for region in whole.regions]
+        found = self._explained.score(whole.sequences, references, records, item.expected)
         # References that are not to be saved need not stay in memory until the batch is saved.
         saved = None if self._saved is None or self._saved.is_shared else references
         reasons = reasons_to_skip(found, self._labels, self._dtype) | dict(item.without)
@@ -213,6 +214,7 @@ def _stored(batch: Batch, scores: Scores, identical: npt.NDArray[Any]) -> Scored
         scores.standard_error,
         _reversed(scores.position_standard_error, batch.turned),
         _reversed(scores.fold_sd, batch.turned),
+        scores.reference_correction,
     )
 
 

@@ -87,6 +87,7 @@ def make_plan(
         options.dtype,
         standard_errors=options.standard_errors,
         fold_sd=explained.n_models > 1,
+        control_variate=options.control_variate,
     )
     attributes = options.as_attributes() | {
         "model_sha256": explained.sha256,

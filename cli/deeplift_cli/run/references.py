@@ -33,6 +33,8 @@ class PreparedBatch:
         None if an earlier run finished the batch and references are not saved.
     identical : int array [N], or None
         The number of references that equal each sequence; None if an earlier run finished the batch.
+    expected : float32 array [N, 4, L], or None
+        The expectation of each sequence's references, if it is to be a control variate.
     without : dict of int to str
         The reason why a row has no references, by row. Such a row gets itself as reference, and its scores
         are not stored.
@@ -41,6 +43,7 @@ class PreparedBatch:
     batch: Batch
     references: npt.NDArray[np.float32] | None
     identical: npt.NDArray[np.int64] | None
+    expected: npt.NDArray[np.float32] | None = None
     without: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -51,6 +54,7 @@ def with_references(
     *,
     finished: Container[int],
     saved: bool,
+    expected: bool,
 ) -> Generator[PreparedBatch | SkippedRecords, None, None]:
     """Make the references of each batch; this generator runs on the reader's thread.
 
@@ -64,6 +68,8 @@ def with_references(
         The numbers of batches that an earlier run has scored.
     saved : bool
         True if the references of every sequence are saved, so that finished batches need references, too.
+    expected : bool
+        True if the expectation of the references is to be a control variate.
 
     Raises
     ------
@@ -77,7 +83,9 @@ def with_references(
             elif item.number not in finished:
                 references, without = _references(reference, item)
                 identical = count_identical(references, item.sequences)
-                yield PreparedBatch(item, references, identical, without)
+                with reference_errors():
+                    expectation = reference.expected(item.sequences) if expected else None
+                yield PreparedBatch(item, references, identical, expectation, without)
             elif saved and not reference.shared:
                 yield PreparedBatch(item, _references(reference, item)[0], None)
             else:

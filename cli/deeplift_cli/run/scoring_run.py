@@ -150,6 +150,7 @@ def _settings(
     folds = {"model": f"mean of {explained.n_models} folds"} if explained.n_models > 1 else {}
     inputs = explained.model.further
     further = {} if inputs is None else {"further inputs": str(inputs)}
+    variate = ", with a control variate" if options.control_variate else ""
     return (
         sample
         | folds
@@ -157,7 +158,7 @@ def _settings(
         | {
             "target": explained.explained,
             "rule": options.rule + layers,
-            "reference": f"{options.reference}, {reference.n_references:,} for each sequence",
+            "reference": f"{options.reference}, {reference.n_references:,} for each sequence{variate}",
             "window": f"{explained.length:,} bp",
         }
     )
@@ -209,6 +210,7 @@ def _score(
             options.records,
             finished=checkpoint.finished,
             saved=saved is not None,
+            expected=options.control_variate,
         )
         with Prefetch(items, _BATCHES_AHEAD) as prefetched:
             loop.run(prefetched, _counted(plan, options, checkpoint, progress))

@@ -104,6 +104,7 @@ class VariantLoop:
             plan.options.vcf,
             finished=self._pieces.finished,
             saved=False,
+            expected=False,
         )
         with SkippedTables(plan.paths.first, space.unusable, space.unscored, SHOWN_REASONS) as tables:
             with Prefetch(items, BATCHES_AHEAD) as prefetched, Background(_BATCHES_BEHIND) as background:

@@ -72,6 +72,7 @@ def make_plan(
         options.dtype,
         standard_errors=False,
         fold_sd=explained.n_models > 1,
+        control_variate=False,
     )
     attributes = options.as_attributes() | {
         "model_sha256": explained.sha256,

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.columns import compressing_threads
+from deeplift_cli.outputs.datasets import REFERENCE_CORRECTION
 from deeplift_cli.outputs.narrowpeak import narrowpeak_line
 from deeplift_cli.outputs.score_file import companions
 from deeplift_cli.outputs.score_reader import ReadBatch, ScoreReader
@@ -173,12 +174,14 @@ class _Checks:
             batch.numbers[f"qc/{name}"] for name in ("output", "reference_output", "completeness_error")
         )
         total = projected.sum(axis=(1, 2), dtype=np.float64)
+        total -= batch.numbers.get(REFERENCE_CORRECTION, 0)
         missed = np.abs(total - (output - at_reference.mean(1)) - error.mean(1))
         size = np.abs(projected).sum(axis=(1, 2), dtype=np.float64) + np.abs(output)
         size += np.abs(at_reference).max(1)
         self._note(
             batch, missed > self._rounding * size, "projected_shap/seq",
-            "does not sum to qc/output - qc/reference_output + qc/completeness_error",
+            "does not sum to qc/output - qc/reference_output + qc/completeness_error"
+            + (f" + {REFERENCE_CORRECTION}" if REFERENCE_CORRECTION in batch.numbers else ""),
         )  # fmt: skip
         if "averaged_from" not in self._reader.attrs:
             relative = relative_completeness_error(error, output, at_reference)

@@ -113,7 +113,8 @@ def recompute(
             index = np.array([file["regions/index"][row] for row in rows])
             with reference_errors():
                 references = reference(sequences, index)
-            (scores,) = explained.score(sequences, references, index)
+                expected = reference.expected(sequences) if options.control_variate else None
+            (scores,) = explained.score(sequences, references, index, expected)
             found.add(file, rows, scores, turned)
             progress(first + len(rows), len(chosen))
     return Recomputed(len(chosen), found.largest, found.problems)

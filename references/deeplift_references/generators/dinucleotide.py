@@ -9,6 +9,7 @@ from deeplift_references.shuffling import Shuffle
     "dinucleotide",
     help="shuffles that keep the count of each dinucleotide (drawn uniformly)",
     takes_count=True,
+    has_expectation=True,
 )
 def make_dinucleotide(argument: str | None, settings: Settings) -> Reference:  # noqa: ARG001 - takes none
     """Make dinucleotide shuffles.

@@ -6,7 +6,10 @@ from deeplift_references.shuffling import Shuffle
 
 
 @register(
-    "mononucleotide", help="shuffles that keep the count of each base (drawn uniformly)", takes_count=True
+    "mononucleotide",
+    help="shuffles that keep the count of each base (drawn uniformly)",
+    takes_count=True,
+    has_expectation=True,
 )
 def make_mononucleotide(argument: str | None, settings: Settings) -> Reference:  # noqa: ARG001 - takes none
     """Make mononucleotide shuffles: each maximal run of ACGT is permuted uniformly, its ends too."""
