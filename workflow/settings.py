@@ -74,7 +74,7 @@ def target_label(target: str) -> str:
 # Files of `deeplift variants`, and its option for each.
 VARIANT_FILES = {"variants": "--vcf", "variants_background": "--background", "variants_motifs": "--motifs"}
 # Options of `deeplift score` that `deeplift variants` does not have.
-NOT_FOR_VARIANTS = ("sample", "strand-aware", "standard-errors")
+NOT_FOR_VARIANTS = ("sample", "strand-aware", "standard-errors", "control-variate")
 
 
 def input_files(settings: dict[str, Any]) -> dict[str, list[str]]:
