@@ -13,7 +13,9 @@ import numpy.typing as npt
 Values = Mapping[str, npt.NDArray[Any] | None]
 
 # Of each of these, the mean over folds is stored. Contributions still sum to the difference in output then.
-MEANS = ("hypothetical", "prediction", "output", "reference_output", "completeness_error")
+MEANS = (
+    "hypothetical", "prediction", "output", "reference_output", "completeness_error", "mutant_differences",
+)  # fmt: skip
 # The folds share their references, so that their errors may be fully correlated: the mean of their standard
 # errors is an upper bound of the standard error of the mean.
 _STANDARD_ERRORS = ("standard_error", "position_standard_error")

@@ -41,21 +41,15 @@ from deeplift_cli.commands.shared_options import (
     unusable_options,
     with_options,
 )
+from deeplift_cli.options.rules import ISM, SCORE_RULES, parse_score_rule
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.options.shards import parse_shard
 from deeplift_cli.options.target_grammar import parse_targets
 from deeplift_cli.options.targets import may_be_several
 from deeplift_cli.process.fast_imports import without_garbage_collection
 from deeplift_cli.process.standard_input import STANDARD_INPUT, copied_if_standard_input
-from deeplift_core import RULES
-from deeplift_core.assignment.names import parse_rule
 
 _SEED = click.IntRange(-(2**63), 2**63 - 1)  # an attribute of the score file holds the seed
-
-
-def _rule(text: str) -> str:
-    parse_rule(text)
-    return text
 
 
 def _reference(text: str) -> str:
@@ -115,8 +109,9 @@ _OPTIONS = (
                       "profile and others; several, as 0,3,5, with {target} in --out: docs/targets.md.  "
                       "[default: 0]"),
     LABELS,
-    click.option("--rule", default="genomics-default", callback=parsed(_rule), show_default=True,
-                 metavar="|".join(RULES), help="How activations are explained."),
+    click.option("--rule", default="genomics-default", callback=parsed(parse_score_rule), show_default=True,
+                 metavar="|".join(SCORE_RULES),
+                 help="How activations are explained; ism: in-silico mutagenesis, without references."),
     LAYER_RULE,
     click.option("--reference", default="dinucleotide", callback=parsed(_reference), show_default=True,
                  cls=Described, describe=_kinds_of_reference, help="What sequences are compared with."),
@@ -190,10 +185,10 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
     screen = Screen(quiet=quiet, verbose=verbose)
     with copied_if_standard_input(given["regions"]) as regions:
         first, *further = given["model"]
-        models = {"model": first, "models": given["model"] if further else ()}
-        options = ScoreOptions(
-            **with_format_options(context, given | models | {"regions": regions}, ScoreOptions)
-        )
+        given |= {"model": first, "models": given["model"] if further else (), "regions": regions}
+        if given["rule"] == ISM:
+            given |= {"reference": None, "n_references": 0}
+        options = ScoreOptions(**with_format_options(context, given, ScoreOptions))
         with screen.progress() as progress, unusable_options(context):
             summary, written = score(options, screen, progress)
     screen.show(summary.lines(written))
@@ -218,6 +213,8 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
         )
     refuse_without_regions(given)
     refuse_contradictory_layout(given)
+    if given["rule"] == ISM:
+        _refuse_options_of_references(context, given)
     kind, _ = deeplift_references.parse_spec(given["reference"])
     if is_given(context, "frequencies") and kind.name != "frequency":
         raise click.UsageError(f"--frequencies goes with --reference frequency, not {kind.name}")
@@ -243,3 +240,22 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
             raise click.UsageError(
                 f"several targets need {{target}} in the name of --{name}, one file for each"
             )
+
+
+# Options that say what references are, or what is made of them.
+_OF_REFERENCES = ("reference", "n_references", "frequencies", "save_references", "standard_errors")
+
+
+def _refuse_options_of_references(context: click.Context, given: dict[str, Any]) -> None:
+    """Refuse options that say nothing about in-silico mutagenesis (exit code 2)."""
+    names = [f"--{name.replace('_', '-')}" for name in _OF_REFERENCES if is_given(context, name)]
+    if names:
+        raise click.UsageError(f"--rule ism takes no references; leave out {', '.join(names)}")
+    if given["max_completeness_error"] is not None:
+        raise click.UsageError("--rule ism has no summation-to-delta; leave out --max-completeness-error")
+    if given["layer_rules"]:
+        raise click.UsageError("--layer-rule does not go with --rule ism, which runs forward passes only")
+    if given["compile"] == "on":
+        raise click.UsageError(
+            "--compile on does not go with --rule ism, which compiles nothing"
+        )

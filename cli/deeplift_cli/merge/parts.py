@@ -4,6 +4,8 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.datasets import FOLD_SD, ScoreLayout
 from deeplift_cli.outputs.packed import PackedBatch
@@ -30,6 +32,12 @@ class Combined:
     attrs: dict[str, Any]
     batches: Iterator[PackedBatch]
     skipped_of: Sequence[ScoreReader]
+
+
+def worst_of(parts: Sequence[ScoreReader]) -> float | None:
+    """Return the largest relative error of summation-to-delta; None for in-silico mutagenesis."""
+    errors = [part.worst for part in parts if part.worst is not None]
+    return float(np.max(errors)) if errors else None
 
 
 def check_same_job(

@@ -16,6 +16,8 @@ from deeplift_core import Attribution, DeepLift
 from deeplift_core.engine.targets import Target
 
 Float = npt.NDArray[np.float32]
+# The arrays of `Scores` with an axis of bases, [N, 4, L].
+_OF_BASES = ("hypothetical", "mutant_differences")
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class Scores:
     ----------
     hypothetical : array [N, 4, L]
     prediction, output : array [N]
-    reference_output, completeness_error : array [N, R]
-    rescored : array of int [N]
+    reference_output, completeness_error : array [N, R], or None
+        None, here and below, for in-silico mutagenesis, which takes no references.
+    rescored : array of int [N], or None
         Number of pairs that were scored again in float64.
     standard_error : array [N] or None
         The root mean square over positions of `position_standard_error`.
@@ -36,17 +39,21 @@ class Scores:
     fold_sd : array [N, L] or None
         The sample standard deviation, over the folds of a cross-validation, of each observed base's
         contribution; None for one model.
+    mutant_differences : array [N, 4, L], or None
+        For in-silico mutagenesis, the explained scalar with each base at each position, less that of the
+        sequence; 0 where the sequence has no base.
     """
 
     hypothetical: npt.NDArray[Any]
     prediction: npt.NDArray[Any]
     output: npt.NDArray[Any]
-    reference_output: npt.NDArray[Any]
-    completeness_error: npt.NDArray[Any]
-    rescored: npt.NDArray[Any]
+    reference_output: npt.NDArray[Any] | None
+    completeness_error: npt.NDArray[Any] | None
+    rescored: npt.NDArray[Any] | None
     standard_error: npt.NDArray[Any] | None
     position_standard_error: npt.NDArray[Any] | None = None
     fold_sd: npt.NDArray[Any] | None = None
+    mutant_differences: npt.NDArray[Any] | None = None
 
     def rows(self, kept: Sequence[int]) -> "Scores":
         """Return scores with only these rows."""
@@ -55,25 +62,30 @@ class Scores:
         return Scores(**every)
 
 
-def _mean_of_strands(forward: Scores, turned: Scores) -> Scores:
-    """Average the scores of two strands.
+def mean_of_strands(forward: Scores, turned: Scores) -> Scores:
+    """Average the scores of two strands, of which the second are those of the reverse complements.
 
     Both strands have the same references, so that their errors may be fully correlated: the mean of the
     standard errors is an upper bound of the standard error of the mean scores.
     """
-    error = None
-    if forward.position_standard_error is not None and turned.position_standard_error is not None:
-        error = (forward.position_standard_error + turned.position_standard_error[:, ::-1]) / 2
-    return Scores(
-        (forward.hypothetical + reverse_complement(turned.hypothetical)) / 2,
-        (forward.prediction + turned.prediction) / 2,
-        (forward.output + turned.output) / 2,
-        (forward.reference_output + turned.reference_output) / 2,
-        (forward.completeness_error + turned.completeness_error) / 2,
-        forward.rescored + turned.rescored,
-        _root_mean_square(error),
-        error,
-    )
+    every: dict[str, Any] = {}
+    for item in fields(Scores):
+        ours, theirs = getattr(forward, item.name), getattr(turned, item.name)
+        if ours is None:
+            every[item.name] = None
+            continue
+        if item.name in _OF_BASES:
+            theirs = reverse_complement(theirs)
+        elif item.name == "position_standard_error":
+            theirs = theirs[:, ::-1]
+        every[item.name] = ours + theirs if item.name == "rescored" else (ours + theirs) / 2
+    every["standard_error"] = _root_mean_square(every["position_standard_error"])
+    return Scores(**every)
+
+
+def as_tensor(one_hot: npt.NDArray[Any]) -> torch.Tensor:
+    """Return an array as a tensor; reversed views of numpy have negative strides, which torch refuses."""
+    return torch.from_numpy(np.ascontiguousarray(one_hot))
 
 
 def _root_mean_square(errors: npt.NDArray[Any] | None) -> npt.NDArray[np.float64] | None:
@@ -146,7 +158,7 @@ class Scorer:
         turned = self._one_strand(
             reverse_complement(sequences), reverse_complement(references), targets, further
         )
-        return [_mean_of_strands(*both) for both in zip(forward, turned, strict=True)]
+        return [mean_of_strands(*both) for both in zip(forward, turned, strict=True)]
 
     def _one_strand(
         self,
@@ -155,7 +167,7 @@ class Scorer:
         targets: Sequence[Target],
         further: tuple[torch.Tensor, ...],
     ) -> list[Scores]:
-        given, against = self._tensor(sequences), self._tensor(references)
+        given, against = as_tensor(sequences), as_tensor(references)
         unknown = self._layout.unknown(given)
         if unknown is not None and bool(unknown.any()):
             # References have at these positions what their sequence has, so that each needs its own.
@@ -195,8 +207,3 @@ class Scorer:
             name: None if tensor is None else tensor.cpu().numpy() for name, tensor in tensors.items()
         }
         return Scores(standard_error=_root_mean_square(arrays["position_standard_error"]), **arrays)
-
-    @staticmethod
-    def _tensor(one_hot: npt.NDArray[Any]) -> torch.Tensor:
-        # Reversed views of numpy have negative strides, which torch refuses.
-        return torch.from_numpy(np.ascontiguousarray(one_hot))

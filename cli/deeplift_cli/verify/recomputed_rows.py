@@ -17,7 +17,7 @@ from deeplift_cli.models.fold_mean import explain_models, read_models
 from deeplift_cli.models.model_file import file_sha256
 from deeplift_cli.options.further_inputs import file_in
 from deeplift_cli.options.settings import ScoreOptions
-from deeplift_cli.outputs.datasets import FOLD_SD
+from deeplift_cli.outputs.datasets import FOLD_SD, MUTANTS, NUMBERS, REFERENCE_OUTPUT
 from deeplift_cli.outputs.score_reader import ScoreReader, read_regions
 from deeplift_cli.process.file_digest import file_digest
 from deeplift_cli.process.screen import Screen
@@ -29,6 +29,8 @@ from deeplift_references import Reference
 # The largest allowed difference as a fraction of a row's largest value. Other processors, numbers of threads
 # and batch sizes round differently, and the stored type rounds, too.
 _TOLERANCE = {"float64": 1e-6, "float32": 1e-3, "float16": 2e-3, "bfloat16": 1e-1}
+# The datasets of numbers that are compared, where a file has them.
+_COMPARED = ("qc/prediction", "qc/output", REFERENCE_OUTPUT, MUTANTS)
 
 
 @dataclass(frozen=True)
@@ -142,13 +144,14 @@ def _scored_sequences(
 
 def _reference(options: ScoreOptions, reader: ScoreReader, file: h5py.File) -> Reference:
     """Return the references of the run; those of the whole input are made from the sequences in the file."""
-    kind, argument = deeplift_references.parse_spec(options.reference)
-    if kind.takes_argument and argument:
-        stored = reader.fingerprint.get("the file of references")
-        if Path(argument).is_file() and stored not in (None, f"sha256:{file_sha256(Path(argument))}"):
-            raise UserError(
-                f"{argument}, the file of references, has changed since {reader.path} was written"
-            )
+    if options.reference is not None:
+        kind, argument = deeplift_references.parse_spec(options.reference)
+        if kind.takes_argument and argument:
+            stored = reader.fingerprint.get("the file of references")
+            if Path(argument).is_file() and stored not in (None, f"sha256:{file_sha256(Path(argument))}"):
+                raise UserError(
+                    f"{argument}, the file of references, has changed since {reader.path} was written"
+                )
     reference = make_reference(options, reader.layout.length)
     if reference.needs_observation:
         if options.sample is not None and reader.n_rows + reader.n_skipped >= options.sample:
@@ -182,11 +185,11 @@ class _Comparison:
             hypothetical = scores.hypothetical[place]
             if turned[place]:
                 hypothetical = reverse_complement(hypothetical)
-            outputs = {
-                f"qc/{name}": getattr(scores, name)[place]
-                for name in ("prediction", "output", "reference_output")
-            }
-            for name, now in ({"shap/seq": hypothetical} | outputs).items():
+            others = {name: getattr(scores, NUMBERS[name]) for name in _COMPARED}
+            found = {name: values[place] for name, values in others.items() if values is not None}
+            if turned[place] and MUTANTS in found:
+                found[MUTANTS] = reverse_complement(found[MUTANTS])
+            for name, now in ({"shap/seq": hypothetical} | found).items():
                 self._compare(name, row, file[name][row], np.asarray(now, np.float64))
             if scores.fold_sd is not None and FOLD_SD in file:
                 spread = scores.fold_sd[place][::-1] if turned[place] else scores.fold_sd[place]
