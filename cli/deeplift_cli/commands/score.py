@@ -256,6 +256,4 @@ def _refuse_options_of_references(context: click.Context, given: dict[str, Any])
     if given["layer_rules"]:
         raise click.UsageError("--layer-rule does not go with --rule ism, which runs forward passes only")
     if given["compile"] == "on":
-        raise click.UsageError(
-            "--compile on does not go with --rule ism, which compiles nothing"
-        )
+        raise click.UsageError("--compile on does not go with --rule ism, which compiles nothing")
