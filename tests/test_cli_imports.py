@@ -36,9 +36,10 @@ ALLOWED = {
     "inspection": {"errors", "distribution", "process", "options", "models", "run"},
     "merge": {"errors", "folds", "process", "options", "sequences", "outputs", "run"},
     "verify": {"errors", "process", "options", "sequences", "models", "outputs", "reference_kinds", "run"},
+    "trust": {"errors", "process", "options", "models", "outputs", "run", "verify"},
     "commands": {
         "errors", "distribution", "process", "options", "sequences", "models", "outputs", "reference_kinds",
-        "run", "show", "figures", "browser", "motifs", "inspection", "merge", "verify",
+        "run", "show", "figures", "browser", "motifs", "inspection", "merge", "verify", "trust",
     },
     "command_line": {"errors", "distribution", "extensions", "commands"},
     "main": {"process", "command_line"},

@@ -93,15 +93,47 @@ class Mutagenesis:
         turned = self._one_strand(reverse_complement(sequences), targets, further)
         return [mean_of_strands(*both) for both in zip(forward, turned, strict=True)]
 
+    def outputs(
+        self,
+        changed: npt.NDArray[Any],
+        sequences: npt.NDArray[np.int8],
+        targets: Sequence[Target],
+        records: Sequence[int] | npt.NDArray[np.integer[Any]],
+    ) -> npt.NDArray[np.float64]:
+        """Return the explained scalars of changed sequences, [targets, N].
+
+        Parameters
+        ----------
+        changed : array [N, 4, L]
+            Sequences, which may hold frequencies of bases.
+        sequences : array [N, 4, L]
+            The sequence that each was, to which held weights belong.
+        targets : sequence of Target
+        records : sequence of int, [N]
+        """
+        further = () if self._further is None else self._further.rows(records)
+        strands = [(changed, sequences)]
+        if self._rc_average:
+            strands.append((reverse_complement(changed), reverse_complement(sequences)))
+        found = [self._run(rows, self._others(own, further), targets)[1] for rows, own in strands]
+        mean: npt.NDArray[np.float64] = np.mean(found, axis=0)
+        return mean
+
+    def _others(
+        self, sequences: npt.NDArray[np.int8], further: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the explainer's inputs beside the sequences."""
+        if self._weights is None:
+            return further
+        return (self._weights(self._to_model(sequences), *further), *further)
+
     def _one_strand(
         self,
         sequences: npt.NDArray[np.int8],
         targets: Sequence[Target],
         further: tuple[torch.Tensor, ...],
     ) -> list[Scores]:
-        others = further
-        if self._weights is not None:
-            others = (self._weights(self._to_model(sequences), *further), *further)
+        others = self._others(sequences, further)
         predictions, outputs = self._run(sequences, others, targets)
         kind = np.float64 if self._explainer.dtype == torch.float64 else np.float32
         differences = np.zeros((len(targets), *sequences.shape), kind)
@@ -120,7 +152,7 @@ class Mutagenesis:
         return [_scores(of_target, prediction, output) for of_target, prediction, output in found]
 
     def _run(
-        self, sequences: npt.NDArray[np.int8], others: Sequence[torch.Tensor], targets: Sequence[Target]
+        self, sequences: npt.NDArray[Any], others: Sequence[torch.Tensor], targets: Sequence[Target]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return predictions and explained scalars of sequences, [targets, N] each."""
         x = self._to_model(sequences)
@@ -129,7 +161,7 @@ class Mutagenesis:
         outputs = np.stack([one.output.double().cpu().numpy() for one in found])
         return predictions, outputs
 
-    def _to_model(self, sequences: npt.NDArray[np.int8]) -> torch.Tensor:
+    def _to_model(self, sequences: npt.NDArray[Any]) -> torch.Tensor:
         given = as_tensor(sequences)
         return self._layout.to_model(given, self._layout.unknown(given))
 
