@@ -73,11 +73,12 @@ def test_a_sum_of_weights_agrees_with_its_mutants() -> None:
     assert share["never"]["median"] == 0
 
 
-def test_deletion_of_all_but_random_positions_is_exact() -> None:
-    """Deletion loses exactly the contributions of the replaced positions, where the model is a sum."""
+def test_what_is_replaced_is_what_is_lost() -> None:
+    """The contributions of the replaced positions, exactly, where the model is a sum."""
+    letters = random_letters(3)
+    write_fasta(Path("in.fa"), [letters])
     found = checked(Weighted(), "--reference", "zeros", rows=1)
     weights = Weighted().weight.detach().numpy()
-    letters = Path("in.fa").read_text().splitlines()[1]
     contributions = np.array([weights["ACGT".index(base), place] for place, base in enumerate(letters)])
     total = contributions.sum()
     ordered = np.sort(np.sign(total) * contributions)[::-1]
@@ -133,13 +134,15 @@ def test_positions_that_references_change() -> None:
 def test_likeness_of_a_trained_model_is_lost_with_its_weights() -> None:
     model = EXAMPLES / "tal1_gata.onnx"
     before = model.read_bytes()
-    score("-m", model, "-f", EXAMPLES / "sequences.fa", "--target", 1, "--sample", 8, "-o", "a.h5",
-          "--n-references", 4, "--compile", "off")  # fmt: skip
+    records = (EXAMPLES / "sequences.fa").read_text().split(">")[1:]
+    with_motif = [record for record in records if "gata" in record.splitlines()[0]][:4]
+    Path("in.fa").write_text("".join(f">{record}" for record in with_motif))
+    score("-m", model, "-f", "in.fa", "--target", 1, "-o", "a.h5", "--n-references", 8, "--compile", "off")
     one, two = (deeplift("check", "a.h5", "-m", model, "-n", 4, "--json").out for _ in range(2))
     assert one == two
     found = json.loads(one)["measures"]
     assert found["shuffled_weights"]["pearson"]["median"] < 0.4
-    assert found["mutagenesis"]["pearson"]["upper_quartile"] > 0.8
+    assert found["mutagenesis"]["pearson"]["lower_quartile"] > 0.7
     assert model.read_bytes() == before
 
 
