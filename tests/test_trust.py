@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -90,6 +91,35 @@ def test_what_is_replaced_is_what_is_lost() -> None:
             assert value == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--reference", "frequency", "--rc-average"),
+        ("--reference", "frequency", "--strand-aware"),
+        ("--reference", "zeros", "-m", "n.pt"),
+    ],
+    ids=["both strands", "minus strand", "folds"],
+)
+def test_changed_sequences_are_scored_as_the_file_was(options: tuple[str, ...]) -> None:
+    """For a sum, deletion loses the stored contributions at the replaced positions."""
+    write_fasta(Path("g.fa"), {"chr1": random_letters(5, 3 * LENGTH)})
+    Path("r.bed").write_text(f"chr1\t{LENGTH}\t{2 * LENGTH}\tr\t0\t-\n")
+    torch.save(Weighted().eval(), "m.pt")
+    torch.save(Weighted(-0.3).eval(), "n.pt")
+    score("-m", "m.pt", "-g", "g.fa", "-r", "r.bed", "-o", "a.h5", "--allow-pickle", *options)
+    models = ["-m", "m.pt", *options[options.index("-m") :]] if "-m" in options else ["-m", "m.pt"]
+    outcome = deeplift("check", "a.h5", *models, "--allow-pickle", "--json")
+    assert outcome.code == 0, outcome.err
+    curves = json.loads(outcome.out)["measures"]["curves"]
+    with h5py.File("a.h5") as file:
+        contributions = file["projected_shap/seq"][0].sum(0)
+        delta = file["qc/output"][0] - file["qc/reference_output"][0].mean()
+    ordered = np.sort(np.sign(delta) * contributions)[::-1]
+    for share, value in zip(curves["deletion"]["shares"], curves["deletion"]["by_contribution"], strict=True):
+        expected = ordered[: max(1, round(share * LENGTH))].sum() / abs(delta)
+        assert value == pytest.approx(expected, rel=1e-3)
+
+
 def test_a_constant_output_has_no_numbers() -> None:
     found = checked(Weighted(0.0), "--n-references", 3)
     assert found["mutagenesis"]["pearson"]["median"] is None
@@ -112,8 +142,6 @@ def test_motifs_that_stand_in_for_each_other_disagree_with_mutants() -> None:
 
 def test_the_number_of_references() -> None:
     """R (s / 0.05)^2, from what the file holds."""
-    import h5py
-
     found = checked(Net(), "--n-references", 4, "--standard-errors")["references"]
     with h5py.File("a.h5") as file:
         errors = np.sqrt((file["standard_error/seq"][:].astype(float) ** 2).mean(1))
