@@ -42,9 +42,11 @@ ALLOWED = {
     },
     "merge": {"errors", "folds", "process", "options", "sequences", "outputs", "run"},
     "verify": {"errors", "process", "options", "sequences", "models", "outputs", "reference_kinds", "run"},
+    "trust": {"errors", "process", "options", "models", "outputs", "run", "verify"},
     "commands": {
         "errors", "distribution", "process", "options", "sequences", "models", "outputs", "reference_kinds",
         "run", "show", "report", "figures", "browser", "motifs", "inspection", "variants", "merge", "verify",
+        "trust",
     },
     "command_line": {"errors", "distribution", "extensions", "commands"},
     "main": {"process", "command_line"},

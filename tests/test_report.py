@@ -590,3 +590,13 @@ def test_another_table_of_skipped_records_is_refused(scores: Path) -> None:
     )
     table.write_text("hello\n")
     assert "s.skipped.tsv is not the table of skipped records of s.h5" in refused(scores, "-o", "r.html")
+
+
+def test_a_file_of_mutagenesis_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_fasta(Path("in.fa"), [random_letters(1)])
+    score("-m", torchscript("Net"), "-f", "in.fa", "-o", "ism.h5", "--rule", "ism")
+    outcome = deeplift("report", "ism.h5", "-o", "report.html")
+    assert outcome.code == 1
+    assert "ism.h5 holds in-silico mutagenesis" in outcome.err
+    assert not Path("report.html").exists()

@@ -17,6 +17,7 @@ COMMANDS = {
     "prepare": "Prepare an input, so that many shards of it start at once.",
     "merge": "Put the shards of a job together, or average the folds of a cross-validation.",
     "verify": "Verify score files: checksums, layout, companions; with the model, some rows again.",
+    "check": "Check how far scores can be trusted: mutagenesis, noise, shuffled weights.",
     "show": "Show what is in score files: options, quality, datasets, a region's letters.",
     "report": "Write a score file as one HTML page: quality, logos, a table of all regions.",
     "plot": "Draw the contributions of a region as a logo, with other tracks.",

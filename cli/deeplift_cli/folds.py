@@ -16,7 +16,7 @@ Values = Mapping[str, npt.NDArray[Any] | None]
 MEANS = ("hypothetical", "prediction", "output", "reference_output", "completeness_error")
 # The same, of what scores may lack. The folds share their references, so that their errors may be fully
 # correlated: the mean of their standard errors is an upper bound of the standard error of the mean.
-_OPTIONAL_MEANS = ("reference_correction", "standard_error", "position_standard_error")
+_OPTIONAL_MEANS = ("reference_correction", "mutant_differences", "standard_error", "position_standard_error")
 _COUNTS = ("rescored",)
 
 

@@ -13,7 +13,6 @@ from deeplift_cli.commands.attribution_options import (
     N_REFERENCES,
     RC_AVERAGE,
     REFERENCE,
-    RULE,
     SEED,
     refuse_contradicting_references,
 )
@@ -52,6 +51,7 @@ from deeplift_cli.commands.shared_options import (
     unusable_options,
     with_options,
 )
+from deeplift_cli.options.rules import ISM, SCORE_RULES, parse_score_rule
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.options.shards import parse_shard
 from deeplift_cli.options.targets import may_be_several
@@ -95,7 +95,9 @@ _OPTIONS = (
     OUTPUT,
     TARGET,
     LABELS,
-    RULE,
+    click.option("--rule", default="genomics-default", callback=parsed(parse_score_rule), show_default=True,
+                 metavar="|".join(SCORE_RULES),
+                 help="How activations are explained; ism: in-silico mutagenesis, without references."),
     LAYER_RULE,
     REFERENCE,
     click.option("--save-references", callback=parsed(new_file), metavar="PATH",
@@ -164,7 +166,9 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
 
     screen = Screen(quiet=quiet, verbose=verbose)
     with copied_if_standard_input(given["regions"]) as regions:
-        found = {"default_target": not is_given(context, "targets"), "regions": regions}
+        found: dict[str, Any] = {"default_target": not is_given(context, "targets"), "regions": regions}
+        if given["rule"] == ISM:
+            found |= {"reference": None, "n_references": 0}
         own = given | chosen_models(given) | found
         options = ScoreOptions(**with_format_options(context, own, ScoreOptions))
         with screen.progress() as progress, unusable_options(context):
@@ -191,6 +195,8 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
         )
     refuse_without_regions(given)
     refuse_contradictory_layout(given)
+    if given["rule"] == ISM:
+        _refuse_options_of_references(context, given)
     refuse_contradicting_references(context, given)
     if given["control_variate"]:
         _refuse_control_variate(given)
@@ -228,3 +234,27 @@ def _refuse_control_variate(given: dict[str, Any]) -> None:
             f"--control-variate needs --n-references {_LEAST_FOR_CONTROL_VARIATE} or more: with fewer, the "
             "correction can add more noise than it takes away"
         )
+
+
+# Options that say what references are, or what is made of them.
+_OF_REFERENCES = (
+    "reference",
+    "n_references",
+    "frequencies",
+    "save_references",
+    "standard_errors",
+    "control_variate",
+)
+
+
+def _refuse_options_of_references(context: click.Context, given: dict[str, Any]) -> None:
+    """Refuse options that say nothing about in-silico mutagenesis (exit code 2)."""
+    names = [f"--{name.replace('_', '-')}" for name in _OF_REFERENCES if is_given(context, name)]
+    if names:
+        raise click.UsageError(f"--rule ism takes no references; leave out {', '.join(names)}")
+    if given["max_completeness_error"] is not None:
+        raise click.UsageError("--rule ism has no summation-to-delta; leave out --max-completeness-error")
+    if given["layer_rules"]:
+        raise click.UsageError("--layer-rule does not go with --rule ism, which runs forward passes only")
+    if given["compile"] == "on":
+        raise click.UsageError("--compile on does not go with --rule ism, which compiles nothing")

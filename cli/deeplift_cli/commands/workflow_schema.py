@@ -11,8 +11,8 @@ import click
 import deeplift_references
 from deeplift_cli.commands.further_options import options_of_own_model_formats
 from deeplift_cli.commands.score import command
+from deeplift_cli.options.rules import SCORE_RULES
 from deeplift_cli.outputs import overlaps
-from deeplift_core import RULES
 
 # Options that the workflow itself sets: the inputs and outputs, and how jobs are divided and run. Labels are
 # left out, since targets of the workflow, which become parts of file names, are indices, not names.
@@ -32,7 +32,7 @@ def score_settings() -> dict[str, dict[str, Any]]:
     which `deeplift score` checks.
     """
     examples = {
-        "rule": list(RULES),
+        "rule": list(SCORE_RULES),
         "reference": [
             kind.usage
             for kind in deeplift_references.kinds().values()

@@ -57,6 +57,8 @@ def check(
     """Score the sample and compare sums of contributions with differences of the output."""
     scorer = Scorer(explainer, layout, rc_average=False, weights=weights, further=further)
     (scores,) = scorer.score(sample.sequences, sample.references, [target], sample.records(further))
+    assert scores.completeness_error is not None
+    assert scores.reference_output is not None
     errors = relative_completeness_error(scores.completeness_error, scores.output, scores.reference_output)
     return SelfCheck(
         rule,

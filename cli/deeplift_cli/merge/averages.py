@@ -9,7 +9,7 @@ import numpy as np
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.folds import MEANS, mean_of_folds
-from deeplift_cli.merge.parts import Combined, check_same_job
+from deeplift_cli.merge.parts import Combined, check_same_job, worst_of
 from deeplift_cli.outputs.datasets import FOLD_SD
 from deeplift_cli.outputs.packed import ScoredBatch, pack
 from deeplift_cli.outputs.score_reader import ScoreReader
@@ -46,7 +46,7 @@ def average(parts: Sequence[ScoreReader], pool: Executor) -> Combined:
     attrs = first.attrs | {
         "model": [part.attrs.get("model") for part in parts],
         "model_sha256": [part.model for part in parts],
-        "worst_relative_completeness_error": float(np.max([part.worst for part in parts])),
+        "worst_relative_completeness_error": worst_of(parts),
         "fingerprint": {name: value for name, value in first.fingerprint.items() if name != MODEL} or None,
         "averaged_from": [part.path.name for part in parts],
     }
@@ -92,13 +92,15 @@ def _mean(batches: Sequence[ScoredBatch], parts: Sequence[ScoreReader]) -> Score
         if batch.regions != first.regions or not np.array_equal(batch.sequences, first.sequences):
             raise UserError(f"{part.path} and {parts[0].path} hold other sequences at {_records(first)}")
         for name in MEANS:
-            if not np.isfinite(getattr(batch, name)).all():
+            values = getattr(batch, name)
+            if values is not None and not np.isfinite(values).all():
                 raise UserError(
                     f"{part.path} has values that are not finite numbers in {name} at {_records(first)}; "
                     "score it again"
                 )
     means = mean_of_folds(first.sequences, [vars(batch) for batch in batches])
-    means["identical_references"] = np.max([batch.identical_references for batch in batches], axis=0)
+    identical = [batch.identical_references for batch in batches if batch.identical_references is not None]
+    means["identical_references"] = np.max(identical, axis=0) if identical else None
     return replace(first, **means)
 
 

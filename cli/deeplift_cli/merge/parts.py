@@ -4,6 +4,8 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.datasets import FOLD_SD, REFERENCE_CORRECTION, ScoreLayout
 from deeplift_cli.outputs.packed import PackedBatch
@@ -35,6 +37,12 @@ class Combined:
     def n_rows(self) -> int:
         """The number of rows of the new file."""
         return sum(part.n_rows for part in self.skipped_of)
+
+
+def worst_of(parts: Sequence[ScoreReader]) -> float | None:
+    """Return the largest relative error of summation-to-delta; None for in-silico mutagenesis."""
+    errors = [part.worst for part in parts if part.worst is not None]
+    return float(np.max(errors)) if errors else None
 
 
 def check_same_job(

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from itertools import islice
 
-import numpy as np
-
 from deeplift_cli.errors import UserError
-from deeplift_cli.merge.parts import Combined, check_same_job
+from deeplift_cli.merge.parts import Combined, check_same_job, worst_of
 from deeplift_cli.options.shards import parse_shard
 from deeplift_cli.outputs.score_reader import ScoreReader
 
@@ -36,7 +34,7 @@ def end_to_end(parts: Sequence[ScoreReader], pool: Executor) -> Combined:
     attrs = first.attrs | {
         "shard": None,
         "n_skipped": sum(part.n_skipped for part in ordered),
-        "worst_relative_completeness_error": float(np.max([part.worst for part in ordered])),
+        "worst_relative_completeness_error": worst_of(ordered),
         "merged_from": [part.path.name for part in ordered],
     }
     batches = (batch for part in ordered for batch in part.packed(pool))

@@ -79,8 +79,10 @@ class BatchMemory:
         cls, options: ScoreOptions, length: int, rows: int, device: torch.device, others: int = 0
     ) -> "BatchMemory":
         """Return the memory of a batch as far as the options determine it, without the model."""
-        kind, argument = deeplift_references.parse_spec(options.reference)
-        takes_count = kind.takes_count and argument is None  # a file may hold fewer references
+        takes_count = False
+        if options.reference is not None:
+            kind, argument = deeplift_references.parse_spec(options.reference)
+            takes_count = kind.takes_count and argument is None  # a file may hold fewer references
         one_hot = 4 * length * getattr(torch, options.precision).itemsize
         scores = _SCORES_OF_A_PAIR * len(options.targets)
         references = options.n_references if takes_count else 1

@@ -20,6 +20,7 @@ from deeplift_cli.models.compilation import compiled_if_worth_it
 from deeplift_cli.models.heads import with_bias_inside
 from deeplift_cli.models.held_weights import HeldWeights, WithHeldWeights
 from deeplift_cli.models.input_layout import find_batch_size
+from deeplift_cli.models.mutagenesis import Mutagenesis
 from deeplift_cli.models.probing import one_hot
 from deeplift_cli.models.scorer import Scorer, Scores
 from deeplift_cli.models.target_functions import terms_of
@@ -36,6 +37,10 @@ from deeplift_core import CaptureError, DeepLift, DeepLiftError, ForwardError
 # the bytes of the weights, which every batch reads; a GPU is faster with more.
 _AUTO_BYTES = 128 << 20
 _AUTO_LARGEST = 256
+# In-silico mutagenesis runs thousands of mutants for each sequence, so that its batches are full however few
+# sequences there are. A batch of the run is saved when all mutants of its K sequences have been scored: on a
+# CPU, where more rows are no faster, K is kept small.
+_AUTO_OF_MUTANTS = 32
 # Forward values may take one part in so many of all memory: a backward pass holds further values, and pairs
 # that are scored again in float64 take twice as much.
 _AUTO_SHARE = 8
@@ -75,7 +80,7 @@ class Explained:
     targets: ModelTargets
     explained: str
     output_shape: tuple[int, ...]
-    scorer: Scorer
+    scorer: Scorer | Mutagenesis
     options: ScoreOptions
     memory: BatchMemory
 
@@ -187,15 +192,18 @@ def explain(
         for target in targets.for_core:
             explainer.check_target(target)
         check_not_zero(explainer, targets)
-        takes_count = deeplift_references.parse_spec(options.reference)[0].takes_count
-        pairs = n_sequences * (options.n_references if takes_count else 1) * (2 if options.rc_average else 1)
         ready = explainer
-        if not has_values_by_record(model):  # these are constants of each batch, which is not compiled
+        # Values by record are constants of each batch, which is not compiled; nor are single forward passes.
+        if options.reference is not None and not has_values_by_record(model):
+            takes_count = deeplift_references.parse_spec(options.reference)[0].takes_count
+            references = options.n_references if takes_count else 1
+            pairs = n_sequences * references * (2 if options.rc_average else 1)
             ready = compiled_if_worth_it(explainer, options, targets.for_core, pairs, screen)
     _describe(screen, model, layout, length, explainer)
     for line in explainer.notes:
         screen.note(line)
-    scorer = Scorer(ready, layout, rc_average=options.rc_average, weights=weights, further=model.further)
+    kind = Mutagenesis if options.is_mutagenesis else Scorer
+    scorer = kind(ready, layout, rc_average=options.rc_average, weights=weights, further=model.further)
     return Explained(
         model,
         layout,
@@ -270,11 +278,13 @@ def _on(
     """Record the model on a random batch."""
     x = layout.to_model(one_hot(rows, length))
     model, axis = layout.adapted(model), layout.channel_axis
+    # Mutagenesis runs forward passes only, for which no operation needs a rule.
+    rule = "gradient" if options.is_mutagenesis else options.rule
     if weights is None:
-        return record(options, model, x, options.rule, dict(options.layer_rules), channel_axis=axis)
+        return record(options, model, x, rule, dict(options.layer_rules), channel_axis=axis)
     weighted = replace(model, module=weights.model, outputs=())
     both = (x, weights(x, *further_example(model, rows)))
-    return record(options, weighted, both, options.rule, dict(options.layer_rules), channel_axis=axis)
+    return record(options, weighted, both, rule, dict(options.layer_rules), channel_axis=axis)
 
 
 def further_example(model: ModelFile, rows: int) -> tuple[torch.Tensor, ...]:
@@ -385,6 +395,8 @@ def _chosen_rows(
             raise
         return given, memory
     memory = memory.with_values(explainer.bytes_per_row)
+    if options.is_mutagenesis:
+        n_sequences = _AUTO_LARGEST if device.type == "cuda" else _AUTO_OF_MUTANTS
     rows = given or auto_batch_size(explainer, n_sequences)
     memory = replace(memory, rows=rows)
     memory.check(options.model, options.records)

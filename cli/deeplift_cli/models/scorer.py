@@ -16,6 +16,8 @@ from deeplift_core import Attribution, DeepLift
 from deeplift_core.engine.targets import Target
 
 Float = npt.NDArray[np.float32]
+# The arrays of `Scores` with an axis of bases, [N, 4, L].
+_OF_BASES = ("hypothetical", "mutant_differences")
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class Scores:
     ----------
     hypothetical : array [N, 4, L]
     prediction, output : array [N]
-    reference_output, completeness_error : array [N, R]
-    rescored : array of int [N]
+    reference_output, completeness_error : array [N, R], or None
+        None, here and below, for in-silico mutagenesis, which takes no references.
+    rescored : array of int [N], or None
         Number of pairs that were scored again in float64.
     standard_error : array [N] or None
         The root mean square over positions of `position_standard_error`.
@@ -38,18 +41,22 @@ class Scores:
         contribution; None for one model.
     reference_correction : array [N] or None
         The sum of what a control variate added to the contributions; None without a control variate.
+    mutant_differences : array [N, 4, L], or None
+        For in-silico mutagenesis, the explained scalar with each base at each position, less that of the
+        sequence; 0 where the sequence has no base.
     """
 
     hypothetical: npt.NDArray[Any]
     prediction: npt.NDArray[Any]
     output: npt.NDArray[Any]
-    reference_output: npt.NDArray[Any]
-    completeness_error: npt.NDArray[Any]
-    rescored: npt.NDArray[Any]
+    reference_output: npt.NDArray[Any] | None
+    completeness_error: npt.NDArray[Any] | None
+    rescored: npt.NDArray[Any] | None
     standard_error: npt.NDArray[Any] | None
     position_standard_error: npt.NDArray[Any] | None = None
     fold_sd: npt.NDArray[Any] | None = None
     reference_correction: npt.NDArray[Any] | None = None
+    mutant_differences: npt.NDArray[Any] | None = None
 
     def rows(self, kept: Sequence[int]) -> "Scores":
         """Return scores with only these rows."""
@@ -58,29 +65,30 @@ class Scores:
         return Scores(**every)
 
 
-def _mean_of_strands(forward: Scores, turned: Scores) -> Scores:
-    """Average the scores of two strands.
+def mean_of_strands(forward: Scores, turned: Scores) -> Scores:
+    """Average the scores of two strands, of which the second are those of the reverse complements.
 
     Both strands have the same references, so that their errors may be fully correlated: the mean of the
     standard errors is an upper bound of the standard error of the mean scores.
     """
-    error = None
-    if forward.position_standard_error is not None and turned.position_standard_error is not None:
-        error = (forward.position_standard_error + turned.position_standard_error[:, ::-1]) / 2
-    correction = None
-    if forward.reference_correction is not None and turned.reference_correction is not None:
-        correction = (forward.reference_correction + turned.reference_correction) / 2
-    return Scores(
-        (forward.hypothetical + reverse_complement(turned.hypothetical)) / 2,
-        (forward.prediction + turned.prediction) / 2,
-        (forward.output + turned.output) / 2,
-        (forward.reference_output + turned.reference_output) / 2,
-        (forward.completeness_error + turned.completeness_error) / 2,
-        forward.rescored + turned.rescored,
-        root_mean_square(error),
-        error,
-        reference_correction=correction,
-    )
+    every: dict[str, Any] = {}
+    for item in fields(Scores):
+        ours, theirs = getattr(forward, item.name), getattr(turned, item.name)
+        if ours is None:
+            every[item.name] = None
+            continue
+        if item.name in _OF_BASES:
+            theirs = reverse_complement(theirs)
+        elif item.name == "position_standard_error":
+            theirs = theirs[:, ::-1]
+        every[item.name] = ours + theirs if item.name == "rescored" else (ours + theirs) / 2
+    every["standard_error"] = root_mean_square(every["position_standard_error"])
+    return Scores(**every)
+
+
+def as_tensor(one_hot: npt.NDArray[Any]) -> torch.Tensor:
+    """Return an array as a tensor; reversed views of numpy have negative strides, which torch refuses."""
+    return torch.from_numpy(np.ascontiguousarray(one_hot))
 
 
 def root_mean_square(errors: npt.NDArray[Any] | None) -> npt.NDArray[np.float64] | None:
@@ -160,7 +168,7 @@ class Scorer:
             further,
             None if expected is None else reverse_complement(expected),
         )
-        return [_mean_of_strands(*both) for both in zip(forward, turned, strict=True)]
+        return [mean_of_strands(*both) for both in zip(forward, turned, strict=True)]
 
     def score_each(
         self,
@@ -194,7 +202,7 @@ class Scorer:
             reverse_complement(sequences), reverse_complement(references), targets, gaps[:, ::-1]
         )
         return [
-            (_mean_of_strands(plus, minus), (each + other[..., ::-1]) / 2)
+            (mean_of_strands(plus, minus), (each + other[..., ::-1]) / 2)
             for (plus, each), (minus, other) in zip(forward, turned, strict=True)
         ]
 
@@ -209,7 +217,7 @@ class Scorer:
         strands = [sequences, reverse_complement(sequences)] if self._rc_average else [sequences]
         found = []
         for strand in strands:
-            given = self._tensor(strand)
+            given = as_tensor(strand)
             x = self._layout.to_model(given, self._layout.unknown(given))
             found.append([of.output.double().cpu().numpy() for of in self._explainer.outputs(x, targets)])
         return [np.mean(of_target, axis=0) for of_target in zip(*found, strict=True)]
@@ -222,7 +230,7 @@ class Scorer:
         gaps: npt.NDArray[np.bool_],
     ) -> list[tuple[Scores, npt.NDArray[Any]]]:
         x, unknown = self._shown(sequences)
-        r = self._references_shown(references, None if unknown is None else self._tensor(gaps))
+        r = self._references_shown(references, None if unknown is None else as_tensor(gaps))
         if unknown is not None:
             unknown = unknown.unsqueeze(1)  # as the results, whose second axis is that of references
         found = []
@@ -251,7 +259,7 @@ class Scorer:
         x, unknown = self._shown(sequences)
         # References have where their sequence has no base what the sequence has there.
         r = self._references_shown(references, unknown)
-        e: Any = None if expected is None else self._layout.to_model(self._tensor(expected), unknown)
+        e: Any = None if expected is None else self._layout.to_model(as_tensor(expected), unknown)
         if self._weights is None:
             given = (x, *further) if further else x
             results = self._explainer.attribute_targets(given, r, targets, expected_reference=e)
@@ -271,7 +279,7 @@ class Scorer:
 
         The second value is None if the model is shown zeros for N.
         """
-        given = self._tensor(sequences)
+        given = as_tensor(sequences)
         unknown = self._layout.unknown(given)
         return self._layout.to_model(given, unknown), unknown
 
@@ -280,7 +288,7 @@ class Scorer:
 
         References [R, 4, L] that serve all sequences stay so where no sequence has an N.
         """
-        against = self._tensor(references)
+        against = as_tensor(references)
         if unknown is None or not bool(unknown.any()):
             return self._layout.to_model(against)
         each = against if against.dim() == 4 else against.expand(len(unknown), *against.shape)
@@ -308,8 +316,3 @@ class Scorer:
             name: None if tensor is None else tensor.cpu().numpy() for name, tensor in tensors.items()
         }
         return Scores(standard_error=root_mean_square(arrays["position_standard_error"]), **arrays)
-
-    @staticmethod
-    def _tensor(one_hot: npt.NDArray[Any]) -> torch.Tensor:
-        # Reversed views of numpy have negative strides, which torch refuses.
-        return torch.from_numpy(np.ascontiguousarray(one_hot))

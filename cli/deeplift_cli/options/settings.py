@@ -14,6 +14,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 import deeplift_references
 from deeplift_cli.options.chromosome_styles import STYLES
 from deeplift_cli.options.further_inputs import FurtherInput, file_in
+from deeplift_cli.options.rules import ISM
 from deeplift_cli.options.shards import Shard
 from deeplift_cli.options.target_grammar import parse_targets
 from deeplift_cli.options.targets import FIRST, Element, TargetSpec, indices_of
@@ -99,8 +100,8 @@ class ScoreOptions(ModelOptions):
     bigwig: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     chrom_sizes: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     rule: str = "genomics-default"
-    # Counts by its kind, and by the content of its file.
-    reference: str = field(default="dinucleotide", metadata=COUNTS_IN_ITS_OWN_WAY)
+    # Counts by its kind, and by the content of its file. None, and no references at all, with the rule "ism".
+    reference: str | None = field(default="dinucleotide", metadata=COUNTS_IN_ITS_OWN_WAY)
     save_references: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     frequencies: tuple[float, ...] | None = None
     n_references: int = 20
@@ -131,6 +132,11 @@ class ScoreOptions(ModelOptions):
         return given
 
     @property
+    def is_mutagenesis(self) -> bool:
+        """True for in-silico mutagenesis, which runs forward passes only and takes no references."""
+        return self.rule == ISM
+
+    @property
     def all_models(self) -> tuple[Path, ...]:
         """The models whose mean is scored, or the one model."""
         return self.models or (self.model,)
@@ -140,8 +146,11 @@ class ScoreOptions(ModelOptions):
         given = (
             *self.all_models, self.fasta, self.genome, self.regions, self.chrom_sizes, self.labels,
         )  # fmt: skip
-        kind, argument = deeplift_references.parse_spec(self.reference)
-        named = [Path(argument)] if kind.takes_argument and argument else []  # background:FASTA, file:REFS.h5
+        named = []
+        if self.reference is not None:
+            kind, argument = deeplift_references.parse_spec(self.reference)
+            if kind.takes_argument and argument:  # background:FASTA, file:REFS.h5
+                named.append(Path(argument))
         if self.rename_chroms is not None and self.rename_chroms not in STYLES:
             named.append(Path(self.rename_chroms))
         named += [path for _, value in self.further_inputs if (path := file_in(value)) is not None]

@@ -1,5 +1,6 @@
 """The datasets of a score file: names, types and shapes, layout version 1."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Self
@@ -25,16 +26,33 @@ NUMBERS = {
     "standard_error/seq": "position_standard_error",
     "fold_sd/seq": "fold_sd",
     "qc/reference_correction": "reference_correction",
+    "ism/seq": "mutant_differences",
 }
 RESCORED, STANDARD_ERROR, STANDARD_ERRORS = "qc/rescored", "qc/standard_error", "standard_error/seq"
 FOLD_SD, REFERENCE_CORRECTION = "fold_sd/seq", "qc/reference_correction"
+MUTANTS = "ism/seq"
+REFERENCE_OUTPUT, COMPLETENESS = "qc/reference_output", "qc/completeness_error"
+IDENTICAL = "qc/identical_references"
+# In-silico mutagenesis takes no references, so that a file with `MUTANTS` has none of these datasets.
+_OF_REFERENCES = (
+    REFERENCE_OUTPUT, COMPLETENESS, IDENTICAL, RESCORED, STANDARD_ERROR, STANDARD_ERRORS,
+    REFERENCE_CORRECTION,
+)  # fmt: skip
 # Datasets that a file may lack: one reference has no standard error, one model has no spread between folds,
 # some datasets are written on request only, and files of earlier versions have none of these datasets.
-OPTIONAL = (RESCORED, STANDARD_ERROR, STANDARD_ERRORS, FOLD_SD, REFERENCE_CORRECTION)
+OPTIONAL = (RESCORED, STANDARD_ERROR, STANDARD_ERRORS, FOLD_SD, REFERENCE_CORRECTION, MUTANTS)
 REGION_KEYS = ("chrom", "start", "end", "name", "strand", "index")
 TEXTS = ("chrom", "name", "strand")
 _CHUNK_BYTES = 512 * 1024  # less than HDF5's chunk cache of 1 MiB, so that readers unpack a chunk once
 ROW_CHUNK = 1024
+
+
+def numbers_with(optional: Collection[str]) -> list[str]:
+    """Return the datasets of numbers, in order, of a file that has these ones of `OPTIONAL`."""
+    absent = {name for name in OPTIONAL if name not in optional}
+    if MUTANTS in optional:
+        absent |= {*_OF_REFERENCES}
+    return [name for name in NUMBERS if name not in absent]
 
 
 @dataclass(frozen=True)
@@ -46,7 +64,7 @@ class ScoreLayout:
     length : int
         L.
     n_references : int
-        R.
+        R; 0 for in-silico mutagenesis.
     batch_size : int
         K. A batch fills whole chunks of the wide datasets, so that the chunks of a batch can be compressed
         and saved before the score file is begun, and copied into the score file unchanged.
@@ -87,12 +105,17 @@ class ScoreLayout:
         control_variate : bool
             True if the mean over references is corrected by a control variate.
         """
-        optional = {RESCORED, FOLD_SD} if fold_sd else {RESCORED}
+        optional = {RESCORED if n_references else MUTANTS} | ({FOLD_SD} if fold_sd else set())
         if control_variate:
             optional |= {REFERENCE_CORRECTION}
         if n_references > 1:
             optional |= {STANDARD_ERROR, STANDARD_ERRORS} if standard_errors else {STANDARD_ERROR}
         return cls(length, n_references, batch_size, dtype, frozenset(optional))
+
+    @property
+    def has_references(self) -> bool:
+        """False for in-silico mutagenesis, which compares sequences with their mutants."""
+        return MUTANTS not in self.optional
 
     @property
     def rows_per_chunk(self) -> int:
@@ -109,13 +132,15 @@ class ScoreLayout:
     def numbers(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
         """The shapes without N, and the types, of the other datasets of numbers, by name."""
         each = (self.n_references,)
+        along = (self.length,)
         real, count = np.dtype("float64"), np.dtype("int32")
         kinds: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...] = (
             ((), real), ((), real), (each, real), (each, real), ((), count), ((), count), ((), real),
-            ((self.length,), np.dtype("float32")), ((self.length,), np.dtype("float32")), ((), real),
+            (along, np.dtype("float32")), (along, np.dtype("float32")), ((), real),
+            ((4, *along), np.dtype("float32")),
         )  # fmt: skip
         every = dict(zip(NUMBERS, kinds, strict=True))
-        return {name: kind for name, kind in every.items() if name in self.optional or name not in OPTIONAL}
+        return {name: every[name] for name in numbers_with(self.optional)}
 
     @property
     def datasets(self) -> dict[str, "DatasetKind"]:

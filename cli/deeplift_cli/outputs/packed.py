@@ -28,14 +28,13 @@ class ScoredBatch:
         Hypothetical contributions.
     prediction, output : ndarray, [N]
         The model's own prediction, and the explained scalar.
-    reference_output, completeness_error : ndarray, [N, R]
+    reference_output, completeness_error : ndarray, [N, R], or None
         The explained scalar at each reference, and the summation-to-delta error: the sum of contributions
-        minus the difference of the explained scalar.
-    identical_references : ndarray of int, [N]
+        minus the difference of the explained scalar. None, here and below, if the file has no such dataset.
+    identical_references : ndarray of int, [N], or None
         The number of references that equal the sequence.
     rescored : ndarray of int, [N], or None
-        The number of pairs that were scored again in float64. None, here and below, if the file has no such
-        dataset.
+        The number of pairs that were scored again in float64.
     standard_error : ndarray, [N], or None
         The root mean square over positions of the standard error, over references, of the contributions.
     position_standard_error : ndarray, [N, L], or None
@@ -45,6 +44,9 @@ class ScoredBatch:
         contribution at each position.
     reference_correction : ndarray, [N], or None
         The sum of what a control variate added to the contributions.
+    mutant_differences : ndarray, [N, 4, L], or None
+        For in-silico mutagenesis, the explained scalar with each base at each position, less that of the
+        sequence.
     """
 
     regions: list[Region]
@@ -52,14 +54,15 @@ class ScoredBatch:
     hypothetical: npt.NDArray[np.floating[Any]]
     prediction: npt.NDArray[np.floating[Any]]
     output: npt.NDArray[np.floating[Any]]
-    reference_output: npt.NDArray[np.floating[Any]]
-    completeness_error: npt.NDArray[np.floating[Any]]
-    identical_references: npt.NDArray[np.integer[Any]]
+    reference_output: npt.NDArray[np.floating[Any]] | None = None
+    completeness_error: npt.NDArray[np.floating[Any]] | None = None
+    identical_references: npt.NDArray[np.integer[Any]] | None = None
     rescored: npt.NDArray[np.integer[Any]] | None = None
     standard_error: npt.NDArray[np.floating[Any]] | None = None
     position_standard_error: npt.NDArray[np.floating[Any]] | None = None
     fold_sd: npt.NDArray[np.floating[Any]] | None = None
     reference_correction: npt.NDArray[np.floating[Any]] | None = None
+    mutant_differences: npt.NDArray[np.floating[Any]] | None = None
 
 
 @dataclass(frozen=True)

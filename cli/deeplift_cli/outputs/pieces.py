@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deeplift_cli.outputs.datasets import NUMBERS, OPTIONAL, WIDE
+from deeplift_cli.outputs.datasets import NUMBERS, WIDE, numbers_with
 from deeplift_cli.outputs.packed import PackedBatch
 from deeplift_cli.outputs.publish import to_disc
 from deeplift_cli.outputs.state_files import PieceHead, head_json, parse_head
@@ -184,7 +184,7 @@ def _numbers(rows: npt.NDArray[Any], head: PieceHead) -> dict[str, npt.NDArray[A
     if rows.shape != (len(head.regions),):
         raise ValueError("arrays of different lengths")
     names = rows.dtype.names
-    if names is None or not set(NUMBERS) - set(OPTIONAL) <= set(names) <= set(NUMBERS):
+    if names is None or not set(numbers_with(names)) <= set(names) <= set(NUMBERS):
         raise ValueError("other numbers than those of a batch")
     # The arrays are copied: numbers inside records are not aligned, and torch refuses such arrays.
     return {name: rows[name].copy() for name in names}

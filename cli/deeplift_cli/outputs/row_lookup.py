@@ -12,7 +12,7 @@ import numpy.typing as npt
 from deeplift_cli.errors import UserError
 from deeplift_cli.options.rows import Locus, Wanted
 from deeplift_cli.outputs.columns import compressing_threads
-from deeplift_cli.outputs.datasets import REGION_KEYS, STANDARD_ERRORS
+from deeplift_cli.outputs.datasets import REFERENCE_OUTPUT, REGION_KEYS, STANDARD_ERRORS
 from deeplift_cli.outputs.score_reader import ScoreReader, regions_of
 from deeplift_cli.process.watched_child import LostError, watched
 from deeplift_cli.sequences.names import ChromosomeNames, printed
@@ -42,8 +42,10 @@ class ScoreRow:
         The hypothetical contributions.
     standard_error : ndarray of float32, [L], or None
         The standard error of each observed base's contribution; None if the file does not hold any.
-    output, reference_output : float
-        The explained scalar of the sequence, and its mean over the references.
+    output : float
+        The explained scalar of the sequence.
+    reference_output : float or None
+        Its mean over the references; None for in-silico mutagenesis, which has no references.
     """
 
     path: Path
@@ -54,7 +56,7 @@ class ScoreRow:
     hypothetical: npt.NDArray[np.float32]
     standard_error: npt.NDArray[np.float32] | None
     output: float
-    reference_output: float
+    reference_output: float | None
 
 
 def read_wanted_row(path: Path, wanted: Wanted) -> tuple[ScoreReader, ScoreRow]:
@@ -97,7 +99,7 @@ def read_row(reader: ScoreReader, row: int) -> ScoreRow:
     with compressing_threads() as pool:
         batch = reader.around(row, pool)
     place = row - batch.rows.start
-    errors = batch.numbers.get(STANDARD_ERRORS)
+    errors, at_references = (batch.numbers.get(name) for name in (STANDARD_ERRORS, REFERENCE_OUTPUT))
     return ScoreRow(
         path=reader.path,
         index=row,
@@ -107,7 +109,7 @@ def read_row(reader: ScoreReader, row: int) -> ScoreRow:
         hypothetical=batch.values("shap/seq")[place].astype(np.float32),
         standard_error=None if errors is None else errors[place],
         output=float(batch.numbers["qc/output"][place]),
-        reference_output=float(batch.numbers["qc/reference_output"][place].mean()),
+        reference_output=None if at_references is None else float(at_references[place].mean()),
     )
 
 

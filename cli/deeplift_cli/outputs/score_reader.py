@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,8 +31,10 @@ from deeplift_cli.outputs.columns import DamagedChunkError, inflated
 from deeplift_cli.outputs.datasets import (
     FORMAT,
     FORMAT_VERSION,
+    MUTANTS,
     NUMBERS,
     OPTIONAL,
+    REFERENCE_OUTPUT,
     REGION_KEYS,
     TEXTS,
     VARIANTS_FORMAT,
@@ -71,8 +74,8 @@ class ScoreReader:
     model : str or list of str
         SHA-256 of the model, or of the models of an average.
     n_skipped : int
-    worst : float
-        The largest relative error of summation-to-delta.
+    worst : float or None
+        The largest relative error of summation-to-delta; None for in-silico mutagenesis.
     chrom_sizes : dict of str to int, or None
         Lengths of the genome's chromosomes in bp; None if the file does not hold any.
     checksums : dict of str to str
@@ -110,7 +113,7 @@ class ScoreReader:
         self.fingerprint: dict[str, Any] = self._attribute("fingerprint", _fingerprint)
         self.model = self._attribute("model_sha256", _texts)
         self.n_skipped = self._attribute("n_skipped", _count)
-        self.worst = self._attribute("worst_relative_completeness_error", _real)
+        self.worst = self._attribute("worst_relative_completeness_error", _real_or_none)
         self.target = self._attribute("target", _anything)
         self._batch_size = self._attribute("batch_size", _count)
         if not 1 <= self._batch_size <= LARGEST_BATCH:
@@ -125,17 +128,20 @@ class ScoreReader:
 
     def _read_layout(self, file: h5py.File) -> None:
         file.visit(lambda _: None)  # programs such as h5ls must be able to list the content
-        scores, references = (structure.dataset(file, name) for name in ("shap/seq", "qc/reference_output"))
-        if scores.ndim != 3 or references.ndim != 2 or scores.dtype not in (np.float32, np.float16):
-            raise LayoutError("shap/seq or qc/reference_output has another shape or type")
+        scores = structure.dataset(file, "shap/seq")
+        if scores.ndim != 3 or scores.dtype not in (np.float32, np.float16):
+            raise LayoutError("shap/seq has another shape or type")
         self.n_rows = int(scores.shape[0])
+        optional = frozenset(name for name in OPTIONAL if name in file)
         self.layout = ScoreLayout(
             int(scores.shape[2]),
-            int(references.shape[1]),
+            0 if MUTANTS in optional else _n_references(file),
             self._batch_size,
             str(scores.dtype),
-            frozenset(name for name in OPTIONAL if name in file),
+            optional,
         )
+        if self.layout.has_references == (self.worst is None):
+            raise LayoutError("worst_relative_completeness_error does not fit the datasets")
         for problem in structure.problems(file, self.layout, self.n_rows):
             raise LayoutError(problem)
         self.chrom_sizes = chromosomes.read(file)
@@ -218,9 +224,11 @@ class ScoreReader:
         UserError
             If something cannot be read.
         """
+        widest = max(prod(rest) * kind.itemsize for rest, kind in self.layout.numbers.values())
+        step = max(1, min(_PROBED_ROWS, _BYTES_AT_ONCE // widest))
         with self._opened() as file:
-            for first in range(0, self.n_rows, _PROBED_ROWS):
-                rows = slice(first, min(first + _PROBED_ROWS, self.n_rows))
+            for first in range(0, self.n_rows, step):
+                rows = slice(first, min(first + step, self.n_rows))
                 for name in self.layout.datasets:
                     with self._reading(_place(name, rows)):
                         if name in WIDE:
@@ -504,6 +512,13 @@ def probed(path: Path) -> ScoreReader:
     return ScoreReader(path)
 
 
+def _n_references(file: h5py.File) -> int:
+    references = structure.dataset(file, REFERENCE_OUTPUT)
+    if references.ndim != 2:
+        raise LayoutError(f"{REFERENCE_OUTPUT} has another shape")
+    return int(references.shape[1])
+
+
 def _place(name: str, rows: slice) -> str:
     return f"{name}, rows {rows.start + 1} to {rows.stop}"
 
@@ -557,6 +572,10 @@ def _real(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError
     return float(value)
+
+
+def _real_or_none(value: Any) -> float | None:
+    return None if value == "null" else _real(value)
 
 
 def _shard(value: Any) -> str | None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deeplift_cli.distribution import deeplift_version
+from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.datasets import MUTANTS
 from deeplift_cli.outputs.publish import Publication, check_writable
 from deeplift_cli.outputs.score_file import not_written
 from deeplift_cli.outputs.score_reader import ScoreReader, probed
@@ -62,6 +64,11 @@ def report(options: ReportOptions, progress: Callable[[int, int], None]) -> Writ
     check_writable([options.out], options.overwrite, inputs)
     with step("reading", options.scores):
         reader = probed(options.scores)
+    if MUTANTS in reader.layout.optional:
+        raise UserError(
+            f"score file {options.scores} holds in-silico mutagenesis, which has no references, and a report is "
+            "about contribution scores; deeplift plot and deeplift show take both"
+        )
     seqlets = None
     if options.seqlets is not None:
         with step("reading", options.seqlets):

@@ -105,7 +105,7 @@ def assess(reader: ScoreReader, numbers: Numbers, root_mean_square: npt.NDArray[
     rule = str(reader.attrs.get("rule", "")).partition(":")[0]
     return Quality(
         pairs=reader.n_rows * reader.layout.n_references,
-        worst=reader.worst,
+        worst=np.nan if reader.worst is None else reader.worst,
         is_exempt=rule in RULES and rule not in PRESETS,
         largest_error=float(numbers.error.max(initial=0.0)),
         rescored=None if numbers.rescored is None else int(numbers.rescored.sum()),

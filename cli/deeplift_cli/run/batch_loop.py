@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from deeplift_cli.models.explainer import Explained
 from deeplift_cli.models.scorer import Scores
+from deeplift_cli.outputs.datasets import COMPLETENESS, IDENTICAL, REFERENCE_OUTPUT
 from deeplift_cli.outputs.packed import ScoredBatch
 from deeplift_cli.process.signals import check_stopped
 from deeplift_cli.process.steps import step
@@ -26,6 +27,7 @@ from deeplift_cli.threads.background import Background
 
 # Number of scored batches that wait to be saved, or are being saved, while the model scores the next one.
 _BATCHES_BEHIND = 1
+_OUTPUT = "qc/output"
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class BatchLoop:
     ) -> None:
         self._labels = [spec.label for spec in plan.targets]
         self._dtype = plan.layout.dtype
+        self._has_references = plan.layout.has_references
         self._explained = explained
         self._checkpoint = checkpoint
         self._saved = saved
@@ -129,10 +132,10 @@ class BatchLoop:
         self._count(
             [
                 {
-                    "qc/completeness_error": scores.completeness_error,
-                    "qc/output": scores.output,
-                    "qc/reference_output": scores.reference_output,
-                    "qc/identical_references": scored.identical,
+                    COMPLETENESS: scores.completeness_error,
+                    _OUTPUT: scores.output,
+                    REFERENCE_OUTPUT: scores.reference_output,
+                    IDENTICAL: scored.identical,
                 }
                 for scores in scored.found
             ]
@@ -185,15 +188,16 @@ class BatchLoop:
         for record in records:
             self._checkpoint.skipped.add_unscored(record)
 
-    def _count(self, counted: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
-        """Add a batch to the summary."""
+    def _count(self, counted: Sequence[Mapping[str, Any]]) -> None:
+        """Add the arrays of a batch, by target and by name, to the summary."""
         self.n_batches += 1
+        self._summary.scored += len(counted[0][_OUTPUT])
+        if not self._has_references:
+            return
         for completeness, numbers in zip(self._summary.completeness.values(), counted, strict=True):
-            parts = (numbers[f"qc/{name}"] for name in ("completeness_error", "output", "reference_output"))
+            parts = (numbers[name] for name in (COMPLETENESS, _OUTPUT, REFERENCE_OUTPUT))
             completeness.add(relative_completeness_error(*parts))
-        identical = counted[0]["qc/identical_references"]
-        self._summary.scored += len(identical)
-        self._summary.identical += int((identical > 0).sum())
+        self._summary.identical += int((counted[0][IDENTICAL] > 0).sum())
 
 
 def _stored(batch: Batch, scores: Scores, identical: npt.NDArray[Any]) -> ScoredBatch:
@@ -215,6 +219,7 @@ def _stored(batch: Batch, scores: Scores, identical: npt.NDArray[Any]) -> Scored
         _reversed(scores.position_standard_error, batch.turned),
         _reversed(scores.fold_sd, batch.turned),
         scores.reference_correction,
+        None if scores.mutant_differences is None else _turned(scores.mutant_differences, batch.turned),
     )
 
 

@@ -45,11 +45,12 @@ def fingerprint(options: ScoreOptions, models: Sequence[str], device: str) -> di
             counted[item.metadata["what"]] = _digest(path)
     digests = [f"sha256:{digest}" for digest in models]
     counted |= {"the kind of device": device, MODEL: digests if len(digests) > 1 else digests[0]}
-    kind, argument = deeplift_references.parse_spec(options.reference)
     counted["--reference"] = attributes["reference"]
-    if kind.takes_argument and argument:
-        counted["--reference"] = kind.name
-        counted["the file of references"] = _digest(Path(argument))
+    if options.reference is not None:
+        kind, argument = deeplift_references.parse_spec(options.reference)
+        if kind.takes_argument and argument:
+            counted["--reference"] = kind.name
+            counted["the file of references"] = _digest(Path(argument))
     renaming = options.rename_chroms
     counted["--rename-chroms"] = renaming
     if renaming is not None and renaming not in STYLES:

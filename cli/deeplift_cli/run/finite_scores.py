@@ -50,7 +50,7 @@ def _odd_output(scores: Scores, row: int) -> str:
         return f"has no scores: the model's output is {scores.output[row]} for it"
     if np.isnan(scores.prediction[row]):
         return "has no scores: the model's prediction is nan for it"
-    at_references = scores.reference_output[row]
+    at_references = () if scores.reference_output is None else scores.reference_output[row]
     for number, value in enumerate(at_references, start=1):
         if not abs(value) <= np.finfo(np.float32).max:
             of = f"its reference {number} of {len(at_references)}"
@@ -78,8 +78,9 @@ def _can_be_stored(scores: Scores, rows: slice, dtype: str) -> bool:
     """
     if np.isnan(scores.prediction[rows]).any():
         return False
-    outputs = (scores.output[rows], scores.reference_output[rows])
-    limits = [(array, "float32") for array in outputs] + [(scores.hypothetical[rows], dtype)]
+    outputs = (scores.output, scores.reference_output, scores.mutant_differences)
+    limits = [(array[rows], "float32") for array in outputs if array is not None]
+    limits.append((scores.hypothetical[rows], dtype))
     return all(
         -np.finfo(kind).max <= array.min() and array.max() <= np.finfo(kind).max for array, kind in limits
     )

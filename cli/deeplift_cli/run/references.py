@@ -13,7 +13,7 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.process.steps import step
 from deeplift_cli.run.batches import Batch, Records, SkippedRecords
-from deeplift_references import NoReferencesError, Reference
+from deeplift_references import NoReferencesError, Reference, SharedReference
 
 # Rows of a batch in the first pass over the input, which runs no model.
 OBSERVED_ROWS = 256
@@ -112,6 +112,16 @@ def _references(reference: Reference, batch: Batch) -> tuple[npt.NDArray[np.floa
     return found[0] if one_for_all else found, {}
 
 
+class NoReferences(SharedReference):
+    """What in-silico mutagenesis has in place of references: none for any sequence (R = 0)."""
+
+    n_references = 0
+
+    def common(self, length: int) -> npt.NDArray[np.float32]:
+        """Return an array of no references, [0, 4, L]."""
+        return np.zeros((0, 4, length), np.float32)
+
+
 @contextmanager
 def reference_errors() -> Iterator[None]:
     """Turn errors of the references package into one line for the user.
@@ -130,11 +140,15 @@ def reference_errors() -> Iterator[None]:
 def make_reference(options: ScoreOptions, length: int) -> Reference:
     """Return the references that the options choose, for sequences of L bases, before a pass over the input.
 
+    With in-silico mutagenesis these are `NoReferences`.
+
     Raises
     ------
     UserError
         If there are no such references, or their file cannot be used.
     """
+    if options.reference is None:
+        return NoReferences()
     with reference_errors():
         return deeplift_references.make(
             options.reference,

@@ -99,7 +99,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progressed) -> tuple[
     job = fingerprint(options, digests, chosen_device(options.device).type)
     share = {"--shard": None if options.shard is None else str(options.shard)}
     summary = Summary(
-        {spec.label: _completeness(options) for spec in options.targets},
+        {} if options.is_mutagenesis else {spec.label: _completeness(options) for spec in options.targets},
         exempt=options.rule.partition(":")[0] in _EXEMPT,
         started=started,
         left_out=source.facts.n_left_out,
@@ -150,7 +150,6 @@ def _settings(
     folds = {"model": f"mean of {explained.n_models} folds"} if explained.n_models > 1 else {}
     inputs = explained.model.further
     further = {} if inputs is None else {"further inputs": str(inputs)}
-    variate = ", with a control variate" if options.control_variate else ""
     return (
         sample
         | folds
@@ -158,10 +157,18 @@ def _settings(
         | {
             "target": explained.explained,
             "rule": options.rule + layers,
-            "reference": f"{options.reference}, {reference.n_references:,} for each sequence{variate}",
+            "reference": _references(options, reference),
             "window": f"{explained.length:,} bp",
         }
     )
+
+
+def _references(options: ScoreOptions, reference: Reference) -> str:
+    """Return what sequences are compared with."""
+    if options.is_mutagenesis:
+        return "in-silico mutagenesis: no references"
+    variate = ", with a control variate" if options.control_variate else ""
+    return f"{options.reference}, {reference.n_references:,} for each sequence{variate}"
 
 
 def _sample(size: int, seed: int, source: Source) -> str:
@@ -224,7 +231,7 @@ def _score(
             spec: {
                 "target": spec.stored,
                 "output": output,
-                "worst_relative_completeness_error": summary.completeness[spec.label].worst,
+                "worst_relative_completeness_error": summary.worst_of(spec.label),
                 "n_skipped": summary.skipped,
             }
             for spec, output in zip(plan.targets, explained.targets.outputs, strict=True)

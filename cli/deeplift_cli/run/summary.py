@@ -67,6 +67,8 @@ class Summary:
 
     Attributes
     ----------
+    completeness : dict of str to Completeness
+        By target; empty for in-silico mutagenesis, which has no summation-to-delta.
     scored : int
         Number of sequences with scores, those of the earlier run included.
     resumed : int
@@ -117,6 +119,10 @@ class Summary:
         """Largest relative summation-to-delta error over all targets."""
         return max(part.worst for part in self.completeness.values())
 
+    def worst_of(self, label: str) -> float | None:
+        """The largest relative summation-to-delta error of a target; None for in-silico mutagenesis."""
+        return self.completeness[label].worst if self.completeness else None
+
     def warnings(self) -> list[str]:
         """Return warnings: how many sequences miss summation-to-delta, and why rescoring stopped."""
         missed = 0 if self.exempt else sum(part.beyond for part in self.completeness.values())
@@ -150,7 +156,8 @@ class Summary:
                 ("identical", f"{self.identical:,} with references equal to themselves, which add nothing")
             )
         rows += self.settings.items()
-        rows.append(("summation-to-delta", self._completeness_text()))
+        if self.completeness:
+            rows.append(("summation-to-delta", self._completeness_text()))
         if self.resumed:
             rows.append(("resumed", f"from {self.resumed:,} {self.unit} that an earlier run had finished"))
         rate = (self.scored - self.resumed) / self.scoring_seconds if self.scoring_seconds else 0.0

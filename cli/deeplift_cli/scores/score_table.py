@@ -86,7 +86,8 @@ class Scores:
     length : int
         L, the number of positions of each region.
     n_references : int
-        R, the number of references of each region; 1 if one reference served all regions.
+        R, the number of references of each region; 1 if one reference served all regions, and 0 for
+        in-silico mutagenesis.
 
     Raises
     ------
@@ -236,7 +237,8 @@ class Scores:
         """Return the size, the options that matter most, and the arrays with their shapes."""
         attrs = self.attrs
         rows = [(key, printed(str(attrs[key]))) for key in _SHOWN if attrs.get(key) is not None]
-        rows.append(("worst error", f"{self._reader.worst:.2g} (relative) of summation-to-delta"))
+        if self._reader.worst is not None:
+            rows.append(("worst error", f"{self._reader.worst:.2g} (relative) of summation-to-delta"))
         rows += [(name, _described(one)) for name, one in self._variables.items()]
         width = max(len(name) for name, _ in rows)
         n, r = len(self), self.n_references

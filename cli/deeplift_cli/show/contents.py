@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs import row_lookup
-from deeplift_cli.outputs.datasets import REGION_KEYS
+from deeplift_cli.outputs.datasets import IDENTICAL, REFERENCE_OUTPUT, REGION_KEYS
 from deeplift_cli.outputs.score_reader import ScoreReader, regions_of
 from deeplift_cli.process.watched_child import LostError, watched
 from deeplift_cli.sequences.records import Region
@@ -29,18 +29,18 @@ class Explained:
     region : Region
     output : float
         The explained scalar of the sequence.
-    reference_output : float
-        The mean of the explained scalar over the references.
+    reference_output : float or None
+        The mean of the explained scalar over the references; None for in-silico mutagenesis.
     """
 
     region: Region
     output: float
-    reference_output: float
+    reference_output: float | None
 
     @property
-    def difference(self) -> float:
-        """The sum of the region's contributions, up to the error of summation-to-delta."""
-        return self.output - self.reference_output
+    def difference(self) -> float | None:
+        """The sum of the region's contributions, up to the error of summation-to-delta; None as above."""
+        return None if self.reference_output is None else self.output - self.reference_output
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,16 @@ class Contents:
     ----------
     reader : ScoreReader
         The reader, which has the attributes and the layout.
-    identical : float
-        The fraction of references that equal their own sequence; 0 if there are no sequences.
+    identical : float or None
+        The fraction of references that equal their own sequence; 0 if there are no sequences, and None for
+        in-silico mutagenesis.
     top : list of Explained
-        At most `TOP` regions, ordered by the difference between output and mean reference output.
+        At most `TOP` regions, ordered by the difference between output and mean reference output; for
+        in-silico mutagenesis, by the output.
     """
 
     reader: ScoreReader
-    identical: float
+    identical: float | None
     top: list[Explained]
 
 
@@ -113,21 +115,29 @@ def _watched(path: Path, read: Callable[[Callable[[], None]], T]) -> T:
 
 
 def _contents(reader: ScoreReader, alive: Callable[[], None]) -> Contents:
-    quality = ("qc/identical_references", "qc/output", "qc/reference_output")
+    has_references = reader.layout.has_references
+    quality = ("qc/output", *((IDENTICAL, REFERENCE_OUTPUT) if has_references else ()))
     identical = 0
     top: list[Explained] = []
     for found in reader.columns([*quality, *(f"regions/{key}" for key in REGION_KEYS)]):
-        counts, output, at_references = (found[name] for name in quality)
-        identical += int(counts.sum())
-        mean = at_references.mean(axis=1)
+        sizes, means = found["qc/output"], None
+        if has_references:
+            identical += int(found[IDENTICAL].sum())
+            means = found[REFERENCE_OUTPUT].mean(axis=1)
+            sizes = sizes - means
         # The sort is stable: among equal regions the first is taken, whatever the number of rows in a batch.
-        best = np.argsort(-_size(output - mean), kind="stable")[:TOP]
+        best = np.argsort(-_size(sizes), kind="stable")[:TOP]
         columns = {key: found[f"regions/{key}"][best] for key in REGION_KEYS}
-        rows = zip(regions_of(columns), output[best].tolist(), mean[best].tolist(), strict=True)
-        top = sorted([*top, *(Explained(*row) for row in rows)], key=lambda one: -_size(one.difference))[:TOP]
+        at_references = [None] * len(best) if means is None else means[best].tolist()
+        rows = zip(regions_of(columns), found["qc/output"][best].tolist(), at_references, strict=True)
+        top = sorted([*top, *(Explained(*row) for row in rows)], key=_order)[:TOP]
         alive()
     pairs = reader.n_rows * reader.layout.n_references
-    return Contents(reader, identical / max(1, pairs), top)
+    return Contents(reader, identical / max(1, pairs) if has_references else None, top)
+
+
+def _order(one: Explained) -> Any:
+    return -_size(one.output if one.difference is None else one.difference)
 
 
 def _size(difference: Any) -> Any:

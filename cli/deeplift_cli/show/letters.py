@@ -41,10 +41,9 @@ def as_letters(row: Row, screen: Console) -> list[str]:
     if not screen.is_terminal:
         return [text.plain]
     explained = row.explained
-    head = (
-        f"{printed(explained.region.name)}  {place(explained.region)}  output {explained.output:.4g}, "
-        f"difference from the references {explained.difference:+.4g}"
-    )
+    head = f"{printed(explained.region.name)}  {place(explained.region)}  output {explained.output:.4g}"
+    if explained.difference is not None:
+        head += f", difference from the references {explained.difference:+.4g}"
     start = explained.region.start
     margin = len(f"{explained.region.end:,}")
     width = max(_GROUP, (screen.width - margin - 2) // _GROUP * _GROUP)

@@ -12,6 +12,7 @@ COLUMNS = (
     "sample", "target", "sequences", "skipped", "worst_relative_completeness_error",
     "references_equal_to_their_sequence", "file",
 )  # fmt: skip
+_NONE = "-"  # in a column that does not apply: in-silico mutagenesis has no references
 
 
 def as_table(files: Sequence[Contents]) -> list[str]:
@@ -35,8 +36,8 @@ def _cells(contents: Contents) -> list[str]:
         target_text(reader.target),
         str(reader.n_rows),
         str(reader.n_skipped),
-        f"{reader.worst:.2g}",
-        f"{contents.identical:.2%}",
+        _NONE if reader.worst is None else f"{reader.worst:.2g}",
+        _NONE if contents.identical is None else f"{contents.identical:.2%}",
         str(reader.path),
     ]
     return [*map(printed, cells[:-1]), printable(cells[-1])]

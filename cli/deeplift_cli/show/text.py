@@ -21,7 +21,7 @@ def facts(reader: ScoreReader) -> list[tuple[str, str]]:
     attrs, layout = reader.attrs, reader.layout
     rows = [
         ("sequences", f"{reader.n_rows:,} of {layout.length:,} bp; {reader.n_skipped:,} skipped"),
-        ("references", f"{attrs.get('reference')}, {layout.n_references:,} each, seed {attrs.get('seed')}"),
+        ("references", _references(reader)),
         ("target", target_text(reader.target)),
         ("rule", attrs.get("rule")),
         ("model", _model(reader)),
@@ -39,8 +39,7 @@ def as_lines(contents: Contents) -> list[str]:
     layout = reader.layout
     rows = [
         *facts(reader),
-        ("summation-to-delta", f"worst relative error {reader.worst:.1e}"),
-        ("identical", f"{contents.identical:.2%} of the references equal their own sequence"),
+        *_quality(contents),
         ("checksums", "in the file" if reader.checksums else "none: an early version wrote the file"),
     ]
     lines = [printable(str(reader.path))]
@@ -51,7 +50,8 @@ def as_lines(contents: Contents) -> list[str]:
         shape = ", ".join(f"{size:,}" for size in (reader.n_rows, *kind.rest))
         lines.append(f"  {name:<24}  {kind.dtype or 'text'!s:<8}  [{shape}]")
     if contents.top:
-        lines += ["", "  difference      output  region", *(_top(one) for one in contents.top)]
+        difference = f"{'difference':>10}  " if layout.has_references else ""
+        lines += ["", f"  {difference}{'output':>10}  region", *(_top(one) for one in contents.top)]
     return lines
 
 
@@ -68,7 +68,25 @@ def _wrapped(label: str, text: str) -> list[str]:
 
 
 def _top(one: Explained) -> str:
-    return f"  {one.difference:+10.4g}  {one.output:10.4g}  {printed(one.region.name)}  {place(one.region)}"
+    difference = "" if one.difference is None else f"{one.difference:+10.4g}  "
+    return f"  {difference}{one.output:10.4g}  {printed(one.region.name)}  {place(one.region)}"
+
+
+def _references(reader: ScoreReader) -> str:
+    if not reader.layout.has_references:
+        return "none: in-silico mutagenesis"
+    attrs = reader.attrs
+    return f"{attrs.get('reference')}, {reader.layout.n_references:,} each, seed {attrs.get('seed')}"
+
+
+def _quality(contents: Contents) -> list[tuple[str, str]]:
+    """Return the lines about references, of which in-silico mutagenesis has none."""
+    if contents.reader.worst is None or contents.identical is None:
+        return []
+    return [
+        ("summation-to-delta", f"worst relative error {contents.reader.worst:.1e}"),
+        ("identical", f"{contents.identical:.2%} of the references equal their own sequence"),
+    ]
 
 
 def _model(reader: ScoreReader) -> str:

@@ -152,6 +152,8 @@ class VariantLoop:
         self._summary.identical += int((scored.identical[REF] > 0).sum())
         for label, pair in zip(self._plan.labels, scored.scores, strict=True):
             for name, found in zip(self._plan.alleles, (pair.ref, *pair.alts), strict=True):
+                assert found.completeness_error is not None
+                assert found.reference_output is not None
                 self._count(f"{label} {name}", found.completeness_error, found.output, found.reference_output)
 
     def _count(self, name: str, error: Array, output: Array, at_references: Array) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from deeplift_cli.models.explainer import Explained, model_errors
 from deeplift_cli.models.fold_mean import mean_of_scores, models_of
-from deeplift_cli.models.scorer import Scores, root_mean_square
+from deeplift_cli.models.scorer import Scorer, Scores, root_mean_square
 from deeplift_cli.process.steps import step
 from deeplift_cli.variants.source import PairBatch
 from deeplift_cli.variants.windows import Alignment, Window
@@ -118,6 +118,7 @@ class PairScorer:
         found = []
         for model in self._models:
             with step("scoring a batch", model.options.model), model_errors(model.options, model.memory):
+                assert isinstance(model.scorer, Scorer)
                 found.append(model.scorer.outputs(sequences, model.targets.for_core))
         return [np.mean(by_model, axis=0) for by_model in zip(*found, strict=True)]
 
@@ -131,6 +132,7 @@ class PairScorer:
         found = []
         for model in self._models:
             with step("scoring a batch", model.options.model), model_errors(model.options, model.memory):
+                assert isinstance(model.scorer, Scorer)
                 results = model.scorer.score_each(sequences, references, model.targets.for_core, gaps)
             found.append([_Allele(*result) for result in results])
         return found

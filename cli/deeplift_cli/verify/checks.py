@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.columns import compressing_threads
-from deeplift_cli.outputs.datasets import REFERENCE_CORRECTION
+from deeplift_cli.outputs.datasets import MUTANTS, REFERENCE_CORRECTION
 from deeplift_cli.outputs.narrowpeak import narrowpeak_line
 from deeplift_cli.outputs.score_file import companions
 from deeplift_cli.outputs.score_reader import ReadBatch, ScoreReader
@@ -99,8 +99,8 @@ def _verify(path: Path, count: _SharedCount, alive: Callable[[], None]) -> Verif
         found.add("layout", "", [str(error)])
         return found
     layout = reader.layout
-    each = f"{reader.n_rows:,} of {layout.length:,} bp, {layout.n_references} references each"
-    found.lines.append(("sequences", each))
+    each = f"{layout.n_references} references each" if layout.has_references else "in-silico mutagenesis"
+    found.lines.append(("sequences", f"{reader.n_rows:,} of {layout.length:,} bp, {each}"))
     found.add("layout", f"version 1, {len(layout.datasets)} datasets", [])
     checks = _Checks(reader)
     damage = []
@@ -155,8 +155,12 @@ class _Checks:
             batch, projected != expected, "projected_shap/seq", "is not shap/seq at the observed bases"
         )
         self._regions(batch)
-        if not self._found:  # a problem above causes wrong sums, too
+        if self._found:  # a problem above causes wrong sums, too
+            return
+        if self._reader.layout.has_references:
             self._sums(batch, projected)
+        else:
+            self._mutants(batch, sequences, hypothetical)
 
     def _regions(self, batch: ReadBatch) -> None:
         regions = batch.regions
@@ -183,15 +187,30 @@ class _Checks:
             "does not sum to qc/output - qc/reference_output + qc/completeness_error"
             + (f" + {REFERENCE_CORRECTION}" if REFERENCE_CORRECTION in batch.numbers else ""),
         )  # fmt: skip
-        if "averaged_from" not in self._reader.attrs:
+        worst = self._reader.worst
+        if "averaged_from" not in self._reader.attrs and worst is not None:
             relative = relative_completeness_error(error, output, at_reference)
-            beyond = relative > self._reader.worst * (1 + 1e-6)
+            beyond = relative > worst * (1 + 1e-6)
             self._note(
                 batch,
                 beyond,
                 "qc/completeness_error",
                 "is beyond worst_relative_completeness_error",
             )
+
+    def _mutants(self, batch: ReadBatch, sequences: npt.NDArray[Any], hypothetical: npt.NDArray[Any]) -> None:
+        """Check that contributions are those of the mutants: their differences less the mean over bases."""
+        differences = batch.numbers[MUTANTS].astype(np.float64)
+        not_mutants = (sequences != 0) | ~sequences.any(axis=1, keepdims=True)
+        self._note(batch, (differences != 0) & not_mutants, MUTANTS, "has a value that belongs to no mutant")
+        expected = differences - differences.mean(axis=1, keepdims=True)
+        size = np.abs(differences).max(axis=(1, 2), keepdims=True)
+        self._note(
+            batch,
+            np.abs(hypothetical - expected) > self._rounding * size,
+            "shap/seq",
+            f"is not {MUTANTS} less its mean over the bases",
+        )
 
     def _note(self, batch: ReadBatch, wrong: npt.NDArray[Any], name: str, what: str) -> None:
         """Keep a problem with its first row, if a row of `wrong` [N, ...] has a true element."""

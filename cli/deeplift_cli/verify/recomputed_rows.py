@@ -13,11 +13,11 @@ import numpy.typing as npt
 import deeplift_references
 from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.fold_mean import explain_models, read_models
+from deeplift_cli.models.fold_mean import LoadedModel, explain_models, read_models
 from deeplift_cli.models.model_file import file_sha256
 from deeplift_cli.options.further_inputs import file_in
 from deeplift_cli.options.settings import ScoreOptions
-from deeplift_cli.outputs.datasets import FOLD_SD
+from deeplift_cli.outputs.datasets import FOLD_SD, MUTANTS, NUMBERS, REFERENCE_OUTPUT
 from deeplift_cli.outputs.score_reader import ScoreReader, read_regions
 from deeplift_cli.process.file_digest import file_digest
 from deeplift_cli.process.progress import Progressed, no_progress
@@ -30,6 +30,8 @@ from deeplift_references import Reference
 # The largest allowed difference as a fraction of a row's largest value. Other processors, numbers of threads
 # and batch sizes round differently, and the stored type rounds, too.
 _TOLERANCE = {"float64": 1e-6, "float32": 1e-3, "float16": 2e-3, "bfloat16": 1e-1}
+# The datasets of numbers that are compared, where a file has them.
+_COMPARED = ("qc/prediction", "qc/output", REFERENCE_OUTPUT, MUTANTS)
 
 
 @dataclass(frozen=True)
@@ -80,36 +82,21 @@ def recompute(
         If the model or a file of references cannot be read, or the rows cannot be scored again from the data
         in the file.
     """
-    stored = reader.model if isinstance(reader.model, list) else [reader.model]
-    if len(stored) != len(models):
-        held = f"the mean of {len(stored)} models" if len(stored) > 1 else "the scores of one model"
-        raise UserError(f"{reader.path} holds {held}; give each of its models by --model, and no other")
-    try:
-        options = ScoreOptions.from_attributes(
-            reader.attrs, model=models[0], models=tuple(models) if len(models) > 1 else (), shard=None,
-            allow_pickle=allow_pickle, batch_size=None, compile="off", device="auto", threads=None,
-        )  # fmt: skip
-    except (KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{reader.path} does not hold the options of its run: {error}") from error
+    options = options_of(reader, models, allow_pickle)
     length = reader.layout.length
-    _check_files(options, reader)
-    loaded = read_models(options, screen, lambda _: length, None)
-    others = [str(model.path) for model in loaded if model.file.sha256 not in stored]
-    if others:
-        attribute = "the attribute" if len(stored) == 1 else "in the attribute"
-        return Recomputed(
-            0, 0.0, [f"{others[0]} is another model: its SHA-256 is not {attribute} model_sha256"]
-        )
-    chosen = _spread(reader.n_rows, n_rows)
+    loaded = models_of(reader, options, screen)
+    if problem := another_model(reader, loaded):
+        return Recomputed(0, 0.0, [problem])
+    chosen = spread(reader.n_rows, n_rows)
     explained = explain_models(options, loaded, lambda: length, len(chosen), screen)
     if explained.length != length:
         return Recomputed(0, 0.0, [f"{models[0]} takes {explained.length} bp, not {length}"])
     with h5py.File(reader.path) as file:
-        reference = _reference(options, reader, file)
+        reference = make_references_of(options, reader, file)
         found = _Comparison(reader, options)
         for first in range(0, len(chosen), explained.batch_size):
             rows = chosen[first : first + explained.batch_size]
-            sequences, turned = _scored_sequences(file, rows, options)
+            sequences, turned = scored_sequences(file, rows, options)
             index = np.array([file["regions/index"][row] for row in rows])
             with reference_errors():
                 references = reference(sequences, index)
@@ -118,6 +105,53 @@ def recompute(
             found.add(file, rows, scores, turned)
             progress(first + len(rows), len(chosen))
     return Recomputed(len(chosen), found.largest, found.problems)
+
+
+def options_of(reader: ScoreReader, models: Sequence[Path], allow_pickle: bool) -> ScoreOptions:
+    """Return the options of the run that made a file, with the model where it is now.
+
+    Raises
+    ------
+    UserError
+        If the number of models is another one, or the file does not hold the options.
+    """
+    stored = _digests(reader)
+    if len(stored) != len(models):
+        held = f"the mean of {len(stored)} models" if len(stored) > 1 else "the scores of one model"
+        raise UserError(f"{reader.path} holds {held}; give each of its models by --model, and no other")
+    try:
+        return ScoreOptions.from_attributes(
+            reader.attrs, model=models[0], models=tuple(models) if len(models) > 1 else (), shard=None,
+            allow_pickle=allow_pickle, batch_size=None, compile="off", device="auto", threads=None,
+        )  # fmt: skip
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{reader.path} does not hold the options of its run: {error}") from error
+
+
+def models_of(reader: ScoreReader, options: ScoreOptions, screen: Screen) -> tuple[LoadedModel, ...]:
+    """Read the models of the options.
+
+    Raises
+    ------
+    UserError
+        If a model cannot be read, or a file of further inputs has changed.
+    """
+    _check_files(options, reader)
+    return read_models(options, screen, lambda _: reader.layout.length, None)
+
+
+def another_model(reader: ScoreReader, loaded: Sequence[LoadedModel]) -> str:
+    """Return which model is not one of the file; "" if all are."""
+    stored = _digests(reader)
+    others = [str(model.path) for model in loaded if model.file.sha256 not in stored]
+    if not others:
+        return ""
+    attribute = "the attribute" if len(stored) == 1 else "in the attribute"
+    return f"{others[0]} is another model: its SHA-256 is not {attribute} model_sha256"
+
+
+def _digests(reader: ScoreReader) -> list[str]:
+    return reader.model if isinstance(reader.model, list) else [reader.model]
 
 
 def _check_files(options: ScoreOptions, reader: ScoreReader) -> None:
@@ -132,14 +166,14 @@ def _check_files(options: ScoreOptions, reader: ScoreReader) -> None:
             )
 
 
-def _spread(n_rows: int, wanted: int) -> list[int]:
+def spread(n_rows: int, wanted: int) -> list[int]:
     """Return rows drawn with a fixed seed, one from each of `wanted` equal parts of the file."""
     edges = np.linspace(0, n_rows, min(wanted, n_rows) + 1).astype(int).tolist()
     draw = np.random.default_rng(0)
     return [int(draw.integers(low, high)) for low, high in pairwise(edges)]
 
 
-def _scored_sequences(
+def scored_sequences(
     file: h5py.File, rows: list[int], options: ScoreOptions
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
     """Return sequences [N, 4, L] as they were scored, and which are reverse complements of the genome [N]."""
@@ -150,15 +184,16 @@ def _scored_sequences(
     return sequences, turned
 
 
-def _reference(options: ScoreOptions, reader: ScoreReader, file: h5py.File) -> Reference:
+def make_references_of(options: ScoreOptions, reader: ScoreReader, file: h5py.File) -> Reference:
     """Return the references of the run; those of the whole input are made from the sequences in the file."""
-    kind, argument = deeplift_references.parse_spec(options.reference)
-    if kind.takes_argument and argument:
-        stored = reader.fingerprint.get("the file of references")
-        if Path(argument).is_file() and stored not in (None, f"sha256:{file_sha256(Path(argument))}"):
-            raise UserError(
-                f"{argument}, the file of references, has changed since {reader.path} was written"
-            )
+    if options.reference is not None:
+        kind, argument = deeplift_references.parse_spec(options.reference)
+        if kind.takes_argument and argument:
+            stored = reader.fingerprint.get("the file of references")
+            if Path(argument).is_file() and stored not in (None, f"sha256:{file_sha256(Path(argument))}"):
+                raise UserError(
+                    f"{argument}, the file of references, has changed since {reader.path} was written"
+                )
     reference = make_reference(options, reader.layout.length)
     if reference.needs_observation:
         if options.sample is not None and reader.n_rows + reader.n_skipped >= options.sample:
@@ -172,7 +207,7 @@ def _reference(options: ScoreOptions, reader: ScoreReader, file: h5py.File) -> R
             )
         for first in range(0, reader.n_rows, OBSERVED_ROWS):
             rows = list(range(first, min(first + OBSERVED_ROWS, reader.n_rows)))
-            sequences, _ = _scored_sequences(file, rows, options)
+            sequences, _ = scored_sequences(file, rows, options)
             with reference_errors():
                 reference.observe(sequences)
     return reference
@@ -192,11 +227,11 @@ class _Comparison:
             hypothetical = scores.hypothetical[place]
             if turned[place]:
                 hypothetical = reverse_complement(hypothetical)
-            outputs = {
-                f"qc/{name}": getattr(scores, name)[place]
-                for name in ("prediction", "output", "reference_output")
-            }
-            for name, now in ({"shap/seq": hypothetical} | outputs).items():
+            others = {name: getattr(scores, NUMBERS[name]) for name in _COMPARED}
+            found = {name: values[place] for name, values in others.items() if values is not None}
+            if turned[place] and MUTANTS in found:
+                found[MUTANTS] = reverse_complement(found[MUTANTS])
+            for name, now in ({"shap/seq": hypothetical} | found).items():
                 self._compare(name, row, file[name][row], np.asarray(now, np.float64))
             if scores.fold_sd is not None and FOLD_SD in file:
                 spread = scores.fold_sd[place][::-1] if turned[place] else scores.fold_sd[place]

@@ -1,0 +1,194 @@
+"""`deeplift check` on models of which the answers are known."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from small_models import LENGTH, Net, deeplift, random_letters, score, torchscript, write_fasta
+from torch import Tensor, nn
+
+from deeplift_cli.trust.measure import correlations
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_fasta(Path("in.fa"), [random_letters(seed) for seed in range(6)])
+    return tmp_path
+
+
+class Weighted(nn.Module):
+    """A sum of weights over bases and positions, times a factor."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.weight = nn.Parameter(factor * torch.randn(4, LENGTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * self.weight).flatten(1).sum(1, keepdim=True)
+
+
+class EitherHalf(nn.Module):
+    """As large as the larger half: of two halves that are alike, either can stand in for the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(4, LENGTH // 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = ((half * self.weight).flatten(1).sum(1) for half in x.chunk(2, 2))
+        return torch.maximum(first, second).unsqueeze(1)
+
+
+def checked(model: nn.Module, *options: object, rows: int = 6) -> dict[str, Any]:
+    """The measures of the scores of a model."""
+    torch.save(model.eval(), "m.pt")
+    score("-m", "m.pt", "-f", "in.fa", "-o", "a.h5", "--allow-pickle", "--overwrite", *options)
+    outcome = deeplift("check", "a.h5", "-m", "m.pt", "--allow-pickle", "--json", "-n", rows)
+    assert outcome.code == 0, outcome.err
+    found: dict[str, Any] = json.loads(outcome.out)
+    assert found["sequences"] == rows
+    measures: dict[str, Any] = found["measures"]
+    return measures
+
+
+def test_a_sum_of_weights_agrees_with_its_mutants() -> None:
+    """Against equal frequencies both are the weight less the mean of the four, and the order is the best."""
+    found = checked(Weighted(), "--reference", "frequency", "--frequencies", "0.25,0.25,0.25,0.25")
+    for name in ("pearson", "spearman"):
+        assert found["mutagenesis"][name]["lower_quartile"] > 1 - 1e-6
+    for name in ("deletion", "insertion"):
+        curve = np.array(found["curves"][name]["by_contribution"])
+        assert (curve > np.array(found["curves"][name]["at_random"])).all()
+    assert found["references"]["relative_standard_error"] is None
+    share = found["changed_positions"]
+    assert share["share"]["median"] == pytest.approx(0.75)
+    assert share["never"]["median"] == 0
+
+
+def test_what_is_replaced_is_what_is_lost() -> None:
+    """The contributions of the replaced positions, exactly, where the model is a sum."""
+    letters = random_letters(3)
+    write_fasta(Path("in.fa"), [letters])
+    found = checked(Weighted(), "--reference", "zeros", rows=1)
+    weights = Weighted().weight.detach().numpy()
+    contributions = np.array([weights["ACGT".index(base), place] for place, base in enumerate(letters)])
+    total = contributions.sum()
+    ordered = np.sort(np.sign(total) * contributions)[::-1]
+    for name in ("deletion", "insertion"):
+        for share, value in zip(
+            found["curves"][name]["shares"], found["curves"][name]["by_contribution"], strict=True
+        ):
+            expected = ordered[: max(1, round(share * LENGTH))].sum() / abs(total)
+            assert value == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--reference", "frequency", "--rc-average"),
+        ("--reference", "frequency", "--strand-aware"),
+        ("--reference", "zeros", "-m", "n.pt"),
+    ],
+    ids=["both strands", "minus strand", "folds"],
+)
+def test_changed_sequences_are_scored_as_the_file_was(options: tuple[str, ...]) -> None:
+    """For a sum, deletion loses the stored contributions at the replaced positions."""
+    write_fasta(Path("g.fa"), {"chr1": random_letters(5, 3 * LENGTH)})
+    Path("r.bed").write_text(f"chr1\t{LENGTH}\t{2 * LENGTH}\tr\t0\t-\n")
+    torch.save(Weighted().eval(), "m.pt")
+    torch.save(Weighted(-0.3).eval(), "n.pt")
+    score("-m", "m.pt", "-g", "g.fa", "-r", "r.bed", "-o", "a.h5", "--allow-pickle", *options)
+    models = ["-m", "m.pt", *options[options.index("-m") :]] if "-m" in options else ["-m", "m.pt"]
+    outcome = deeplift("check", "a.h5", *models, "--allow-pickle", "--json")
+    assert outcome.code == 0, outcome.err
+    curves = json.loads(outcome.out)["measures"]["curves"]
+    with h5py.File("a.h5") as file:
+        contributions = file["projected_shap/seq"][0].sum(0)
+        delta = file["qc/output"][0] - file["qc/reference_output"][0].mean()
+    ordered = np.sort(np.sign(delta) * contributions)[::-1]
+    for share, value in zip(curves["deletion"]["shares"], curves["deletion"]["by_contribution"], strict=True):
+        expected = ordered[: max(1, round(share * LENGTH))].sum() / abs(delta)
+        assert value == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_constant_output_has_no_numbers() -> None:
+    found = checked(Weighted(0.0), "--n-references", 3)
+    assert found["mutagenesis"]["pearson"]["median"] is None
+    assert found["curves"]["deletion"]["area"]["sequences"] == 0
+    assert found["references"]["references_needed"]["median"] is None
+    outcome = deeplift("check", "a.h5", "-m", "m.pt", "--allow-pickle")
+    assert outcome.code == 0
+    assert "not defined" in outcome.out
+
+
+def test_motifs_that_stand_in_for_each_other_disagree_with_mutants() -> None:
+    """No single substitution lowers the larger of two equal halves, although each half carries the output."""
+    half = "".join("ACGT"[base] for base in EitherHalf().weight.argmax(0))
+    write_fasta(Path("in.fa"), [half + half])
+    found = checked(EitherHalf(), "--n-references", 10, rows=1)
+    agreement = found["mutagenesis"]["pearson"]["median"]
+    assert agreement is None or agreement < 0.5
+    assert found["curves"]["insertion"]["area"]["median"] > 0
+
+
+def test_the_number_of_references() -> None:
+    """R (s / 0.05)^2, from what the file holds."""
+    found = checked(Net(), "--n-references", 4, "--standard-errors")["references"]
+    with h5py.File("a.h5") as file:
+        errors = np.sqrt((file["standard_error/seq"][:].astype(float) ** 2).mean(1))
+        relative = errors / np.abs(file["projected_shap/seq"][:]).max((1, 2))
+    assert found["relative_standard_error"]["median"] == pytest.approx(np.median(relative), rel=1e-5)
+    needed = np.median(np.ceil(4 * (relative / 0.05) ** 2))
+    assert found["references_needed"]["median"] == needed
+
+
+def test_positions_that_references_change() -> None:
+    """All shuffles of a run of one base are the run."""
+    write_fasta(Path("in.fa"), ["A" * LENGTH, "NN" + "C" * (LENGTH - 2)])
+    found = checked(Net(), "--n-references", 2, rows=2)["changed_positions"]
+    assert found["share"]["upper_quartile"] == 0
+    assert found["never"]["lower_quartile"] == 1
+
+
+def test_likeness_of_a_trained_model_is_lost_with_its_weights() -> None:
+    model = EXAMPLES / "tal1_gata.onnx"
+    before = model.read_bytes()
+    records = (EXAMPLES / "sequences.fa").read_text().split(">")[1:]
+    with_motif = [record for record in records if "gata" in record.splitlines()[0]][:4]
+    Path("in.fa").write_text("".join(f">{record}" for record in with_motif))
+    score("-m", model, "-f", "in.fa", "--target", 1, "-o", "a.h5", "--n-references", 8, "--compile", "off")
+    one, two = (deeplift("check", "a.h5", "-m", model, "-n", 4, "--json").out for _ in range(2))
+    assert one == two
+    found = json.loads(one)["measures"]
+    assert found["shuffled_weights"]["pearson"]["median"] < 0.4
+    assert found["mutagenesis"]["pearson"]["lower_quartile"] > 0.7
+    assert model.read_bytes() == before
+
+
+def test_ranks_share_the_mean_of_ties() -> None:
+    first = np.array([[1.0, 2.0, 2.0, 9.0]])
+    second = np.array([[0.0, 5.0, 5.0, 6.0]])
+    pearson, spearman = correlations(first, second, np.ones((1, 4), bool))
+    assert spearman[0] == pytest.approx(1)
+    assert pearson[0] == pytest.approx(np.corrcoef(first, second)[0, 1])
+
+
+def test_what_cannot_be_checked() -> None:
+    net = torchscript("Net")
+    score("-m", net, "-f", "in.fa", "-o", "ism.h5", "--rule", "ism")
+    outcome = deeplift("check", "ism.h5", "-m", net)
+    assert outcome.code == 1
+    assert "holds in-silico mutagenesis" in outcome.err
+    score("-m", net, "-f", "in.fa", "-o", "a.h5", "--n-references", 2)
+    outcome = deeplift("check", "a.h5", "-m", torchscript("Sigmoid"))
+    assert outcome.code == 1
+    assert "is another model" in outcome.err
