@@ -66,8 +66,8 @@ def report(options: ReportOptions, progress: Callable[[int, int], None]) -> Writ
         reader = probed(options.scores)
     if MUTANTS in reader.layout.optional:
         raise UserError(
-            f"score file {options.scores} holds in-silico mutagenesis, which has no references, and a report is "
-            "about contribution scores; deeplift plot and deeplift show take both"
+            f"score file {options.scores} holds in-silico mutagenesis, which has no references, and a report "
+            "is about contribution scores; deeplift plot and deeplift show take both"
         )
     seqlets = None
     if options.seqlets is not None:
