@@ -12,6 +12,7 @@ import onnx
 import pytest
 import torch
 from small_models import LENGTH, Outcome, deeplift, onnx_file, random_letters, score, torchscript, write_fasta
+from terminals import read_to_end
 from test_cli_inspect import WithoutRule, saved
 from torch import Tensor, nn
 
@@ -89,16 +90,7 @@ def test_progress_is_on_a_terminals_stderr_only() -> None:
         env=os.environ | {"TERM": "xterm", "COLUMNS": "100", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     os.close(theirs)
-    written = b""
-    while True:
-        try:
-            part = os.read(ours, 4096)
-        except OSError:  # the other side is closed
-            break
-        if not part:
-            break
-        written += part
-    os.close(ours)
+    written = read_to_end(ours)
     assert done.stdout is not None
     out = done.stdout.read()
     assert done.wait() == 0

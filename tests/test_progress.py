@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from small_models import LENGTH, deeplift, onnx_file, random_letters, torchscript, write_fasta
+from terminals import read_to_end
 
 from deeplift_cli.process.screen import Screen
 
@@ -119,16 +120,7 @@ def on_terminal(*words: object) -> str:
         env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
     )  # fmt: skip
     os.close(theirs)
-    written = b""
-    while True:
-        try:
-            part = os.read(ours, 4096)
-        except OSError:  # the other side is closed
-            break
-        if not part:
-            break
-        written += part
-    os.close(ours)
+    written = read_to_end(ours)
     assert process.wait() == 0, written
     return written.decode()
 

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from small_models import Outcome, deeplift, random_letters, score, torchscript, write_fasta
+from terminals import read_to_end
 from test_verify import attribute, consistent
 
 from deeplift_cli.process.watched_child import LostError
@@ -126,16 +127,7 @@ def on_terminal(*words: object, **variables: str) -> str:
         env=plain | {"TERM": "xterm", "COLUMNS": "29"} | variables,
     )  # fmt: skip
     os.close(theirs)
-    written = b""
-    while True:
-        try:
-            part = os.read(ours, 4096)
-        except OSError:  # the other side is closed
-            break
-        if not part:
-            break
-        written += part
-    os.close(ours)
+    written = read_to_end(ours)
     assert done.wait() == 0, written
     return written.decode()
 

@@ -1,6 +1,6 @@
 """Every file that a run writes, named once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -42,16 +42,7 @@ class OutputPaths:
         OptionsError
             If several targets would be written to one file.
         """
-        for out in (options.out, options.bigwig):
-            if out is not None and len(options.targets) > 1 and "{target}" not in out.name:
-                raise OptionsError(
-                    f"{out}: several targets need {{target}} in the output's name, one file for each"
-                )
-        if alike := same_label(options.targets):
-            raise OptionsError(
-                f"targets {alike[0]} and {alike[1]} have one name, {alike[0].label}, in the names of files; "
-                "score them in runs of their own"
-            )
+        check_names_of_targets(options.targets, (options.out, options.bigwig))
         bigwig, saved = options.bigwig, options.save_references
         return cls(
             {spec: options.named(options.out, spec) for spec in options.targets},
@@ -97,11 +88,48 @@ class OutputPaths:
         UserError
             With the first output that cannot be written, and the reason.
         """
-        try:
-            check_writable(self.all, True, options.inputs())
-            begun = {path for out in self.scores.values() for path in begun_outputs(out)}
-            begun = begun if options.resume else set()
-            others = [path for path in self.all if path.absolute() not in begun]
-            check_writable(others, options.overwrite)
-        except OSError as error:  # a name that is too long
-            raise UserError(f"output {options.out} cannot be written: {error}; give another name") from error
+        check_outputs(options, self.all, self.scores.values())
+
+
+def check_names_of_targets(targets: Sequence[TargetSpec], outputs: Iterable[Path | None]) -> None:
+    """Refuse names of outputs that give two targets the same file.
+
+    Raises
+    ------
+    OptionsError
+    """
+    for out in outputs:
+        if out is not None and len(targets) > 1 and "{target}" not in out.name:
+            raise OptionsError(
+                f"{out}: several targets need {{target}} in the output's name, one file for each"
+            )
+    if alike := same_label(targets):
+        raise OptionsError(
+            f"targets {alike[0]} and {alike[1]} have one name, {alike[0].label}, in the names of files; "
+            "score them in runs of their own"
+        )
+
+
+def check_outputs(options: ScoreOptions, outputs: Sequence[Path], scores: Iterable[Path]) -> None:
+    """Refuse outputs that cannot be written.
+
+    Parameters
+    ----------
+    options : ScoreOptions
+    outputs : sequence of Path
+    scores : iterable of Path
+        The outputs beside which workspaces are. A resumed run may replace the outputs of an interrupted
+        publication, which a workspace lists.
+
+    Raises
+    ------
+    UserError
+        With the first output that cannot be written, and the reason.
+    """
+    try:
+        check_writable(outputs, True, options.inputs())
+        begun = {path for out in scores for path in begun_outputs(out)} if options.resume else set()
+        others = [path for path in outputs if path.absolute() not in begun]
+        check_writable(others, options.overwrite)
+    except OSError as error:  # a name that is too long
+        raise UserError(f"output {options.out} cannot be written: {error}; give another name") from error

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from deeplift_cli.errors import OptionsError, UserError
-from deeplift_cli.options.targets import TargetSpec, same_label
+from deeplift_cli.options.targets import TargetSpec
 from deeplift_cli.options.variant_settings import VariantOptions
-from deeplift_cli.outputs.publish import check_writable
 from deeplift_cli.outputs.score_file import companions
-from deeplift_cli.outputs.workspace import begun_outputs
+from deeplift_cli.run.output_paths import check_names_of_targets, check_outputs
 
 
 @dataclass(frozen=True)
@@ -38,16 +36,7 @@ class VariantPaths:
         OptionsError
             If several targets would be written to one file.
         """
-        for out in (options.out, options.tsv):
-            if out is not None and len(options.targets) > 1 and "{target}" not in out.name:
-                raise OptionsError(
-                    f"{out}: several targets need {{target}} in the output's name, one file for each"
-                )
-        if alike := same_label(options.targets):
-            raise OptionsError(
-                f"targets {alike[0]} and {alike[1]} have one name, {alike[0].label}, in the names of files; "
-                "score them in runs of their own"
-            )
+        check_names_of_targets(options.targets, (options.out, options.tsv))
         files = {spec: options.named(options.out, spec) for spec in options.targets}
         tsv = options.tsv
         return cls(
@@ -78,9 +67,4 @@ class VariantPaths:
         UserError
             With the first output that cannot be written, and the reason.
         """
-        try:
-            check_writable(self.all, True, options.inputs())
-            begun = begun_outputs(self.first) if options.resume else set()
-            check_writable([path for path in self.all if path.absolute() not in begun], options.overwrite)
-        except OSError as error:  # a name that is too long
-            raise UserError(f"output {options.out} cannot be written: {error}; give another name") from error
+        check_outputs(options, self.all, [self.first])
