@@ -6,9 +6,10 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pybigtools
 import pytest
 import torch
-from small_models import LENGTH, Net, deeplift, random_letters, score, torchscript, write_fasta
+from small_models import LENGTH, Net, deeplift, encode, random_letters, score, torchscript, write_fasta
 from torch import Tensor, nn
 
 from deeplift_cli.trust.measure import correlations
@@ -192,3 +193,71 @@ def test_what_cannot_be_checked() -> None:
     outcome = deeplift("check", "a.h5", "-m", torchscript("Sigmoid"))
     assert outcome.code == 1
     assert "is another model" in outcome.err
+
+
+class ProfileAndCounts(nn.Module):
+    """BPNet's heads: logits of a profile with two tracks, and the logarithm of the counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.profile = nn.Conv1d(4, 2, 5, padding=2)
+        self.counts = nn.Linear(4 * LENGTH, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return 3 * self.profile(x), 4 + self.counts(x.flatten(1))
+
+
+def observed(rows: list[str], alphabet: str) -> dict[str, Any]:
+    """The agreement of the scores with a bigWig of what the model gives for sequences in the order ACGT."""
+    model = ProfileAndCounts().eval()
+    with torch.no_grad():
+        profile, counts = model(torch.stack([torch.from_numpy(encode(row)).float() for row in rows]))
+    signal = profile.flatten(1).softmax(1).reshape(profile.shape).sum(1) * counts.exp()
+    genome = "".join(rows)
+    Path("g.fa").write_text(f">chr1\n{genome}\n")
+    starts = range(0, len(genome), LENGTH)
+    Path("r.bed").write_text("".join(f"chr1\t{s}\t{s + LENGTH}\tr{s}\n" for s in starts))
+    values = [("chr1", at, at + 1, value) for at, value in enumerate(signal.flatten().tolist())]
+    pybigtools.open("signal.bw", "w").write({"chr1": len(genome)}, iter(values))
+    torch.save(model, "m.pt")
+    source = ("-g", "g.fa", "-r", "r.bed", "--alphabet", alphabet)
+    score("-m", "m.pt", *source, "-o", "a.h5", "--allow-pickle", "--overwrite", "--n-references", 2)
+    given = ("check", "a.h5", "-m", "m.pt", "--allow-pickle", "--observed", "signal.bw")
+    assert "predicted and observed profiles" in deeplift(*given).out
+    found: dict[str, Any] = json.loads(deeplift(*given, "--json").out)["measures"]["observed"]
+    return found
+
+
+def test_an_observed_signal_shows_a_wrong_order_of_channels() -> None:
+    rows = [random_letters(seed) for seed in range(20)]
+    right = observed(rows, "ACGT")
+    assert right["total"]["pearson"] > 0.999
+    assert right["profile"]["lower_quartile"] > 0.999
+    wrong = observed(rows, "TGAC")
+    assert abs(wrong["total"]["pearson"]) < 0.7
+    assert wrong["profile"]["upper_quartile"] < 0.7
+
+
+def test_without_a_profile_totals_alone_are_compared() -> None:
+    places = [(at * LENGTH, (at + 1) * LENGTH) for at in range(6)]
+    write_fasta(Path("in.fa"), {f"chr1:{s}-{e}": random_letters(s) for s, e in places})
+    torch.save(Weighted().eval(), "m.pt")
+    score("-m", "m.pt", "-f", "in.fa", "-o", "a.h5", "--allow-pickle", "--n-references", 2)
+    values = [("chr1", at, at + 1, 1.0 + at // LENGTH) for at in range(6 * LENGTH)]
+    pybigtools.open("signal.bw", "w").write({"chr1": 6 * LENGTH}, iter(values))
+    given = ("check", "a.h5", "-m", "m.pt", "--allow-pickle", "--observed", "signal.bw", "--json")
+    found = json.loads(deeplift(*given).out)["measures"]["observed"]
+    with h5py.File("a.h5") as file:
+        expected = np.corrcoef(file["qc/output"][:], np.log1p(LENGTH * np.arange(1.0, 7)))[0, 1]
+    assert found.keys() == {"total"}
+    assert found["total"]["pearson"] == pytest.approx(expected)
+
+
+def test_a_bigwig_of_other_chromosomes_is_refused() -> None:
+    torch.save(Weighted().eval(), "m.pt")
+    score("-m", "m.pt", "-f", "in.fa", "-o", "a.h5", "--allow-pickle", "--n-references", 2)
+    pybigtools.open("signal.bw", "w").write({"chrX": 100}, iter([("chrX", 0, 1, 1.0)]))
+    outcome = deeplift("check", "a.h5", "-m", "m.pt", "--allow-pickle", "--observed", "signal.bw")
+    assert outcome.code == 1
+    assert "signal.bw" in outcome.err

@@ -14,6 +14,8 @@ _OPTIONS = (
                  help="The model of the scores; of a mean of folds, all folds."),
     click.option("-n", "--rows", type=click.IntRange(min=1), default=100, show_default=True,
                  help="Number of sequences, spread over the file."),
+    click.option("--observed", type=FILE, metavar="FILE.bw",
+                 help="The signal that the model predicts: compare totals and profiles."),
     click.option("--json", "machine", is_flag=True, help="Print JSON in place of the table."),
     ALLOW_PICKLE,
 )  # fmt: skip
@@ -21,11 +23,19 @@ _OPTIONS = (
 
 @click.command("check", context_settings={"help_option_names": ["-h", "--help"]})
 @with_options(_OPTIONS)
-def command(scores: Path, models: tuple[Path, ...], rows: int, machine: bool, allow_pickle: bool) -> int:
+def command(
+    scores: Path,
+    models: tuple[Path, ...],
+    rows: int,
+    observed: Path | None,
+    machine: bool,
+    allow_pickle: bool,
+) -> int:
     """Check how far scores can be trusted.
 
     \b
     deeplift check scores.h5 -m model.onnx -n 50
+    deeplift check scores.h5 -m model.onnx --observed atac.bw
 
     Compares contributions with in-silico mutagenesis, replaces the strongest positions, states the noise of
     references, and shuffles the model's weights. docs/trust.md explains each number.
@@ -39,7 +49,7 @@ def command(scores: Path, models: tuple[Path, ...], rows: int, machine: bool, al
         from deeplift_cli.trust.sample import take_sample
 
     screen = Screen(quiet=False)
-    sample = take_sample(probed(scores), models, rows, allow_pickle, screen)
+    sample = take_sample(probed(scores), models, rows, allow_pickle, screen, observed)
     found = list(measured(sample))
     n = len(sample.sequences)
     if machine:

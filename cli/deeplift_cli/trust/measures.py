@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from deeplift_cli.trust import changed_positions, curves, mutants, reference_noise, shuffled_weights
+from deeplift_cli.trust import changed_positions, curves, mutants, observed, reference_noise, shuffled_weights
 from deeplift_cli.trust.measure import Measure
 from deeplift_cli.trust.sample import Sample
 
@@ -17,9 +17,13 @@ MEASURES: tuple[tuple[str, Callable[[Sample], Measure]], ...] = (
 )
 
 
+# With an observed signal only.
+_OBSERVED = (("observed signal", observed.measure),)
+
+
 def measured(sample: Sample) -> Iterator[Measure]:
     """Yield the results of all measures; each is computed when the one before has been taken."""
-    for name, measure in MEASURES:
+    for name, measure in (*MEASURES, *(() if sample.observed is None else _OBSERVED)):
         with sample.screen.status(f"{name}, of {len(sample.sequences):,} sequences"):
             found = measure(sample)
         yield found

@@ -16,6 +16,7 @@ from deeplift_cli.models.fold_mean import ExplainedFolds, LoadedModel, explain_m
 from deeplift_cli.models.mutagenesis import Mutagenesis
 from deeplift_cli.options.rules import ISM
 from deeplift_cli.options.settings import ScoreOptions
+from deeplift_cli.outputs.bigwig_values import bigwig_values
 from deeplift_cli.outputs.score_reader import ScoreReader
 from deeplift_cli.process.screen import Screen
 from deeplift_cli.run.references import reference_errors
@@ -54,6 +55,8 @@ class Sample:
         The explained scalar of each sequence and of its references, as stored.
     standard_error : array [N] or None
         As stored; None for one reference.
+    observed : array [N, L] or None
+        The values of an observed signal; NaN where a base has none.
     """
 
     options: ScoreOptions
@@ -67,6 +70,7 @@ class Sample:
     output: Floats
     reference_output: Floats
     standard_error: Floats | None
+    observed: Floats | None = None
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
@@ -109,7 +113,12 @@ class Sample:
 
 
 def take_sample(
-    reader: ScoreReader, models: Sequence[Path], n_rows: int, allow_pickle: bool, screen: Screen
+    reader: ScoreReader,
+    models: Sequence[Path],
+    n_rows: int,
+    allow_pickle: bool,
+    screen: Screen,
+    observed: Path | None = None,
 ) -> Sample:
     """Read rows that are spread over the file, and make their references again.
 
@@ -122,6 +131,8 @@ def take_sample(
         Number of rows; all rows if the file has fewer.
     allow_pickle : bool
     screen : Screen
+    observed : Path, optional
+        A bigWig of the signal that the model predicts.
 
     Raises
     ------
@@ -147,6 +158,7 @@ def take_sample(
         records = np.array([file["regions/index"][row] for row in rows])
         contributions = np.stack([file["projected_shap/seq"][row].sum(0) for row in rows]).astype(np.float64)
         contributions[turned] = contributions[turned, ::-1]
+        places = _places(file, rows)
         numbers = {
             name: file[f"qc/{name}"][:][rows] if f"qc/{name}" in file else None
             for name in ("output", "reference_output", "standard_error")
@@ -156,7 +168,17 @@ def take_sample(
     output, reference_output = numbers["output"], numbers["reference_output"]
     assert output is not None
     assert reference_output is not None
+    signal = None
+    if observed is not None:
+        signal = np.stack(bigwig_values(observed, places))
+        signal[turned] = signal[turned, ::-1]
     return Sample(
         options, loaded, screen, reader.layout.length, sequences, records, references, contributions,
-        output, reference_output, numbers["standard_error"],
+        output, reference_output, numbers["standard_error"], signal,
     )  # fmt: skip
+
+
+def _places(file: h5py.File, rows: Sequence[int]) -> list[tuple[str, int, int]]:
+    """Return chromosome, start and end of the windows of some rows."""
+    chroms, starts, ends = (file[f"regions/{key}"] for key in ("chrom", "start", "end"))
+    return [(chroms.asstr()[row], int(starts[row]), int(ends[row])) for row in rows]
