@@ -3,6 +3,7 @@
 import base64
 import gzip
 import hashlib
+import html
 import json
 import re
 import shlex
@@ -590,6 +591,35 @@ def test_another_table_of_skipped_records_is_refused(scores: Path) -> None:
     )
     table.write_text("hello\n")
     assert "s.skipped.tsv is not the table of skipped records of s.h5" in refused(scores, "-o", "r.html")
+
+
+def test_the_table_of_a_check_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_fasta(Path("in.fa"), [random_letters(seed) for seed in range(5)])
+    model = torchscript("Net")
+    score("-m", model, "-f", "in.fa", "-o", "a.h5", "--n-references", 5)
+    printed = deeplift("check", "a.h5", "-m", model, "--json")
+    Path("check.json").write_text(printed.out)
+    assert deeplift("report", "a.h5", "-o", "a.html", "--check", "check.json").code == 0
+    page = Path("a.html").read_text()
+    for row in json.loads(printed.out)["table"]:
+        assert all(html.escape(cell) in page for cell in row)
+    assert "Measured on 5 sequences" in page
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{", '{"sequences": 3}', '{"sequences": 3, "table": [["a", 1, "b"]]}', "\0", "[" * 9**6],
+)
+def test_what_is_no_check_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_fasta(Path("in.fa"), [random_letters(1)])
+    score("-m", torchscript("Net"), "-f", "in.fa", "-o", "a.h5", "--n-references", 2)
+    Path("check.json").write_text(content)
+    outcome = deeplift("report", "a.h5", "-o", "a.html", "--check", "check.json")
+    assert outcome.code == 1
+    assert "check.json" in outcome.err
+    assert not Path("a.html").exists()
 
 
 def test_a_file_of_mutagenesis_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,8 @@ _OPTIONS = (
                  help="The page to write."),
     click.option("--seqlets", type=FILE, metavar="FILE.bed",
                  help="Seqlets of these scores, from `deeplift seqlets`, to show the strongest."),
+    click.option("--check", type=FILE, metavar="FILE.json",
+                 help="What `deeplift check --json` printed of these scores, to show how far to trust them."),
     click.option("--title", metavar="TEXT", help="Title of the page.  [default: Contribution scores]"),
     click.option("--overwrite", is_flag=True, help="Replace a page that exists."),
     click.option("-q", "--quiet", is_flag=True, help="Do not say what was written."),
@@ -29,13 +31,19 @@ _OPTIONS = (
 @click.command("report", context_settings={"help_option_names": ["-h", "--help"]})
 @with_options(_OPTIONS)
 def command(
-    scores: Path, out: Path, seqlets: Path | None, title: str | None, overwrite: bool, quiet: bool
+    scores: Path,
+    out: Path,
+    seqlets: Path | None,
+    check: Path | None,
+    title: str | None,
+    overwrite: bool,
+    quiet: bool,
 ) -> int:
     """Write a score file as one HTML page, to look at and to pass on.
 
     \b
     deeplift report scores.h5 -o report.html
-    deeplift report scores.h5 -o report.html --seqlets seqlets.bed --title "K562, ATAC"
+    deeplift report scores.h5 -o report.html --seqlets seqlets.bed --check check.json --title "K562, ATAC"
 
     The page has how the scores were made, their quality, logos of the best sequences, a table of all
     regions with the logo of each, the mean contribution along the window, and the base composition. It is
@@ -47,7 +55,9 @@ def command(
     from deeplift_cli.report.build import ReportOptions, report
 
     screen = Screen(quiet=quiet)
-    options = ReportOptions(scores=scores, out=out, seqlets=seqlets, title=title, overwrite=overwrite)
+    options = ReportOptions(
+        scores=scores, out=out, seqlets=seqlets, check=check, title=title, overwrite=overwrite
+    )
     with screen.progress() as progress:
         written = report(options, progress)
     regions = f"{written.listed:,} of {written.regions:,} in the table, {written.logos:,} with a logo"

@@ -19,6 +19,7 @@ from deeplift_cli.report.numbers import read_numbers
 from deeplift_cli.report.page import page
 from deeplift_cli.report.quality import assess
 from deeplift_cli.report.seqlets import SeqletTable, check_regions, other_scores, read_seqlets
+from deeplift_cli.report.trust import CheckTable, read_check
 
 LARGEST_PAGE = 20_000_000  # bytes
 _SPARE = 50_000  # bytes for what changes when logos are left out
@@ -31,6 +32,7 @@ class ReportOptions:
     scores: Path
     out: Path
     seqlets: Path | None = None
+    check: Path | None = None
     title: str | None = None
     overwrite: bool = False
 
@@ -60,7 +62,7 @@ def report(options: ReportOptions, progress: Callable[[int, int], None]) -> Writ
         If the output exists or cannot be written, an input cannot be read, is damaged or has another format,
         or the seqlets are not those of the score file.
     """
-    inputs = [options.scores, *([] if options.seqlets is None else [options.seqlets])]
+    inputs = [path for path in (options.scores, options.seqlets, options.check) if path is not None]
     check_writable([options.out], options.overwrite, inputs)
     with step("reading", options.scores):
         reader = probed(options.scores)
@@ -73,7 +75,11 @@ def report(options: ReportOptions, progress: Callable[[int, int], None]) -> Writ
     if options.seqlets is not None:
         with step("reading", options.seqlets):
             seqlets = _seqlets_of(reader, options.seqlets)
-    made = _report(options, reader, seqlets, progress)
+    check = None
+    if options.check is not None:
+        with step("reading", options.check):
+            check = read_check(options.check)
+    made = _report(options, reader, seqlets, check, progress)
     content = page(made)
     if len(content) > LARGEST_PAGE:
         made = _with_fewer_logos(made, len(content) - LARGEST_PAGE)
@@ -98,6 +104,7 @@ def _report(
     options: ReportOptions,
     reader: ScoreReader,
     seqlets: SeqletTable | None,
+    check: CheckTable | None,
     progress: Callable[[int, int], None],
 ) -> Report:
     with step("reading", options.scores):
@@ -111,7 +118,9 @@ def _report(
         check_regions(seqlets, found.regions)
     listing = choose(numbers, found, always)
     title = options.title or "Contribution scores"
-    return Report(printable(title), reader, numbers, found, quality, listing, seqlets, deeplift_version())
+    return Report(
+        printable(title), reader, numbers, found, quality, listing, seqlets, check, deeplift_version()
+    )
 
 
 def _with_fewer_logos(made: Report, surplus: int) -> Report:

@@ -8,6 +8,7 @@ from deeplift_cli.report.listing import Listing
 from deeplift_cli.report.numbers import Numbers
 from deeplift_cli.report.quality import Quality
 from deeplift_cli.report.seqlets import SeqletTable
+from deeplift_cli.report.trust import CheckTable
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Report:
     quality : Quality
     listing : Listing
     seqlets : SeqletTable or None
+    check : CheckTable or None
     version : str
         The version of deeplift that makes the page.
     """
@@ -34,4 +36,5 @@ class Report:
     quality: Quality
     listing: Listing
     seqlets: SeqletTable | None
+    check: CheckTable | None
     version: str

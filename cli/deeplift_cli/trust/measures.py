@@ -43,4 +43,5 @@ def as_json(found: list[Measure], path: str, n_sequences: int) -> dict[str, Any]
         "file": path,
         "sequences": n_sequences,
         "measures": {measure.name: measure.numbers for measure in found},
+        "table": [[line.label, line.value, line.normal] for measure in found for line in measure.lines],
     }

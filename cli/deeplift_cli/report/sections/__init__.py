@@ -6,11 +6,12 @@ Parts that change when the reader searches, sorts or opens a region are empty, a
 from collections.abc import Callable, Sequence
 
 from deeplift_cli.report.content import Report
-from deeplift_cli.report.sections import best, quality, regions, run, seqlets, window
+from deeplift_cli.report.sections import best, quality, regions, run, seqlets, trust, window
 from deeplift_cli.report.sections.base import Section
 
 _SECTIONS: Sequence[Callable[[Report], Section | None]] = (
-    best.section, seqlets.section, regions.section, window.section, quality.section, run.section,
+    best.section, seqlets.section, regions.section, window.section, quality.section, trust.section,
+    run.section,
 )  # fmt: skip
 
 
