@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from deeplift_core import DeepLift
 from deeplift_core.accuracy.completeness import relative_error
+from deeplift_core.capture.one_precision import one_precision
 from deeplift_core.errors import CaptureError, ForwardError
 
 D = torch.float64
@@ -100,3 +101,17 @@ def test_a_model_that_runs_in_its_own_precision_only_says_so() -> None:
         DeepLift(nn.Sequential(nn.Conv1d(4, 4, 3), Fourier()), x, dtype=torch.bfloat16)
     with pytest.raises(CaptureError, match=r"something else in torch\.float64 than in its own precision"):
         DeepLift(InSteps(), x, dtype=D, rule="gradient")
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, RuntimeError])
+def test_nothing_of_one_precision_is_left_whatever_ends_the_forward(error: type[BaseException]) -> None:
+    """Torch runs no hooks after an exception that is no `Exception`."""
+
+    class Ends(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise error
+
+    model = Ends()
+    with pytest.raises(error), one_precision(model, torch.float32):
+        model(torch.ones(1))
+    assert torch.ones(1).half().dtype == torch.float16

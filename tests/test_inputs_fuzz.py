@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deeplift_cli.commands.score import _frequencies
+from deeplift_cli.commands.attribution_options import _frequencies
 from deeplift_cli.errors import UserError
 from deeplift_cli.options.shards import parse_shard
 from deeplift_cli.options.target_grammar import parse_targets

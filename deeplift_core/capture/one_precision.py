@@ -28,14 +28,19 @@ def one_precision(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
     # The mode is entered inside the model's forward, and is therefore above a recorder. A recorder thus sees
     # the calls in one precision.
     mode = _OnePrecision(dtype)
+    depth = 0
 
     def enter(module: nn.Module, _: Any) -> None:
+        nonlocal depth
         if module is model:
             mode.__enter__()  # type: ignore[no-untyped-call]
+            depth += 1
 
     def leave(module: nn.Module, _: Any, __: Any) -> None:
-        if module is model:
+        nonlocal depth
+        if module is model and depth:
             mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            depth -= 1
 
     entered = register_module_forward_pre_hook(enter)
     left = register_module_forward_hook(leave, always_call=True)
@@ -44,6 +49,10 @@ def one_precision(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
     finally:
         entered.remove()
         left.remove()
+        # Torch runs no hook after an exception that is no `Exception`, such as SystemExit or a signal's. A
+        # mode that stays on the stack would slow down every later call of torch in the process.
+        for _ in range(depth):
+            mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
 
 class _OnePrecision(TorchDispatchMode):  # type: ignore[no-untyped-call]
