@@ -187,7 +187,7 @@ def test_fixed_length_is_found_by_running() -> None:
 @pytest.mark.parametrize("length", [20, 39, 57, 1000])
 def test_wrong_length_names_the_right_one(length: int) -> None:
     text = message(model(fixed_length(18), None), length=length)
-    assert f"does not take sequences of {length} bp" in text
+    assert f"does not take sequences of {length:,} bp" in text
     assert text.endswith(("takes 40 bp", "takes 41 bp"))
 
 
