@@ -129,7 +129,13 @@ def _explains_counts(options: ModelOptions, model: ModelFile, length: Callable[[
     """
     if len(model.outputs) == 1:
         return False
-    outputs = _outputs_of(options, model, length())
+    wanted = length()
+    try:  # the number of axes of an output is that for short sequences
+        outputs = _outputs_of(options, model, min(wanted, SHORTER) if wanted and wanted > LONG else wanted)
+    except UserError:
+        if wanted and wanted > LONG:  # the recording refuses sequences that are too long for the model
+            return False
+        raise
     return COUNTS in heads_of(outputs) and len(outputs[0].shape or ()) > 2
 
 
