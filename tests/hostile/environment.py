@@ -240,7 +240,7 @@ bad(
     SCORE,
     "stopped|SIGHUP",
     code=(0, 129, -1),
-    setting={"signal": (signal.SIGHUP, 0.1)},
+    setting={"signal": (signal.SIGHUP, 0.05)},
     keeps=(".out.h5.pieces",),
 )
 

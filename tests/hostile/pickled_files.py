@@ -251,7 +251,7 @@ bad("allowed: of a class that is not there", ALLOWED, FILE, "Nonsenses", make=_o
 bad("allowed: weights alone", ALLOWED, FILE, "weights", make=saved(lambda folder: Net().state_dict()))
 bad("allowed: a function", ALLOWED, FILE, make=saved(lambda folder: print))
 bad("allowed: a class in place of a module", ALLOWED, FILE, make=saved(lambda folder: Net))
-bad("allowed: text", f"{ALLOWED} -m in.fa", r"in\.fa")
+bad("allowed: text", of_model(ALLOWED, "in.fa"), r"in\.fa")
 bad("allowed: an unpickler's error", ALLOWED, FILE, make=_bare(b"\x80\x02q\xff."))
 odd(
     "allowed: a module",

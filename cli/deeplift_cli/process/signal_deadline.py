@@ -29,7 +29,10 @@ def end_if_unanswered(answered: Callable[[], bool], watched: Collection[int]) ->
     watched : collection of int
         The signals that end the process.
     """
-    reader, writer = os.pipe()
+    try:
+        reader, writer = os.pipe()
+    except OSError:  # no further file may be open: only the handlers react to signals
+        return
     os.set_blocking(writer, False)
     # The C code behind signal handlers writes the number of each signal to this pipe, in whatever code the
     # main thread is.
