@@ -9,6 +9,7 @@ import deeplift_references
 from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
 from deeplift_cli.commands.further_options import is_given
 from deeplift_cli.commands.shared_options import Described, parsed
+from deeplift_cli.options.rules import takes_gradients
 from deeplift_core import RULES
 from deeplift_core.assignment.names import parse_rule
 
@@ -112,5 +113,5 @@ def refuse_contradicting_references(context: click.Context, given: Mapping[str, 
         raise click.UsageError(
             f"--reference {kind.usage} decides by itself how many; leave out --n-references"
         )
-    if given["layer_rules"] and given["rule"].partition(":")[0] in ("gradient", "integrated-gradients"):
+    if given["layer_rules"] and takes_gradients(given["rule"]):
         raise click.UsageError(f"--layer-rule does not go with --rule {given['rule']}")

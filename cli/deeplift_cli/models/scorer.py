@@ -217,8 +217,7 @@ class Scorer:
         strands = [sequences, reverse_complement(sequences)] if self._rc_average else [sequences]
         found = []
         for strand in strands:
-            given = as_tensor(strand)
-            x = self._layout.to_model(given, self._layout.unknown(given))
+            x, _ = self._shown(strand)
             found.append([of.output.double().cpu().numpy() for of in self._explainer.outputs(x, targets)])
         return [np.mean(of_target, axis=0) for of_target in zip(*found, strict=True)]
 

@@ -6,6 +6,12 @@ from deeplift_core.errors import OptionError
 
 ISM = "ism"
 SCORE_RULES = (*RULES, ISM)
+_GRADIENTS = ("gradient", "integrated-gradients")
+
+
+def takes_gradients(rule: str) -> bool:
+    """Return whether a rule is for comparison: no rules by layer, and no promise of summation-to-delta."""
+    return rule.partition(":")[0] in _GRADIENTS
 
 
 def parse_score_rule(text: str) -> str:

@@ -19,6 +19,7 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.models.explainer import Explained, chosen_device
 from deeplift_cli.models.fold_mean import LoadedModel, explain_models, read_models
 from deeplift_cli.models.targets import need_the_model
+from deeplift_cli.options.rules import takes_gradients
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
 from deeplift_cli.outputs.export import write_output
@@ -53,7 +54,6 @@ from deeplift_cli.threads.prefetch import Prefetch
 from deeplift_core.accuracy.completeness import TOLERANCE
 from deeplift_references import Reference
 
-_EXEMPT = ("gradient", "integrated-gradients")
 # One batch is ready, one in the making: with 20 references a batch of 64 sequences of 2,114 bp takes 43 MB.
 _BATCHES_AHEAD = 2
 
@@ -100,7 +100,7 @@ def score(options: ScoreOptions, screen: Screen, progress: Progressed) -> tuple[
     share = {"--shard": None if options.shard is None else str(options.shard)}
     summary = Summary(
         {} if options.is_mutagenesis else {spec.label: _completeness(options) for spec in options.targets},
-        exempt=options.rule.partition(":")[0] in _EXEMPT,
+        exempt=takes_gradients(options.rule),
         started=started,
         left_out=source.facts.n_left_out,
     )

@@ -16,6 +16,7 @@ import torch
 from deeplift_cli.models.explainer import chosen_device
 from deeplift_cli.models.fold_mean import LoadedModel, explain_models
 from deeplift_cli.models.targets import need_the_model
+from deeplift_cli.options.rules import takes_gradients
 from deeplift_cli.options.variant_settings import VariantOptions
 from deeplift_cli.outputs.workspace import Workspace, clean_up
 from deeplift_cli.process.screen import Screen
@@ -40,7 +41,6 @@ from deeplift_core.accuracy.completeness import TOLERANCE
 
 Progress = Callable[[int, int], None]
 
-_EXEMPT = ("gradient", "integrated-gradients")
 _FILLS = {
     "right": "cut or filled on the right",
     "left": "cut or filled on the left",
@@ -89,7 +89,7 @@ def score_variants(options: VariantOptions, screen: Screen, progress: Progress) 
     labels = [f"{spec.label} {name}" for spec in options.targets for name in alleles]
     summary = Summary(
         {label: Completeness(tolerance, None) for label in labels},
-        exempt=options.rule.partition(":")[0] in _EXEMPT,
+        exempt=takes_gradients(options.rule),
         started=started,
         left_out=source.n_left_out,
         unit="variants",
