@@ -13,12 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deeplift_cli.models.further_inputs import FurtherInputs
-from deeplift_cli.models.held_weights import HeldWeights
-from deeplift_cli.models.layouts import Layout
-from deeplift_cli.models.scorer import Float, Scores, as_tensor, mean_of_strands
+from deeplift_cli.models.scorer import Float, OnModel, Scores, mean_of_strands
 from deeplift_cli.sequences.encode import reverse_complement
-from deeplift_core import DeepLift
 from deeplift_core.engine.targets import Target
 
 # Bytes of the mutants that are made at a time. `DeepLift.outputs` prepares its forward pass at every call, so
@@ -26,37 +22,8 @@ from deeplift_core.engine.targets import Target
 _BYTES_AT_ONCE = 64 << 20
 
 
-class Mutagenesis:
-    """Computes mutagenesis scores of numpy arrays; a `Scorer` without references.
-
-    Parameters
-    ----------
-    explainer : DeepLift
-        An explainer that was recorded on a batch of K rows in the model's layout, under any rule.
-    layout : Layout
-        The model's layout.
-    rc_average : bool
-        True to mutate the reverse complements, too, and to average all results over the two strands.
-    weights : HeldWeights, optional
-        Makes the explainer's second input, which a sequence and its mutants have in common.
-    further : FurtherInputs, optional
-        Holds the explainer's last inputs, which a sequence and its mutants have in common.
-    """
-
-    def __init__(
-        self,
-        explainer: DeepLift,
-        layout: Layout,
-        *,
-        rc_average: bool,
-        weights: HeldWeights | None = None,
-        further: FurtherInputs | None = None,
-    ) -> None:
-        self._explainer = explainer
-        self._layout = layout
-        self._rc_average = rc_average
-        self._weights = weights
-        self._further = further
+class Mutagenesis(OnModel):
+    """Computes mutagenesis scores of numpy arrays, for which the explainer's rule does not matter."""
 
     @property
     def rescoring_stopped(self) -> str:
@@ -87,7 +54,7 @@ class Mutagenesis:
         list of Scores
             Without anything that belongs to references.
         """
-        further = () if self._further is None else self._further.rows(records)
+        further = self._of_records(records)
         forward = self._one_strand(sequences, targets, further)
         if not self._rc_average:
             return forward
@@ -112,7 +79,7 @@ class Mutagenesis:
         targets : sequence of Target
         records : sequence of int, [N]
         """
-        further = () if self._further is None else self._further.rows(records)
+        further = self._of_records(records)
         strands = [(changed, sequences)]
         if self._rc_average:
             strands.append((reverse_complement(changed), reverse_complement(sequences)))
@@ -126,7 +93,7 @@ class Mutagenesis:
         """Return the explainer's inputs beside the sequences."""
         if self._weights is None:
             return further
-        return (self._weights(self._to_model(sequences), *further), *further)
+        return (self._weights(self._shown(sequences)[0], *further), *further)
 
     def _one_strand(
         self,
@@ -156,15 +123,11 @@ class Mutagenesis:
         self, sequences: npt.NDArray[Any], others: Sequence[torch.Tensor], targets: Sequence[Target]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return predictions and explained scalars of sequences, [targets, N] each."""
-        x = self._to_model(sequences)
+        x, _ = self._shown(sequences)
         found = self._explainer.outputs((x, *others) if others else x, targets)
         predictions = np.stack([one.prediction.double().cpu().numpy() for one in found])
         outputs = np.stack([one.output.double().cpu().numpy() for one in found])
         return predictions, outputs
-
-    def _to_model(self, sequences: npt.NDArray[Any]) -> torch.Tensor:
-        given = as_tensor(sequences)
-        return self._layout.to_model(given, self._layout.unknown(given))
 
     def _rows_at_once(self, length: int) -> int:
         """The number of mutants that are made at a time: whole batches of the explainer."""

@@ -99,8 +99,8 @@ def root_mean_square(errors: npt.NDArray[Any] | None) -> npt.NDArray[np.float64]
     return found
 
 
-class Scorer:
-    """Runs `deeplift_core.DeepLift` on numpy arrays.
+class OnModel:
+    """Runs an explainer on numpy arrays; what its kinds of scores have in common.
 
     Parameters
     ----------
@@ -109,10 +109,9 @@ class Scorer:
     layout : Layout
         The model's layout.
     rc_average : bool
-        True to score the reverse complements of sequences and references, too, and to average all results
-        over the two strands.
+        True to score the reverse complements, too, and to average all results over the two strands.
     weights : HeldWeights, optional
-        Makes the explainer's second input, which a sequence and its references have in common.
+        Makes the explainer's second input, which a sequence and its references or mutants have in common.
     further : FurtherInputs, optional
         Holds the explainer's last inputs, which are constants of each sequence.
     """
@@ -131,6 +130,23 @@ class Scorer:
         self._rc_average = rc_average
         self._weights = weights
         self._further = further
+
+    def _of_records(self, records: Sequence[int] | npt.NDArray[np.integer[Any]]) -> tuple[torch.Tensor, ...]:
+        """Return the values of further inputs for these records of the input."""
+        return () if self._further is None else self._further.rows(records)
+
+    def _shown(self, sequences: npt.NDArray[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return sequences [N, 4, L] as the model is shown them, and where these show it an N: bool [N, L].
+
+        The second value is None if the model is shown zeros for N.
+        """
+        given = as_tensor(sequences)
+        unknown = self._layout.unknown(given)
+        return self._layout.to_model(given, unknown), unknown
+
+
+class Scorer(OnModel):
+    """Scores sequences against references by `deeplift_core.DeepLift`, on numpy arrays."""
 
     @property
     def rescoring_stopped(self) -> str:
@@ -157,7 +173,7 @@ class Scorer:
         expected : float32 array [N, 4, L], optional
             The expectation of each sequence's references, as a control variate.
         """
-        further = () if self._further is None else self._further.rows(records)
+        further = self._of_records(records)
         forward = self._one_strand(sequences, references, targets, further, expected)
         if not self._rc_average:
             return forward
@@ -272,15 +288,6 @@ class Scorer:
                 (x, weights, *further), (r, both), targets, expected_reference=e
             )
         return [self._as_arrays(result, unknown) for result in results]
-
-    def _shown(self, sequences: npt.NDArray[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return sequences [N, 4, L] as the model is shown them, and where these show it an N: bool [N, L].
-
-        The second value is None if the model is shown zeros for N.
-        """
-        given = as_tensor(sequences)
-        unknown = self._layout.unknown(given)
-        return self._layout.to_model(given, unknown), unknown
 
     def _references_shown(self, references: npt.NDArray[Any], unknown: torch.Tensor | None) -> torch.Tensor:
         """Return references as the model is shown them, with what stands for N where `unknown` [N, L] says.
