@@ -278,8 +278,8 @@ def report(found: list[dict[str, Any]], targets: list[list[str]], memory: list[l
                 ratios,
             ),
             "### Milliseconds a sequence",
-            "These are the times themselves; the largest spread is the difference of the slowest and the "
-            "fastest repeat of a column.",
+            "These are the times themselves; the largest spread is that of the repeats of a column, relative "
+            "to their median.",
             table(f"model|sequences|{modes}|tangermeme|bare model|{limits}|largest spread", times),
             "### Milliseconds a sequence with one frequency reference",
             "All sequences share this reference, so that a sequence takes one forward pass and one backward "

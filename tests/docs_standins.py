@@ -193,7 +193,7 @@ def report() -> None:
     assert done.code == 0, done.err
 
 
-def score_file() -> None:
+def scores_of_the_model() -> None:
     ordinary()
     scored()
 
@@ -229,7 +229,8 @@ MAKE: dict[str, Callable[[], None]] = {
     "docs/hpc.md": hpc,
     "docs/inputs.md": inputs,
     "docs/report.md": report,
-    "docs/score-file.md": score_file,
+    "docs/score-file.md": scores_of_the_model,
+    "docs/seqlets.md": scores_of_the_model,
     "docs/targets.md": targets,
     "docs/trust.md": trust,
 }
