@@ -18,7 +18,11 @@ PAGES = sorted(
 _FENCED = re.compile(r"^```(?P<kind>\w*)\n(?P<block>.*?)^```$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?:^(?: {4}.*)?\n)+", re.MULTILINE)
 _SPAN = re.compile(r"`(deeplift [a-z][^`]*)`")
-_PROGRAMS = {"deeplift", "python", "make", "bedtools", ".venv/bin/python"}
+# A block without a language is of commands where it begins with one of these.
+_PROGRAMS = {
+    "deeplift", "python", "make", "pip", "bedtools", "samtools", "snakemake", "modisco", "finemo", "git", "docker",
+    "apptainer", "sbatch", "srun", "export", "cd", "for", "sudo", ".", ".venv/bin/python", ".venv/bin/pytest",
+}  # fmt: skip
 _SHELLS = {"sh", "bash", "shell", "console"}
 _BETWEEN = {";", "|", "||", "&&", "&", ">", ">>", "<", "(", ")", "do", "then", "done"}
 

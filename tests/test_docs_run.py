@@ -9,11 +9,13 @@ import ast
 import contextlib
 import io
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import docs_standins
 import h5py
+import numpy as np
 import pytest
 from docs_session import FAKES, PROGRAMS, Session
 from documented import PAGES, ROOT, lines_of, shell_blocks, simple_commands, text_of
@@ -82,6 +84,8 @@ def python(page: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```$", text_of(page), re.MULTILINE | re.DOTALL)
 
 
+# What pictures, motifs and the imports of benchmarks need.
+PACKAGES = ("bpnetlite", "matplotlib", "memelite", "tangermeme")
 COMMANDS = {page: lines for page in PAGES if (lines := commands(page))}
 RUN = [
     page
@@ -102,6 +106,9 @@ def make_files(page: str) -> None:
 
 def session(page: str, folder: Path) -> Session:
     """The session of a page, whose commands have run."""
+    for package in PACKAGES:
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed; `make test` installs it")
     script = "\n".join(line for line in COMMANDS[page] if not skipped(line))
     for shown, instead in REPLACED.get(page, {}).items():
         assert shown in script, f"{page} has no {shown} any more"
@@ -123,8 +130,6 @@ def test_the_commands_of_a_page_run(page: str, folder: Path) -> None:
 
 def test_the_commands_of_the_readme(folder: Path) -> None:
     """The worked example gives a picture, motifs and a page; folds are averaged."""
-    for package in ("tangermeme", "memelite", "matplotlib"):
-        pytest.importorskip(package, reason="pip install '.[motifs,plot]'")
     make_files("README.md")
     ran = [one.words[1] for one in session("README.md", folder).ran]
     assert ran[:7] == ["inspect", "score", "show", "plot", "seqlets", "browser", "report"]
@@ -198,6 +203,14 @@ def test_the_python_of_a_page_runs(page: str, folder: Path) -> None:
     for block in python(page):
         with contextlib.redirect_stdout(io.StringIO()):
             exec(compile(block, page, "exec"), names)
+
+
+def test_contributions_sum_as_the_page_on_score_files_says(folder: Path) -> None:
+    make_files("docs/score-file.md")
+    names: dict[str, Any] = {}
+    exec(python("docs/score-file.md")[0], names)
+    assert np.abs(names["delta"]).max() > 1e-2
+    np.testing.assert_allclose(names["total"], names["delta"], atol=1e-5)
 
 
 def test_the_cases_that_the_page_of_the_tests_shows() -> None:
