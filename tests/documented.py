@@ -21,7 +21,8 @@ _SPAN = re.compile(r"`(deeplift [a-z][^`]*)`")
 # A block without a language is of commands where it begins with one of these.
 _PROGRAMS = {
     "deeplift", "python", "make", "pip", "bedtools", "samtools", "snakemake", "modisco", "finemo", "git",
-    "docker", "apptainer", "sbatch", "srun", "export", "cd", "for", "sudo", ".", ".venv/bin/python", ".venv/bin/pytest",
+    "docker", "apptainer", "sbatch", "srun", "export", "cd", "for", "sudo", ".", ".venv/bin/python",
+    ".venv/bin/pytest",
 }  # fmt: skip
 _SHELLS = {"sh", "bash", "shell", "console"}
 _BETWEEN = {";", "|", "||", "&&", "&", ">", ">>", "<", "(", ")", "do", "then", "done"}
