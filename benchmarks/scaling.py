@@ -55,6 +55,13 @@ REGIONS, FOLDS = 300_000, 5
 JOB_REFERENCES = (1, 20)
 JOB_FILTERS = (64, 512)
 PARALLEL = (1, 8, 32, 128)
+# What the page says of each axis.
+SAID = {
+    "references": "The time of a region grows in proportion to the references, from a small fixed part on.",
+    "length": "The time grows in proportion to the length, and batches of longer sequences are smaller.",
+    "filters": "The time of convolutions grows with the square of the number of filters.",
+    "regions": "The time of a region does not depend on the number of regions.",
+}
 
 
 @dataclass(frozen=True)
@@ -163,9 +170,10 @@ def report(repeats: int) -> str:
     return "\n\n".join(
         [
             f"Measured on {threads} threads, float32, not compiled. The base case is BPNet with {base}.",
-            *(f"### Growing {axis}\n\n{along(axis, repeats)}" for axis in AXES),
-            f"### Inputs of Borzoi's length\n\n{long_inputs()}",
-            f"### {REGIONS:,} regions, {FOLDS} folds; a worker has {threads} cores\n\n{jobs(repeats)}",
+            *(f"### Growing {axis}\n\n{SAID[axis]}\n\n{along(axis, repeats)}" for axis in AXES),
+            f"### Inputs of Borzoi's length\n\nOne such sequence is a batch of its own.\n\n{long_inputs()}",
+            f"### {REGIONS:,} regions, {FOLDS} folds; a worker has {threads} cores",
+            f"These times follow from c by the formula above.\n\n{jobs(repeats)}",
         ]
     )
 

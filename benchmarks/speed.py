@@ -270,18 +270,28 @@ def report(found: list[dict[str, Any]], targets: list[list[str]], memory: list[l
         [
             f"Measured on {machine}, {REFERENCES} references a sequence where no other number is given.",
             "### Times as fast as tangermeme in float32 at its best batch",
+            "A mode with a number above 1 takes less time than tangermeme; the last three columns have the "
+            "lowest correlation of a sequence.",
             table(
                 f"model|{modes}|tangermeme bfloat16|bare model|{limits}|"
                 "contributions, correlation with tangermeme|hypothetical|bfloat16 with float32",
                 ratios,
             ),
             "### Milliseconds a sequence",
+            "These are the times themselves; the largest spread is that of the repeats of a column, relative "
+            "to their median.",
             table(f"model|sequences|{modes}|tangermeme|bare model|{limits}|largest spread", times),
             "### Milliseconds a sequence with one frequency reference",
+            "All sequences share this reference, so that a sequence takes one forward pass and one backward "
+            "pass.",
             table("model|ours|tangermeme|times as fast|hypothetical, correlation", once),
             "### Milliseconds a sequence and target, 5 references",
+            "Targets of one run share their forward passes, so that each takes less time than a run of its "
+            "own.",
             table("model|" + "|".join(f"of {count}" for count in TARGETS), targets),
             "### Peak memory of a batch, MiB",
+            "A process takes this memory to record a model and score a batch; ours includes a copy of the "
+            "weights, which is large for DeepSEA.",
             table(f"model|{sizes}", memory),
         ]
     )

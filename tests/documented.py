@@ -11,13 +11,20 @@ PAGES = sorted(
     for path in (
         *ROOT.glob("*.md"),
         *(ROOT / "docs").rglob("*.md"),
-        *(ROOT / folder / "README.md" for folder in ("examples", "config", "packaging")),
+        *(ROOT / folder / "README.md" for folder in ("benchmarks", "config", "examples", "packaging")),
     )
     if path.name != "CHANGELOG.md"  # the commands of former versions may have had other options
 )
 _FENCED = re.compile(r"^```(?P<kind>\w*)\n(?P<block>.*?)^```$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?:^(?: {4}.*)?\n)+", re.MULTILINE)
 _SPAN = re.compile(r"`(deeplift [a-z][^`]*)`")
+# A block without a language is of commands where it begins with one of these.
+_PROGRAMS = {
+    "deeplift", "python", "make", "pip", "bedtools", "samtools", "snakemake", "modisco", "finemo", "git",
+    "docker", "apptainer", "sbatch", "srun", "export", "cd", "for", "sudo", ".", ".venv/bin/python",
+    ".venv/bin/pytest",
+}  # fmt: skip
+_SHELLS = {"sh", "bash", "shell", "console"}
 _BETWEEN = {";", "|", "||", "&&", "&", ">", ">>", "<", "(", ")", "do", "then", "done"}
 
 
@@ -26,11 +33,15 @@ def text_of(page: str) -> str:
 
 
 def shell_blocks(text: str) -> Iterator[str]:
-    """Blocks of shell commands: between fences, without a language or of the shell, and indented ones."""
-    for fenced in _FENCED.finditer(text):
-        if fenced["kind"] in ("", "sh", "bash", "shell", "console"):
-            yield fenced["block"]
-    yield from _INDENTED.findall(_FENCED.sub("", text))
+    """Blocks of shell commands: between fences of the shell, and others that begin with a known program.
+
+    Other blocks without a language, and other indented ones, hold formulas and what programs print.
+    """
+    fenced = [(found["kind"], found["block"]) for found in _FENCED.finditer(text)]
+    indented = [("", block) for block in _INDENTED.findall(_FENCED.sub("", text))]
+    for kind, block in (*fenced, *indented):
+        if kind in _SHELLS or (not kind and block.lstrip().partition(" ")[0] in _PROGRAMS):
+            yield block
 
 
 def lines_of(block: str) -> list[str]:

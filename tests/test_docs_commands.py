@@ -1,4 +1,4 @@
-"""Every `deeplift` command of README and docs can be parsed; those of the tutorial and of README are run."""
+"""Every `deeplift` command of README and docs can be parsed; tests/test_docs_run.py runs them."""
 
 import click
 import pytest

@@ -1,4 +1,4 @@
-"""docs/tutorial.md, docs/export-onnx.md and the worked example of README, run as the pages have them."""
+"""docs/tutorial.md and docs/export-onnx.md, and the Python of docs/choosing.md and docs/sums.md, are run."""
 
 import contextlib
 import csv
@@ -11,8 +11,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-import onnx
-import onnx.numpy_helper
 import onnxruntime
 import pytest
 import torch
@@ -97,51 +95,6 @@ def test_the_tutorial(folder: Path) -> None:
             assert min(end, last) - max(start, first) >= 8
     assert "chr1" in Path("seqlets.bed").read_text()
     assert "dynseq" in Path("browser/index.html").read_text(errors="replace")
-
-
-def test_the_worked_example_of_the_readme(folder: Path) -> None:
-    pytest.importorskip("tangermeme", reason="pip install '.[motifs]'")
-    pytest.importorskip("memelite", reason="pip install '.[motifs]'")
-    pytest.importorskip("matplotlib", reason="pip install '.[plot]'")
-    outcomes = run("README.md", "Your model, your peaks, your picture")
-    assert len(outcomes) == 7
-    assert Path("peak1.png").read_bytes().startswith(b"\x89PNG")
-    assert Path("seqlets.bed").read_text().count("\n") > 1
-    assert Path("browser/index.html").is_file()
-
-
-def own_files() -> None:
-    """The files of the pages that a user has: models of one architecture, peaks."""
-    network = onnx.load("model.onnx")
-    for name in ("m", "fold1", "fold2", "fold3"):
-        onnx.save(network, f"{name}.onnx")
-        bias = next(one for one in network.graph.initializer if list(one.dims) == [3])
-        values = onnx.numpy_helper.to_array(bias)
-        bias.CopyFrom(onnx.numpy_helper.from_array(values + np.float32(0.1), bias.name))
-    letters = [line for line in Path("examples/sequences.fa").read_text().splitlines() if line[0] != ">"]
-    write_fasta(Path("peaks.fa"), {f"peak_{i}": one for i, one in enumerate(letters[:20])})
-
-
-@pytest.mark.parametrize("page", ["docs/index.md", "docs/inspect.md"])
-def test_short_pages(page: str, folder: Path) -> None:
-    own_files()
-    assert run(page)
-
-
-def test_long_jobs_of_the_readme(folder: Path) -> None:
-    """All but the shards, which tests/test_merge.py compares with one run."""
-    own_files()
-    deeplift("score", "-m", "m.onnx", "-g", "hg38.fa", "-r", "peaks.narrowPeak", "-o", "scores.h5", "--quiet")
-    for fold in (1, 2, 3):
-        deeplift("score", "-m", f"fold{fold}.onnx", "-f", "peaks.fa", "-o", f"fold{fold}.h5", "--quiet")
-    lines = [line for block in blocks("README.md", "sh", "Long jobs") for line in lines_of(block)]
-    whole = [shlex.split(line, comments=True)[1:] for line in lines if "part." not in line]
-    assert [words[0] for words in whole] == ["score", "merge", "verify", "export"]
-    for words in whole:
-        outcome = deeplift(*words, *(["--overwrite"] if words[0] == "merge" else []))
-        assert outcome.code == 0, (words, outcome.err)
-    with h5py.File("mean.h5") as file:
-        assert "fold_sd/seq" in file
 
 
 def test_the_make_target_that_the_tutorial_begins_with_draws_its_picture() -> None:

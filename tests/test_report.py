@@ -6,7 +6,6 @@ import hashlib
 import html
 import json
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,17 +58,6 @@ def ranked(path: Path) -> list[int]:
     with h5py.File(path) as file:
         difference = file["qc/output"][:] - file["qc/reference_output"][:].mean(axis=1)
     return sorted(range(len(difference)), key=lambda row: (-abs(difference[row]), row))
-
-
-def test_the_commands_of_the_documentation_run() -> None:
-    page = (ROOT / "docs/report.md").read_text() + (ROOT / "README.md").read_text()
-    commands = re.findall(r"^deeplift (report .*?)(?: +#.*)?$", page, re.M)
-    assert len(commands) == 3
-    scores = write_scores(Path("scores.h5"), batch_of(N, LENGTH))
-    write_seqlets(Path("seqlets.bed"), scores, [(2, 10, 20, 1.5)])
-    for command in commands:
-        done = deeplift(*shlex.split(command), *([] if "--overwrite" in command else ["--overwrite"]))
-        assert done.code == 0, done.err
 
 
 # ---- packing
