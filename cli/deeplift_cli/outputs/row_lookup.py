@@ -13,7 +13,8 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.options.rows import Locus, Wanted
 from deeplift_cli.outputs.columns import compressing_threads
 from deeplift_cli.outputs.datasets import REFERENCE_OUTPUT, REGION_KEYS, STANDARD_ERRORS
-from deeplift_cli.outputs.score_reader import ScoreReader, regions_of
+from deeplift_cli.outputs.score_reader import ScoreReader
+from deeplift_cli.outputs.stored_regions import regions_of
 from deeplift_cli.process.watched_child import LostError, watched
 from deeplift_cli.sequences.names import ChromosomeNames, printed
 from deeplift_cli.sequences.records import Region

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplift_cli.outputs.columns import compressing_threads
-from deeplift_cli.outputs.score_reader import ReadBatch, ScoreReader
+from deeplift_cli.outputs.read_batch import ReadBatch
+from deeplift_cli.outputs.score_reader import ScoreReader
 from deeplift_cli.process.signals import check_stopped
 from deeplift_cli.report.packing import BestRows, pack
 from deeplift_cli.sequences.records import Region

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs import row_lookup
 from deeplift_cli.outputs.datasets import IDENTICAL, REFERENCE_OUTPUT, REGION_KEYS
-from deeplift_cli.outputs.score_reader import ScoreReader, regions_of
+from deeplift_cli.outputs.score_reader import ScoreReader
+from deeplift_cli.outputs.stored_regions import regions_of
 from deeplift_cli.process.watched_child import LostError, watched
 from deeplift_cli.sequences.records import Region
 
