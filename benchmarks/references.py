@@ -3,11 +3,12 @@
     python benchmarks/references.py [--shared DIR] [--sequences 16] [--markdown docs/references.md]
                                     [--figure docs/images/references.png]
 
-DIR holds trained `models` and `sequences`; by default $DEEPLIFT_SHARED, else `shared` beside the repository.
-Contributions of the observed bases from few dinucleotide shuffles are correlated (Pearson, over the positions
-of a sequence) with those from 500 other shuffles. Where 200 shuffles make several disjoint sets, the mean of
-the sets' correlations is one sequence's; the table has the median over sequences. All pairs are scored one
-time: a set's scores are means of pairs, and its control variate is `deeplift_core.engine.control_variate`.
+DIR holds trained `models` and `sequences`; it is $DEEPLIFT_SHARED by default, or else `shared` beside the
+repository. Contributions of the observed bases from few dinucleotide shuffles are correlated (Pearson, over
+the positions of a sequence) with those from 500 other shuffles. Where 200 shuffles make several disjoint
+sets, the mean of the sets' correlations is one sequence's; the table has the median over sequences. All pairs
+are scored one time: a set's scores are means of pairs, and its control variate is
+`deeplift_core.engine.control_variate`.
 """
 
 import argparse
@@ -112,7 +113,7 @@ class Scored:
 
     @property
     def reveals(self) -> bool:
-        """Whether an operation has the rule RevealCancel, so that the default differs from rescale."""
+        """Return whether an operation has the rule RevealCancel, so that the default differs from rescale."""
         return any(node.rule == "revealcancel" for node in self._explainer.nodes)
 
     def multipliers(self, sequence: Array, references: Array) -> torch.Tensor:

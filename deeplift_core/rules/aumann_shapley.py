@@ -110,8 +110,8 @@ def _shares_by_pairs(x: Tensor, r: Tensor, tolerance: float) -> Tensor | None:
     Returns
     -------
     Tensor [k, R] or None
-        None if two lines tie at both ends and are not equal, which only the upper envelope gets right,
-        because ties are not transitive.
+        The value is None if two lines tie at both ends and are not equal, which only the upper envelope gets
+        right, because ties are not transitive.
     """
     start_lost, end_lost = torch.zeros_like(x), torch.zeros_like(x)
     rounding = (x.abs() + r.abs()).mul_(tolerance)

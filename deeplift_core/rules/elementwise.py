@@ -58,7 +58,7 @@ def affine_terms(node: Node) -> list[Term] | None:
     Returns
     -------
     list of (int, Tensor or float), or None
-        None if the operation is not affine in its varying arguments.
+        The value is None if the operation is not affine in its varying arguments.
     """
     make = _AFFINE.get(node.op_name)
     return make(node) if make and node.dtype.is_floating_point else None

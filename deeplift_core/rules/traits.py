@@ -207,7 +207,7 @@ def _content(value: Any) -> Any:
 
 def _positions(constants: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Choose at most `MOST_POSITIONS` positions of the constants' common shape: an index for each axis."""
-    # Not torch.broadcast_shapes, whose first call imports sympy, which takes most of a second.
+    # torch.broadcast_shapes is avoided, since its first call imports sympy, which takes most of a second.
     together = aten.broadcast_tensors.default(list(constants))
     shape = together[0].shape if constants else torch.Size()
     size = prod(shape)

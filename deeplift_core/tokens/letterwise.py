@@ -118,7 +118,7 @@ class OneHotRows:
         for _ in alike:
             places = places[..., 0]
         values = torch.stack([value.permute(order) for value in tensor.values]).to(dtype)
-        # From here on: places [P...], values [letters, P..., table...].
+        # From here on places are [P...], and values are [letters, P..., table...].
         rows = self.at(places).to(dtype)
         product = _with_one_table(rows, values, places)
         if product is None:

@@ -41,7 +41,7 @@ _MOVES = {
 _ELEMENTWISE = {"_to_copy", "masked_fill"}
 # These keep or replace elements, so that they make no function of a floating value.
 _SELECTIONS = {"_to_copy", "masked_fill", "where"}
-# These look up rows of a table. For each: the places of the table and of the indices among the arguments.
+# These look up rows of a table. Each has the places of the table and of the indices among the arguments.
 _LOOK_UPS = {"embedding": (0, 1), "index_select": (0, 2), "index": (0, 1)}
 # These look up elements by element.
 _ELEMENT_LOOK_UPS = {"gather": 2, "take": 1}

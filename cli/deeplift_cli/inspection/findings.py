@@ -178,7 +178,7 @@ class Inspection:
     inputs, outputs : list of TensorSpec
         The tensors that the file declares, or that a run of the model shows.
     classes : Classes or None
-        None if neither the model's file nor the user names the classes.
+        The value is None if neither the model's file nor the user names the classes.
     heads : dict of str to str
         The heads of a BPNet-like model that `--target` takes, each with the name of its output; empty for
         other models.

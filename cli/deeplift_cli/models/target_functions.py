@@ -23,7 +23,8 @@ class Reduced(TargetFunction):
     function : str
         "mean", "sum" or "max"; the same for a single element.
     parts : tuple of Part
-        For each axis after the batch; further axes of length 1 need none. Without parts the whole output.
+        A part for each axis after the batch; further axes of length 1 need none. Without parts the whole
+        output is taken.
     text : str
         The target as the user wrote it, for messages.
     """

@@ -80,7 +80,7 @@ class ModelTargets:
 
 
 def need_the_model(targets: Sequence[TargetSpec]) -> bool:
-    """Whether it takes the model to know how many targets these are, and their names."""
+    """Return whether the model is needed to know how many targets these are, and their names."""
     return any(isinstance(target, Unread) or has_each(target) for target in targets)
 
 

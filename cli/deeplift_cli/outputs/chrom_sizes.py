@@ -56,7 +56,7 @@ def clipped(region: Region, size: int | None) -> tuple[int, int]:
 
 
 def may_pass_ends(attrs: Mapping[str, Any]) -> bool:
-    """Whether windows may have been padded with N: by `--edge pad`, or FASTA records by `--length`."""
+    """Return whether windows may have been padded with N: by `--edge pad`, or FASTA records by `--length`."""
     fitted = all(attrs.get(name, "null") != "null" for name in ("length", "fasta"))
     return fitted or attrs.get("edge") == "pad"
 

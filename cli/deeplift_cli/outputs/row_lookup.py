@@ -129,8 +129,8 @@ def find_row(reader: ScoreReader, wanted: Wanted, alive: Callable[[], None]) -> 
     Raises
     ------
     UserError
-        If no row or several rows are meant; the message names rows that may be meant. Or if the file is
-        damaged.
+        If no row or several rows are meant, in which case the message names rows that may be meant, or if the
+        file is damaged.
     """
     if isinstance(wanted, str):
         return _one(
@@ -154,7 +154,7 @@ def rows_named(reader: ScoreReader, name: str, alive: Callable[[], None]) -> lis
     Raises
     ------
     UserError
-        If there is no such row; the message names similar names. Or if the file is damaged.
+        If there is no such row, in which case the message has similar names, or if the file is damaged.
     """
     wanted = name.encode("utf-8", "surrogateescape")
     places: list[int] = []

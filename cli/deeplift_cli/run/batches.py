@@ -121,7 +121,7 @@ class Records:
     def base_counts(self) -> npt.NDArray[np.int64] | None:
         """Return how many of the sequences, as they are scored, have each base at each position: [4, L].
 
-        None if there is no index, or no sequence.
+        The result is None if there is no index, or no sequence.
         """
         if self._index is None or not self._index.n_usable:
             return None

@@ -187,7 +187,7 @@ class _Lock:
     Attributes
     ----------
     works : bool
-        False if the file system has no locks, so that no lock is held.
+        The value is False if the file system has no locks, so that no lock is held.
 
     Raises
     ------

@@ -17,7 +17,7 @@ MEASURES: tuple[tuple[str, Callable[[Sample], Measure]], ...] = (
 )
 
 
-# With an observed signal only.
+# These measures need an observed signal.
 _OBSERVED = (("observed signal", observed.measure),)
 
 

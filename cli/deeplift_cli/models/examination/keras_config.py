@@ -224,7 +224,7 @@ def _called(entry: dict[str, Any]) -> str:
 
 
 def _is_of(namespace: str, name: str) -> bool:
-    """Whether it is a class of Keras's that computes with tensors only."""
+    """Return whether Keras has a class of this name that computes with tensors only."""
     found = getattr(sys.modules.get(namespace), name, None)
     if not isinstance(found, type):
         return False

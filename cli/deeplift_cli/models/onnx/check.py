@@ -14,7 +14,7 @@ from deeplift_cli.models.onnx.several_inputs import Packed, pack
 from deeplift_cli.models.probing import TOLERANCE, largest_difference, run
 from deeplift_cli.process.failures import is_about_memory
 
-# Loading stays quick: no check of larger files or inputs (a 32 kb sequence) against onnxruntime.
+# Loading stays quick, since larger files or inputs (a 32 kb sequence) are not compared with onnxruntime.
 LARGEST_FILE = 256 << 20
 LARGEST_INPUT = 4 * (1 << 15)
 # Tolerances of files in a half precision, in which onnxruntime rounds the result of every operation.
@@ -118,7 +118,7 @@ def _difference(found: Sequence[Tensor], expected: Sequence[Tensor], half: int |
 
 
 def _is_rounding(module: nn.Module, inputs: tuple[Tensor, ...], difference: float) -> bool:
-    """Whether the module's own rounding errors are as large: it may take differences of large numbers."""
+    """Return whether the module's own rounding errors are as large as the difference."""
     single = _outputs(module, inputs)
     try:
         double = _outputs(module.double(), tuple(x.double() if x.is_floating_point() else x for x in inputs))

@@ -87,7 +87,7 @@ def _of_many_axes(graph: GraphProto, shape_of: Callable[[str], Shape | None]) ->
 
 
 def _may_be_large(node: NodeProto, shape_of: Callable[[str], Shape | None]) -> bool:
-    """Whether an operator that follows values could have to follow many."""
+    """Return whether an operator that follows values could have to follow many."""
     if node.op_type not in _FOLLOWING or node.domain or node.op_type in ("Shape", "Size"):
         return False
     total = 0

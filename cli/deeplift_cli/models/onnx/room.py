@@ -99,7 +99,7 @@ def estimate(node: NodeProto, inputs: Mapping[str, Array], opset: int) -> Estima
     Returns
     -------
     Estimate or None
-        None where the size of an output cannot be told beforehand.
+        The value is None where the size of an output cannot be told beforehand.
     """
     outputs = _output_types(node, inputs, opset)
     largest = max((value.size for value in inputs.values()), default=0)

@@ -91,7 +91,7 @@ class Settings:
         )
 
     def is_torchs(self) -> bool:
-        """Whether torch's modules compute this."""
+        """Return whether torch's modules compute this."""
         usual = _DEFAULTS[self.kind] * len(self.directions)
         relus = ("relu",) * len(self.directions) if self.kind == "RNN" else usual
         order = self.kind != "GRU" or self.linear_before_reset
