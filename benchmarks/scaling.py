@@ -48,7 +48,7 @@ AXES = {
     "filters": (16, 32, 64, 128, 256),
     "regions": (4, 8, 16, 32),
 }
-# As long as Borzoi's inputs are, with the batch of one that `auto` chooses there.
+# The sequences are as long as Borzoi's inputs, with the batch of one that `auto` chooses there.
 LONG = [Work("long", 2, length, 32, 1) for length in (196_608, 524_288)]
 # The jobs of the worked table: a fold is a model of its own, scored on all regions.
 REGIONS, FOLDS = 300_000, 5
@@ -150,7 +150,7 @@ def jobs(repeats: int) -> str:
 
 
 def duration(hours: float) -> str:
-    """As people say it."""
+    """Return a duration in minutes, hours or days."""
     if hours < 1:
         return f"{60 * hours:.0f} min"
     return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"

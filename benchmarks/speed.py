@@ -148,7 +148,9 @@ def correlation(first: Tensor, second: Tensor) -> float:
 
 
 def likeness(bench: Bench, runs: dict[str, Run], batch: int) -> dict[str, float]:
-    """How alike the results are; ours must be, or no time counts. This also warms up.
+    """Return how alike the results are; ours must be alike, or no time counts.
+
+    The comparison also runs the code once before it is timed.
 
     Raises
     ------

@@ -155,7 +155,8 @@ class AumannShapley(MaximumOfWindows):
         total = self.windows.flat_maxima(self._by_sign(pair, m))
         values = self._values(pair)
         rest = values[0].shape[:-1]
-        # Positions first: windows are then rows of memory that are gathered and added up whole.
+        # The axis of positions comes first, so that windows are rows of memory that are gathered and added up
+        # whole.
         x, r = (single(value.movedim(-1, 0).reshape(-1, math.prod(rest))) for value in values)
         total = single(total.movedim(-1, 0).reshape(-1, math.prod(rest)))
         tolerance = tie_tolerance(values[0].dtype)

@@ -83,7 +83,8 @@ def _quotient(node: Node) -> list[Term] | None:
     above, below = node.args[:2]
     if isinstance(below, Ref) or node.kwargs.get("rounding_mode") is not None:
         return None
-    # As torch divides: a model that divides by 0 has an output of NaN or infinity, and is no error here.
+    # The function divides as torch does: a model that divides by 0 has an output of NaN or infinity, and is
+    # no error here.
     return _terms((above, 1 / below if isinstance(below, Tensor) or below else math.inf))
 
 

@@ -296,7 +296,8 @@ def _lost(sampled: _Sampled) -> float:
     piece = sampled.piece
     if piece.dtype == torch.float64 or sampled.device.type == "mps":  # MPS has no float64
         return 0.0
-    # Many points at once: torch has other code for single numbers than for vectors, which is more exact.
+    # Many points are evaluated at once, since torch's code for single numbers is more exact than its code for
+    # vectors.
     count = min(_NEAR, _MOST_VALUES // sampled.positions)
     points = torch.linspace(-10, 10, count, dtype=piece.dtype, device=sampled.device).unsqueeze(-1)
     found, exact = piece(points).double(), piece.in_double()(points.double())

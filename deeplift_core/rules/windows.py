@@ -286,8 +286,8 @@ class RunningWindows(Windows):
     def first_of_largest(self, values: Tensor, maxima: Tensor) -> Tensor:
         """Return the first position at which the running maximum is within 8 eps of its value here.
 
-        The running maximum is sorted, so that a search by halves finds the position. It has just risen there,
-        to the value at that position.
+        The running maximum is sorted, so that a search by halves finds the position. The maximum has just
+        risen there, to the value at that position.
         """
         del values
         found = torch.searchsorted(maxima.contiguous(), tie_threshold(maxima).contiguous())

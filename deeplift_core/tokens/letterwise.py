@@ -43,7 +43,7 @@ class Letterwise:
     def single_values(self) -> list[Tensor] | None:
         """Return the one value (0-dim) that each letter has at all places; None where places differ.
 
-        None, too, if some elements depend on no letter.
+        The result is also None if some elements depend on no letter.
         """
         if bool((self.places == NO_LETTER).any()):
             return None

@@ -1,7 +1,8 @@
 """A web server on this machine for a browser's folder, with byte ranges.
 
 The server of Python's library gives whole files only, while igv.js reads parts of files that may have
-gigabytes. This one answers requests for the files that the folder lists, to programs on this machine.
+gigabytes. The server of this module answers requests for the files that the folder lists, and only to
+programs on this machine.
 """
 
 import json

@@ -56,7 +56,7 @@ def _by_name(given: str | Mapping[str, Any] | None) -> dict[str, Any]:
     return _arguments(given) if isinstance(given, str) else dict(given or {})
 
 
-# For each format that holds weights without their network.
+# The options of each format that holds weights without their network.
 OPTIONS = (
     click.Option(
         ["--architecture"],

@@ -272,7 +272,7 @@ class Scorer(OnModel):
         expected: Float | None,
     ) -> list[Scores]:
         x, unknown = self._shown(sequences)
-        # References have where their sequence has no base what the sequence has there.
+        # Where a sequence has no base, its references have what the sequence has there.
         r = self._references_shown(references, unknown)
         e: Any = None if expected is None else self._layout.to_model(as_tensor(expected), unknown)
         if self._weights is None:

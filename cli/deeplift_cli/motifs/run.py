@@ -201,7 +201,7 @@ def _rows(reader: ScoreReader, folder: Path, out: Path) -> Iterator[_Rows]:
                 regions += batch.regions
             contributions.flush()
             bases.flush()
-        # As plain arrays: the libraries know no memory maps.
+        # The maps become plain arrays, since the libraries know no memory maps.
         yield _Rows(
             regions,
             np.asarray(np.memmap(contributions, np.float32, "r", shape=shape)),

@@ -88,8 +88,8 @@ class ScoreOptions(ModelOptions):
     models: tuple[Path, ...] = field(default=(), metadata=COUNTS_IN_ITS_OWN_WAY)
     out: Path = field(metadata=CHANGES_NO_SCORE)
     fasta: Path | None = field(default=None, metadata=content_of("the FASTA file"))
-    # The genome counts by its size: a checksum of a genome takes a minute, and its sequences are compared when
-    # they are read.
+    # The genome counts by its size: a checksum would take a minute, and the sequences are compared when they
+    # are read.
     genome: Path | None = field(default=None, metadata=COUNTS_IN_ITS_OWN_WAY)
     regions: Path | None = field(default=None, metadata=content_of("the file of regions"))
     length: int | None = None

@@ -51,7 +51,7 @@ def read_contributions(
 ) -> Contributions:
     """Read contributions and bases of all rows, and pack those of the best ranks.
 
-    Beside the packed rows, a batch is in memory at a time.
+    Beside the packed rows, one batch is in memory at a time.
 
     Parameters
     ----------

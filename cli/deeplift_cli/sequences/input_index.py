@@ -1,11 +1,12 @@
 """The index of an input, with which a shard reads only its own records.
 
 One file in the cache holds what `FastaSource` and `GenomeSource` find when they read their file once: the
-number of records, and so on (`.facts`). Another one holds for each record where it begins, how many records
-before it can be scored, and a digest of what it is; besides, a digest of all records and how often each base
-is at each position (`.records`). Both depend on the options that decide what is left out and skipped
-(`Selection`), and the second on the length of the sequences: what tells their indexes apart is in `_name`. An
-option that decides that, too, belongs into `Selection.identity`.
+number of records, and so on (`.facts`). A second file (`.records`) holds for each record the place where the
+record begins, the number of earlier records that can be scored, and a digest of the record; the file also
+holds a digest of all records, and how often each base is at each position. Both files depend on the options
+that decide which records are left out and skipped (`Selection`), and the second file also depends on the
+length of the sequences. `_name` holds what distinguishes the indexes. A new option of this kind belongs into
+`Selection.identity`.
 
 An index is used only if the content of the FASTA or regions file, the size and time of the genome and the
 version of this program are the same as when the index was made, and the checksum of the index is right. Each
@@ -58,7 +59,8 @@ class _Row(NamedTuple):
     Attributes
     ----------
     number, offset, line : int
-        Where it begins, see `Place`. Its number counts the records that are left out, which have no row.
+        The place where the record begins, see `Place`. Its number counts the records that are left out, which
+        have no row.
     usable : int
         Number of records before this one that can be scored.
     digest : bytes
@@ -106,8 +108,8 @@ def open_prepared_source(
     """
     records = fasta or regions
     assert records is not None
-    # `open_source` reports paths that are no files. It also takes a genome that is its own regions file: both
-    # have the same lock, and this process would wait for a lock that it holds itself.
+    # `open_source` reports paths that are no files. It also opens a genome that is its own regions file: the
+    # two have the same lock, and this process would wait for a lock that it holds itself.
     if not records.is_file() or (genome is not None and genome.exists() and genome.samefile(records)):
         return open_source(fasta, genome, regions, note, selection)
 

@@ -1,7 +1,8 @@
 """Examine what a Keras file says of its network: layers of Keras itself, and no code.
 
-Keras makes objects of whatever class a configuration names, and runs the functions in ``Lambda`` layers. Its
-own safe mode had ways around (CVE-2025-1550, CVE-2025-8747, CVE-2025-9905): classes are taken from a list.
+Keras makes objects of whatever class a configuration names, and runs the functions in ``Lambda`` layers.
+Files could circumvent the safe mode of Keras (CVE-2025-1550, CVE-2025-8747, CVE-2025-9905), so that this
+module allows the classes of a list only.
 """
 
 import base64

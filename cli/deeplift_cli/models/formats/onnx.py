@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from deeplift_cli.models.onnx.graph import Graph, Shape
 
-# Of all memory: scoring keeps the values of input and reference, and walks back through them.
+# One part in so many of all memory may be used, since scoring keeps the values of input and reference for the
+# backward pass.
 _SHARE = 8
-# Loading stays quick: a model of which one batch takes more bytes is not run on loading.
+# Loading stays quick, since a model of which one batch takes more bytes is not run on loading.
 _LARGEST_TRIAL = 1 << 29
 
 

@@ -137,13 +137,14 @@ def _outputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
 
 
 def _run_onnxruntime(model: str | bytes, inputs: tuple[Tensor, ...]) -> list[Tensor] | str:
-    # imported here: it is not among the dependencies
+    # onnxruntime is imported here, since it is not among the dependencies.
     import onnxruntime  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # its warnings are about its own optimisations
     options.intra_op_num_threads = torch.get_num_threads()
-    # The file's own operations, one after the other: optimising would work out constants of any size.
+    # onnxruntime runs the file's own operations, one after the other: optimising would compute constants of
+    # any size.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.enable_cpu_mem_arena = False  # it takes memory in ever larger pieces and returns none
     options.add_session_config_entry(

@@ -1,7 +1,7 @@
 """LSTM, GRU and RNN with all of ONNX's options.
 
-What torch's own modules can compute runs in them, with the weights put in torch's order. Peepholes, other
-activations, clipping, sequence lengths and the like run step by step.
+A layer that torch's own modules can compute runs in these modules, with the weights put in torch's order.
+Peepholes, other activations, clipping, sequence lengths and the like run step by step.
 """
 
 from collections.abc import Callable, Iterator, Sequence

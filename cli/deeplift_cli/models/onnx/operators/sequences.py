@@ -1,6 +1,6 @@
 """Sequences and optional values, which exporters leave for `unbind`, `chunk` and lists: worked out by name.
 
-Which tensors a sequence holds is known beforehand; what is left are the tensors.
+The tensors that a sequence holds are known beforehand, so that only the tensors are left.
 """
 
 import numpy as np
