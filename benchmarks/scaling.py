@@ -22,7 +22,7 @@ from pages import insert, table
 from peak_memory import one_hot, peak_of
 from speed_models import Case, bpnet, long_trunk
 
-from deeplift_cli.models.explainer import auto_batch_size
+from deeplift_cli.models.batch_size import auto_batch_size
 from deeplift_cli.process.memory import keep_freed_memory
 from deeplift_core import DeepLift
 

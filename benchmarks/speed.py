@@ -34,7 +34,7 @@ from speed_models import CASES, MANY_TARGETS, Case
 from torch import Tensor, nn
 
 import deeplift_references
-from deeplift_cli.models.explainer import auto_batch_size
+from deeplift_cli.models.batch_size import auto_batch_size
 from deeplift_cli.process.memory import keep_freed_memory
 from deeplift_core import DeepLift
 

@@ -23,11 +23,9 @@ from deeplift_cli.inspection.tensors import input_specs, random_inputs
 from deeplift_cli.inspection.watch import Watch
 from deeplift_cli.models import ModelFile
 from deeplift_cli.models.batch_memory import BatchMemory
+from deeplift_cli.models.batch_size import auto_batch_size, chosen_batch_size
 from deeplift_cli.models.explainer import (
     FEW_ROWS,
-    auto_batch_size,
-    check_not_zero,
-    chosen_batch_size,
     chosen_device,
     further_example,
     held_weights,
@@ -42,6 +40,7 @@ from deeplift_cli.models.labels import read_labels
 from deeplift_cli.models.named_inputs import ask_for_values
 from deeplift_cli.models.output_shapes import output_specs
 from deeplift_cli.models.probing import LENGTHS, one_hot
+from deeplift_cli.models.target_checks import check_not_zero
 from deeplift_cli.models.targets import ModelTargets, find_targets, place_in_file
 from deeplift_cli.models.token_ids import prove_token_ids
 from deeplift_cli.options.settings import InspectOptions

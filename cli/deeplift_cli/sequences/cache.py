@@ -13,7 +13,7 @@ from uuid import uuid4
 from deeplift_cli.errors import UserError
 from deeplift_cli.process import file_lock
 from deeplift_cli.process.signals import check_stopped
-from deeplift_cli.sequences.fasta import Note
+from deeplift_cli.sequences.notes import Note
 
 _ASKED_EVERY = 0.2  # seconds between two attempts to lock between two attempts to lock
 

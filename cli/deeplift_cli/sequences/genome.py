@@ -5,10 +5,10 @@ from pathlib import Path
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.sequences.bed import BedLine, read_bed
-from deeplift_cli.sequences.fasta import Note, say_nothing
 from deeplift_cli.sequences.genome_files import READING_ERRORS, prepare_genome
 from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, is_sequence, normalise
 from deeplift_cli.sequences.names import ChromosomeNames, printed
+from deeplift_cli.sequences.notes import Note, say_nothing
 from deeplift_cli.sequences.records import BEGINNING, Facts, Place, Record, Region, Skipped
 from deeplift_cli.sequences.renaming import fitting_style
 from deeplift_cli.sequences.selection import EVERYTHING, Selection

@@ -15,8 +15,9 @@ from typing import Any
 from deeplift_cli.errors import UserError
 from deeplift_cli.sequences.cache import CacheEntry
 from deeplift_cli.sequences.fai import is_true
-from deeplift_cli.sequences.fasta import Heading, Note, read_pieces, require_heading
+from deeplift_cli.sequences.fasta_parser import Heading, read_pieces, require_heading
 from deeplift_cli.sequences.names import printed
+from deeplift_cli.sequences.notes import Note
 from deeplift_cli.sequences.random_access import (
     Blocks,
     Content,
