@@ -15,7 +15,7 @@ from deeplift_cli.process import file_lock
 from deeplift_cli.process.signals import check_stopped
 from deeplift_cli.sequences.notes import Note
 
-_ASKED_EVERY = 0.2  # seconds between two attempts to lock between two attempts to lock
+_ASKED_EVERY = 0.2  # seconds between two attempts to lock
 
 
 class CacheError(UserError):
