@@ -292,8 +292,8 @@ def gate(node: NodeProto, graph: Graph) -> list[NodeProto]:
 ```
 
 `since=13` says that a function holds from operator set 13 on. `written_out=True` is for operators such as
-loops, whose nodes must be there before shapes are worked out. Write functions for any number of rows, and with
-operations of torch that have [rules](rules.md). The table above is made again with every operator.
+loops, whose nodes must be there before shapes are worked out. Write functions for any number of rows, and
+with operations of torch that have [rules](rules.md). The table above is made again with every operator.
 '''
 
 
