@@ -167,11 +167,11 @@ class Counted:
     Attributes
     ----------
     correlations : mapping of (bool, int) to list of float
-        By whether the mean is corrected and the number of references: one for each sequence.
+        A correlation for each sequence, by whether the mean is corrected and by the number of references.
     variances : mapping of (bool, int) to array [N, L]
-        Between disjoint sets of so many references.
+        The variances between disjoint sets of references, by the same keys.
     errors : mapping of (bool, int) to array [N, L]
-        Squared standard errors of the same sets, on average.
+        The mean squared standard errors of the same sets.
     other : mapping of str to list of float
         Correlations of other references' scores with those of the many.
     """

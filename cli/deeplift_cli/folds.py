@@ -29,7 +29,7 @@ def mean_of_folds(sequences: npt.NDArray[np.int8], folds: Sequence[Values]) -> d
     sequences : int8 array [N, 4, L]
         One-hot sequences, in the orientation of the hypothetical contributions.
     folds : sequence of mapping
-        For each fold the arrays named in `MEANS` (``hypothetical`` is [N, 4, L]), the number of pairs that
+        The arrays of each fold that `MEANS` names (``hypothetical`` is [N, 4, L]), the number of pairs that
         were ``rescored`` [N], the ``reference_correction`` [N], and the standard errors ``standard_error``
         [N] and ``position_standard_error`` [N, L]. An array that is None, or missing, in one fold is so in
         all folds.

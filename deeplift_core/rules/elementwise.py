@@ -152,7 +152,7 @@ class Affine(Rule):
     Parameters
     ----------
     graph, node
-        As for every rule.
+        The arguments of every rule.
     terms : list of (source, factor), optional
         The terms of the sum; by default those of the node's own operation.
 

@@ -80,7 +80,7 @@ class Piece(NamedTuple):
     Attributes
     ----------
     nodes : tuple of Node
-        In the order in which they run.
+        The nodes in the order in which they run.
     source, output : int
         The nodes that hold x and f(x).
     dtype : torch.dtype

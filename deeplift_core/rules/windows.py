@@ -76,7 +76,7 @@ class Windows(ABC):
         Yields
         ------
         start, stop : int
-            As :meth:`rows` takes them.
+            The arguments of :meth:`rows`.
         """
 
     def first_of_largest(self, values: Tensor, maxima: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ class RegularWindows(NamedTuple):
     Attributes
     ----------
     length, stride, padding, dilation : tuple of int
-        As max pools have them, for each axis.
+        The settings of max pools, for each axis.
     """
 
     length: tuple[int, ...]

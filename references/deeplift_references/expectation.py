@@ -60,7 +60,7 @@ def expect_after_dinucleotide_shuffles(
     codes : uint8 [N, L]
         0 1 2 3 for ACGT, 4 for no base.
     states : uint64 [N, 4]
-        As for `shuffle_one_hot`.
+        The argument of `shuffle_one_hot`.
     shuffles : int
         Number of shuffles that are drawn for each sequence.
     rotations : int

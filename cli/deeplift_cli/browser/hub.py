@@ -22,7 +22,7 @@ def ucsc_hub(contents: Contents) -> dict[str, str]:
     Parameters
     ----------
     contents : Contents
-        With a known assembly.
+        The content of a browser with a known assembly.
 
     Returns
     -------

@@ -105,7 +105,7 @@ class Architecture:
     Attributes
     ----------
     spec : str
-        As the user wrote it.
+        The text that the user wrote.
     factory : callable
     file : pathlib.Path or None
         The file that was named; None for an importable module.

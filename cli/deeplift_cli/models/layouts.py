@@ -131,7 +131,8 @@ class Layout:
         Returns
         -------
         Tensor
-            For flattened inputs and ids, the tensor of three axes that `adapted` models take.
+            The input of the model; for flattened inputs and ids, the tensor of three axes that `adapted`
+            models take.
         """
         import torch
 

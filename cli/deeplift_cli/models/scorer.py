@@ -200,9 +200,10 @@ class Scorer(OnModel):
         Parameters
         ----------
         sequences, references, targets
-            As `score` takes them.
+            The arguments of `score`.
         gaps : bool array [N, L]
-            Where the references of each sequence have no base: there they get what the model is shown for N.
+            The positions at which the references of each sequence have no base; there the references get what
+        the model is shown for N.
             All positions at which the sequence has no base are gaps, and perhaps others.
 
         Returns

@@ -49,9 +49,9 @@ class Reduced(TargetFunction):
         Parameters
         ----------
         output_shape : tuple of int
-            Without the batch.
+            The shape without the batch.
         axis : int
-            With the batch as axis 0.
+            The number of an axis, with the batch as axis 0.
         """
         if not self.parts:
             return True

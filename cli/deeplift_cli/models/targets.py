@@ -50,7 +50,7 @@ class ModelTargets:
     Attributes
     ----------
     specs : tuple of TargetSpec
-        As the user wrote them, one for each target.
+        The targets as the user wrote them.
     outputs : tuple of int or str
         The output of each target, as `deeplift_core` takes it.
     scalars : tuple of int, tuple of int, or TargetFunction

@@ -41,7 +41,7 @@ class SeqletOptions:
         A file of known motifs, with which seqlets are compared.
     p_value : float
     min_length, max_length, additional_flanks : int
-        In bp.
+        Lengths in bp.
     negative, overwrite : bool
     """
 
@@ -70,7 +70,7 @@ class Written:
     n_motifs : int
         Motifs with which seqlets were compared.
     q_values : ndarray of float64
-        Of the best matches; empty without motifs.
+        The q-values of the best matches; empty without motifs.
     """
 
     n_sequences: int

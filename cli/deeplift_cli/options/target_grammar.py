@@ -41,7 +41,7 @@ def parse_targets(text: str, names: Collection[str] | None = None) -> tuple[Targ
     ----------
     text : str
     names : collection of str, optional
-        Of the model's classes or tracks. Without them a text with unquoted names is not read.
+        The names of the model's classes or tracks. Without names a text with unquoted names is not read.
 
     Returns
     -------

@@ -69,7 +69,7 @@ class Placement:
     chrom_sizes : mapping of str to int
         Length of each chromosome in bp.
     padded : bool
-        Whether windows may pass the ends of their chromosome, on which only their centre must lie.
+        True if windows may pass the ends of their chromosome, on which only their centre must lie.
     """
 
     def __init__(self, chrom_sizes: Mapping[str, int], *, padded: bool = False) -> None:

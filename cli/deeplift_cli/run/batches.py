@@ -174,8 +174,8 @@ class Records:
         Yields
         ------
         Batch or list of Skipped
-            In the order of the input: the records that cannot be scored come before the batch in or before
-            which they stand.
+            The items in the order of the input: the records that cannot be scored come before the batch in or
+            before which they stand.
         """
         number, chosen, skipped = 0, list[Record](), SkippedRecords()
         found: Iterable[Record | Skipped] = self

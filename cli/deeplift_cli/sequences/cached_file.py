@@ -25,7 +25,7 @@ class CachedFile:
         FASTA or regions.
     genome : Path or None
     length : int or None
-        Of the sequences, if the file depends on it.
+        The length of the sequences, if the file depends on the length.
     selection : Selection
     kind : str
         The end of the file's name.

@@ -123,10 +123,10 @@ class FastaSource:
         Yields
         ------
         Record or Skipped
-            In the file's order; records that are not in the sample are left out. Records are skipped if they
-            have another length (with `Selection.fit` only if they are too long to be cut), no base (A, C, G
-            or T) or too few of them (`Selection.max_n`), letters that stand for no nucleotide, or a name that
-            outputs cannot hold.
+            The records in the file's order; those that are not in the sample are left out. Records are
+            skipped if they have another length (with `Selection.fit` only if they are too long to be cut), no
+            base (A, C, G or T) or too few of them (`Selection.max_n`), letters that stand for no nucleotide,
+            or a name that outputs cannot hold.
         """
         wanted = self.first_length() if length is None else length
         owner = "the first record has" if length is None else "the model takes"

@@ -56,7 +56,7 @@ class Contents:
         The fraction of references that equal their own sequence; 0 if there are no sequences, and None for
         in-silico mutagenesis.
     top : list of Explained
-        At most `TOP` regions, ordered by the difference between output and mean reference output; for
+        The regions, at most `TOP`, ordered by the difference between output and mean reference output; for
         in-silico mutagenesis, by the output.
     """
 

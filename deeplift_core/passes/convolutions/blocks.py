@@ -28,7 +28,7 @@ class BlockAdjoint:
     length : int
         L.
     padding : int
-        Below k, the number of taps. The convolution's stride and dilation are 1.
+        The padding, which is below k, the number of taps. The convolution's stride and dilation are 1.
     """
 
     def __init__(self, weight: Tensor, length: int, padding: int) -> None:

@@ -53,7 +53,7 @@ class KerasConfig:
     ----------
     config : dict
     label : str
-        How messages call the file.
+        The name of the file in messages.
 
     Attributes
     ----------

@@ -93,7 +93,7 @@ def half_precision(model: onnx.ModelProto) -> int | None:
     Parameters
     ----------
     model : onnx.ModelProto
-        With inferred shapes and types, or without.
+        The model with inferred shapes and types, or without them.
     """
     graph = model.graph
     found = {tensor.data_type for tensor in graph.initializer}

@@ -86,7 +86,7 @@ class Graph:
     constants : dict
         Value of each initialiser and `Constant` node by its name.
     inputs, outputs : list of onnx.ValueInfoProto
-        Without initialisers.
+        The declared values without initialisers.
     infos : dict
         Declared or inferred type and shape of each value that has one.
     opset : int

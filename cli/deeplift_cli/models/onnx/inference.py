@@ -48,7 +48,7 @@ def infer(
     Parameters
     ----------
     graph : onnx.GraphProto
-        With declared inputs, outputs, and constants or their declarations.
+        The graph with declared inputs, outputs, and constants or their declarations.
     opsets : sequence of onnx.OperatorSetIdProto
     shape_of : callable
         The shape of a value by its name, as far as known; None where not even the rank is.

@@ -23,7 +23,7 @@ def prepare(graph: Graph) -> tuple[str, ...]:
     Parameters
     ----------
     graph : Graph
-        As `Graph.from_model` or `Graph.with_open_batch` made it.
+        The graph as `Graph.from_model` or `Graph.with_open_batch` made it.
 
     Returns
     -------

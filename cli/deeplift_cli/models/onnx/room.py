@@ -171,13 +171,13 @@ def largest_batch(graph: "Graph", rows: int) -> tuple[int, str]:
     ----------
     graph : Graph
     rows : int
-        Of the batch where the file leaves its size open.
+        The size of the batch where the file leaves the size open.
 
     Returns
     -------
     bytes : int
     node : str
-        Where that many are alive.
+        The node at which that many bytes are alive.
     """
     last_use = {name: place for place, node in enumerate(graph.nodes) for name in node.input}
     for value in graph.outputs:

@@ -46,8 +46,8 @@ def require_valid(path: Path, model: ModelProto) -> None:
     ----------
     path : pathlib.Path
     model : onnx.ModelProto
-        With its weights. An axis of length -1, which old exporters write for any length, becomes one of any
-        length.
+        The model with its weights. An axis of length -1, which old exporters write for any length, becomes
+        one of any length.
 
     Raises
     ------

@@ -59,7 +59,7 @@ class Settings:
     directions : tuple of bool
         Whether each direction runs backwards.
     activations : tuple of str
-        In lower case, those of all directions.
+        The names in lower case, for all directions.
     """
 
     kind: str
