@@ -7,7 +7,7 @@ which contributions of the observed bases have a median correlation of 0.99 with
 in float32. Then this many shuffles are scored, in turns, under `rescale`, which tangermeme implements, too;
 tangermeme, whose scores are the same means of pairs, needs as many as ours without the control variate in
 float32, and runs at its best of three batch sizes. The time includes the estimate of the expected reference,
-and for all no shuffling. *janggu* is a trained model with MafK peaks (below DIR, by default
+and excludes shuffling for all. *janggu* is a trained model with MafK peaks (below DIR, by default
 $DEEPLIFT_SHARED); others are those of `speed_models.py`, with random weights and sequences.
 """
 

@@ -3,8 +3,8 @@
     python benchmarks/compare.py OTHER_CHECKOUT [MODEL ...] [--modes eager compiled ...] [--repeats 3]
 
 Each contender runs in a process of its own that lives through all rounds, and the two take turns, so that a
-drift of the machine's speed hits both alike. Printed are, for each model and mode, the medians of both, the
-median of the ratios (this checkout's seconds over the other's), the rows of a batch, and the peak of the
+drift of the machine's speed hits both alike. For each model and mode, the script prints the medians of both,
+the median of the ratios (this checkout's seconds over the other's), the rows of a batch, and the peak of the
 resident memory of each process.
 """
 

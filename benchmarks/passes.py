@@ -4,10 +4,10 @@
         [--markdown docs/passes.md] [--json passes.json]
 
 All passes take turns with all but one of them, in one process. The tables have the seconds with all passes
-over the seconds with all but the named one: 0.80 says that the pass takes a fifth off, and 1.00 that the pass
-buys nothing. Each entry is the median of that ratio over the repeats. Seconds are CPU seconds of the process,
-which other processes on the machine disturb less than they disturb a clock. A dash stands for a pass that
-changes nothing in the plan of a model. Without max_pools there is no relu_before_pool either.
+divided by the seconds with all passes but the named one: 0.80 says that the pass takes a fifth off, and 1.00
+that the pass buys nothing. Each entry is the median of that ratio over the repeats. Seconds are CPU seconds
+of the process, which other processes on the machine disturb less than they disturb a clock. A dash stands for
+a pass that changes nothing in the plan of a model. Without max_pools there is no relu_before_pool either.
 
 A second table has the sizes of the forward values that one row keeps for its backward pass, as ratios, too.
 Only ratios other than 1 are listed there.

@@ -3,10 +3,11 @@
     python benchmarks/plots.py [--lengths 200,2000] [--rounds 5]
 
 Each round draws the same random contributions with each contender, on a page of 14 by 3 inches, up to the
-bytes of a PNG at 150 dots an inch. Drawing takes one thread, whose processor time is taken. Importing and
-reading of files come before the clock starts. The median of the rounds is shown, and logomaker only where it
-is installed, with its default letters. `page` is the whole page of the command, with a heat map, a band of
-standard errors and 20 motif hits; `bars` is what the command draws in a PNG where letters would be narrow.
+bytes of a PNG at 150 dots an inch. Drawing uses one thread, whose processor time is measured. Modules are
+imported and files are read before the clock starts. The median of the rounds is shown, and logomaker only
+where it is installed, with its default letters. `page` is the whole page of the command, with a heat map, a
+band of standard errors and 20 motif hits; `bars` is what the command draws in a PNG where letters would be
+narrow.
 """
 
 import argparse

@@ -3,11 +3,12 @@
     python benchmarks/references.py [--shared DIR] [--sequences 16] [--markdown docs/references.md]
                                     [--figure docs/images/references.png]
 
-DIR holds trained `models` and `sequences`; by default $DEEPLIFT_SHARED, else `shared` beside the repository.
-Contributions of the observed bases from few dinucleotide shuffles are correlated (Pearson, over the positions
-of a sequence) with those from 500 other shuffles. Where 200 shuffles make several disjoint sets, the mean of
-the sets' correlations is one sequence's; the table has the median over sequences. All pairs are scored one
-time: a set's scores are means of pairs, and its control variate is `deeplift_core.engine.control_variate`.
+DIR holds trained `models` and `sequences`; it is $DEEPLIFT_SHARED by default, or else `shared` beside the
+repository. Contributions of the observed bases from few dinucleotide shuffles are correlated (Pearson, over
+the positions of a sequence) with those from 500 other shuffles. Where 200 shuffles make several disjoint
+sets, the mean of the sets' correlations is one sequence's; the table has the median over sequences. All pairs
+are scored one time: a set's scores are means of pairs, and its control variate is
+`deeplift_core.engine.control_variate`.
 """
 
 import argparse
@@ -112,7 +113,7 @@ class Scored:
 
     @property
     def reveals(self) -> bool:
-        """Whether an operation has the rule RevealCancel, so that the default differs from rescale."""
+        """Return whether an operation has the rule RevealCancel, so that the default differs from rescale."""
         return any(node.rule == "revealcancel" for node in self._explainer.nodes)
 
     def multipliers(self, sequence: Array, references: Array) -> torch.Tensor:
@@ -166,11 +167,11 @@ class Counted:
     Attributes
     ----------
     correlations : mapping of (bool, int) to list of float
-        By whether the mean is corrected and the number of references: one for each sequence.
+        A correlation for each sequence, by whether the mean is corrected and by the number of references.
     variances : mapping of (bool, int) to array [N, L]
-        Between disjoint sets of so many references.
+        The variances between disjoint sets of references, by the same keys.
     errors : mapping of (bool, int) to array [N, L]
-        Squared standard errors of the same sets, on average.
+        The mean squared standard errors of the same sets.
     other : mapping of str to list of float
         Correlations of other references' scores with those of the many.
     """

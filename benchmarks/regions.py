@@ -4,8 +4,8 @@
 
 The whole command, with a model that costs next to nothing (one dense layer on pooled sequences), one
 reference for all (`--reference frequency`) and regions of a genome of random letters. What is left is the
-price of a region as such, which a model's own time comes on top of; anything that grows with the number of
-regions shows in the memory. `--markdown` puts the table into that page, between its two marks.
+time of a region as such, to which a model's own time is added. The memory shows whether anything grows with
+the number of regions. `--markdown` puts the table into that page, between its two marks.
 """
 
 import argparse

@@ -2,13 +2,14 @@
 
     python benchmarks/report_page.py [--regions 10000] [--length 2114] [--kind peaks]
 
-Makes a score file of as many regions. With `--kind peaks`, the windows are put together from pieces of the
-scores of the embedded example, which are smaller the farther they are from the middle, as in the peaks that a
-profile model was trained on. With `--kind noise`, contributions are normally distributed, as those of an
-untrained model, which is the worst case for the size. Prints the time and memory of the command, the size of
-the page, and how many logos it holds. Then Chromium opens the page three times: the milliseconds until the
-table was on the screen, until the page was parsed, until the logos of the best sequences were drawn, and from
-a click on a region to its letters. This half needs Chromium and selenium.
+The script makes a score file with the given number of regions. With `--kind peaks`, the windows are put
+together from pieces of the scores of the embedded example, which are smaller the farther they are from the
+middle, as in the peaks that a profile model was trained on. With `--kind noise`, contributions are normally
+distributed, as those of an untrained model, which is the worst case for the size. The script prints the time
+and memory of the command, the size of the page, and how many logos the page holds. Then Chromium opens the
+page three times. The script prints the milliseconds until the table was on the screen, until the page was
+parsed, until the logos of the best sequences were drawn, and from a click on a region to its letters. This
+second part needs Chromium and selenium.
 """
 
 import argparse

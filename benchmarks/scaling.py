@@ -22,7 +22,7 @@ from pages import insert, table
 from peak_memory import one_hot, peak_of
 from speed_models import Case, bpnet, long_trunk
 
-from deeplift_cli.models.explainer import auto_batch_size
+from deeplift_cli.models.batch_size import auto_batch_size
 from deeplift_cli.process.memory import keep_freed_memory
 from deeplift_core import DeepLift
 
@@ -48,7 +48,7 @@ AXES = {
     "filters": (16, 32, 64, 128, 256),
     "regions": (4, 8, 16, 32),
 }
-# As long as Borzoi's inputs are, with the batch of one that `auto` chooses there.
+# The sequences are as long as Borzoi's inputs, with the batch of one that `auto` chooses there.
 LONG = [Work("long", 2, length, 32, 1) for length in (196_608, 524_288)]
 # The jobs of the worked table: a fold is a model of its own, scored on all regions.
 REGIONS, FOLDS = 300_000, 5
@@ -157,7 +157,7 @@ def jobs(repeats: int) -> str:
 
 
 def duration(hours: float) -> str:
-    """As people say it."""
+    """Return a duration in minutes, hours or days."""
     if hours < 1:
         return f"{60 * hours:.0f} min"
     return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"

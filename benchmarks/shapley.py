@@ -6,13 +6,13 @@ The players of the game are the positions at which a sequence and its reference,
 differ. A coalition is a hybrid: the positions of the coalition have the sequence's bases, all others those of
 the reference. The value of a coalition is the explained scalar of the hybrid (`DeepLift.outputs`).
 
-Where the sequences have at most 18 bp, all hybrids are computed, and the Shapley values are exact. Of longer
-sequences the values are sampled from random orders in antithetic pairs. They are exact in a second game, in
-which only a window of 16 bp is shuffled: of the windows side by side, the one whose shuffling changes the
-output most.
+Where the sequences have at most 18 bp, all hybrids are computed, and the Shapley values are exact. For longer
+sequences the values are sampled from random orders in antithetic pairs. The values are exact in a second
+game, in which only a window of 16 bp is shuffled. Of the windows side by side, the game takes the one whose
+shuffling changes the output most.
 
 DIR holds `models` and `sequences`; by default $DEEPLIFT_SHARED, else `shared` beside the repository.
-`--quick` takes two sequences and few orders, and hardly trains: a test that the script works. `--markdown`
+`--quick` takes two sequences and few orders, and hardly trains, to test that the script works. `--markdown`
 puts the tables into that page, between its two marks.
 """
 
@@ -83,7 +83,8 @@ class Pair:
     ----------
     sequence, reference : int8 array [4, L]
     values, standard_error : float64 array [L]
-        0 where sequence and reference are equal; the standard error is 0 where the values are exact.
+        The value is 0 where sequence and reference are equal; the standard error is 0 where the values are
+        exact.
     """
 
     sequence: Sequences

@@ -91,7 +91,7 @@ class Network:
     name, kind, what : str
         ``kind`` is a row of the recommendation, ``what`` says where model and sequences come from.
     make : callable
-        From `Settings` to the `Subject`.
+        The function that makes the `Subject` from `Settings`.
     pairs : int
         Number of sequences, each with one reference, for which Shapley values are computed.
     """

@@ -2,10 +2,11 @@
 
     python benchmarks/shards.py [--markdown docs/hpc.md] [--records 300000] [--shards 500]
 
-Whole commands on one thread, with a model that costs next to nothing, on regions of 1,000 bp of a genome of
-random letters and on a FASTA file of records of 200 bp. "Without an index" is a shard with a cache folder
-that cannot be written, so that it reads the whole input. "A job of its own" is what the shard would cost if
-its records were the whole input. `--markdown` puts the table into that page, between its two marks.
+The script runs whole commands on one thread, with a model that costs next to nothing, on regions of 1,000 bp
+of a genome of random letters and on a FASTA file of records of 200 bp. "Without an index" is a shard with a
+cache folder that cannot be written, so that it reads the whole input. "A job of its own" is what the shard
+would cost if its records were the whole input. `--markdown` puts the table into that page, between its two
+marks.
 """
 
 import argparse

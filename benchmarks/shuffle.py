@@ -5,8 +5,8 @@
 
 Both turn one-hot sequences into one-hot shuffles, ours float32 and tangermeme's int8 (it keeps the type of
 its input), four times less to write. Each is timed on all sequences in one call, and in batches as when
-scoring. Compiling comes before the clock starts. The last column is the number of different shuffles of
-ACAGATACCA, which has 24, in 2,000 draws.
+scoring. The kernels are compiled before the clock starts. The last column is the number of different shuffles
+of ACAGATACCA, which has 24, in 2,000 draws.
 """
 
 import argparse

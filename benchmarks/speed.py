@@ -7,8 +7,8 @@ reference, under `rescale`, which tangermeme implements too; contributions and h
 compared before times are. tangermeme runs with 8, 32 and 64 pairs a batch, and its best counts. *bare* is the
 model's own arithmetic in float32 at its best of three batches: a forward pass of each sequence, and a forward
 and a backward pass of each reference. *full rate* is what those operations would take at the rate of a large
-product of matrices, measured beside each model: computed one by one they take hardly less. Medians over the
-repeats.
+product of matrices, measured beside each model: computed one by one they take hardly less. The times are
+medians over the repeats.
 
 All keep freed memory, as `deeplift score` does, which serves the others as well.
 """
@@ -34,7 +34,7 @@ from speed_models import CASES, MANY_TARGETS, Case
 from torch import Tensor, nn
 
 import deeplift_references
-from deeplift_cli.models.explainer import auto_batch_size
+from deeplift_cli.models.batch_size import auto_batch_size
 from deeplift_cli.process.memory import keep_freed_memory
 from deeplift_core import DeepLift
 
@@ -44,9 +44,9 @@ TARGETS = (1, 4, 16)
 PEAK_PAIRS = (8, 32)
 PEER_BATCHES = (8, 32, 64)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-# Ours against ours in float32: the root mean square of the difference relative to that of the scores, and the
-# correlation in the worst sequence. Where two positions of a max pool tie but for rounding, rounding decides
-# which of them gets all, and eager float32 itself differs from float64 there.
+# These limits compare our scores with our scores in float32: the root mean square of the difference relative
+# to that of the scores, and the correlation in the worst sequence. Where two positions of a max pool tie but
+# for rounding, rounding decides which of them gets all, and eager float32 itself differs from float64 there.
 SAME, ALIKE = 1e-2, 0.999
 
 
@@ -148,7 +148,9 @@ def correlation(first: Tensor, second: Tensor) -> float:
 
 
 def likeness(bench: Bench, runs: dict[str, Run], batch: int) -> dict[str, float]:
-    """How alike the results are; ours must be, or no time counts. This also warms up.
+    """Return how alike the results are; ours must be alike, or no time counts.
+
+    The comparison also runs the code once before it is timed.
 
     Raises
     ------
@@ -169,7 +171,8 @@ def likeness(bench: Bench, runs: dict[str, Run], batch: int) -> dict[str, float]
     theirs = bench.peer("float32", batch, bench.references)()
     found["hypothetical"] = correlation(exact.hypothetical, theirs)
     theirs = bench.peer("float32", batch, bench.references, hypothetical=False)()
-    # Theirs of what is absent is left out, ours goes to the position: the sum over bases is the same.
+    # tangermeme leaves out the contributions of absent bases, and ours go to the position: the sum over bases
+    # is the same.
     found["contributions"] = correlation(exact.contributions.sum(1), theirs.sum(1))
     return found
 

@@ -24,7 +24,8 @@ class DeepLift(RecordedModel):
     Parameters
     ----------
     model : torch.nn.Module
-        The model, left as it was (mode, device, dtype, hooks). Its parameters are read when it is recorded.
+        The model, left as it was (mode, device, dtype, hooks). The parameters are read when the model is
+        recorded.
     example : Tensor [K, ...] or tuple of Tensor, optional
         A batch of inputs, by default the first x; K is the batch size.
     rule : str
@@ -152,10 +153,10 @@ class DeepLift(RecordedModel):
             second call of a module that runs several times and "[0]" for the first of several output tensors.
         expected_reference : Tensor [N, ...] or tuple of Tensor, optional
             The expectation of the references of each input, which are independent draws: their expected
-            one-hot, or an estimate without bias from other draws. It serves as a control variate, which makes
-            the mean over references less noisy at no further pass of the model, and leaves the mean without
-            bias: see :mod:`deeplift_core.engine.control_variate`. It needs two references or more; with fewer
-            than five the noise may become larger.
+            one-hot, or an estimate without bias from other draws. The expectation serves as a control
+            variate, which makes the mean over references less noisy at no further pass of the model, and
+            leaves the mean without bias: see :mod:`deeplift_core.engine.control_variate`. The control variate
+            needs two references or more; with fewer than five the noise may become larger.
 
         Raises
         ------

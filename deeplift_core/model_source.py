@@ -29,7 +29,7 @@ class ModelSource:
     model : torch.nn.Module
     output : int or str
     dtype, device
-        As for `DeepLift`.
+        The arguments of `DeepLift`.
 
     Raises
     ------

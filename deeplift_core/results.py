@@ -66,8 +66,8 @@ class Attribution:
     contributions : Tensor [N, ...]
         Mean over references of multiplier x difference-from-reference, in units of the output.
     hypothetical : Tensor [N, ...] or None
-        Contribution that each base would have had: mean over references of m_b - sum_k ref_k m_k; 0
-        where neither sequence nor reference has a base. None if the input has no channel axis.
+        Contribution that each base would have had: mean over references of m_b - sum_k ref_k m_k; 0 where
+        neither sequence nor reference has a base. The value is None if the input has no channel axis.
     multipliers : Tensor [N, ...]
         Mean of the multipliers over references.
     output, reference_output : Tensor [N], [N, R]
@@ -87,10 +87,11 @@ class Attribution:
     standard_error : Tensor [N, ...] or None
         The standard error of the contributions: their sample standard deviation over references, divided by
         the root of R; with a control variate see :mod:`deeplift_core.engine.control_variate`. This is the
-        noise that the choice of references leaves. None for a single reference.
+        noise that the choice of references leaves. The value is None for a single reference.
     position_standard_error : Tensor, [N, ...] without the channel axis, or None
         The standard error of the contributions summed over the channel axis, which for one-hot sequences is
-        that of the observed base's contribution. None for a single reference or without a channel axis.
+        that of the observed base's contribution. The value is None for a single reference or without a
+        channel axis.
     """
 
     contributions: Any

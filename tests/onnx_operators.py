@@ -206,7 +206,7 @@ def _share(findings: list[Finding]) -> str:
 
 _HEAD = """# ONNX operators
 
-Made by
+This page is made by
 
 ```sh
 {command}
@@ -214,28 +214,31 @@ Made by
 
 with onnx {onnx}, whose operator set is {opset}; `tests/test_onnx_operators.py` fails where it is out of date.
 
-All operators of ONNX's default domain, with the operator set that changed each last. Nothing here is claimed:
-each operator's small graphs are converted, run, compared and scored. They are the test cases that come with
-the onnx package, with the outputs given there; those in types that torch does not compute with, such as
-strings, and those that train are left out. Some more are for sequences, leftovers of training, recurrent
-layers and forms of older operator sets, with onnxruntime's outputs.
+The table has all operators of ONNX's default domain, with the operator set that changed each last. Every
+entry is the result of a test: small graphs of each operator are converted, run, compared and scored. The
+graphs are the test cases that come with the onnx package, with the outputs given there; cases in types that
+torch does not compute with, such as strings, and cases of training are left out. Further cases are for
+sequences, leftovers of training, recurrent layers and forms of older operator sets, with onnxruntime's
+outputs.
 
-- **covered:** whether all cases convert and give the outputs they should, to 1e-4 (cases in half precision to
-  2e-3, in bfloat16 to 3e-2: here all floating-point numbers are float32). *constants only*: it may be used on
-  constants, such as weights kept in few bits.
-- **older forms:** earlier operator sets that changed the operator, in which all of these cases that can be
-  said there give what onnxruntime gives, where it runs them.
-- **converted by:** *deeplift*, the converters of this repository; *onnx2torch*; *its definition in ONNX* by
-  simpler operators; *written out*, branches, loops and sequences of which the course is known beforehand;
-  *worked out beforehand*, what does nothing at inference or is constant. Any operator on constants alone is
-  worked out beforehand, and so are shapes.
-- **scored:** whether contributions go through it: whether they add up to the difference of the outputs, under
-  `genomics-default` in float32 (to 1e-4) and `rescale` in float64 (to 1e-9), with all floating-point inputs
-  depending on the sequence, or else one. *no*: it may only be used on what does not depend on the sequence,
-  such as positions and masks. *–*: nothing to score, as for shapes and whole numbers.
+- **covered** says whether all cases convert and give the right outputs, to 1e-4 (cases in half precision to
+  2e-3, in bfloat16 to 3e-2: here all floating-point numbers are float32). *constants only* means that the
+  operator may be used on constants, such as weights kept in few bits.
+- **older forms** lists earlier operator sets that changed the operator. In each, the cases that can be
+  written in that operator set give what onnxruntime gives, where onnxruntime runs them.
+- **converted by** says what converts the operator: *deeplift* stands for the converters of this repository,
+  *onnx2torch* for that package, and *its definition in ONNX* for simpler operators. *written out* is for
+  branches, loops and sequences of which the course is known beforehand, and *worked out beforehand* for
+  operators that do nothing at inference or are constant. Any operator on constants alone is worked out
+  beforehand, and so are shapes.
+- **scored** says whether contributions go through the operator: whether they add up to the difference of the
+  outputs, under `genomics-default` in float32 (to 1e-4) and `rescale` in float64 (to 1e-9), with all
+  floating-point inputs depending on the sequence, or else one. *no* means that the inputs of the operator
+  must not depend on the sequence, as positions and masks do not. *–* means that there is nothing to score,
+  as for shapes and whole numbers.
 
-Operators of other domains are refused, but for the functions that a file defines itself. So is every operator
-that is not covered: by name, with the names of the nodes.
+Operators of other domains are refused, but for the functions that a file defines itself. Every operator that
+is not covered is refused, too, by a message with its name and the names of the nodes.
 """
 
 _TAIL = '''
@@ -289,8 +292,8 @@ def gate(node: NodeProto, graph: Graph) -> list[NodeProto]:
 ```
 
 `since=13` says that a function holds from operator set 13 on. `written_out=True` is for operators such as
-loops, whose nodes must be there before shapes are worked out. Write functions with operations of torch that
-[rules](rules.md) are there for, for any number of rows. The table above is made anew with every operator.
+loops, whose nodes must be there before shapes are worked out. Write functions for any number of rows, and
+with operations of torch that have [rules](rules.md). The table above is made again with every operator.
 '''
 
 

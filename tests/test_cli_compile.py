@@ -11,7 +11,7 @@ from small_models import Outcome, random_letters, score, torchscript, write_fast
 
 from deeplift_cli.models import compilation
 
-SAID = "compiled the model's scoring in"
+SAID = "the model's scoring was compiled in"
 SCORES = "shap/seq"
 
 
@@ -99,6 +99,6 @@ def test_what_cannot_be_compiled_is_scored_all_the_same(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch, "compile", broken)
     said = run("on.h5", "--compile", "on").err
     (line,) = [line for line in said.splitlines() if "compile" in line]
-    assert line.startswith("deeplift: not compiled: ")
+    assert line.startswith("deeplift: the model's scoring is not compiled: ")
     assert line.endswith("no working C++ compiler")
     np.testing.assert_array_equal(scores("on.h5"), scores("off.h5"))

@@ -127,7 +127,7 @@ def test_an_exported_network_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_pages_that_read_a_score_file(folder: Path) -> None:
     """The Python of docs/sums.md and docs/choosing.md, and the noise that the latter states."""
     said = re.search(
-        r"it prints (\d+) % for 5 .*? (\d+) % for 20 and (\d+) % for 80", text_of("docs/choosing.md")
+        r"these lines print (\d+) % for 5 .*? (\d+) % for 20 and (\d+) % for 80", text_of("docs/choosing.md")
     )
     assert said
     for number, percent in zip((5, 20, 80), said.groups(), strict=True):

@@ -177,7 +177,7 @@ def test_lines_begin_where_text_has_them(parts: list[bytes], chunk: int) -> None
 
 def test_a_long_file_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deeplift_cli.sequences.input_index._ROWS_AT_ONCE", 7)
-    monkeypatch.setattr("deeplift_cli.sequences.input_index._LETTERS_AT_ONCE", 4 * 8 * 5)
+    monkeypatch.setattr("deeplift_cli.sequences.base_counts._LETTERS_AT_ONCE", 4 * 8 * 5)
     path = write_fasta(tmp_path / "long.fa", [random_letters(i, 8) for i in range(LONG)])
     source = FastaSource(path)
     index = InputIndex(source, None, quiet)
@@ -394,7 +394,7 @@ def test_an_index_is_of_one_length_and_version(inputs: Path, monkeypatch: pytest
     assert InputIndex(source, 24, quiet).n_usable == RECORDS - 5
     assert InputIndex(source, 23, quiet).n_usable == 5
     assert not InputIndex(source, None, quiet).is_new  # the first record has 24
-    monkeypatch.setattr("deeplift_cli.sequences.input_index.deeplift_version", lambda: "0.0.0")
+    monkeypatch.setattr("deeplift_cli.sequences.cached_file.deeplift_version", lambda: "0.0.0")
     assert InputIndex(source, 24, quiet).is_new
 
 

@@ -31,7 +31,7 @@ class Subject:
     Parameters
     ----------
     network : torch.nn.Module
-        Has a method `logits`, see `Network`.
+        A network with a method `logits`, see `Network`.
     example : Tensor [K, ...]
         The batch on which the network is recorded.
     """
@@ -57,7 +57,7 @@ class Method:
     Attributes
     ----------
     name : str
-        As in tables and figures.
+        The name in tables and figures.
     scores : function
         (subject, x [N, ...], references [R, ...] or [N, R, ...], T targets) -> scores [T, N, ...].
     forward, backward : str

@@ -78,7 +78,7 @@ class Converted:
     Attributes
     ----------
     change : mapping of str to float array [N]
-        For each method, the increase of logit(target) - logit(original).
+        The increase, for each method, of logit(target) - logit(original).
     erased : mapping of str to int array [N]
         The number of erased pixels that were not black before.
     """

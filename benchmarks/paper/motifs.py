@@ -20,14 +20,14 @@ class Matches:
     row, start : int array [M]
         Sequence, and first position in it.
     width : int
-        Of the motif.
+        The width of the motif.
     log_odds : float array [M]
         Log-likelihood under the motif's matrix less that under the background (natural logarithm), on the
         better strand.
     planted : bool array [M]
-        At least half of the match is an instance of this motif that the simulation planted.
+        True if at least half of the match is an instance of this motif that the simulation planted.
     chance : bool array [M]
-        The match touches no planted instance of any motif.
+        True if the match touches no planted instance of any motif.
     """
 
     row: NDArray[np.int64]

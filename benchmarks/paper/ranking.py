@@ -19,7 +19,7 @@ def average_precision(scores: NDArray[Any], positive: NDArray[np.bool_]) -> floa
     Returns
     -------
     float
-        NaN where there are no positives.
+        The value is NaN where there are no positives.
     """
     if not positive.any():
         return float("nan")

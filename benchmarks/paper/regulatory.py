@@ -96,7 +96,7 @@ class Scored:
     sequences : list of Simulated
         The N scored sequences.
     matches : mapping of str to Matches
-        For each motif.
+        The matches of each motif.
     scores : mapping of (method, reference) to float array [tasks, N, L]
         Contributions of the observed bases.
     accuracy : mapping of str to float

@@ -68,7 +68,7 @@ class Curves:
         Its values; the reference of every input is 0.
     output : list of float
     importance : mapping of str to mapping of str to list of float
-        For each input's name and each method.
+        The importance, by the input's name and by method.
     """
 
     title: str

@@ -1,6 +1,6 @@
 """The mean over the folds of a cross-validation, and the spread between them, as score files hold both.
 
-Two commands follow these definitions: `deeplift score` with several models, and `deeplift merge --average` of
+`deeplift score` with several models follows these definitions, and so does `deeplift merge --average` with
 the score files of single models. All folds have the same sequences and the same references.
 """
 
@@ -14,8 +14,9 @@ Values = Mapping[str, npt.NDArray[Any] | None]
 
 # Of each of these, the mean over folds is stored. Contributions still sum to the difference in output then.
 MEANS = ("hypothetical", "prediction", "output", "reference_output", "completeness_error")
-# The same, of what scores may lack. The folds share their references, so that their errors may be fully
-# correlated: the mean of their standard errors is an upper bound of the standard error of the mean.
+# The mean over folds is also stored of each of these, which scores may lack. The folds share their
+# references, so that their errors may be fully correlated: the mean of their standard errors is an upper
+# bound of the standard error of the mean.
 _OPTIONAL_MEANS = ("reference_correction", "mutant_differences", "standard_error", "position_standard_error")
 _COUNTS = ("rescored",)
 
@@ -28,7 +29,7 @@ def mean_of_folds(sequences: npt.NDArray[np.int8], folds: Sequence[Values]) -> d
     sequences : int8 array [N, 4, L]
         One-hot sequences, in the orientation of the hypothetical contributions.
     folds : sequence of mapping
-        For each fold the arrays named in `MEANS` (``hypothetical`` is [N, 4, L]), the number of pairs that
+        The arrays of each fold that `MEANS` names (``hypothetical`` is [N, 4, L]), the number of pairs that
         were ``rescored`` [N], the ``reference_correction`` [N], and the standard errors ``standard_error``
         [N] and ``position_standard_error`` [N, L]. An array that is None, or missing, in one fold is so in
         all folds.

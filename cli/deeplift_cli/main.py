@@ -81,7 +81,7 @@ def _set_up() -> None:
     """Set what torch reads when torch is imported, and how names are printed."""
     # OpenMP reads this variable when torch is imported. By default torch's threads wait for each other in a
     # loop that keeps their core busy, even if the thread for which they wait has no core. On a machine with
-    # other work that made jobs several times as slow (docs/pipeline.md).
+    # other work, such loops made jobs several times as slow (docs/pipeline.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # oneDNN reads this variable when torch first computes. On processors with AMX its convolutions in
     # bfloat16 can be wrong (deeplift_core/capture/kernels.py).
@@ -100,7 +100,7 @@ def main() -> NoReturn:
     except signals.Stopped as stopped:  # the signal came before `run`, or while `run` was about to return
         code = _say_stopped(stopped)
     if signals.received() is not None:
-        # As in `signals`: objects of a C library that the signal interrupted are not destroyed.
+        # As in `signals`, objects of a C library that the signal interrupted are not destroyed.
         with suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()

@@ -38,7 +38,7 @@ def relative_error(
     Returns
     -------
     float64 Tensor [N, R]
-        0 where the error is 0, NaN where a value is NaN, and finite everywhere else.
+        The value is 0 where the error is 0, NaN where a value is NaN, and finite everywhere else.
     """
     at_input, at_reference = output.double()[:, None], reference_output.double()
     size = error.double().abs()

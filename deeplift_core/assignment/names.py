@@ -28,7 +28,7 @@ def parse_rule(rule: str) -> tuple[str, int]:
     -------
     name : str
     steps : int
-        0 for DeepLIFT's own rules, which take no gradients.
+        The value is 0 for DeepLIFT's own rules, which take no gradients.
 
     Raises
     ------

@@ -40,7 +40,7 @@ class Plan:
     targets : tuple of int
         Nodes [K], each an explained scalar.
     predictions : tuple of int
-        For each target the node of the same element of the model's own output.
+        The node, for each target, of the same element of the model's own output.
     layers : tuple of int
         The nodes that get scores: the inputs, or a layer inside.
     calls : mapping of int to Call

@@ -26,7 +26,8 @@ def with_constants_of(recorded: Graph, again: Graph) -> Graph | None:
     Returns
     -------
     Graph or None
-        None where the model makes other calls, or calls with constants of another shape, for fewer rows.
+        The value is None where the model makes other calls, or calls with constants of another shape, for
+        fewer rows.
     """
     rows = recorded.batch_size, again.batch_size
     if len(recorded.nodes) != len(again.nodes):

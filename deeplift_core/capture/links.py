@@ -60,8 +60,8 @@ def final_link(graph: Graph, node: Node) -> Link | None:
     Returns
     -------
     Link or None
-        None where the node holds no link function, or one in a spelling that this module does not know. The
-        node itself is then explained.
+        The value is None where the node holds no link function, or one in a spelling that this module does
+        not know. The node itself is then explained.
     """
     if not node.dtype.is_floating_point:
         return None

@@ -28,7 +28,8 @@ from deeplift_core.capture.verification import Verified, has_rows, verify
 from deeplift_core.errors import CaptureError, TargetError
 from deeplift_core.graph import Graph, with_constants
 
-# Returns the place of the explained output, given the model's return value with places instead of tensors.
+# Such a function returns the place of the explained output, given the model's return value with places
+# instead of tensors.
 Choose = Callable[[Any], int]
 
 
@@ -47,8 +48,8 @@ class Recording:
     output : int
         The node of the output that was chosen.
     few_rows : Graph or None
-        The same calls on `FEW_ROWS` rows, node by node, with the constants of ``graph``. None where K is no
-        larger than that, or where the model makes other calls on fewer rows.
+        The same calls on `FEW_ROWS` rows, node by node, with the constants of ``graph``. The value is None
+        where K is no larger than that, or where the model makes other calls on fewer rows.
     """
 
     graph: Graph

@@ -165,7 +165,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if writes and (varying or any(map(self._tracker.was_written, args[:1]))):
             return self._write(func, args, kwargs)
         if name in _LEAVES_UNWRITTEN:
-            # Zeros, because random content of the memory could make NaN of what the model writes there later.
+            # The memory is filled with zeros, because random content of the memory could make NaN of what the
+            # model writes there later.
             return func(*args, **kwargs).zero_()
         if torch.Tag.nondeterministic_seeded in func.tags:
             self._builder.draws.append(f"{func} in {self._where()}")

@@ -1,8 +1,8 @@
 """Find state that a model keeps from one call to the next: counters, running sums, collected values.
 
 A model that counts its calls may give the right output while it is recorded and another output later. The
-comparison of the recording with the model cannot find such a model. Its state shows it: attributes, buffers
-and parameters that change with every call although the input stays the same.
+comparison of the recording with the model cannot find such a model. Such a model is found by its state: by
+attributes, buffers and parameters that change with every call although the input stays the same.
 """
 
 from collections import deque

@@ -30,7 +30,7 @@ class CompiledExecutable:
     Parameters
     ----------
     plan, channel_axis
-        As for :class:`deeplift_core.engine.executable.EagerExecutable`.
+        The arguments of :class:`deeplift_core.engine.executable.EagerExecutable`.
 
     Raises
     ------

@@ -44,9 +44,9 @@ def _without_nan(x: Tensor, nan: float, posinf: float | None = None, neginf: flo
     return x.copy_(torch.where(x == x, x, nan))
 
 
-# For these, the compiler's code for a CPU is worse than torch's own kernel. Its error function is off by 5e-7
-# whatever the size of erf(x) is, so that no digit is right near 0. Its loops over positions take several
-# times as long.
+# For these, the compiler's code for a CPU is worse than torch's own kernel. The compiler's error function is
+# off by 5e-7 whatever the size of erf(x) is, so that no digit is right near 0. The compiler's loops over
+# positions take several times as long.
 _KEPT = {
     kernel: as_is(kernel)
     for kernel in (

@@ -74,7 +74,7 @@ class ControlVariate:
         self.terms = [
             (total - own) / (self._count - 1) * change for own, change in zip(each, moved, strict=True)
         ]
-        # Times R: m (r - E) less the mean of the terms is s / R.
+        # The covariance s is R times the difference between m (r - E) and the mean of the terms.
         change, term = (sum(values[1:], start=values[0]) for values in (moved, self.terms))
         self._covariance = total * change / self._count - term
 

@@ -17,7 +17,8 @@ def hypothetical_contributions(
     Returns
     -------
     Tensor [K, ...] or None
-        0 where neither the sequence nor the reference has a base; None where there is no such axis.
+        The value is 0 where neither the sequence nor the reference has a base, and None where there is
+        no such axis.
     """
     axis = channel_axis_of(multiplier, channel_axis)
     if axis is None:

@@ -4,8 +4,8 @@ The library that torch calls takes up to a third less time for weights times row
 weights on AMD's processors. With fewer rows than the threshold the product takes much longer, and rounds
 more.
 
-Measured by benchmarks/passes.py on an AMD EPYC under the rule ``rescale``, eager: the pass takes 2 % off
-the time of DeepSEA, the one model of the speed benchmark whose batches have enough rows.
+benchmarks/passes.py measured the pass on an AMD EPYC under the rule ``rescale``, eager: the pass takes 2 %
+off the time of DeepSEA, the one model of the speed benchmark whose batches have enough rows.
 """
 
 from collections.abc import Callable

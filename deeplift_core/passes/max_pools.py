@@ -5,9 +5,9 @@
 - Windows of two neighbours need no positions (:class:`MaxOfPairs`). With positions, compiled code would read
   and add one number after the other.
 
-Measured by benchmarks/passes.py on a CPU under the rule ``rescale``, together with
-:mod:`deeplift_core.passes.relu_before_pool`, which needs this pass: eager, 34 % less time for Basset, 25 %
-for DeepSEA and 26 % for a small Enformer; 47 % for Basset, compiled.
+benchmarks/passes.py measured the pass on a CPU under the rule ``rescale``, together with
+:mod:`deeplift_core.passes.relu_before_pool`, which needs this pass: eager, the two take 34 % off the time of
+Basset, 25 % off DeepSEA and 26 % off a small Enformer; compiled, they take 47 % off Basset.
 """
 
 import math
@@ -129,15 +129,16 @@ def _first_by_slices(
     for axis in axes:
         first = torch.arange(pool.count[axis], device=value.device) * regular.stride[axis]
         start = start.unsqueeze(-1) + (first - regular.padding[axis]) * pitch[axis]
-    # Which offset has the first tie, found from the last offset to the first: 0 if the value at this offset
-    # is a tie, else one more than at the offset that follows. Of all types, floating-point numbers take the
-    # least time, both eager and compiled, and so few offsets are exact in each of them.
+    # The number of the offset with the first tie is found from the last offset to the first: the number is 0
+    # if the value at an offset is a tie, and otherwise one more than at the offset that follows. Of all
+    # types, floating-point numbers take the least time, both eager and compiled, and so few offsets are exact
+    # in each of them.
     flags = map(below, reversed(slices[:-1]))
     first_tie = next(flags)
     for flag in flags:
         first_tie.add_(1).mul_(flag)
     positions = _times(first_tie.to(torch.int64), distance).add_(start)
-    # If all values of a window are -inf or NaN, padding counted as a tie.
+    # If all values of a window are -inf or NaN, padding was counted as a tie.
     return positions if padded is value else positions.clamp_(0, math.prod(pool.size) - 1)
 
 
@@ -175,7 +176,8 @@ class MaxOfPairs(FastMaxPool):
         return self._sent(sent)
 
     def _shares(self, pair: PairValues) -> tuple[Tensor, Tensor, Tensor]:
-        # Copies: torch's threshold kernel is many times slower on every second value of a row.
+        # The values are copied, since torch's threshold kernel is many times slower on every second value of
+        # a row.
         values = (side[self.source].reshape(self.windows.shape) for side in (pair.x, pair.reference))
         x, r = ([half.clone() for half in self._halves(value)] for value in values)
         maxima = pair.x[self.node.index], pair.reference[self.node.index]

@@ -74,8 +74,8 @@ def applied(plan: Plan, names: Sequence[str], *, read_kept: bool = False) -> Pla
     names : sequence of str
         The passes that the user asks for.
     read_kept : bool
-        False for the passes that replace rules; True for those that need to know which values are kept
-        between forward and backward pass, and that replace calls only.
+        The value is False for passes that replace rules, and True for those that need to know which values
+        are kept between forward and backward pass, and that replace calls only.
     """
     for module in _modules():
         if _name(module) in names and _reads_kept(module) == read_kept:

@@ -4,7 +4,7 @@ The adjoint turns multipliers of an operation's output into multipliers of its i
 adjoint needs no autograd, whose bookkeeping takes longer than such an operation itself. Operations that are
 not in this module keep the adjoint that autograd gives (:mod:`deeplift_core.rules.structural`).
 
-Measured by benchmarks/passes.py on a CPU under the rule ``rescale``: eager, the pass takes 17 % off the
+benchmarks/passes.py measured the pass on a CPU under the rule ``rescale``: eager, the pass takes 17 % off the
 time of a BPNet of 64 filters, 8 % with 512 filters, 6 % off a small Enformer and 4 % off a small MMSplice,
 and nothing off Basset and a SpliceAI. Compiled, the pass buys nothing.
 """
@@ -26,7 +26,8 @@ from deeplift_core.rules.values import PairValues
 ORDER = 40
 
 aten = torch.ops.aten
-# Takes the node, the shape of its source and the multipliers of its output; gives those of the source.
+# Such a function takes the node, the shape of its source and the multipliers of its output, and returns those
+# of the source.
 Adjoint = Callable[[Node, torch.Size, Tensor], Tensor]
 
 
@@ -36,7 +37,7 @@ def adjoint_of(node: Node) -> Adjoint | None:
     Returns
     -------
     callable or None
-        None where another argument depends on the input, or where this module has no adjoint.
+        The value is None where another argument depends on the input, or where this module has no adjoint.
     """
     return _ADJOINTS.get(node.op) if node.refs == _first_only(node) else None
 

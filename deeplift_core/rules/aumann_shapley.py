@@ -110,8 +110,8 @@ def _shares_by_pairs(x: Tensor, r: Tensor, tolerance: float) -> Tensor | None:
     Returns
     -------
     Tensor [k, R] or None
-        None if two lines tie at both ends and are not equal, which only the upper envelope gets right,
-        because ties are not transitive.
+        The value is None if two lines tie at both ends and are not equal, which only the upper envelope gets
+        right, because ties are not transitive.
     """
     start_lost, end_lost = torch.zeros_like(x), torch.zeros_like(x)
     rounding = (x.abs() + r.abs()).mul_(tolerance)
@@ -155,7 +155,8 @@ class AumannShapley(MaximumOfWindows):
         total = self.windows.flat_maxima(self._by_sign(pair, m))
         values = self._values(pair)
         rest = values[0].shape[:-1]
-        # Positions first: windows are then rows of memory that are gathered and added up whole.
+        # The axis of positions comes first, so that windows are rows of memory that are gathered and added up
+        # whole.
         x, r = (single(value.movedim(-1, 0).reshape(-1, math.prod(rest))) for value in values)
         total = single(total.movedim(-1, 0).reshape(-1, math.prod(rest)))
         tolerance = tie_tolerance(values[0].dtype)

@@ -88,7 +88,7 @@ def nonlinearity(node: Node) -> str:
     Returns
     -------
     str
-        "" if the operation is linear, or linear up to a constant that it adds.
+        The value is "" if the operation is linear, or linear up to a constant that it adds.
     """
     condition = _LINEAR.get(node.op)
     if condition is not None:

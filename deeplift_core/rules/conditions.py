@@ -11,7 +11,8 @@ from torch._ops import OpOverload
 
 from deeplift_core.graph import Node, refs_in
 
-# Takes a call of an operation; returns "" where the rule explains this call, else the reason why it does not.
+# Such a function takes a call of an operation. It returns "" where the rule explains this call, and otherwise
+# the reason why the rule does not.
 Condition = Callable[[Node], str]
 
 

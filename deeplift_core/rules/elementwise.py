@@ -58,7 +58,7 @@ def affine_terms(node: Node) -> list[Term] | None:
     Returns
     -------
     list of (int, Tensor or float), or None
-        None if the operation is not affine in its varying arguments.
+        The value is None if the operation is not affine in its varying arguments.
     """
     make = _AFFINE.get(node.op_name)
     return make(node) if make and node.dtype.is_floating_point else None
@@ -83,7 +83,8 @@ def _quotient(node: Node) -> list[Term] | None:
     above, below = node.args[:2]
     if isinstance(below, Ref) or node.kwargs.get("rounding_mode") is not None:
         return None
-    # As torch divides: a model that divides by 0 has an output of NaN or infinity, and is no error here.
+    # The function divides as torch does: a model that divides by 0 has an output of NaN or infinity, and is
+    # no error here.
     return _terms((above, 1 / below if isinstance(below, Tensor) or below else math.inf))
 
 
@@ -151,7 +152,7 @@ class Affine(Rule):
     Parameters
     ----------
     graph, node
-        As for every rule.
+        The arguments of every rule.
     terms : list of (source, factor), optional
         The terms of the sum; by default those of the node's own operation.
 

@@ -35,7 +35,7 @@ def shares_of_two(
     top_x, top_r : Tensor
         The maxima.
     rectified : bool
-        As for :func:`deeplift_core.rules.maxima.shares_of_maxima`.
+        The argument of :func:`deeplift_core.rules.maxima.shares_of_maxima`.
 
     Returns
     -------
@@ -63,7 +63,7 @@ class LargerOfTwo(Maximum):
     Parameters
     ----------
     graph, node
-        As for every rule.
+        The arguments of every rule.
     left, right : int
         The nodes of the two quantities.
     sign : {1, -1}

@@ -112,7 +112,7 @@ def routes_of_maxima(
     at_x, at_r : int64 Tensor [..., W]
         Positions of the maxima.
     rectified : bool
-        As for :func:`shares_of_maxima`.
+        The argument of :func:`shares_of_maxima`.
     """
     old, new = _gathered(r, at_x), _gathered(x, at_r)
     to_x, to_r, delta = shares_of_maxima(top_x, top_r, old, new, rectified=rectified)
@@ -170,7 +170,7 @@ class MaximumOfWindows(Maximum):
     Parameters
     ----------
     graph, node
-        As for every rule.
+        The arguments of every rule.
     """
 
     def __init__(self, graph: Graph, node: Node) -> None:

@@ -24,7 +24,8 @@ from deeplift_core.rules.windows import values_of
 
 # The most elements of the table of (order statistic, position) that are compared at the same time.
 _TABLE = 1 << 24
-# Which argument is the axis, and whether an axis is left in the result (None: as the argument after says).
+# The place of the argument that is the axis, and whether an axis is left in the result (None: the next
+# argument says whether).
 _AXIS = {"sort": 1, "topk": 2, "kthvalue": 2, "median": 1}
 _KEEPS_AXIS = {"sort": True, "topk": True, "kthvalue": None, "median": None}
 

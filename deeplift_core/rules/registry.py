@@ -188,7 +188,7 @@ def make_rule(graph: Graph, node: Node, variant: str | None = None) -> Rule | No
     Returns
     -------
     Rule or None
-        None if no rule is registered.
+        The value is None if no rule is registered.
 
     Raises
     ------

@@ -80,7 +80,7 @@ class Piece(NamedTuple):
     Attributes
     ----------
     nodes : tuple of Node
-        In the order in which they run.
+        The nodes in the order in which they run.
     source, output : int
         The nodes that hold x and f(x).
     dtype : torch.dtype
@@ -207,7 +207,7 @@ def _content(value: Any) -> Any:
 
 def _positions(constants: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Choose at most `MOST_POSITIONS` positions of the constants' common shape: an index for each axis."""
-    # Not torch.broadcast_shapes, whose first call imports sympy, which takes most of a second.
+    # torch.broadcast_shapes is avoided, since its first call imports sympy, which takes most of a second.
     together = aten.broadcast_tensors.default(list(constants))
     shape = together[0].shape if constants else torch.Size()
     size = prod(shape)
@@ -296,7 +296,8 @@ def _lost(sampled: _Sampled) -> float:
     piece = sampled.piece
     if piece.dtype == torch.float64 or sampled.device.type == "mps":  # MPS has no float64
         return 0.0
-    # Many points at once: torch has other code for single numbers than for vectors, which is more exact.
+    # Many points are evaluated at once, since torch's code for single numbers is more exact than its code for
+    # vectors.
     count = min(_NEAR, _MOST_VALUES // sampled.positions)
     points = torch.linspace(-10, 10, count, dtype=piece.dtype, device=sampled.device).unsqueeze(-1)
     found, exact = piece(points).double(), piece.in_double()(points.double())

@@ -76,7 +76,7 @@ class Windows(ABC):
         Yields
         ------
         start, stop : int
-            As :meth:`rows` takes them.
+            The arguments of :meth:`rows`.
         """
 
     def first_of_largest(self, values: Tensor, maxima: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ class RegularWindows(NamedTuple):
     Attributes
     ----------
     length, stride, padding, dilation : tuple of int
-        As max pools have them, for each axis.
+        The settings of max pools, for each axis.
     """
 
     length: tuple[int, ...]
@@ -286,8 +286,8 @@ class RunningWindows(Windows):
     def first_of_largest(self, values: Tensor, maxima: Tensor) -> Tensor:
         """Return the first position at which the running maximum is within 8 eps of its value here.
 
-        The running maximum is sorted, so that a search by halves finds the position. It has just risen there,
-        to the value at that position.
+        The running maximum is sorted, so that a search by halves finds the position. The maximum has just
+        risen there, to the value at that position.
         """
         del values
         found = torch.searchsorted(maxima.contiguous(), tie_threshold(maxima).contiguous())

@@ -43,7 +43,7 @@ class Letterwise:
     def single_values(self) -> list[Tensor] | None:
         """Return the one value (0-dim) that each letter has at all places; None where places differ.
 
-        None, too, if some elements depend on no letter.
+        The result is also None if some elements depend on no letter.
         """
         if bool((self.places == NO_LETTER).any()):
             return None
@@ -118,7 +118,7 @@ class OneHotRows:
         for _ in alike:
             places = places[..., 0]
         values = torch.stack([value.permute(order) for value in tensor.values]).to(dtype)
-        # From here on: places [P...], values [letters, P..., table...].
+        # From here on places are [P...], and values are [letters, P..., table...].
         rows = self.at(places).to(dtype)
         product = _with_one_table(rows, values, places)
         if product is None:

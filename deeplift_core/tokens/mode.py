@@ -41,7 +41,7 @@ _MOVES = {
 _ELEMENTWISE = {"_to_copy", "masked_fill"}
 # These keep or replace elements, so that they make no function of a floating value.
 _SELECTIONS = {"_to_copy", "masked_fill", "where"}
-# These look up rows of a table. For each: the places of the table and of the indices among the arguments.
+# These look up rows of a table. Each has the places of the table and of the indices among the arguments.
 _LOOK_UPS = {"embedding": (0, 1), "index_select": (0, 2), "index": (0, 1)}
 # These look up elements by element.
 _ELEMENT_LOOK_UPS = {"gather": 2, "take": 1}
@@ -137,7 +137,7 @@ class TokenMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name == "scatter" and self._is_one_hot(args, kwargs):
             return self._of_elements(func, args, kwargs, found)
         if name in _EXTREMES and len(args) == 1 and not kwargs and not found[0].is_floating:
-            # A check of the range, which holds for every sequence if it holds for all letters.
+            # The call checks a range, and the check holds for every sequence if it holds for all letters.
             return func(torch.stack(found[0].values))
         if torch.Tag.pointwise in func.tags or name in _ELEMENTWISE:
             if self._is_of_numbers(name, args, kwargs):

@@ -5,12 +5,12 @@ base in the run. For dinucleotide shuffles it is estimated without bias: the mea
 is averaged over many rotations. Cut a shuffle at all visits of one base: the pieces between the first visit
 and the last are closed walks, which may follow each other in any order. To move the first j of these pieces
 behind the others is therefore a bijection on all sequences with the same dinucleotides and ends (the number
-of visits is one of the things that these have in common). So the rotated shuffle is again a uniform draw, and
-the mean over any fixed rotations has the same expectation as the shuffle itself. A rotation costs a fraction
-of a new shuffle. Where the base is the first of the run, its first visit is at the beginning, so that
-rotations reach all positions but those behind its last visit; where it is the last of the run, all but those
-before its first visit. Hence the first base serves the first half of the positions, and the last base the
-second half.
+of visits is one of the things that these have in common). The rotated shuffle is therefore again a uniform
+draw, and the mean over any fixed rotations has the same expectation as the shuffle itself. A rotation costs a
+fraction of a new shuffle. Where the base is the first of the run, its first visit is at the beginning, so
+that rotations reach all positions but those behind its last visit; where it is the last of the run, all but
+those before its first visit. Hence the first base serves the first half of the positions, and the last base
+the second half.
 """
 
 from typing import Any
@@ -60,7 +60,7 @@ def expect_after_dinucleotide_shuffles(
     codes : uint8 [N, L]
         0 1 2 3 for ACGT, 4 for no base.
     states : uint64 [N, 4]
-        As for `shuffle_one_hot`.
+        The argument of `shuffle_one_hot`.
     shuffles : int
         Number of shuffles that are drawn for each sequence.
     rotations : int

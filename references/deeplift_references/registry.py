@@ -241,7 +241,7 @@ def make(
     seed : int
         Shuffles depend only on the seed and on the sequence.
     frequencies : sequence of 4 float, optional
-        For the kind ``frequency``: base frequencies in the order ACGT; None for those of the observed input.
+        Base frequencies in the order ACGT for the kind ``frequency``; None for those of the observed input.
     **context
         Arguments for kinds of other packages, see `Settings.context`.
 

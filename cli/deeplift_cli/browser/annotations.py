@@ -25,7 +25,7 @@ def read_annotations(path: Path, sizes: Mapping[str, int]) -> tuple[bytes, int]:
     """Read a BED file of any number of columns as BED6, or as BED9 where a line has a colour.
 
     Columns 7 and later mean different things in different files (narrowPeak, seqlets with p-values, BED12),
-    and browsers take them for those of BED12. So only a colour is kept of these columns.
+    and browsers take them for those of BED12. Of these columns only a colour is therefore kept.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 
 The settings of a UCSC hub are those of its trackDb documentation: `track` begins with a letter and holds only
 letters, digits, "_" and "-"; a `shortLabel` has at most 17 characters, a `longLabel` at most 76; `logo on`
-draws a bigWig as letters. The WashU browser reads a list of tracks in JSON, where the type `dynseq` does.
-URLs are relative, so that the folder works wherever a web server has it.
+draws a bigWig as letters. The WashU browser reads a list of tracks in JSON, in which the type `dynseq` draws
+letters. URLs are relative, so that the folder works wherever a web server has it.
 """
 
 import json
@@ -22,7 +22,7 @@ def ucsc_hub(contents: Contents) -> dict[str, str]:
     Parameters
     ----------
     contents : Contents
-        With a known assembly.
+        The content of a browser with a known assembly.
 
     Returns
     -------

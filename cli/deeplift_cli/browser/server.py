@@ -1,7 +1,8 @@
 """A web server on this machine for a browser's folder, with byte ranges.
 
 The server of Python's library gives whole files only, while igv.js reads parts of files that may have
-gigabytes. This one answers requests for the files that the folder lists, to programs on this machine.
+gigabytes. The server of this module answers requests for the files that the folder lists, and only to
+programs on this machine.
 """
 
 import json
@@ -74,7 +75,7 @@ def open_server(folder: Path, port: int) -> ThreadingHTTPServer:
     files = {f"/{name}": folder / name for name in files_of(folder)}
     files["/"] = folder / PAGE
     try:
-        return _Server((HOST, port), _handler(files))
+        return _Server((HOST, port), type("Handler", (_Handler,), {"files": files}))
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"port {port} of {HOST} cannot be used: {reason}; give another to --serve") from error
@@ -94,72 +95,72 @@ class _Server(ThreadingHTTPServer):
         """Stay silent about a browser that closes a connection early, which browsers do all the time."""
 
 
-def _handler(files: Mapping[str, Path]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    """Answers to requests for `files`, by the path of the request."""
 
-        def do_GET(self) -> None:
-            self._answer(with_content=True)
+    files: Mapping[str, Path]  # set by a class of its own for each server
+    protocol_version = "HTTP/1.1"
 
-        def do_HEAD(self) -> None:
-            self._answer(with_content=False)
+    def do_GET(self) -> None:
+        self._answer(with_content=True)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the library's
-            pass
+    def do_HEAD(self) -> None:
+        self._answer(with_content=False)
 
-        def _answer(self, *, with_content: bool) -> None:
-            # A page of another host whose name was made to lead to this machine must not read the files.
-            host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
-            if host not in (HOST, "localhost"):
-                self._refuse(HTTPStatus.FORBIDDEN)
-                return
-            path = files.get(unquote(urlsplit(self.path).path))
-            # The folder has no links; one that came from elsewhere may lead to a file of the user.
-            if path is None or path.is_symlink():
-                self._refuse(HTTPStatus.NOT_FOUND)
-                return
-            try:
-                with path.open("rb") as file:
-                    size = os.fstat(file.fileno()).st_size
-                    part = _part(self.headers.get("Range"), size)
-                    if part is None:
-                        self._refuse(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, size)
-                        return
-                    start, end = part
-                    self._head(path, start, end, size)
-                    if with_content:
-                        file.seek(start)
-                        self._send(file, end - start)
-            except FileNotFoundError:
-                self._refuse(HTTPStatus.NOT_FOUND)
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the library's
+        pass
 
-        def _head(self, path: Path, start: int, end: int, size: int) -> None:
-            whole = self.headers.get("Range") is None
-            self.send_response(HTTPStatus.OK if whole else HTTPStatus.PARTIAL_CONTENT)
-            self.send_header("Content-Type", _KINDS.get(path.suffix, "application/octet-stream"))
-            self.send_header("Content-Length", str(end - start))
-            self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Cache-Control", "no-store")  # the next folder may be served at the same port
-            self.send_header("X-Content-Type-Options", "nosniff")
-            if not whole:
-                self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
-            self.end_headers()
+    def _answer(self, *, with_content: bool) -> None:
+        # A page of another host whose name was made to lead to this machine must not read the files.
+        host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
+        if host not in (HOST, "localhost"):
+            self._refuse(HTTPStatus.FORBIDDEN)
+            return
+        path = self.files.get(unquote(urlsplit(self.path).path))
+        # The folder has no links; one that came from elsewhere may lead to a file of the user.
+        if path is None or path.is_symlink():
+            self._refuse(HTTPStatus.NOT_FOUND)
+            return
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                part = _part(self.headers.get("Range"), size)
+                if part is None:
+                    self._refuse(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, size)
+                    return
+                start, end = part
+                self._head(path, start, end, size)
+                if with_content:
+                    file.seek(start)
+                    self._send(file, end - start)
+        except FileNotFoundError:
+            self._refuse(HTTPStatus.NOT_FOUND)
 
-        def _send(self, file: Any, count: int) -> None:
-            while count and (piece := file.read(min(count, _PIECE))):
-                self.wfile.write(piece)
-                count -= len(piece)
-            if count:  # the file became shorter: the promised length cannot be kept
-                self.close_connection = True
+    def _head(self, path: Path, start: int, end: int, size: int) -> None:
+        whole = self.headers.get("Range") is None
+        self.send_response(HTTPStatus.OK if whole else HTTPStatus.PARTIAL_CONTENT)
+        self.send_header("Content-Type", _KINDS.get(path.suffix, "application/octet-stream"))
+        self.send_header("Content-Length", str(end - start))
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Cache-Control", "no-store")  # the next folder may be served at the same port
+        self.send_header("X-Content-Type-Options", "nosniff")
+        if not whole:
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
+        self.end_headers()
 
-        def _refuse(self, status: HTTPStatus, size: int | None = None) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            if size is not None:
-                self.send_header("Content-Range", f"bytes */{size}")
-            self.end_headers()
+    def _send(self, file: Any, count: int) -> None:
+        while count and (piece := file.read(min(count, _PIECE))):
+            self.wfile.write(piece)
+            count -= len(piece)
+        if count:  # the file became shorter: the promised length cannot be kept
+            self.close_connection = True
 
-    return Handler
+    def _refuse(self, status: HTTPStatus, size: int | None = None) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        if size is not None:
+            self.send_header("Content-Range", f"bytes */{size}")
+        self.end_headers()
 
 
 def _part(header: str | None, size: int) -> tuple[int, int] | None:

@@ -61,7 +61,7 @@ def read_windows(path: Path, genome: Path, sizes: Mapping[str, int]) -> tuple[li
     Returns
     -------
     windows : list of Window
-        In the file's order.
+        The windows in the file's order.
     n_skipped : int
         The number of lines that have no place on the genome, or a name that no file can hold.
 

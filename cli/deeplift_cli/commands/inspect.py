@@ -76,7 +76,7 @@ class _Audience:
     ----------
     screen : Screen
     report : Report or None
-        None if only the notes of the model's format are to be shown.
+        The value is None if only the notes of the model's format are to be shown.
     """
 
     def __init__(self, screen: "Screen", report: "Report | None") -> None:

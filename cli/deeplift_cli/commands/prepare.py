@@ -1,5 +1,6 @@
 """`deeplift prepare`: makes the index of an input once for all shards of a job."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,22 @@ def command(
     genome its index, or an unpacked copy of a gzip file. Files that exist are not made again. An index serves
     jobs with the same length and the same options that choose records.
     """
+    _check_options(fasta, genome, regions, length)
+    refuse_without_regions({"regions": regions, **chosen})
+    with without_garbage_collection():
+        from deeplift_cli.process.screen import Screen
+        from deeplift_cli.process.terminal_text import printable
+
+    screen = Screen(quiet=quiet)
+    lines = [] if genome is None else [_prepare_genome(genome, screen.note)]
+    records = fasta or regions
+    if records is not None:
+        lines.append(_prepare_records(records, fasta, genome, regions, length, screen.note, chosen))
+    screen.show([printable(line) for line in lines])
+    return 0
+
+
+def _check_options(fasta: Path | None, genome: Path | None, regions: Path | None, length: int | None) -> None:
     if fasta and (genome or regions):
         raise click.UsageError("give either --fasta, or --genome, with --regions or without")
     if not fasta and not genome:
@@ -53,41 +70,56 @@ def command(
         raise click.UsageError("--length goes with --fasta or --regions")
     if regions == STANDARD_INPUT:
         raise click.UsageError("--regions - cannot be prepared: save the regions to a file first")
-    refuse_without_regions({"regions": regions, **chosen})
+
+
+def _prepare_genome(genome: Path, note: Callable[[str], None]) -> str:
+    """Make the files of a genome that do not exist yet, and return the line about them."""
     with without_garbage_collection():
-        from deeplift_cli.process.screen import Screen
         from deeplift_cli.process.steps import step
-        from deeplift_cli.process.terminal_text import printable
-        from deeplift_cli.sequences import InputIndex, Skipped, make_selection, open_prepared_source
         from deeplift_cli.sequences.genome import Genome
         from deeplift_cli.sequences.genome_files import cached_files
 
-    screen = Screen(quiet=quiet)
-    lines = list[str]()
-    if genome is not None:
-        with step("preparing", genome):
-            before = cached_files(genome)
-            sizes = Genome(genome, screen.note).sizes
-            made = [path for path in cached_files(genome) if path not in before]
-        report = f"made {', '.join(map(str, made))}" if made else "its index is there already"
-        lines.append(f"{genome}: {len(sizes):,} sequence(s), {sum(sizes.values()):,} bp; {report}")
-    records = fasta or regions
-    if records is not None:
-        with step("preparing", records):
-            selection = make_selection(**chosen, fit=fasta is not None and length is not None)
-            source = open_prepared_source(fasta, genome, regions, screen.note, selection)
-            length = length or source.first_length()
-            index = InputIndex(source, length, screen.note)
-            if not index.n_usable:
-                first = next(record for record in source.records(length) if isinstance(record, Skipped))
-                raise UserError(
-                    f"{records} has no record that can be scored with {length:,} bp; the first, {first.name} "
-                    f"(line {first.line}), {first.reason}"
-                )
-        report = f"made its index, {index.path}" if index.is_new else "its index is there already"
-        lines.append(
-            f"{records}: {index.n_records:,} record(s), of which {index.n_usable:,} can be scored with "
-            f"{length:,} bp; {report}"
-        )
-    screen.show([printable(line) for line in lines])
-    return 0
+    with step("preparing", genome):
+        before = cached_files(genome)
+        sizes = Genome(genome, note).sizes
+        made = [path for path in cached_files(genome) if path not in before]
+    report = f"made {', '.join(map(str, made))}" if made else "its index is there already"
+    return f"{genome}: {len(sizes):,} sequence(s), {sum(sizes.values()):,} bp; {report}"
+
+
+def _prepare_records(
+    records: Path,
+    fasta: Path | None,
+    genome: Path | None,
+    regions: Path | None,
+    length: int | None,
+    note: Callable[[str], None],
+    chosen: dict[str, Any],
+) -> str:
+    """Make the index of the records if it does not exist yet, and return the line about it.
+
+    Raises
+    ------
+    UserError
+        If no record can be scored.
+    """
+    with without_garbage_collection():
+        from deeplift_cli.process.steps import step
+        from deeplift_cli.sequences import InputIndex, Skipped, make_selection, open_prepared_source
+
+    with step("preparing", records):
+        selection = make_selection(**chosen, fit=fasta is not None and length is not None)
+        source = open_prepared_source(fasta, genome, regions, note, selection)
+        length = length or source.first_length()
+        index = InputIndex(source, length, note)
+        if not index.n_usable:
+            first = next(record for record in source.records(length) if isinstance(record, Skipped))
+            raise UserError(
+                f"{records} has no record that can be scored with {length:,} bp; the first, {first.name} "
+                f"(line {first.line}), {first.reason}"
+            )
+    report = f"made its index, {index.path}" if index.is_new else "its index is there already"
+    return (
+        f"{records}: {index.n_records:,} record(s), of which {index.n_usable:,} can be scored with "
+        f"{length:,} bp; {report}"
+    )

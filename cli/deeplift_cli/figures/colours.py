@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 BASES = "ACGT"
-# The colours that sequence logos have had since the first ones: A green, C blue, G orange, T red.
+# Sequence logos have had these colours since the first ones: A is green, C is blue, G is orange, and T is
+# red.
 STANDARD: Mapping[str, str] = MappingProxyType(
     {"A": "#109648", "C": "#255c99", "G": "#f7a81b", "T": "#d62839"}
 )
-# Of the palette of Okabe and Ito (2008): among its sets of four that keep A green, C blue and G orange, this
-# set has the largest least distance for people without red or without green cones (CIELAB, colours as such
-# people see them by Machado and others, 2009): 51 and 55, against 25 and 18 with vermilion for T, and 27 and
-# 13 for the standard colours.
+# These colours are of the palette of Okabe and Ito (2008). Among the palette's sets of four that keep A
+# green, C blue and G orange, this set has the largest least distance in CIELAB between colours as people
+# without red or without green cones see them (Machado and others, 2009). The distances are 51 and 55; they
+# would be 25 and 18 with vermilion for T, and are 27 and 13 for the standard colours.
 COLOUR_BLIND: Mapping[str, str] = MappingProxyType(
     {"A": "#009e73", "C": "#0072b2", "G": "#e69f00", "T": "#000000"}
 )
@@ -23,7 +24,8 @@ SIGNAL = "#5b7083"
 ANNOTATION = "#8c96a0"
 BAND = "#555555"
 MARK = "#ffe08a"
-# Motifs, in the order of their names: muted colours that differ from those of the letters.
+# Motifs get these colours in the order of their names. The colours are muted and differ from those of the
+# letters.
 MOTIFS = ("#7a5195", "#2f7f86", "#9c6644", "#5d6d3f", "#b0568d", "#4a5a8a", "#8a8a3a", "#555b66")
 
 

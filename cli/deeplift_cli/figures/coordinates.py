@@ -24,8 +24,8 @@ def coordinate_text(coordinate: float) -> str:
 class Coordinates:
     """The x axis. The base at coordinate p is drawn from p to p + 1.
 
-    Where an allele has bases that the other allele lacks, the axis has a gap in the coordinates: `gap`
-    columns before the coordinate `gap_at`, so that bases behind the variant stay above each other.
+    Where an allele has bases that the other allele lacks, the axis has a gap of `gap` columns before the
+    coordinate `gap_at`, so that bases behind the variant stay above each other.
 
     Attributes
     ----------

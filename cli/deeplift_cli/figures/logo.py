@@ -84,7 +84,7 @@ def letter_heights(
     Parameters
     ----------
     contributions, one_hot
-        As `draw_logo` takes them.
+        The arrays as `draw_logo` takes them.
 
     Raises
     ------

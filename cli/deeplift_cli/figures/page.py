@@ -10,14 +10,15 @@ from deeplift_cli.figures.colours import FAINT, INK
 from deeplift_cli.figures.coordinates import Coordinates
 from deeplift_cli.figures.tracks.base import Sheet, Track
 
-# All in inches.
+# All lengths are in inches.
 _BASE = 0.066  # the width of a base, as far as the page allows
 _NARROWEST, _WIDEST = 6.5, 13.2  # the width of the axes
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.8, 0.65, 0.42, 0.55
 _BETWEEN = 0.12
 _LABEL = 0.2  # the height of a track's label
 _TITLE = 0.26  # the baseline of the title, from the top
-# The widths of letters of the title, of the place at its right, and of a label, on average or somewhat more.
+# The widths of letters of the title, of the place at the title's right, and of a label; each is the average
+# or somewhat more.
 _OF_TITLE, _OF_PLACE, _OF_LABEL = 0.108, 0.075, 0.072
 _STYLE = {
     "figure.dpi": 150,
@@ -59,7 +60,7 @@ def draw_page(tracks: Sequence[Track], coordinates: Coordinates, title: str = ""
     above = [_LABEL if track.label else 0.0 for track in tracks]
     width = _LEFT + inches + _RIGHT
     height = _TOP + sum(heights) + sum(above) + _BETWEEN * (len(tracks) - 1) + _BOTTOM
-    # Axes at places that are computed here: matplotlib's own layouts measure all texts twice.
+    # The places of the axes are computed here, since matplotlib's own layouts measure all texts twice.
     figure = Figure(figsize=(width, height), facecolor="white")
     y = height - _TOP
     for number, (track, tall, label) in enumerate(zip(tracks, heights, above, strict=True)):

@@ -111,7 +111,8 @@ def tracks_of(options: PlotOptions, content: Content, screen: Screen) -> list[Tr
         As `plot`.
     """
     coordinates = content.coordinates
-    # Above the letters: what the model predicts, what was measured, and which motifs were found.
+    # The tracks above the letters show what the model predicts, what was measured, and which motifs were
+    # found.
     above: list[Track] = []
     if options.model is not None:
         above.append(_profile(options, content, screen))

@@ -37,7 +37,7 @@ def scoring_seconds(
     x : tuple of Tensor [K, ...]
         One batch, for each input.
     references : tuple of Tensor [K, R, ...]
-        At least `MORE` for each.
+        The references, at least `MORE` for each row.
     target : Target
     """
     few, more = (

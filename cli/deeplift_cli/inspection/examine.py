@@ -1,7 +1,7 @@
 """The steps of an inspection, which ends at the first step that fails."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -23,11 +23,9 @@ from deeplift_cli.inspection.tensors import input_specs, random_inputs
 from deeplift_cli.inspection.watch import Watch
 from deeplift_cli.models import ModelFile
 from deeplift_cli.models.batch_memory import BatchMemory
+from deeplift_cli.models.batch_size import auto_batch_size, chosen_batch_size
 from deeplift_cli.models.explainer import (
     FEW_ROWS,
-    auto_batch_size,
-    check_not_zero,
-    chosen_batch_size,
     chosen_device,
     further_example,
     held_weights,
@@ -42,6 +40,7 @@ from deeplift_cli.models.labels import read_labels
 from deeplift_cli.models.named_inputs import ask_for_values
 from deeplift_cli.models.output_shapes import output_specs
 from deeplift_cli.models.probing import LENGTHS, one_hot
+from deeplift_cli.models.target_checks import check_not_zero
 from deeplift_cli.models.targets import ModelTargets, find_targets, place_in_file
 from deeplift_cli.models.token_ids import prove_token_ids
 from deeplift_cli.options.settings import InspectOptions
@@ -98,16 +97,31 @@ def inspect(options: InspectOptions, watch: Watch) -> Inspection:
     return found
 
 
+@dataclass(frozen=True)
+class _Scored:
+    """What is scored for the check and the measurement.
+
+    Attributes
+    ----------
+    explainer : DeepLift
+        The model with the first rule of `_CHECKED`.
+    x : tuple of Tensor [K, ...]
+        One batch, for each input.
+    references : tuple of Tensor [K, R, ...]
+    weights : HeldWeights or None
+        The value is None if the target has no weights that are held.
+    """
+
+    explainer: DeepLift
+    x: Batch
+    references: Batch
+    weights: HeldWeights | None = None
+
+
 def _one_input(found: Inspection, options: InspectOptions, watch: Watch) -> None:
-    if options.length is not None:
-        _check_memory(options, options.length, options.batch_size or FEW_ROWS)
-    with watch.doing("finding the layout of the input"):
-        form = found.form = find_form(options, found.model)
-    found.model = form.layout.adapted(found.model)
-    rows = chosen_batch_size(options, found.model, form.layout, form.length)
-    prove_token_ids(found.model, form.layout, form.length, rows or FEW_ROWS)
-    _check_memory(options, form.length, rows or FEW_ROWS)
-    batch = (form.layout.to_model(one_hot(rows or FEW_ROWS, form.length)),)
+    """Inspect a model of which the sequence is the only input without values."""
+    form, rows = _find_form(found, options, watch)
+    batch = _batch(form, rows or FEW_ROWS)
     found.inputs = input_specs(found.model, form)
     watch.known(found)
     targets = find_targets(options, found.model, lambda: form.length) if options.targets else None
@@ -122,34 +136,61 @@ def _one_input(found: Inspection, options: InspectOptions, watch: Watch) -> None
     row_bytes = explainer.bytes_per_row
     rows = rows or auto_batch_size(explainer)
     if rows != explainer.batch_size:
-        batch = (form.layout.to_model(one_hot(rows, form.length)),)
+        batch = _batch(form, rows)
         with watch.doing(f"recording the operations again, on batches of {rows}"):
             explainer = _recorded(found, options, batch, form).with_rule(_CHECKED[0], rules)
     if targets is None:
         targets = _first_target(explainer.output_shape)
     sample = Sample.of(rows, form.length)
-    references: Batch = (form.layout.to_model(torch.from_numpy(sample.references[:rows])),)
-    x: Batch = batch
-    weights = None
+    references = form.layout.to_model(torch.from_numpy(sample.references[:rows]))
+    scored = _Scored(explainer, batch, (references,))
     if targets.weights_of is not None:
-        weights = held_weights(options, found.model, targets.weights_of, rows)
-        held = weights(batch[0], *further_example(found.model, rows))
-        x = (batch[0], held)
-        references = (references[0], held.unsqueeze(1).expand(-1, references[0].shape[1], -1))
-        weighted = replace(found.model, module=weights.model, outputs=())
-        axis = form.layout.channel_axis
-        chosen = replace(options, output=targets.output)
-        explainer = record(chosen, weighted, x, _CHECKED[0], rules, channel_axis=axis)
+        scored = _with_held_weights(found, options, scored, targets, targets.weights_of)
     for target in targets.for_core:
-        explainer.check_target(target)
-    check_not_zero(explainer, targets)
+        scored.explainer.check_target(target)
+    check_not_zero(scored.explainer, targets)
     with watch.doing("checking summation-to-delta on random sequences"):
-        _check(found, explainer, rules, sample, targets, weights)
+        _check(found, scored, rules, sample, targets)
     watch.known(found)
-    every = (*x, *further_example(found.model, rows))
+    every = (*scored.x, *further_example(found.model, rows))
     with watch.doing("measuring the time of scoring"):
-        fixed, each = scoring_seconds(explainer, every, references, targets.for_core[0])
+        fixed, each = scoring_seconds(scored.explainer, every, scored.references, targets.for_core[0])
     found.cost = _cost(found, options, batch, watch, fixed, each, row_bytes)
+
+
+def _find_form(found: Inspection, options: InspectOptions, watch: Watch) -> tuple[InputForm, int | None]:
+    """Find the form of the input, and return it with the batch size; None if any batch size will do."""
+    if options.length is not None:
+        _check_memory(options, options.length, options.batch_size or FEW_ROWS)
+    with watch.doing("finding the layout of the input"):
+        form = found.form = find_form(options, found.model)
+    found.model = form.layout.adapted(found.model)
+    rows = chosen_batch_size(options, found.model, form.layout, form.length)
+    prove_token_ids(found.model, form.layout, form.length, rows or FEW_ROWS)
+    _check_memory(options, form.length, rows or FEW_ROWS)
+    return form, rows
+
+
+def _batch(form: InputForm, rows: int) -> Batch:
+    return (form.layout.to_model(one_hot(rows, form.length)),)
+
+
+def _with_held_weights(
+    found: Inspection, options: InspectOptions, scored: _Scored, targets: ModelTargets, weights_of: int
+) -> _Scored:
+    """Return what is scored if the weights of the target are held at their values for the sequence."""
+    assert found.form is not None
+    (sequences,), (references,) = scored.x, scored.references
+    rows = sequences.shape[0]
+    weights = held_weights(options, found.model, weights_of, rows)
+    held = weights(sequences, *further_example(found.model, rows))
+    x = (sequences, held)
+    weighted = replace(found.model, module=weights.model, outputs=())
+    chosen = replace(options, output=targets.output)
+    axis = found.form.layout.channel_axis
+    explainer = record(chosen, weighted, x, _CHECKED[0], dict(options.layer_rules), channel_axis=axis)
+    held_references = held.unsqueeze(1).expand(-1, references.shape[1], -1)
+    return _Scored(explainer, x, (references, held_references), weights)
 
 
 def _check_memory(options: InspectOptions, length: int, rows: int) -> None:
@@ -218,19 +259,16 @@ def _first_target(shape: tuple[int, ...]) -> ModelTargets:
 
 
 def _check(
-    found: Inspection,
-    explainer: DeepLift,
-    layer_rules: dict[str, str],
-    sample: Sample,
-    targets: ModelTargets,
-    weights: HeldWeights | None,
+    found: Inspection, scored: _Scored, layer_rules: dict[str, str], sample: Sample, targets: ModelTargets
 ) -> None:
-    """Check the targets under each rule; the explainer is that of the first rule."""
+    """Check the targets under each rule."""
     assert found.form is not None
     for rule in _CHECKED:
-        under = explainer if rule == _CHECKED[0] else explainer.with_rule(rule, layer_rules)
+        explainer = scored.explainer if rule == _CHECKED[0] else scored.explainer.with_rule(rule, layer_rules)
         for spec, target in zip(targets.specs, targets.for_core, strict=True):
-            result = check(under, found.form.layout, sample, rule, spec, target, weights, found.model.further)
+            result = check(
+                explainer, found.form.layout, sample, rule, spec, target, scored.weights, found.model.further
+            )
             found.checks.append(result)
             if not result.holds:
                 found.problems.append(f"{found.model.path}: {_failure(result)}")

@@ -35,7 +35,7 @@ class Operation:
     Attributes
     ----------
     name, op, module, source : str
-        As in `deeplift_core.NodeInfo`.
+        The values of `deeplift_core.NodeInfo`.
     rules : dict of str to str
         The rule of the operation under each preset.
     problem : str
@@ -57,7 +57,7 @@ class Recording:
     Attributes
     ----------
     operations : list of Operation
-        In the order in which they ran, without the inputs.
+        The operations in the order in which they ran, without the inputs.
     output : int or str
         The place of the explained output, or its name where the model returns a mapping.
     output_shape : tuple of int
@@ -145,7 +145,7 @@ class SelfCheck:
     Attributes
     ----------
     target : int, tuple of int, or str
-        As a score file holds it.
+        The target as a score file holds it.
     worst_relative_error : float
         The error as `deeplift_core.accuracy.completeness` defines it; NaN if a score is NaN.
     largest_difference : float
@@ -178,7 +178,7 @@ class Inspection:
     inputs, outputs : list of TensorSpec
         The tensors that the file declares, or that a run of the model shows.
     classes : Classes or None
-        None if neither the model's file nor the user names the classes.
+        The value is None if neither the model's file nor the user names the classes.
     heads : dict of str to str
         The heads of a BPNet-like model that `--target` takes, each with the name of its output; empty for
         other models.

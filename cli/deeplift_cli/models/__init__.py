@@ -70,14 +70,14 @@ def load(path: str | PathLike[str], *, allow_pickle: bool = False, **options: An
     ----------
     path : path
     allow_pickle : bool
-        As in `read`.
+        The option of `read`.
     **options
         Of the file's format: ``architecture="model.py:Net"`` and ``model_args={"filters": 64}`` for weights.
 
     Returns
     -------
     torch.nn.Module
-        In evaluation mode, float32, on the CPU, with parameters that need no gradient.
+        The module in evaluation mode, in float32, on the CPU, with parameters that need no gradient.
 
     Raises
     ------

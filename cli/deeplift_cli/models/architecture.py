@@ -56,7 +56,7 @@ def _by_name(given: str | Mapping[str, Any] | None) -> dict[str, Any]:
     return _arguments(given) if isinstance(given, str) else dict(given or {})
 
 
-# For each format that holds weights without their network.
+# The options of each format that holds weights without their network.
 OPTIONS = (
     click.Option(
         ["--architecture"],
@@ -105,7 +105,7 @@ class Architecture:
     Attributes
     ----------
     spec : str
-        As the user wrote it.
+        The text that the user wrote.
     factory : callable
     file : pathlib.Path or None
         The file that was named; None for an importable module.

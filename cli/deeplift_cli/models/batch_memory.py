@@ -2,10 +2,11 @@
 
 The estimate counts tensors that certainly exist at one moment: the forward values that the backward pass
 reads, the references, and the scores for each reference. Temporary tensors of operations come on top: peaks
-were measured at 2.1 to 6.7 times the estimate, of which some 130 MB are the same for any batch (example, 64
-rows with 20 references and 512 with 2: 6.7 and 4.2; a CNN of 200 bp, 1,024 rows with 2 references and 256
-with 40: 2.7 and 2.1; a deeper one, 512 with 3: 4.1). Without these 130 MB the peaks are at least 1.4 times
-the estimate, so that no batch which fits is refused at `_AT_LEAST`.
+were measured at 2.1 to 6.7 times the estimate, of which some 130 MB are the same for any batch. The example
+model took 6.7 times the estimate with 64 rows and 20 references, and 4.2 times with 512 and 2; a CNN of 200
+bp took 2.7 times with 1,024 rows and 2 references, and 2.1 times with 256 and 40; a deeper CNN took 4.1 times
+with 512 and 3. Without these 130 MB the peaks are at least 1.4 times the estimate, so that no batch which
+fits is refused at `_AT_LEAST`.
 """
 
 from collections.abc import Callable
@@ -184,7 +185,7 @@ def layout_for_long(
     Returns
     -------
     Layout or None
-        None if the sequences are not long, or the model does not run on short ones.
+        The value is None if the sequences are not long, or the model does not run on short ones.
 
     Raises
     ------

@@ -50,10 +50,11 @@ def compiled_if_worth_it(
     try:
         compiled = explainer.compiled(targets)
     except CompileError as error:
-        screen.note(f"not compiled: {error}")
+        screen.note(f"the model's scoring is not compiled: {error}")
         return explainer
+    seconds = time.perf_counter() - started
     screen.note(
-        f"compiled the model's scoring in {time.perf_counter() - started:.0f} s (--compile off: don't)"
+        f"the model's scoring was compiled in {seconds:.0f} s; --compile off scores without compiling"
     )
     return compiled
 
@@ -61,9 +62,9 @@ def compiled_if_worth_it(
 def _is_wanted(
     explainer: DeepLift, options: ScoreOptions, targets: Sequence[Target], pairs: int, screen: Screen
 ) -> bool:
-    """As `--compile` says; with `auto`, shards, which must be alike on whatever machines, are not.
+    """Return whether to compile: with `auto`, no shard is, since shards must be alike on all machines.
 
-    The first shard says so if the shards are long; the others do not measure how long they are.
+    The first shard notes this if the shards are long; the others do not measure how long they are.
     """
     if options.compile != "auto":
         return options.compile == "on"
@@ -74,7 +75,8 @@ def _is_wanted(
         return False
     if shards > 1:
         screen.note(
-            "not compiled, although this shard is long enough: give --compile on to all shards or to none"
+            "the model's scoring is not compiled, although this shard is long enough: give --compile on to "
+            "all shards or to none"
         )
     return shards == 1
 

@@ -1,6 +1,5 @@
 """Preparation of a model for scoring: its layout, its length, the batch size, and its recording."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,38 +12,29 @@ import numpy.typing as npt
 import torch
 
 import deeplift_references
-from deeplift_cli.errors import OptionsError, OutOfMemoryError, UserError
+from deeplift_cli.errors import OutOfMemoryError, UserError
 from deeplift_cli.models import Layout, ModelFile, find_layout, read
 from deeplift_cli.models.batch_memory import SHORTER, BatchMemory, layout_for_long
+from deeplift_cli.models.batch_size import LARGEST_OF_AUTO, auto_batch_size, chosen_batch_size
 from deeplift_cli.models.compilation import compiled_if_worth_it
 from deeplift_cli.models.heads import with_bias_inside
 from deeplift_cli.models.held_weights import HeldWeights, WithHeldWeights
-from deeplift_cli.models.input_layout import find_batch_size
 from deeplift_cli.models.mutagenesis import Mutagenesis
 from deeplift_cli.models.probing import one_hot
 from deeplift_cli.models.scorer import Scorer, Scores
-from deeplift_cli.models.target_functions import terms_of
+from deeplift_cli.models.target_checks import check_not_zero, targets_in_words
 from deeplift_cli.models.targets import ModelTargets, place_in_file
 from deeplift_cli.models.token_ids import with_token_ids
 from deeplift_cli.options.settings import ModelOptions, ScoreOptions
-from deeplift_cli.options.targets import Element
 from deeplift_cli.process.failures import is_about_memory
-from deeplift_cli.process.memory import keep_freed_memory, memory_of
+from deeplift_cli.process.memory import keep_freed_memory
 from deeplift_cli.process.screen import Screen
 from deeplift_core import CaptureError, DeepLift, DeepLiftError, ForwardError
 
-# With `auto`, the forward values of one batch take about this many bytes, which suits a CPU's caches, plus
-# the bytes of the weights, which every batch reads; a GPU is faster with more.
-_AUTO_BYTES = 128 << 20
-_AUTO_LARGEST = 256
 # In-silico mutagenesis runs thousands of mutants for each sequence, so that its batches are full however few
 # sequences there are. A batch of the run is saved when all mutants of its K sequences have been scored: on a
 # CPU, where more rows are no faster, K is kept small.
 _AUTO_OF_MUTANTS = 32
-# Forward values may take one part in so many of all memory: a backward pass holds further values, and pairs
-# that are scored again in float64 take twice as much.
-_AUTO_SHARE = 8
-_TARGETS_SHOWN = 5
 # Number of rows to record with if the batch size is free: the least that distinguishes a row from a batch.
 FEW_ROWS = 2
 
@@ -192,13 +182,7 @@ def explain(
         for target in targets.for_core:
             explainer.check_target(target)
         check_not_zero(explainer, targets)
-        ready = explainer
-        # Values by record are constants of each batch, which is not compiled; nor are single forward passes.
-        if options.reference is not None and not has_values_by_record(model):
-            takes_count = deeplift_references.parse_spec(options.reference)[0].takes_count
-            references = options.n_references if takes_count else 1
-            pairs = n_sequences * references * (2 if options.rc_average else 1)
-            ready = compiled_if_worth_it(explainer, options, targets.for_core, pairs, screen)
+        ready = _compiled(explainer, options, model, targets, n_sequences, screen)
     _describe(screen, model, layout, length, explainer)
     for line in explainer.notes:
         screen.note(line)
@@ -212,12 +196,30 @@ def explain(
         explainer.batch_size,
         ready is not explainer,
         targets,
-        _in_words(explainer, targets),
+        targets_in_words(explainer, targets),
         tuple(explainer.shape_of(targets.for_core[0])),
         scorer,
         options,
         memory,
     )
+
+
+def _compiled(
+    explainer: DeepLift,
+    options: ScoreOptions,
+    model: ModelFile,
+    targets: ModelTargets,
+    n_sequences: int,
+    screen: Screen,
+) -> DeepLift:
+    """Return the explainer, compiled if that is possible and saves time."""
+    # Values by record are constants of each batch, which is not compiled; nor are single forward passes.
+    if options.reference is None or has_values_by_record(model):
+        return explainer
+    takes_count = deeplift_references.parse_spec(options.reference)[0].takes_count
+    references = options.n_references if takes_count else 1
+    pairs = n_sequences * references * (2 if options.rc_average else 1)
+    return compiled_if_worth_it(explainer, options, targets.for_core, pairs, screen)
 
 
 @contextmanager
@@ -314,47 +316,6 @@ def _require_logits(
         )
 
 
-def check_not_zero(explainer: DeepLift, targets: ModelTargets) -> None:
-    """Refuse means and sums over all classes of a centred softmax.
-
-    Raises
-    ------
-    OptionsError
-    """
-    for spec, output, target in zip(targets.specs, targets.outputs, targets.for_core, strict=True):
-        terms = terms_of(target)
-        if not any(term.function in ("mean", "sum") for term in terms):
-            continue
-        axis = explainer.centred_axis(target)
-        shape = explainer.shape_of(target)
-        if axis is None:
-            continue
-        for term in terms:
-            if term.function in ("mean", "sum") and term.covers(shape, axis):
-                raise OptionsError(
-                    f"--target {spec}: {term.text} is 0 for every sequence, for the mean over the classes of "
-                    f"output {output}'s softmax (axis {axis}) is subtracted from each; give --no-centre"
-                )
-
-
-def _in_words(explainer: DeepLift, targets: ModelTargets) -> str:
-    """Say which targets there are, and what is done to the output before."""
-    names = [str(spec) for spec in targets.specs]
-    more = f" and {len(names) - _TARGETS_SHOWN:,} more" if len(names) > _TARGETS_SHOWN else ""
-    text = ", ".join(names[:_TARGETS_SHOWN]) + more
-    if len(set(targets.outputs)) == 1 and targets.outputs[0] != 0:
-        text += f" of output {targets.outputs[0]}"
-    if explainer.explains_logit and targets.weights_of is None:
-        text += ", before the final sigmoid or softmax"
-        axis = explainer.centred_axis(targets.for_core[0])
-        if axis is not None:
-            text += f", less the mean over its classes (axis {axis})"
-            two = explainer.shape_of(targets.for_core[0])[axis - 1] == 2
-            elements = all(isinstance(spec, Element) for spec in targets.specs)
-            text += ": half the log-odds of two classes" if two and elements else ""
-    return text
-
-
 def _on_few(options: ScoreOptions, model: ModelFile, layout: Layout, length: int) -> DeepLift:
     """Record the model on as few rows as possible, to measure the memory of one row."""
     return _on(options, model, layout, length, chosen_batch_size(options, model, layout, length) or FEW_ROWS)
@@ -396,43 +357,11 @@ def _chosen_rows(
         return given, memory
     memory = memory.with_values(explainer.bytes_per_row)
     if options.is_mutagenesis:
-        n_sequences = _AUTO_LARGEST if device.type == "cuda" else _AUTO_OF_MUTANTS
+        n_sequences = LARGEST_OF_AUTO if device.type == "cuda" else _AUTO_OF_MUTANTS
     rows = given or auto_batch_size(explainer, n_sequences)
     memory = replace(memory, rows=rows)
     memory.check(options.model, options.records)
     return rows, memory
-
-
-def chosen_batch_size(options: ModelOptions, model: ModelFile, layout: Layout, length: int) -> int | None:
-    """Return K if the model or the user decides it; None if it is free.
-
-    Raises
-    ------
-    UserError
-        If the model and the user disagree.
-    """
-    fixed = find_batch_size(model, layout, length)
-    if fixed is not None and options.batch_size not in (None, fixed):
-        raise UserError(f"{options.model} takes batches of {fixed} only; leave out --batch-size")
-    return fixed or options.batch_size
-
-
-def auto_batch_size(explainer: DeepLift, n_sequences: int = sys.maxsize) -> int:
-    """Return K for `auto`: the power of two whose values fit comfortably into the device's memory, or 1.
-
-    Parameters
-    ----------
-    explainer : DeepLift
-        An explainer that was recorded with any batch size.
-    n_sequences : int
-        The largest number of sequences to score: a larger batch would only be padded.
-    """
-    budget = memory_of(explainer.device) // _AUTO_SHARE
-    if explainer.device.type != "cuda":
-        budget = min(budget, _AUTO_BYTES + explainer.weight_bytes)
-    rows = max(1, min(_AUTO_LARGEST, budget // max(1, explainer.bytes_per_row)))
-    most = 1 << max(0, n_sequences - 1).bit_length()
-    return min(most, 1 << (rows.bit_length() - 1))
 
 
 def record(

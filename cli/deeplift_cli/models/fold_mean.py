@@ -156,7 +156,7 @@ def explain_models(
     Parameters
     ----------
     options, first_length, n_sequences, screen
-        As `explain` takes them; the options' targets are those that `read_models` found.
+        The arguments of `explain`; the options' targets are those that `read_models` found.
     models : sequence of LoadedModel
 
     Raises

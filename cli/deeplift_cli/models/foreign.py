@@ -45,7 +45,7 @@ def reason(error: BaseException) -> str:
 def search_working_folder() -> None:
     """Let Python find modules in the working folder, after all other places.
 
-    Only for code that the user allowed to run.
+    This function may be called only for code that the user allowed to run.
     """
     with suppress(FileNotFoundError):  # the folder was removed
         folder = str(Path.cwd())

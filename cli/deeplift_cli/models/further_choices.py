@@ -29,7 +29,7 @@ class Taken:
         The shape of the value of one row, or of the whole batch; None if the file does not declare it.
     dtype : str or None
     has_rows : bool
-        False if the input has one value for the whole batch.
+        The value is False if the input has one value for the whole batch.
     """
 
     name: str

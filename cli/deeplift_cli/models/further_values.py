@@ -31,7 +31,7 @@ class FurtherValue:
     by_record : bool
         True if the array has a row for each record.
     has_rows : bool
-        False for an input that has no axis of rows, such as a single number for the whole batch.
+        The value is False for an input that has no axis of rows, such as a single number for the whole batch.
     dtype : torch.dtype or None
         The type that the model takes; None for the precision of the sequence.
     """

@@ -14,7 +14,7 @@ class KerasModule(nn.Module):
     Parameters
     ----------
     network : keras.Model
-        With torch as Keras's backend.
+        The network, with torch as Keras's backend.
     """
 
     def __init__(self, network: Any) -> None:

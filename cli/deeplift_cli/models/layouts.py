@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 BASES = "ACGT"
 UNKNOWN = "N"
 IDS = "ids"
-# The layouts by the number of axes. Names list the axes: n rows, c bases, l positions, 1 an axis of size 1.
+# The layouts by the number of axes. A name lists the axes: n is rows, c is bases, l is positions, and 1 is an
+# axis of size 1.
 SEQUENCES = ("ncl", "nlc")
 IMAGES = ("nc1l", "ncl1", "n1cl", "n1lc", "nl1c", "nlc1")
 FLAT = ("flat-cl", "flat-lc")
@@ -130,7 +131,8 @@ class Layout:
         Returns
         -------
         Tensor
-            For flattened inputs and ids, the tensor of three axes that `adapted` models take.
+            The input of the model; for flattened inputs and ids, the tensor of three axes that `adapted`
+            models take.
         """
         import torch
 

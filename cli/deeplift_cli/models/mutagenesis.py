@@ -44,7 +44,7 @@ class Mutagenesis(OnModel):
         ----------
         sequences : array [N, 4, L]
         references, expected
-            Not used: there are no references.
+            Arguments that are not used, since there are no references.
         targets : sequence of Target
         records : sequence of int, [N]
             The number of each sequence in the input file, by which further inputs have values.
@@ -52,7 +52,7 @@ class Mutagenesis(OnModel):
         Returns
         -------
         list of Scores
-            Without anything that belongs to references.
+            The scores without anything that belongs to references.
         """
         further = self._of_records(records)
         forward = self._one_strand(sequences, targets, further)

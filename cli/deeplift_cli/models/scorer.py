@@ -200,9 +200,10 @@ class Scorer(OnModel):
         Parameters
         ----------
         sequences, references, targets
-            As `score` takes them.
+            The arguments of `score`.
         gaps : bool array [N, L]
-            Where the references of each sequence have no base: there they get what the model is shown for N.
+            The positions at which the references of each sequence have no base; there the references get what
+        the model is shown for N.
             All positions at which the sequence has no base are gaps, and perhaps others.
 
         Returns
@@ -272,7 +273,7 @@ class Scorer(OnModel):
         expected: Float | None,
     ) -> list[Scores]:
         x, unknown = self._shown(sequences)
-        # References have where their sequence has no base what the sequence has there.
+        # Where a sequence has no base, its references have what the sequence has there.
         r = self._references_shown(references, unknown)
         e: Any = None if expected is None else self._layout.to_model(as_tensor(expected), unknown)
         if self._weights is None:

@@ -23,7 +23,8 @@ class Reduced(TargetFunction):
     function : str
         "mean", "sum" or "max"; the same for a single element.
     parts : tuple of Part
-        For each axis after the batch; further axes of length 1 need none. Without parts the whole output.
+        A part for each axis after the batch; further axes of length 1 need none. Without parts the whole
+        output is taken.
     text : str
         The target as the user wrote it, for messages.
     """
@@ -48,9 +49,9 @@ class Reduced(TargetFunction):
         Parameters
         ----------
         output_shape : tuple of int
-            Without the batch.
+            The shape without the batch.
         axis : int
-            With the batch as axis 0.
+            The number of an axis, with the batch as axis 0.
         """
         if not self.parts:
             return True

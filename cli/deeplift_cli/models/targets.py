@@ -50,7 +50,7 @@ class ModelTargets:
     Attributes
     ----------
     specs : tuple of TargetSpec
-        As the user wrote them, one for each target.
+        The targets as the user wrote them.
     outputs : tuple of int or str
         The output of each target, as `deeplift_core` takes it.
     scalars : tuple of int, tuple of int, or TargetFunction
@@ -80,7 +80,7 @@ class ModelTargets:
 
 
 def need_the_model(targets: Sequence[TargetSpec]) -> bool:
-    """Whether it takes the model to know how many targets these are, and their names."""
+    """Return whether the model is needed to know how many targets these are, and their names."""
     return any(isinstance(target, Unread) or has_each(target) for target in targets)
 
 

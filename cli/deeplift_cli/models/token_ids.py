@@ -11,7 +11,7 @@ from deeplift_cli.options.token_ids import TokenIds
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Positions without a base on which a model with a token for N is tried: one in so many.
+# A model with a token for N is tried on sequences in which one position in so many has no base.
 _SHARE_OF_UNKNOWN = 7
 
 

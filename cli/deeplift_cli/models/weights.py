@@ -34,17 +34,17 @@ def with_architecture(
     Parameters
     ----------
     path : pathlib.Path
-        Of the weights.
+        The file of the weights.
     state : mapping of str to torch.Tensor
     stored : Hyperparameters
-        Of the file; where there are none, a file ``config.json`` beside it is read, as the Hugging Face hub
-        has it.
+        The hyperparameters of the file; where there are none, a file ``config.json`` beside it is read, as
+        the Hugging Face hub has it.
     format_name : str
-        Of the weights' format.
+        The name of the weights' format.
     architecture : str
-        As `--architecture` has it.
+        The value of `--architecture`.
     given : str, mapping or None
-        As `--model-args` has it, or by name.
+        The value of `--model-args`, or the arguments by name.
 
     Returns
     -------

@@ -84,7 +84,7 @@ def _order(seqlets: Seqlets, regions: Sequence[Region]) -> npt.NDArray[np.int64]
     ranks = {chrom.decode("utf-8", "surrogateescape"): rank for rank, chrom in enumerate(chroms)}
     chrom = np.array([ranks[region.chrom] for region in regions], np.int64)[seqlets.row]
     begin = np.array([region.start for region in regions], np.int64)[seqlets.row]
-    # What is cut off at the begin of a chromosome all begins at 0.
+    # Every seqlet that is cut off at the beginning of a chromosome begins at 0.
     return np.lexsort((begin + seqlets.end, np.maximum(begin + seqlets.start, 0), chrom))
 
 

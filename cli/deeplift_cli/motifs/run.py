@@ -1,7 +1,7 @@
 """One run of `deeplift seqlets`: from a score file to a BED file."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,9 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.motifs.bed_output import HEADER, bed_lines
 from deeplift_cli.motifs.libraries import library
 from deeplift_cli.motifs.matches import Matches, best_matches
-from deeplift_cli.motifs.motif_files import read_motifs
+from deeplift_cli.motifs.motif_files import Motifs, read_motifs
 from deeplift_cli.motifs.overlapping import reported_once
-from deeplift_cli.motifs.seqlets import MAX_LENGTH, MIN_LENGTH, P_VALUE, find_seqlets
+from deeplift_cli.motifs.seqlets import MAX_LENGTH, MIN_LENGTH, P_VALUE, Seqlets, find_seqlets
 from deeplift_cli.outputs.columns import compressing_threads
 from deeplift_cli.outputs.publish import Publication, check_writable
 from deeplift_cli.outputs.score_reader import ScoreReader, probed
@@ -41,7 +41,7 @@ class SeqletOptions:
         A file of known motifs, with which seqlets are compared.
     p_value : float
     min_length, max_length, additional_flanks : int
-        In bp.
+        Lengths in bp.
     negative, overwrite : bool
     """
 
@@ -70,7 +70,7 @@ class Written:
     n_motifs : int
         Motifs with which seqlets were compared.
     q_values : ndarray of float64
-        Of the best matches; empty without motifs.
+        The q-values of the best matches; empty without motifs.
     """
 
     n_sequences: int
@@ -120,49 +120,56 @@ def write_seqlets(options: SeqletOptions, note: Callable[[str], None]) -> Writte
                 reader = probed(options.scores)
         with Publication(scratch.folder) as publication:
             with interruptible(), _rows(reader, scratch.folder, options.out) as rows:
-                with step("finding seqlets", options.scores):
-                    found = find_seqlets(
-                        rows.contributions,
-                        p_value=options.p_value,
-                        min_length=options.min_length,
-                        max_length=options.max_length,
-                        additional_flanks=options.additional_flanks,
-                        negative=options.negative,
-                    )
-                seqlets = found.take(reported_once(found, rows.regions))
-                matches: Matches | None = None
-                if options.motifs is not None:
-                    with step("comparing seqlets with motifs", options.motifs):
-                        matches = best_matches(rows.bases, seqlets, motifs, note)
-                lines = bed_lines(
-                    seqlets,
-                    rows.bases,
-                    rows.regions,
-                    reader.chrom_sizes or {},
-                    list(motifs),
-                    matches,
-                )
-                temporary = publication.temporary(options.out)
-                with (
-                    step("writing", options.out),
-                    _writing(options.out),
-                    opened(temporary, options.out) as file,
-                ):
-                    file.write(HEADER.encode())
-                    for line in lines:
-                        file.write(line.encode("utf-8", "surrogateescape"))
+                found, n_elsewhere = _found(options, rows)
+                matches = _matches(options, rows, found, motifs, note)
+                sizes = reader.chrom_sizes or {}
+                lines = bed_lines(found, rows.bases, rows.regions, sizes, list(motifs), matches)
+                _write(lines, publication.temporary(options.out), options.out)
             check_stopped()
             scratch.mark_complete([options.out])
         scratch.mark_published()
-    n_positive = int((seqlets.contribution >= 0).sum())
+    n_positive = int((found.contribution >= 0).sum())
     return Written(
         reader.n_rows,
         n_positive,
-        len(seqlets) - n_positive,
-        len(found) - len(seqlets),
+        len(found) - n_positive,
+        n_elsewhere,
         len(motifs),
         np.empty(0) if matches is None else matches.q_value,
     )
+
+
+def _found(options: SeqletOptions, rows: _Rows) -> tuple[Seqlets, int]:
+    """Find the seqlets, each once; and count those that were left out since another window has them, too."""
+    with step("finding seqlets", options.scores):
+        found = find_seqlets(
+            rows.contributions,
+            p_value=options.p_value,
+            min_length=options.min_length,
+            max_length=options.max_length,
+            additional_flanks=options.additional_flanks,
+            negative=options.negative,
+        )
+    once = found.take(reported_once(found, rows.regions))
+    return once, len(found) - len(once)
+
+
+def _matches(
+    options: SeqletOptions, rows: _Rows, seqlets: Seqlets, motifs: Motifs, note: Callable[[str], None]
+) -> Matches | None:
+    """Return the best matches of seqlets among the motifs; None if the user gave no motifs."""
+    if options.motifs is None:
+        return None
+    with step("comparing seqlets with motifs", options.motifs):
+        return best_matches(rows.bases, seqlets, motifs, note)
+
+
+def _write(lines: Iterable[str], temporary: Path, out: Path) -> None:
+    """Write the lines of BED to the temporary file of the output."""
+    with step("writing", out), _writing(out), opened(temporary, out) as file:
+        file.write(HEADER.encode())
+        for line in lines:
+            file.write(line.encode("utf-8", "surrogateescape"))
 
 
 @contextmanager
@@ -194,7 +201,7 @@ def _rows(reader: ScoreReader, folder: Path, out: Path) -> Iterator[_Rows]:
                 regions += batch.regions
             contributions.flush()
             bases.flush()
-        # As plain arrays: the libraries know no memory maps.
+        # The maps become plain arrays, since the libraries know no memory maps.
         yield _Rows(
             regions,
             np.asarray(np.memmap(contributions, np.float32, "r", shape=shape)),

@@ -41,7 +41,8 @@ class ModelOptions:
         None  # None: the first, or the one that a head of BPNet-like models is taken of
     )
     targets: tuple[TargetSpec, ...] = (FIRST,)
-    # True if the user gave no target, so that the model's outputs may decide. The targets count, not this.
+    # True if the user gave no target, so that the model's outputs may decide. The fingerprint has the targets
+    # instead.
     default_target: bool = field(default=False, metadata=CHANGES_NO_SCORE)
     labels: Path | None = field(default=None, metadata=content_of("the file of labels"))
     layer_rules: tuple[tuple[str, str], ...] = ()
@@ -87,7 +88,8 @@ class ScoreOptions(ModelOptions):
     models: tuple[Path, ...] = field(default=(), metadata=COUNTS_IN_ITS_OWN_WAY)
     out: Path = field(metadata=CHANGES_NO_SCORE)
     fasta: Path | None = field(default=None, metadata=content_of("the FASTA file"))
-    # Counts by its size: to hash a genome takes a minute, and its sequences are compared when they are read.
+    # The genome counts by its size: a checksum would take a minute, and the sequences are compared when they
+    # are read.
     genome: Path | None = field(default=None, metadata=COUNTS_IN_ITS_OWN_WAY)
     regions: Path | None = field(default=None, metadata=content_of("the file of regions"))
     length: int | None = None
@@ -95,12 +97,13 @@ class ScoreOptions(ModelOptions):
     max_n: float | None = None
     sample: int | None = None  # is drawn with `seed`
     chroms: tuple[str, ...] | None = None
-    # By the name of a style, or by the content of a file.
+    # The option counts by the name of a style, or by the content of a file.
     rename_chroms: str | None = field(default=None, metadata=COUNTS_IN_ITS_OWN_WAY)
     bigwig: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     chrom_sizes: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     rule: str = "genomics-default"
-    # Counts by its kind, and by the content of its file. None, and no references at all, with the rule "ism".
+    # The option counts by its kind, and by the content of its file. It is None with the rule "ism", which has
+    # no references at all.
     reference: str | None = field(default="dinucleotide", metadata=COUNTS_IN_ITS_OWN_WAY)
     save_references: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     frequencies: tuple[float, ...] | None = None

@@ -41,7 +41,7 @@ def parse_targets(text: str, names: Collection[str] | None = None) -> tuple[Targ
     ----------
     text : str
     names : collection of str, optional
-        Of the model's classes or tracks. Without them a text with unquoted names is not read.
+        The names of the model's classes or tracks. Without names a text with unquoted names is not read.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def parse_targets(text: str, names: Collection[str] | None = None) -> tuple[Targ
 
 
 def _may_hold_names(text: str) -> bool:
-    """Whether there is a word outside quotes that is none of the grammar's."""
+    """Return whether there is a word outside quotes that is none of the grammar's."""
     rest = _QUOTED.sub(" ", text)
     for word in _WORDS:
         rest = re.sub(rf"(?<!\w){word}(?!\w)", " ", rest)
@@ -267,7 +267,7 @@ class _Parser:
 
 
 def _is_of_the_grammar(name: str) -> bool:
-    """Whether a name reads as a target without names: then it has to be quoted."""
+    """Return whether a name reads as a target without names, so that the name has to be quoted."""
     try:
         _Parser(name, ()).targets()
     except ValueError:

@@ -184,12 +184,12 @@ def may_be_several(targets: Sequence[TargetSpec]) -> bool:
 
 
 def has_each(target: TargetSpec) -> bool:
-    """Whether ``all`` is in a target, which then stands for several."""
+    """Return whether ``all`` is in a target, which then stands for several."""
     return isinstance(target, Element | Reduction) and Each() in target.places
 
 
 def has_names(target: TargetSpec) -> bool:
-    """Whether a target names classes or tracks."""
+    """Return whether a target names classes or tracks."""
     terms = (target.first, target.second) if isinstance(target, Difference) else (target,)
     return any(
         isinstance(place, Name)

@@ -19,7 +19,7 @@ def parse_token_ids(text: str) -> TokenIds:
     Returns
     -------
     tuple of (str, int)
-        In the order A, C, G, T, N.
+        The letters and their numbers, in the order A, C, G, T, N.
 
     Raises
     ------

@@ -27,7 +27,7 @@ def bigwig_values(path: Path, places: Sequence[tuple[str, int, int]]) -> list[np
     Returns
     -------
     list of array [end - start]
-        NaN where a base has no value.
+        The value is NaN where a base has no value.
 
     Raises
     ------

@@ -56,7 +56,7 @@ def clipped(region: Region, size: int | None) -> tuple[int, int]:
 
 
 def may_pass_ends(attrs: Mapping[str, Any]) -> bool:
-    """Whether windows may have been padded with N: by `--edge pad`, or FASTA records by `--length`."""
+    """Return whether windows may have been padded with N: by `--edge pad`, or FASTA records by `--length`."""
     fitted = all(attrs.get(name, "null") != "null" for name in ("length", "fasta"))
     return fitted or attrs.get("edge") == "pad"
 
@@ -69,7 +69,7 @@ class Placement:
     chrom_sizes : mapping of str to int
         Length of each chromosome in bp.
     padded : bool
-        Whether windows may pass the ends of their chromosome, on which only their centre must lie.
+        True if windows may pass the ends of their chromosome, on which only their centre must lie.
     """
 
     def __init__(self, chrom_sizes: Mapping[str, int], *, padded: bool = False) -> None:

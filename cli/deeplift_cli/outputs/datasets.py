@@ -114,7 +114,7 @@ class ScoreLayout:
 
     @property
     def has_references(self) -> bool:
-        """False for in-silico mutagenesis, which compares sequences with their mutants."""
+        """The result is False for in-silico mutagenesis, which compares sequences with their mutants."""
         return MUTANTS not in self.optional
 
     @property

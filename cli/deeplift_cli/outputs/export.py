@@ -16,8 +16,8 @@ from deeplift_cli.outputs.scratch import Scratch
 from deeplift_cli.process.progress import Progressed, no_progress
 from deeplift_cli.process.signals import check_stopped, deferred, interruptible
 from deeplift_cli.process.steps import step
-from deeplift_cli.sequences.fasta import say_nothing
 from deeplift_cli.sequences.genome import Genome
+from deeplift_cli.sequences.notes import say_nothing
 
 
 @dataclass(frozen=True, kw_only=True)

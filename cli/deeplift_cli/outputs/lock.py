@@ -28,16 +28,16 @@ class FolderLock:
     Attributes
     ----------
     works : bool
-        False if the file system has no locks, so that no lock is held.
+        The value is False if the file system has no locks, so that no lock is held.
 
     Raises
     ------
     LockedError
         If another process holds the lock.
     UserError
-        If the folder's name belongs to a symbolic link or a file: the program writes and removes files in
-        the folder, and a link would lead to a folder of other people. Or if the lock's name belongs to
-        something other than a regular file.
+        If the folder's name belongs to a symbolic link or a file (the program writes and removes files in the
+        folder, and a link would lead to a folder of other people), or if the lock's name belongs to something
+        other than a regular file.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -10,12 +10,13 @@ from deeplift_cli.sequences.records import Region
 
 
 class NarrowPeakFile:
-    """Writes one line per scored window; a context manager.
+    """A context manager that writes one line for each scored window.
 
     The summit is the middle of the scored window, start + length // 2, so that tools which centre on the
-    summit and tools which centre on the midpoint cut the same window. Of a window that passes an end of its
-    chromosome the part on it is written, so that only the former do. Column 7 (signalValue) is the explained
-    output; score is 0 and the P and Q values are -1, narrowPeak's way to say that there is none.
+    summit and tools which centre on the midpoint cut the same window. A window that passes an end of its
+    chromosome is written without the part beyond the end, so that only tools of the first kind cut the same
+    window. Column 7 (signalValue) is the explained output; score is 0 and the P and Q values are -1,
+    narrowPeak's way to say that there is none.
 
     Parameters
     ----------

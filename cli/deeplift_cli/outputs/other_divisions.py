@@ -19,8 +19,8 @@ def other_division(out: Path, count: int) -> tuple[Path, int] | None:
     Returns
     -------
     tuple of Path and int, or None
-        A score file or a folder of finished batches, and the number of shards in its name. None if there is
-        no such file or folder, or the name has no ``{shard}``.
+        A score file or a folder of finished batches, and the number of shards in its name. The value is None
+        if there is no such file or folder, or the name has no ``{shard}``.
 
     Raises
     ------

@@ -48,7 +48,7 @@ def nearest_centre(starts: Starts, values: Values) -> Pieces:
 def mean(starts: Starts, values: Values) -> Pieces:
     """Give each position the mean over all windows that cover it, summed in float64.
 
-    Parameters and yields: as `nearest_centre`.
+    The function takes the same parameters and yields the same values as `nearest_centre`.
     """
     length = values.shape[1]
     total, count = np.zeros(length), np.zeros(length)

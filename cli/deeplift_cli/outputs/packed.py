@@ -30,7 +30,8 @@ class ScoredBatch:
         The model's own prediction, and the explained scalar.
     reference_output, completeness_error : ndarray, [N, R], or None
         The explained scalar at each reference, and the summation-to-delta error: the sum of contributions
-        minus the difference of the explained scalar. None, here and below, if the file has no such dataset.
+        minus the difference of the explained scalar. Here and below, the value is None if the file has no
+        such dataset.
     identical_references : ndarray of int, [N], or None
         The number of references that equal the sequence.
     rescored : ndarray of int, [N], or None

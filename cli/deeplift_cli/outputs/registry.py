@@ -20,7 +20,8 @@ from deeplift_cli.extensions import Registry
 from deeplift_cli.process.progress import Progressed, no_progress
 
 if TYPE_CHECKING:
-    from deeplift_cli.outputs.score_reader import ReadBatch, ScoreReader
+    from deeplift_cli.outputs.read_batch import ReadBatch
+    from deeplift_cli.outputs.score_reader import ScoreReader
 
 
 @dataclass(frozen=True)

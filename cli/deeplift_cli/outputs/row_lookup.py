@@ -13,7 +13,8 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.options.rows import Locus, Wanted
 from deeplift_cli.outputs.columns import compressing_threads
 from deeplift_cli.outputs.datasets import REFERENCE_OUTPUT, REGION_KEYS, STANDARD_ERRORS
-from deeplift_cli.outputs.score_reader import ScoreReader, regions_of
+from deeplift_cli.outputs.score_reader import ScoreReader
+from deeplift_cli.outputs.stored_regions import regions_of
 from deeplift_cli.process.watched_child import LostError, watched
 from deeplift_cli.sequences.names import ChromosomeNames, printed
 from deeplift_cli.sequences.records import Region
@@ -128,8 +129,8 @@ def find_row(reader: ScoreReader, wanted: Wanted, alive: Callable[[], None]) -> 
     Raises
     ------
     UserError
-        If no row or several rows are meant; the message names rows that may be meant. Or if the file is
-        damaged.
+        If no row or several rows are meant, in which case the message names rows that may be meant, or if the
+        file is damaged.
     """
     if isinstance(wanted, str):
         return _one(
@@ -153,7 +154,7 @@ def rows_named(reader: ScoreReader, name: str, alive: Callable[[], None]) -> lis
     Raises
     ------
     UserError
-        If there is no such row; the message names similar names. Or if the file is damaged.
+        If there is no such row, in which case the message has similar names, or if the file is damaged.
     """
     wanted = name.encode("utf-8", "surrogateescape")
     places: list[int] = []

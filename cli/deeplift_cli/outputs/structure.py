@@ -1,7 +1,7 @@
 """Checks that an HDF5 file has the layout of a score file: names, types, shapes, chunks and filters.
 
 A file of unknown origin can hold a group, a link to another file, or external storage in place of a dataset.
-None of these is followed or read.
+The program follows and reads none of these.
 """
 
 from collections.abc import Iterator

@@ -22,7 +22,7 @@ def lock(file: int) -> bool:
     Returns
     -------
     bool
-        False if the file system has no locks, so that nothing is held.
+        The value is False if the file system has no locks, so that nothing is held.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-# Takes the number of finished records, and the number of all records.
+# Such a function takes the number of finished records, and the number of all records.
 Progressed = Callable[[int, int], None]
 
 

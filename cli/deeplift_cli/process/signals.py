@@ -64,8 +64,8 @@ def check_stopped() -> None:
 def deferred() -> Iterator[None]:
     """Delay signals until the next `check_stopped` or `interruptible`.
 
-    This protects steps with files that must not be interrupted: to open and register a file, or to complete
-    and rename it.
+    The delay protects steps with files that must not be interrupted: to open and register a file, or to
+    complete and rename a file.
     """
     with _deferring(+1):
         yield

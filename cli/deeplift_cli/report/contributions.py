@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplift_cli.outputs.columns import compressing_threads
-from deeplift_cli.outputs.score_reader import ReadBatch, ScoreReader
+from deeplift_cli.outputs.read_batch import ReadBatch
+from deeplift_cli.outputs.score_reader import ScoreReader
 from deeplift_cli.process.signals import check_stopped
 from deeplift_cli.report.packing import BestRows, pack
 from deeplift_cli.sequences.records import Region
@@ -50,7 +51,7 @@ def read_contributions(
 ) -> Contributions:
     """Read contributions and bases of all rows, and pack those of the best ranks.
 
-    Beside the packed rows, a batch is in memory at a time.
+    Beside the packed rows, one batch is in memory at a time.
 
     Parameters
     ----------

@@ -61,7 +61,7 @@ def choose(numbers: Numbers, found: Contributions, always: Iterable[int]) -> Lis
     found : Contributions
         The result of the pass with `priorities`.
     always : iterable of int
-        As for `priorities`.
+        The argument of `priorities`.
     """
     kept = set(always)
     order = {priority: row for row, priority in priorities(numbers, kept).items()}

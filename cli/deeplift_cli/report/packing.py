@@ -58,7 +58,7 @@ def pack(sequence: npt.NDArray[np.int8], contributions: npt.NDArray[Any]) -> Pac
         Contributions of the observed bases, finite.
     """
     largest = float(np.abs(contributions).max(initial=0.0))
-    # In float64, since the smallest numbers of float32 divided by 127 would be 0.
+    # The units are computed in float64, since the smallest numbers of float32 divided by 127 would be 0.
     units = np.rint(contributions.astype(np.float64) * (LEVELS / largest)) if largest else contributions
     known = np.bitwise_or.reduce(sequence, axis=0) != 0
     values = np.where(known, units, NO_BASE).astype(np.int8)

@@ -107,9 +107,9 @@ class SeqletTable:
     n_motifs : int
         Number of motifs that a seqlet matches with certainty.
     motifs : list of Motif
-        At most `MOTIFS`, ordered by the sum of the absolute contributions.
+        The motifs, at most `MOTIFS`, ordered by the sum of the absolute contributions.
     top : list of Seqlet
-        At most `TOP`, ordered by absolute contribution.
+        The seqlets, at most `TOP`, ordered by absolute contribution.
     """
 
     path: Path

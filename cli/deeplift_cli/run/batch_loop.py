@@ -102,7 +102,7 @@ class BatchLoop:
         Parameters
         ----------
         items : iterable of PreparedBatch or list of Skipped
-            In the order of the input.
+            The items in the order of the input.
         progress : callable
             Called after each item with the number of records that need no more work.
 

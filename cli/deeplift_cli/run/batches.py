@@ -121,7 +121,7 @@ class Records:
     def base_counts(self) -> npt.NDArray[np.int64] | None:
         """Return how many of the sequences, as they are scored, have each base at each position: [4, L].
 
-        None if there is no index, or no sequence.
+        The result is None if there is no index, or no sequence.
         """
         if self._index is None or not self._index.n_usable:
             return None
@@ -174,8 +174,8 @@ class Records:
         Yields
         ------
         Batch or list of Skipped
-            In the order of the input: the records that cannot be scored come before the batch in or before
-            which they stand.
+            The items in the order of the input: the records that cannot be scored come before the batch in or
+            before which they stand.
         """
         number, chosen, skipped = 0, list[Record](), SkippedRecords()
         found: Iterable[Record | Skipped] = self

@@ -30,7 +30,7 @@ class PreparedBatch:
     batch : Batch
         A batch of N sequences.
     references : float32 array [N, R, 4, L], or [R, 4, L] if all sequences have the same references, or None
-        None if an earlier run finished the batch and references are not saved.
+        The value is None if an earlier run finished the batch and references are not saved.
     identical : int array [N], or None
         The number of references that equal each sequence; None if an earlier run finished the batch.
     expected : float32 array [N, 4, L], or None

@@ -54,7 +54,8 @@ from deeplift_cli.threads.prefetch import Prefetch
 from deeplift_core.accuracy.completeness import TOLERANCE
 from deeplift_references import Reference
 
-# One batch is ready, one in the making: with 20 references a batch of 64 sequences of 2,114 bp takes 43 MB.
+# One batch is ready, and one is being prepared. With 20 references a batch of 64 sequences of 2,114 bp takes
+# 43 MB.
 _BATCHES_AHEAD = 2
 
 

@@ -68,7 +68,7 @@ class Summary:
     Attributes
     ----------
     completeness : dict of str to Completeness
-        By target; empty for in-silico mutagenesis, which has no summation-to-delta.
+        The completeness by target; empty for in-silico mutagenesis, which has no summation-to-delta.
     scored : int
         Number of sequences with scores, those of the earlier run included.
     resumed : int

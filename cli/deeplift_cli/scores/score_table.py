@@ -15,7 +15,8 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.attributes import plain_value
 from deeplift_cli.outputs.datasets import REGION_KEYS
-from deeplift_cli.outputs.score_reader import ScoreReader, regions_of
+from deeplift_cli.outputs.score_reader import ScoreReader
+from deeplift_cli.outputs.stored_regions import regions_of
 from deeplift_cli.scores.lookup import find, find_row, first_rows
 from deeplift_cli.scores.region_scores import RegionScores
 from deeplift_cli.scores.variables import Variable, variables

@@ -13,9 +13,9 @@ from uuid import uuid4
 from deeplift_cli.errors import UserError
 from deeplift_cli.process import file_lock
 from deeplift_cli.process.signals import check_stopped
-from deeplift_cli.sequences.fasta import Note
+from deeplift_cli.sequences.notes import Note
 
-_ASKED_EVERY = 0.2  # seconds between two attempts to lock between two attempts to lock
+_ASKED_EVERY = 0.2  # seconds between two attempts to lock
 
 
 class CacheError(UserError):
@@ -187,7 +187,7 @@ class _Lock:
     Attributes
     ----------
     works : bool
-        False if the file system has no locks, so that no lock is held.
+        The value is False if the file system has no locks, so that no lock is held.
 
     Raises
     ------

@@ -39,8 +39,8 @@ class Entry(Protocol):
 def is_true(index: Mapping[str, Entry], content: Content) -> bool:
     """Return whether an index fits its FASTA: all bytes between two sequences are the heading of the second.
 
-    The check covers names, offsets, lengths and the whole file, with three reads for each sequence. It does
-    not find a line in the middle of a sequence that is longer than in the index while another line is
+    The check covers names, offsets, lengths and the whole file, with three reads for each sequence. The check
+    does not find a line in the middle of a sequence that is longer than in the index while another line is
     shorter; `Genome.fetch` finds such lines when it reads them.
 
     Parameters

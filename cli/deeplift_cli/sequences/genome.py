@@ -5,10 +5,10 @@ from pathlib import Path
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.sequences.bed import BedLine, read_bed
-from deeplift_cli.sequences.fasta import Note, say_nothing
 from deeplift_cli.sequences.genome_files import READING_ERRORS, prepare_genome
 from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, is_sequence, normalise
 from deeplift_cli.sequences.names import ChromosomeNames, printed
+from deeplift_cli.sequences.notes import Note, say_nothing
 from deeplift_cli.sequences.records import BEGINNING, Facts, Place, Record, Region, Skipped
 from deeplift_cli.sequences.renaming import fitting_style
 from deeplift_cli.sequences.selection import EVERYTHING, Selection
@@ -141,7 +141,7 @@ class GenomeSource:
         )
 
     def _may_be_scored(self, region: BedLine) -> bool:
-        """Whether there is a window of some length around it."""
+        """Return whether there is a window of some length around it."""
         return region.fault is None and 0 <= _centre(region) < self._fasta.sizes.get(region.chrom, 0)
 
     def _no_chromosome(self, first: BedLine, unknown: Iterable[str]) -> UserError:
@@ -195,11 +195,11 @@ class GenomeSource:
         ------
         Record or Skipped
             Regions on chromosomes that were not chosen, and those that are not in the sample, are left out.
-            Skipped are windows that pass an end of
-            their chromosome (with `Selection.pad` only those whose centre does), have no base (A, C, G or T),
-            too few of them (`Selection.max_n`) or a letter that stands for no nucleotide, regions on unknown
-            chromosomes, of another length than the first (length None), with a summit outside themselves, and
-            with names or coordinates that outputs cannot hold.
+            The reader skips windows that pass an end of their chromosome (with `Selection.pad` only those
+            whose centre does), have no base (A, C, G or T), too few of them (`Selection.max_n`) or a letter
+            that stands for no nucleotide. The reader also skips regions on unknown chromosomes, of another
+            length than the first (length None), with a summit outside themselves, or with names or
+            coordinates that outputs cannot hold.
         """
         for region in self._regions(start):
             if not self._is_chosen(region) or (self._drawn is not None and region.index not in self._drawn):

@@ -15,8 +15,9 @@ from typing import Any
 from deeplift_cli.errors import UserError
 from deeplift_cli.sequences.cache import CacheEntry
 from deeplift_cli.sequences.fai import is_true
-from deeplift_cli.sequences.fasta import Heading, Note, read_pieces, require_heading
+from deeplift_cli.sequences.fasta_parser import Heading, read_pieces, require_heading
 from deeplift_cli.sequences.names import printed
+from deeplift_cli.sequences.notes import Note
 from deeplift_cli.sequences.random_access import (
     Blocks,
     Content,
@@ -66,11 +67,11 @@ def cached_files(genome: Path) -> list[Path]:
 def prepare_genome(genome: Path, note: Note) -> Any:
     """Open a genome with pyfaidx, and make missing files in the cache.
 
-    A plain or bgzip genome is read in place. Its index is the .fai beside it (or beside the target of a link)
-    if that index fits: each entry follows the line ">NAME", and the entries cover the whole file (see
-    `fai.is_true`). Otherwise an index is made in the cache. For bgzip, a table of the blocks is made there,
-    too. A genome that is gzip but not bgzip, or whose lines have different lengths, is unpacked to the cache.
-    If several processes need these files at once, one makes the files and the others wait.
+    A plain or bgzip genome is read in place. The index of such a genome is the .fai beside it (or beside the
+    target of a link) if that index fits: each entry follows the line ">NAME", and the entries cover the whole
+    file (see `fai.is_true`). Otherwise an index is made in the cache. For bgzip, a table of the blocks is
+    made there, too. A genome that is gzip but not bgzip, or whose lines have different lengths, is unpacked
+    to the cache. If several processes need these files at once, one makes the files and the others wait.
 
     Parameters
     ----------
@@ -224,7 +225,7 @@ def _find(fasta: _Fasta | None, entry: CacheEntry) -> Any:
 def _build_index(fasta: _Fasta, entry: CacheEntry, note: Note) -> Any:
     """Index the genome in the cache; None if pyfaidx refuses the genome, or makes an index that is not right.
 
-    pyfaidx refuses most lines of uneven lengths, but not all. It keeps three copies of one line in memory.
+    pyfaidx refuses most lines of uneven lengths, but not all, and keeps three copies of one line in memory.
     """
     note(f"indexing genome {fasta.path}, once, to {entry.path(_FAI)}")
     try:

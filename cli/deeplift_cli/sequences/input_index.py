@@ -1,11 +1,12 @@
 """The index of an input, with which a shard reads only its own records.
 
 One file in the cache holds what `FastaSource` and `GenomeSource` find when they read their file once: the
-number of records, and so on (`.facts`). Another one holds for each record where it begins, how many records
-before it can be scored, and a digest of what it is; besides, a digest of all records and how often each base
-is at each position (`.records`). Both depend on the options that decide what is left out and skipped
-(`Selection`), and the second on the length of the sequences: what tells their indexes apart is in `_name`. An
-option that decides that, too, belongs into `Selection.identity`.
+number of records, and so on (`.facts`). A second file (`.records`) holds for each record the place where the
+record begins, the number of earlier records that can be scored, and a digest of the record; the file also
+holds a digest of all records, and how often each base is at each position. Both files depend on the options
+that decide which records are left out and skipped (`Selection`), and the second file also depends on the
+length of the sequences. `CachedFile` says what distinguishes the indexes. A new option of this kind belongs
+to `Selection.identity`.
 
 An index is used only if the content of the FASTA or regions file, the size and time of the genome and the
 version of this program are the same as when the index was made, and the checksum of the index is right. Each
@@ -15,7 +16,7 @@ found even if the genome's size and time are the same.
 
 import struct
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, fields
 from hashlib import blake2b, sha256
@@ -26,30 +27,27 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from deeplift_cli.distribution import deeplift_version
 from deeplift_cli.errors import UserError
-from deeplift_cli.process.file_digest import file_digest
 from deeplift_cli.process.signals import check_stopped
 from deeplift_cli.process.steps import step
-from deeplift_cli.sequences.cache import CacheEntry, CacheError
-from deeplift_cli.sequences.encode import one_hot
-from deeplift_cli.sequences.fasta import FastaSource, Note
+from deeplift_cli.sequences.base_counts import BaseCounts
+from deeplift_cli.sequences.cached_file import CachedFile
+from deeplift_cli.sequences.fasta import FastaSource
 from deeplift_cli.sequences.genome import GenomeSource
 from deeplift_cli.sequences.line_starts import LineStarts
+from deeplift_cli.sequences.notes import Note
 from deeplift_cli.sequences.records import Facts, Place, Record, Skipped
-from deeplift_cli.sequences.sealed_file import SealedFile, is_whole, read_head
+from deeplift_cli.sequences.sealed_file import SealedFile
 from deeplift_cli.sequences.selection import EVERYTHING, Selection
 from deeplift_cli.sequences.text import open_bytes
 
 Source = FastaSource | GenomeSource
 
-_FORMAT = 2
 _FACTS, _RECORDS = "facts", "records"
 _DIGEST_BYTES = 16
 _ROW = struct.Struct(f"<qqqq{_DIGEST_BYTES}s")  # the bytes of a `_Row`
 _ROWS_AT_ONCE = 4096
 _CHECKED_EVERY = 1024
-_LETTERS_AT_ONCE = 2**22  # number of letters whose bases are counted in one call
 
 
 class _Row(NamedTuple):
@@ -58,7 +56,8 @@ class _Row(NamedTuple):
     Attributes
     ----------
     number, offset, line : int
-        Where it begins, see `Place`. Its number counts the records that are left out, which have no row.
+        The place where the record begins, see `Place`. Its number counts the records that are left out, which
+        have no row.
     usable : int
         Number of records before this one that can be scored.
     digest : bytes
@@ -106,8 +105,8 @@ def open_prepared_source(
     """
     records = fasta or regions
     assert records is not None
-    # `open_source` reports paths that are no files. It also takes a genome that is its own regions file: both
-    # have the same lock, and this process would wait for a lock that it holds itself.
+    # `open_source` reports paths that are no files. It also opens a genome that is its own regions file: the
+    # two have the same lock, and this process would wait for a lock that it holds itself.
     if not records.is_file() or (genome is not None and genome.exists() and genome.samefile(records)):
         return open_source(fasta, genome, regions, note, selection)
 
@@ -120,7 +119,7 @@ def open_prepared_source(
             file.seal(identity | asdict(opened.facts))
 
     try:
-        kept = _CachedFile(records, genome, None, selection.of_the_whole, _FACTS)
+        kept = CachedFile(records, genome, None, selection.of_the_whole, _FACTS)
     except OSError:
         return open_source(fasta, genome, regions, note, selection)  # reports what is wrong
     head, _ = kept.find_or_make(make, note)
@@ -202,7 +201,7 @@ class InputIndex:
             self._make(path, identity)
 
         with step("indexing", records):
-            kept = _CachedFile(records, genome, self._letters, source.selection, _RECORDS)
+            kept = CachedFile(records, genome, self._letters, source.selection, _RECORDS)
             self.path = kept.path
             head, self.is_new = kept.find_or_make(make, note)
         self.n_records: int = head["n_records"]
@@ -263,7 +262,7 @@ class InputIndex:
         return counts.astype(np.int64).reshape(2, 4, self._letters)
 
     def _make(self, path: Path, identity: dict[str, Any]) -> None:
-        content, bases = sha256(), _BaseCounts(self._letters)
+        content, bases = sha256(), BaseCounts(self._letters)
         n_records = n_usable = 0
         with SealedFile(path) as file, open_bytes(self._records, self._what) as binary:
             starts = LineStarts(binary)
@@ -293,134 +292,11 @@ class InputIndex:
         )
 
 
-class _CachedFile:
-    """A sealed file in the cache about an input.
-
-    Parameters
-    ----------
-    records : Path
-        FASTA or regions.
-    genome : Path or None
-    length : int or None
-        Of the sequences, if the file depends on it.
-    selection : Selection
-    kind : str
-        The end of the file's name.
-
-    Raises
-    ------
-    OSError
-        If a file of the input cannot be read.
-    """
-
-    def __init__(
-        self, records: Path, genome: Path | None, length: int | None, selection: Selection, kind: str
-    ) -> None:
-        self._entry = CacheEntry(records)
-        self._suffix = f".{_name(genome, length, selection)}.{kind}"
-        self._identity: dict[str, Any] = {
-            "format": _FORMAT,
-            "version": deeplift_version(),
-            "content": file_digest(records),
-        }
-        if genome is not None:
-            state = genome.stat()
-            self._identity["genome"] = [state.st_size, state.st_mtime_ns]
-
-    @property
-    def path(self) -> Path:
-        """The path of the file, which may not exist."""
-        return self._entry.path(self._suffix)
-
-    def find_or_make(
-        self, make: Callable[[Path, dict[str, Any]], None], note: Note
-    ) -> tuple[dict[str, Any], bool]:
-        """Return the head of the file, and whether this call made the file.
-
-        Parameters
-        ----------
-        make : callable
-            Takes a path and entries of the head, and writes a file with this head to the path.
-        note : callable
-
-        Raises
-        ------
-        CacheError
-            If the file is missing and cannot be made, or is damaged.
-        """
-        head, is_new = self._find(), False
-        if head is not None:
-            return head, False
-        with self._entry.lock(note):
-            # Hundreds of processes may wait for the lock one after the other, so the checksum is checked
-            # later.
-            if not self._entry.has(self._suffix) or read_head(self.path, self._identity) is None:
-                is_new = True
-                with self._entry.build(self._suffix) as (path,):
-                    make(path, self._identity)
-        head = self._find()
-        if head is None:
-            raise CacheError(f"{self.path} is damaged right after it was written; check the disc")
-        return head, is_new
-
-    def _find(self) -> dict[str, Any] | None:
-        """Return the head, if the file exists, was made from the input in its present state, and is whole."""
-        if not self._entry.has(self._suffix):
-            return None
-        found = read_head(self.path, self._identity)
-        if found is None:
-            return None
-        if not is_whole(self.path):
-            with suppress(OSError):
-                self.path.unlink(missing_ok=True)
-            return None
-        return found[0]
-
-
-class _BaseCounts:
-    """Counts bases at each position.
-
-    Parameters
-    ----------
-    length : int
-        The length of the sequences.
-    """
-
-    def __init__(self, length: int) -> None:
-        self._counts = np.zeros((2, 4, length), np.int64)
-        self._waiting: tuple[list[bytes], list[bytes]] = ([], [])
-        self._most = max(_LETTERS_AT_ONCE // (4 * length), 1)
-
-    def add(self, record: Record) -> None:
-        """Add the bases of a record."""
-        waiting = self._waiting[record.is_on_minus_strand]
-        waiting.append(record.letters)
-        if len(waiting) == self._most:
-            self._count()
-
-    def _count(self) -> None:
-        for counts, waiting in zip(self._counts, self._waiting, strict=True):
-            if waiting:
-                counts += one_hot(waiting).sum(axis=0, dtype=np.int64)
-                waiting.clear()
-
-    def total(self) -> npt.NDArray[np.int64]:
-        """Return the counts of all added records: [2, 4, L]."""
-        self._count()
-        return self._counts
-
-
 def _files(source: Source) -> tuple[Path, Path | None, str]:
     """Return the file of records, the genome if there is one, and the kind of the first in messages."""
     if isinstance(source, FastaSource):
         return source.path, None, "FASTA file"
     return source.regions, source.genome, "regions file"
-
-
-def _name(genome: Path | None, length: int | None, selection: Selection) -> str:
-    """Return the part of the name that differs between the indexes of one file of records."""
-    given = (None if genome is None else str(genome.resolve()), length, selection.identity)
-    return sha256(repr(given).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _digest(record: Record | Skipped) -> bytes:

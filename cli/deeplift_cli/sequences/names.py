@@ -64,8 +64,8 @@ def parse_coordinates(name: str, length: int) -> tuple[str, int, int, str] | Non
     Returns
     -------
     tuple of (chrom, start, end, strand), or None
-        0-based half-open coordinates; strand "." if the name has no strand. None if the name has no
-        coordinates, or they do not fit the length or 64 bits.
+        0-based half-open coordinates; strand "." if the name has no strand. The value is None if the name has
+        no coordinates, or they do not fit the length or 64 bits.
     """
     # The name is split instead of matched by one regular expression, which would take quadratic time at
     # 50,000 colons.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Keeps the draws apart from all others that are made with the same seed.
+# This number keeps the draws independent of all others that are made with the same seed.
 _STREAM = (1,)
 
 

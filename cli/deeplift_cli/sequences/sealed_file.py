@@ -14,10 +14,10 @@ _BLOCK = 2**20
 
 
 class SealedFile:
-    """Writes a sealed file: data, the head as JSON, the length of the head, and the SHA-256 of all these.
+    """A writer of a sealed file: data, the head as JSON, the head's length, and the SHA-256 of all these.
 
-    The head follows the data, since it describes data that are not known before they are written. A context
-    manager.
+    The head follows the data, since the head describes data that are not known before they are written. The
+    writer is a context manager.
 
     Parameters
     ----------
@@ -67,8 +67,8 @@ def read_head(path: Path, expected: Mapping[str, Any]) -> tuple[dict[str, Any], 
     Returns
     -------
     tuple of dict and int, or None
-        The head, and the number of bytes of the data. None if the file is missing, is not a sealed file, or
-        its head has other entries.
+        The head, and the number of bytes of the data. The value is None if the file is missing, is not a
+        sealed file, or its head has other entries.
     """
     with suppress(OSError, ValueError), path.open("rb") as file:
         end = file.seek(0, 2) - _DIGEST_BYTES - _LENGTH_BYTES

@@ -65,7 +65,7 @@ class Selection:
         Returns
         -------
         str or None
-            None if the sequence has enough bases.
+            The value is None if the sequence has enough bases.
         """
         n_bases = count_bases(letters)
         if not n_bases:

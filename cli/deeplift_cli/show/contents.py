@@ -11,7 +11,8 @@ import numpy.typing as npt
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs import row_lookup
 from deeplift_cli.outputs.datasets import IDENTICAL, REFERENCE_OUTPUT, REGION_KEYS
-from deeplift_cli.outputs.score_reader import ScoreReader, regions_of
+from deeplift_cli.outputs.score_reader import ScoreReader
+from deeplift_cli.outputs.stored_regions import regions_of
 from deeplift_cli.process.watched_child import LostError, watched
 from deeplift_cli.sequences.records import Region
 
@@ -55,7 +56,7 @@ class Contents:
         The fraction of references that equal their own sequence; 0 if there are no sequences, and None for
         in-silico mutagenesis.
     top : list of Explained
-        At most `TOP` regions, ordered by the difference between output and mean reference output; for
+        The regions, at most `TOP`, ordered by the difference between output and mean reference output; for
         in-silico mutagenesis, by the output.
     """
 

@@ -26,9 +26,9 @@ def screen_of_stdout() -> Console:
 def as_letters(row: Row, screen: Console) -> list[str]:
     """Return lines for a screen.
 
-    A position is strong if its absolute contribution is at least a quarter of the region's largest. Its
-    letter is upper case; on a terminal the letter is bold and has the colour of its base, and is reversed if
-    the contribution is negative.
+    A position is strong if its absolute contribution is at least a quarter of the region's largest. The
+    letter of a strong position is upper case; on a terminal the letter is bold and has the colour of its
+    base, and is reversed if the contribution is negative.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ class Prefetch(Generic[Item]):
     Parameters
     ----------
     items : generator
-        Used on the other thread only.
+        The generator, which only the other thread uses.
     at_most : int
         Number of items that may be ready or in the making, which are kept in memory.
     """

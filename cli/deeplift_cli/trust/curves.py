@@ -9,7 +9,8 @@ from deeplift_cli.trust.measure import Line, Measure, in_words, quartiles
 from deeplift_cli.trust.sample import Floats, Sample
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-# References whose bases take the place of a sequence's, and random orders: more change medians little.
+# The numbers of references whose bases replace those of a sequence, and of random orders. Larger numbers
+# change the medians little.
 _REFERENCES, _ORDERS = 4, 4
 _SEED = 0
 # A smaller difference in output, as a fraction of the output, is rounding, of which no share can be taken.

@@ -73,7 +73,7 @@ def correlations(
     Returns
     -------
     pearson, spearman : array [N]
-        NaN where a row is constant.
+        The value is NaN where a row is constant.
     """
     pearson, spearman = np.full((2, len(first)), np.nan)
     for row, (a, b, some) in enumerate(zip(first, second, kept, strict=True)):

@@ -7,7 +7,7 @@ from deeplift_cli.trust import changed_positions, curves, mutants, observed, ref
 from deeplift_cli.trust.measure import Measure
 from deeplift_cli.trust.sample import Sample
 
-# In the order of the table; what each does, for the progress line.
+# The measures are in the order of the table, each with a text for the progress line that says what it does.
 MEASURES: tuple[tuple[str, Callable[[Sample], Measure]], ...] = (
     ("mutagenesis", mutants.measure),
     ("deletion and insertion", curves.measure),
@@ -17,7 +17,7 @@ MEASURES: tuple[tuple[str, Callable[[Sample], Measure]], ...] = (
 )
 
 
-# With an observed signal only.
+# These measures need an observed signal.
 _OBSERVED = (("observed signal", observed.measure),)
 
 

@@ -54,7 +54,7 @@ class Sample:
     output, reference_output : array [N], [N, R]
         The explained scalar of each sequence and of its references, as stored.
     standard_error : array [N] or None
-        As stored; None for one reference.
+        The stored standard errors; None for one reference.
     observed : array [N, L] or None
         The values of an observed signal; NaN where a base has none.
     """

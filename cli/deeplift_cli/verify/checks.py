@@ -14,8 +14,9 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.columns import compressing_threads
 from deeplift_cli.outputs.datasets import MUTANTS, REFERENCE_CORRECTION
 from deeplift_cli.outputs.narrowpeak import narrowpeak_line
+from deeplift_cli.outputs.read_batch import ReadBatch
 from deeplift_cli.outputs.score_file import companions
-from deeplift_cli.outputs.score_reader import ReadBatch, ScoreReader
+from deeplift_cli.outputs.score_reader import ScoreReader
 from deeplift_cli.outputs.skipped import HEADING
 from deeplift_cli.process.progress import Progressed, no_progress
 from deeplift_cli.process.watched_child import LostError, watched

@@ -18,7 +18,8 @@ from deeplift_cli.models.model_file import file_sha256
 from deeplift_cli.options.further_inputs import file_in
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.datasets import FOLD_SD, MUTANTS, NUMBERS, REFERENCE_OUTPUT
-from deeplift_cli.outputs.score_reader import ScoreReader, read_regions
+from deeplift_cli.outputs.score_reader import ScoreReader
+from deeplift_cli.outputs.stored_regions import read_regions
 from deeplift_cli.process.file_digest import file_digest
 from deeplift_cli.process.progress import Progressed, no_progress
 from deeplift_cli.process.screen import Screen

@@ -1,10 +1,10 @@
 """The adjoint of a convolution of very few channels, such as the bases that a model's first layer takes.
 
-A kernel computes as many channels of a result at a time as a vector register holds numbers: 16 in float32,
-of which four bases fill a quarter. Here the bases of neighbouring positions are channels side by side. They
-are computed by a convolution whose stride is the number of these positions, and whose kernel holds the taps
-of each position, shifted by one position each. The kernel contains zeros, whose products cost less time than
-the full registers save. The adjoint takes between a third and half of the time.
+A kernel computes as many channels of a result at a time as a vector register holds numbers: 16 in float32, of
+which four bases fill a quarter. Here the bases of neighbouring positions are channels side by side. These
+channels are computed by a convolution whose stride is the number of these positions, and whose kernel holds
+the taps of each position, shifted by one position each. The kernel contains zeros, whose products cost less
+time than the full registers save. The adjoint takes between a third and half of the time.
 """
 
 import torch
@@ -28,7 +28,7 @@ class BlockAdjoint:
     length : int
         L.
     padding : int
-        Below k, the number of taps. The convolution's stride and dilation are 1.
+        The padding, which is below k, the number of taps. The convolution's stride and dilation are 1.
     """
 
     def __init__(self, weight: Tensor, length: int, padding: int) -> None:

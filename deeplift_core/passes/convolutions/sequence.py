@@ -63,7 +63,7 @@ def adjoint_of(weight: Tensor, shape: torch.Size, settings: Settings) -> Callabl
     shape : torch.Size
         The shape of the convolution's input [N, C, L].
     settings : tuple
-        As for :func:`convolution`.
+        The settings of :func:`convolution`.
 
     Returns
     -------

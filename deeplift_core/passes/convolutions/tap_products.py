@@ -33,7 +33,7 @@ def tap_products(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, d
     Returns
     -------
     Tensor [N, O, L']
-        With channels last.
+        The result with channels last.
     """
     result: Tensor = torch.ops.deeplift.tap_products(x, weight, bias, padding, dilation)
     return result
@@ -53,7 +53,7 @@ def tap_products_adjoint(m: Tensor, weight: Tensor, length: int, padding: int, d
     Returns
     -------
     Tensor [N, I, L]
-        With channels last.
+        The result with channels last.
     """
     result: Tensor = torch.ops.deeplift.tap_products_adjoint(m, weight, length, padding, dilation)
     return result

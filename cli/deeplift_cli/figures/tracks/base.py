@@ -52,7 +52,7 @@ def put_y_ticks(axis: Axis, most: int, **how: Any) -> None:
     axis : matplotlib Axis
     most : int
     **how
-        For `MaxNLocator`.
+        Arguments of `MaxNLocator`.
     """
     axis.set_major_locator(MaxNLocator(most, **{"steps": [1, 2, 5, 10]} | how))
     axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))

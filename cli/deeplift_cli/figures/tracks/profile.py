@@ -57,9 +57,9 @@ class ProfileOptions:
 def predict_profile(options: ProfileOptions, reader: ScoreReader, row: ScoreRow, screen: Screen) -> Signal:
     """Run the model on the sequence of a row, as it was scored, and return the profile in coordinates.
 
-    The profile of a model with a head of counts, as BPNet has, is the share of each position: softmax over
-    positions and tracks. Profiles of other models are drawn as they are. A profile shorter than the sequence
-    is that of its middle.
+    The profile of a model with a head of counts, as BPNet has, is the share of each position, which is the
+    softmax over positions and tracks. Profiles of other models are drawn as they are. A profile that is
+    shorter than the sequence belongs to the middle of the sequence.
 
     Raises
     ------

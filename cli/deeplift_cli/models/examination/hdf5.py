@@ -18,7 +18,7 @@ def check_weights(file: Path | BinaryIO, label: str) -> None:
     ----------
     file : path or binary file
     label : str
-        How messages call it.
+        The name in messages.
 
     Raises
     ------

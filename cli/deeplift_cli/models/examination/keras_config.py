@@ -1,7 +1,8 @@
 """Examine what a Keras file says of its network: layers of Keras itself, and no code.
 
-Keras makes objects of whatever class a configuration names, and runs the functions in ``Lambda`` layers. Its
-own safe mode had ways around (CVE-2025-1550, CVE-2025-8747, CVE-2025-9905): classes are taken from a list.
+Keras makes objects of whatever class a configuration names, and runs the functions in ``Lambda`` layers.
+Files could circumvent the safe mode of Keras (CVE-2025-1550, CVE-2025-8747, CVE-2025-9905), so that this
+module allows the classes of a list only.
 """
 
 import base64
@@ -52,7 +53,7 @@ class KerasConfig:
     ----------
     config : dict
     label : str
-        How messages call the file.
+        The name of the file in messages.
 
     Attributes
     ----------
@@ -224,7 +225,7 @@ def _called(entry: dict[str, Any]) -> str:
 
 
 def _is_of(namespace: str, name: str) -> bool:
-    """Whether it is a class of Keras's that computes with tensors only."""
+    """Return whether Keras has a class of this name that computes with tensors only."""
     found = getattr(sys.modules.get(namespace), name, None)
     if not isinstance(found, type):
         return False

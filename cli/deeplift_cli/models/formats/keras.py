@@ -26,7 +26,7 @@ _WEIGHTS = "model.weights.h5"
 
 
 def recognises(candidate: Candidate) -> bool:
-    """Whether it is an archive with a network and weights, or any HDF5 file."""
+    """Return whether the file is an archive with a network and weights, or any HDF5 file."""
     return candidate.head.startswith(_HDF5) or {"config.json", _WEIGHTS} <= set(candidate.members)
 
 

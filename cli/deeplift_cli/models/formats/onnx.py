@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
     from deeplift_cli.models.onnx.graph import Graph, Shape
 
-# Of all memory: scoring keeps the values of input and reference, and walks back through them.
+# One part in so many of all memory may be used, since scoring keeps the values of input and reference for the
+# backward pass.
 _SHARE = 8
-# Loading stays quick: a model of which one batch takes more bytes is not run on loading.
+# Loading stays quick, since a model of which one batch takes more bytes is not run on loading.
 _LARGEST_TRIAL = 1 << 29
 
 
 def recognises(candidate: Candidate) -> bool:
-    """Whether the file starts as an ONNX model does (with the IR version), or at least is named so."""
+    """Return whether the file starts as an ONNX model does (with the IR version), or at least is named so."""
     head = candidate.head
     is_onnx = len(head) > 2 and head[0] == 0x08 and 1 <= head[1] < 64 and head[2] in (0x12, 0x1A, 0x3A, 0x42)
     if head[4:9] == b"\0\0\0\0{":  # the length in front of the JSON object of safetensors

@@ -95,7 +95,7 @@ def _with_weights(
 
 
 def _is_state(value: Any) -> bool:
-    """Whether it is tensors by name (and what modules keep beside them)."""
+    """Return whether the content is a mapping of names to tensors, and to what modules keep beside them."""
     from torch import Tensor
 
     if not isinstance(value, Mapping) or not any(isinstance(item, Tensor) for item in value.values()):

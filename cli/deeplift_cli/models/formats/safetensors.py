@@ -17,7 +17,7 @@ _COPIES = 2  # the file's tensors and the network's
 
 
 def recognises(candidate: Candidate) -> bool:
-    """Whether the file begins with a length of eight bytes and a JSON object, or at least is named so."""
+    """Return whether the file begins with a length of eight bytes and a JSON object, or has the suffix."""
     is_named_so = candidate.path.suffix == ".safetensors" and not candidate.members
     return is_named_so or _begins_so(candidate.head)
 

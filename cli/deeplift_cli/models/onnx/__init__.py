@@ -3,7 +3,7 @@
 A file goes one way through this package, as one `graph.Graph`:
 
 1. `weights` and `validity` refuse a file that is damaged, invalid or without bounds.
-2. `graph` takes it apart: functions inlined, constants as arrays.
+2. `graph` inlines the functions of the file, and reads its constants as arrays.
 3. `preparation` works out what is known before the model runs: `fold` evaluates what is constant, `inference`
    infers shapes, what is registered as written out (branches, loops, sequences) and operators with a
    definition by ONNX (`definitions`) are replaced by other nodes, and `training` takes out what only training
@@ -18,7 +18,7 @@ in `operators`; docs/onnx-operators.md shows how. Operators that no model of the
 model writes are in `operators.rare`.
 
 onnx2torch by itself converts few files of today's exporters, and converts some operators into code that works
-in place or depends on data. It is used for the operators that it converts rightly.
+in place or depends on data. onnx2torch is used for the operators that it converts rightly.
 """
 
 from deeplift_cli.models.onnx.late_torchvision import import_onnx2torch

@@ -14,7 +14,7 @@ from deeplift_cli.models.onnx.several_inputs import Packed, pack
 from deeplift_cli.models.probing import TOLERANCE, largest_difference, run
 from deeplift_cli.process.failures import is_about_memory
 
-# Loading stays quick: no check of larger files or inputs (a 32 kb sequence) against onnxruntime.
+# Loading stays quick, since larger files or inputs (a 32 kb sequence) are not compared with onnxruntime.
 LARGEST_FILE = 256 << 20
 LARGEST_INPUT = 4 * (1 << 15)
 # Tolerances of files in a half precision, in which onnxruntime rounds the result of every operation.
@@ -93,7 +93,7 @@ def half_precision(model: onnx.ModelProto) -> int | None:
     Parameters
     ----------
     model : onnx.ModelProto
-        With inferred shapes and types, or without.
+        The model with inferred shapes and types, or without them.
     """
     graph = model.graph
     found = {tensor.data_type for tensor in graph.initializer}
@@ -118,7 +118,7 @@ def _difference(found: Sequence[Tensor], expected: Sequence[Tensor], half: int |
 
 
 def _is_rounding(module: nn.Module, inputs: tuple[Tensor, ...], difference: float) -> bool:
-    """Whether the module's own rounding errors are as large: it may take differences of large numbers."""
+    """Return whether the module's own rounding errors are as large as the difference."""
     single = _outputs(module, inputs)
     try:
         double = _outputs(module.double(), tuple(x.double() if x.is_floating_point() else x for x in inputs))
@@ -137,13 +137,14 @@ def _outputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
 
 
 def _run_onnxruntime(model: str | bytes, inputs: tuple[Tensor, ...]) -> list[Tensor] | str:
-    # imported here: it is not among the dependencies
+    # onnxruntime is imported here, since it is not among the dependencies.
     import onnxruntime  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # its warnings are about its own optimisations
     options.intra_op_num_threads = torch.get_num_threads()
-    # The file's own operations, one after the other: optimising would work out constants of any size.
+    # onnxruntime runs the file's own operations, one after the other: optimising would compute constants of
+    # any size.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.enable_cpu_mem_arena = False  # it takes memory in ever larger pieces and returns none
     options.add_session_config_entry(

@@ -174,7 +174,7 @@ def to_module(graph: Graph) -> nn.Module:
     Returns
     -------
     torch.fx.GraphModule
-        In evaluation mode, without gradients; its submodules are named after the graph's nodes.
+        The module in evaluation mode, without gradients; its submodules are named after the graph's nodes.
     """
     by_library = modules_of_library(graph)
     root, result = nn.Module(), fx.Graph()

@@ -59,7 +59,7 @@ def is_converted(op_type: str, opset: int) -> bool:
 
 
 def has_definition(op_type: str, opset: int) -> bool:
-    """Whether ONNX defines an operator by simpler ones."""
+    """Return whether ONNX defines an operator by simpler ones."""
     try:
         schema = defs.get_schema(op_type, max_inclusive_version=opset)
     except defs.SchemaError:

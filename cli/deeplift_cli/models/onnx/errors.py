@@ -1,8 +1,8 @@
 """What goes wrong in converting a file, as one line that names the file and the node.
 
 The libraries that read, infer, evaluate and convert ONNX files raise whatever a damaged or hostile file makes
-them run into. Their exceptions are caught in one place,
-`conversion_errors`; `about` says which node they are about.
+them run into. The exceptions of these libraries are caught in one place, `conversion_errors`; `about` says
+which node an exception is about.
 """
 
 from collections.abc import Iterator

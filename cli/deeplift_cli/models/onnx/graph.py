@@ -86,7 +86,7 @@ class Graph:
     constants : dict
         Value of each initialiser and `Constant` node by its name.
     inputs, outputs : list of onnx.ValueInfoProto
-        Without initialisers.
+        The declared values without initialisers.
     infos : dict
         Declared or inferred type and shape of each value that has one.
     opset : int
@@ -211,11 +211,11 @@ class Graph:
         return self._indexed().users.get(name, [])
 
     def is_output(self, name: str) -> bool:
-        """Whether a value is one of the model's outputs."""
+        """Return whether a value is one of the model's outputs."""
         return name in self._indexed().outputs
 
     def is_used(self, name: str) -> bool:
-        """Whether a node takes a value, or it is one of the model's outputs."""
+        """Return whether a node takes a value, or it is one of the model's outputs."""
         return name != "" and (bool(self.users(name)) or self.is_output(name))
 
     def replace(self, old: str, new: str) -> None:
@@ -242,7 +242,7 @@ class Graph:
         return self.constants.get(node.input[index]) if index < len(node.input) else None
 
     def is_constant(self, node: NodeProto, index: int) -> bool:
-        """Whether a node's input is absent or constant."""
+        """Return whether a node's input is absent or constant."""
         return not has_input(node, index) or node.input[index] in self.constants
 
     def tensor(self, name: str) -> Tensor:
@@ -258,7 +258,7 @@ class Graph:
         return shape_of(self.infos[name]) if name in self.infos else None
 
     def is_float(self, name: str) -> bool:
-        """Whether a value is known to be of a floating-point type."""
+        """Return whether a value is known to be of a floating-point type."""
         if name in self.constants:
             return np.issubdtype(self.constants[name].dtype, np.floating)
         return name in self.infos and self.infos[name].type.tensor_type.elem_type in FLOAT_TYPES
@@ -307,7 +307,7 @@ def whole_numbers(values: Array | None) -> list[int] | None:
 
 
 def has_input(node: NodeProto, index: int) -> bool:
-    """Whether a node's input is given: optional ones are left out or have an empty name."""
+    """Return whether a node's input is given: optional ones are left out or have an empty name."""
     return len(node.input) > index and node.input[index] != ""
 
 

@@ -48,7 +48,7 @@ def infer(
     Parameters
     ----------
     graph : onnx.GraphProto
-        With declared inputs, outputs, and constants or their declarations.
+        The graph with declared inputs, outputs, and constants or their declarations.
     opsets : sequence of onnx.OperatorSetIdProto
     shape_of : callable
         The shape of a value by its name, as far as known; None where not even the rank is.
@@ -87,7 +87,7 @@ def _of_many_axes(graph: GraphProto, shape_of: Callable[[str], Shape | None]) ->
 
 
 def _may_be_large(node: NodeProto, shape_of: Callable[[str], Shape | None]) -> bool:
-    """Whether an operator that follows values could have to follow many."""
+    """Return whether an operator that follows values could have to follow many."""
     if node.op_type not in _FOLLOWING or node.domain or node.op_type in ("Shape", "Size"):
         return False
     total = 0

@@ -1,7 +1,8 @@
-"""Importing onnx2torch without torchvision: importing this, too, would add 1.3 s of CPU time to every start.
+"""The import of onnx2torch without torchvision, which would add 1.3 s of CPU time to every start.
 
-onnx2torch needs it for two operators of object detection, NonMaxSuppression and RoiAlign. While it is being
-imported, modules stand in for torchvision that import it once something of it is used.
+onnx2torch needs torchvision for two operators of object detection, NonMaxSuppression and RoiAlign. While
+onnx2torch is being imported, modules stand in for torchvision. They import torchvision when something of it
+is used.
 """
 
 import importlib

@@ -17,12 +17,12 @@ TARGET_OPSET = 17
 
 
 def knows(op_type: str) -> bool:
-    """Whether onnx2torch has a converter for an operator of the default domain, in any operator set."""
+    """Return whether onnx2torch has a converter for an operator of the default domain in any version."""
     return op_type in {entry.operation_type for entry in _CONVERTER_REGISTRY if not entry.domain}
 
 
 def has_converter(node: NodeProto, graph: Graph) -> bool:
-    """Whether onnx2torch has a converter for a node."""
+    """Return whether onnx2torch has a converter for a node."""
     try:
         get_converter(node.op_type, graph.version(node.domain), node.domain)
     except NotImplementedError:
@@ -31,7 +31,7 @@ def has_converter(node: NodeProto, graph: Graph) -> bool:
 
 
 def same_at_target(node: NodeProto, opset: int) -> bool:
-    """Whether a node means the same at `TARGET_OPSET`; attributes at their newer default are removed.
+    """Return whether a node means the same at `TARGET_OPSET`; attributes at their newer default are removed.
 
     Newer versions of an operator that have the same attributes and inputs have only learnt further types.
     """

@@ -1,7 +1,7 @@
 """Working out, in a graph that is still ONNX, all that is known before the model runs.
 
-What is constant is folded, branches, loops and sequences of which the course is known are written out, and
-what only training does is taken out.
+Constants are folded; branches, loops and sequences of which the course is known are written out; and
+operations that only training needs are taken out.
 """
 
 import onnx
@@ -23,7 +23,7 @@ def prepare(graph: Graph) -> tuple[str, ...]:
     Parameters
     ----------
     graph : Graph
-        As `Graph.from_model` or `Graph.with_open_batch` made it.
+        The graph as `Graph.from_model` or `Graph.with_open_batch` made it.
 
     Returns
     -------

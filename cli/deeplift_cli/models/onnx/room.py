@@ -99,7 +99,7 @@ def estimate(node: NodeProto, inputs: Mapping[str, Array], opset: int) -> Estima
     Returns
     -------
     Estimate or None
-        None where the size of an output cannot be told beforehand.
+        The value is None where the size of an output cannot be told beforehand.
     """
     outputs = _output_types(node, inputs, opset)
     largest = max((value.size for value in inputs.values()), default=0)
@@ -171,13 +171,13 @@ def largest_batch(graph: "Graph", rows: int) -> tuple[int, str]:
     ----------
     graph : Graph
     rows : int
-        Of the batch where the file leaves its size open.
+        The size of the batch where the file leaves the size open.
 
     Returns
     -------
     bytes : int
     node : str
-        Where that many are alive.
+        The node at which that many bytes are alive.
     """
     last_use = {name: place for place, node in enumerate(graph.nodes) for name in node.input}
     for value in graph.outputs:

@@ -220,7 +220,7 @@ def _take_out_factor(
 
 
 def _is_rescaled(other: NodeProto, name: str, mean: float, graph: Graph) -> bool:
-    """Whether the node after (or before) a factor, which takes `name`, brings the factor's mean back to 1."""
+    """Return whether the node beside a factor, which takes `name`, brings the factor's mean back to 1."""
     place = 1 if other.input[0] == name else 0
     number = graph.constant(other, place) if len(other.input) == 2 else None
     if number is None or number.size != 1:

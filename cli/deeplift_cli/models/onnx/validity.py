@@ -19,9 +19,10 @@ _OWN_DOMAINS = ("", "ai.onnx")
 # The domain under which the checker lets pass operators that ONNX does not have.
 _UNKNOWN = "operators that ONNX does not have"
 _LARGEST_AXIS = 2**31 - 1
-# Versions of the file format beyond the installed onnx's that are still read: each has only added to it.
+# The number of versions of the file format beyond the installed onnx's that are still read, since each
+# version has only added to the format.
 _NEWER_FORMATS = 8
-# Attributes that count positions. Libraries divide by them.
+# Attributes that count positions. Libraries divide by these numbers.
 _POSITIVE = {
     "dilations",
     "strides",
@@ -45,8 +46,8 @@ def require_valid(path: Path, model: ModelProto) -> None:
     ----------
     path : pathlib.Path
     model : onnx.ModelProto
-        With its weights. An axis of length -1, which old exporters write for any length, becomes one of any
-        length.
+        The model with its weights. An axis of length -1, which old exporters write for any length, becomes
+        one of any length.
 
     Raises
     ------
@@ -137,7 +138,7 @@ def _as_checked(model: ModelProto) -> ModelProto:
 
 
 def _is_known(node: NodeProto, opset: int) -> bool:
-    """Whether ONNX has an operator; those of other domains are left alone."""
+    """Return whether ONNX has an operator; those of other domains are left alone."""
     if node.domain not in _OWN_DOMAINS:
         return True
     try:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Padding for maxima. Not -inf, whose difference from itself is not a number; within bfloat16's range.
+# The padding for maxima, within the range of bfloat16. -inf would not do, since its difference from itself is
+# not a number.
 LOWEST = -1e30
 
 

@@ -56,8 +56,8 @@ class _Bases:
 def _write(temporary: Path, chrom_sizes: Mapping[str, int], bases: _Bases, path: Path) -> None:
     """Write the bigWig, and check that it holds all bases.
 
-    pybigtools 0.3.0 accepts only names that end in .bw. It reports a failure by a line on stderr, by a panic
-    (a BaseException) if the disc is full, or not at all.
+    pybigtools 0.3.0 accepts only names that end in .bw. pybigtools reports a failure by a line on stderr, by
+    a panic (a BaseException) if the disc is full, or not at all.
     """
     import pybigtools
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from deeplift_cli.outputs.registry import Export, OutputFormat
 
 if TYPE_CHECKING:
-    from deeplift_cli.outputs.score_reader import ReadBatch
+    from deeplift_cli.outputs.read_batch import ReadBatch
 
 # Names of arrays in the archive, and the datasets [N, 4, L] with their values.
 _WIDE = {"raw_seq": "raw/seq", "shap_seq": "shap/seq", "projected_shap_seq": "projected_shap/seq"}

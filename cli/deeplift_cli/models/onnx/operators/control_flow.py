@@ -1,7 +1,7 @@
 """Bodies of control flow put in place of their nodes, where what they do is known beforehand.
 
-An `If` on a constant is the branch it takes; a `Loop` with a constant number of rounds, and a `Scan`, are
-their bodies one after the other.
+An `If` on a constant becomes the branch that the `If` takes; a `Loop` with a constant number of rounds, and a
+`Scan`, become copies of their bodies, one after the other.
 """
 
 from collections.abc import Callable, Iterable

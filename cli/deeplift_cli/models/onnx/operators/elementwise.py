@@ -26,13 +26,13 @@ def mish(x: Tensor) -> Tensor:
 
 @operator("LessOrEqual")
 def less_or_equal(x: Tensor, y: Tensor) -> Tensor:
-    """Whether x is at most y."""
+    """Return whether x is at most y."""
     return torch.le(x, y)
 
 
 @operator("GreaterOrEqual")
 def greater_or_equal(x: Tensor, y: Tensor) -> Tensor:
-    """Whether x is at least y."""
+    """Return whether x is at least y."""
     return torch.ge(x, y)
 
 

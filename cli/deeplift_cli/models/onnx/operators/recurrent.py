@@ -1,7 +1,7 @@
 """LSTM, GRU and RNN with all of ONNX's options.
 
-What torch's own modules can compute runs in them, with the weights put in torch's order. Peepholes, other
-activations, clipping, sequence lengths and the like run step by step.
+A layer that torch's own modules can compute runs in these modules, with the weights put in torch's order.
+Peepholes, other activations, clipping, sequence lengths and the like run step by step.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -59,7 +59,7 @@ class Settings:
     directions : tuple of bool
         Whether each direction runs backwards.
     activations : tuple of str
-        In lower case, those of all directions.
+        The names in lower case, for all directions.
     """
 
     kind: str
@@ -91,7 +91,7 @@ class Settings:
         )
 
     def is_torchs(self) -> bool:
-        """Whether torch's modules compute this."""
+        """Return whether torch's modules compute this."""
         usual = _DEFAULTS[self.kind] * len(self.directions)
         relus = ("relu",) * len(self.directions) if self.kind == "RNN" else usual
         order = self.kind != "GRU" or self.linear_before_reset

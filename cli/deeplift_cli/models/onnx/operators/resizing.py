@@ -1,7 +1,8 @@
 """Resize and Upsample, in every mode: each axis is resized by weighted sums of its positions.
 
-Where torch has a function for the whole it is used. Elsewhere each axis by itself: an index_select for each
-of the few positions that an output position draws on, times constant weights.
+Where torch has a function for the whole operator, this function is used. Elsewhere each axis is resized by
+itself: an index_select for each of the few positions that an output position depends on, times constant
+weights.
 """
 
 import math

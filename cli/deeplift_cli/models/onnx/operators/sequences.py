@@ -1,6 +1,6 @@
 """Sequences and optional values, which exporters leave for `unbind`, `chunk` and lists: worked out by name.
 
-Which tensors a sequence holds is known beforehand; what is left are the tensors.
+The tensors that a sequence holds are known beforehand, so that only the tensors are left.
 """
 
 import numpy as np
@@ -129,7 +129,7 @@ def _reshaped(op_type: str, source: str, result: str, axis: int, graph: Graph) -
 
 @operator("OptionalHasElement", written_out=True)
 def is_there(node: NodeProto, graph: Graph) -> list[NodeProto]:
-    """Whether there is a value."""
+    """Return whether there is a value."""
     graph.constants[node.output[0]] = np.asarray(has_input(node, 0))
     return []
 

@@ -1,7 +1,7 @@
 """Operators that rearrange: shapes, axes, parts and padding.
 
-Where the arguments are constant they are numbers of the module; else they are tensors that were worked out
-from the shapes of other tensors.
+Constant arguments are numbers of the module; other arguments are tensors that were computed from the shapes
+of other tensors.
 """
 
 import math

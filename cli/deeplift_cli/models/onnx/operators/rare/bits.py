@@ -34,7 +34,7 @@ def bitwise_xor(x: Tensor, y: Tensor) -> Tensor:
 
 @operator("Xor")
 def exclusive_or(x: Tensor, y: Tensor) -> Tensor:
-    """Whether one of two holds."""
+    """Return whether one of two holds."""
     return torch.logical_xor(x, y)
 
 
