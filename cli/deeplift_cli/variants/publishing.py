@@ -8,8 +8,8 @@ from shutil import copyfile
 import numpy as np
 
 from deeplift_cli.options.targets import TargetSpec
+from deeplift_cli.outputs.guarded_file import not_written
 from deeplift_cli.outputs.publish import Publication
-from deeplift_cli.outputs.score_file import not_written
 from deeplift_cli.outputs.workspace import Workspace
 from deeplift_cli.process.signals import check_stopped
 from deeplift_cli.process.steps import step

@@ -5,12 +5,12 @@ attributes included, so that a group that is copied to a file of its own is a sc
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,12 +18,11 @@ import numpy.typing as npt
 
 from deeplift_cli.outputs import chromosomes
 from deeplift_cli.outputs.attributes import write_attributes
-from deeplift_cli.outputs.columns import ArrayColumn, Column, TextColumn, compressing_threads
+from deeplift_cli.outputs.columns import ArrayColumn, Column, TextColumn
 from deeplift_cli.outputs.datasets import ROW_CHUNK, VARIANTS_FORMAT, DatasetKind, ScoreLayout
-from deeplift_cli.outputs.guarded_file import GuardedFile
+from deeplift_cli.outputs.growing_file import GrowingFile
 from deeplift_cli.outputs.packed import ScoredBatch, pack
 from deeplift_cli.outputs.score_columns import ScoreColumns
-from deeplift_cli.outputs.score_file import not_written
 from deeplift_cli.variants.vcf import Variant
 
 FORMAT_VERSION = 1
@@ -77,7 +76,7 @@ def _rows(row_bytes: int) -> int:
     return max(1, min(ROW_CHUNK, _CHUNK_BYTES // row_bytes))
 
 
-class VariantFile:
+class VariantFile(GrowingFile):
     """Writes batches of variants; a context manager.
 
     Parameters
@@ -112,31 +111,27 @@ class VariantFile:
         attrs: Mapping[str, Any],
         chrom_sizes: Mapping[str, int],
     ) -> None:
+        super().__init__(path)
         self._temporary = temporary
-        self._path = path
         self._layout = layout
         self._kinds = numbers.kinds
         self._names = groups
         self._attrs = attrs
         self._chrom_sizes = chrom_sizes
-        self._stack = ExitStack()
 
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self._guarded = stack.enter_context(GuardedFile(self._temporary))
-            stack.push(self._check)
-            file = stack.enter_context(h5py.File(self._guarded, "w"))
-            write_attributes(file, self._attrs, VARIANTS_FORMAT, FORMAT_VERSION)
-            self._pool = stack.enter_context(compressing_threads())
-            self._groups = {name: self._group(file, name) for name in self._names}
-            self._numbers = {
-                name: ArrayColumn(kind.create(file, name), self._pool) for name, kind in self._kinds.items()
-            }
-            text = DatasetKind(ROW_CHUNK, (), None)
-            self._texts = {name: TextColumn(text.create(file, f"variants/{name}")) for name in _TEXTS}
-            stack.push(self._finish)
-            self._stack = stack.pop_all()
-        return self
+    def _begin(self, stack: ExitStack) -> Path:
+        return self._temporary
+
+    def _create(self, file: h5py.File, pool: Executor) -> Sequence[Column]:
+        write_attributes(file, self._attrs, VARIANTS_FORMAT, FORMAT_VERSION)
+        self._pool = pool
+        self._groups = {name: self._group(file, name) for name in self._names}
+        self._numbers = {
+            name: ArrayColumn(kind.create(file, name), pool) for name, kind in self._kinds.items()
+        }
+        text = DatasetKind(ROW_CHUNK, (), None)
+        self._texts = {name: TextColumn(text.create(file, f"variants/{name}")) for name in _TEXTS}
+        return [*self._groups.values(), *self._numbers.values(), *self._texts.values()]
 
     def _group(self, file: h5py.File, name: str) -> ScoreColumns:
         group = file.create_group(name)
@@ -158,32 +153,3 @@ class VariantFile:
         for name, field in _TEXTS.items():
             self._texts[name].append([getattr(variant, field) for variant in variants])
         self._raise_error()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        try:
-            return self._stack.__exit__(kind, error, trace)
-        except OSError as failure:
-            raise not_written(self._path, failure) from failure
-
-    def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write the rows that fill no chunk yet; called on exit."""
-        if kind is None:
-            for group in self._groups.values():
-                group.finish()
-            columns: list[Column] = [*self._numbers.values(), *self._texts.values()]
-            for column in columns:
-                column.finish()
-            self._raise_error()
-
-    def _check(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Raise an error if HDF5 could not write the whole file; called after HDF5 has closed the file."""
-        if kind is None:
-            self._guarded.raise_error()
-
-    def _raise_error(self) -> None:
-        try:
-            self._guarded.raise_error()
-        except OSError as error:
-            raise not_written(self._path, error) from error
