@@ -59,6 +59,8 @@ class ScoreReader:
     Parameters
     ----------
     path : Path
+    group : str, optional
+        The group of a file of variants that is read as a score file; by default the file itself is one.
 
     Attributes
     ----------
@@ -88,9 +90,10 @@ class ScoreReader:
         If the file is not a score file; while it is read, if it is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, group: str | None = None) -> None:
         self.path = path
-        with self._opened() as file:
+        self._group = group
+        with self._scores() as file:
             with self._reading("its attributes"):
                 self.attrs = read_attributes(file)
             if self.attrs.get("format") == VARIANTS_FORMAT:
@@ -126,7 +129,7 @@ class ScoreReader:
             shown = "missing" if name not in self.attrs else f"{self.attrs[name]!r:.40}"
             raise self._damaged(f"attribute {name} is {shown}") from error
 
-    def _read_layout(self, file: h5py.File) -> None:
+    def _read_layout(self, file: h5py.Group) -> None:
         file.visit(lambda _: None)  # programs such as h5ls must be able to list the content
         scores = structure.dataset(file, "shap/seq")
         if scores.ndim != 3 or scores.dtype not in (np.float32, np.float16):
@@ -162,6 +165,17 @@ class ScoreReader:
             raise UserError(f"score file {self.path} is not an HDF5 file, or damaged") from error
 
     @contextmanager
+    def _scores(self) -> Iterator[h5py.Group]:
+        """Open the file, and yield the group with the scores."""
+        with self._opened() as file:
+            if self._group is None:
+                yield file
+                return
+            with self._reading("its groups"):
+                found = structure.group(file, self._group)
+            yield found
+
+    @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
         """Turn exceptions of HDF5 and h5py, which can have any type at a damaged file, into one line."""
         try:
@@ -179,7 +193,8 @@ class ScoreReader:
     def _damaged(self, what: str) -> UserError:
         shard = getattr(self, "shard", None)
         remedy = f"score shard {shard} again" if shard else "score it again, or take another copy"
-        return UserError(f"score file {self.path} is damaged, {what}; {remedy}")
+        where = "" if self._group is None else f" (group {self._group})"
+        return UserError(f"score file {self.path}{where} is damaged, {what}; {remedy}")
 
     def packed(self, pool: Executor) -> Iterator[PackedBatch]:
         """Yield batches of at most K rows with their chunks as stored, each batch after a check.
@@ -226,7 +241,7 @@ class ScoreReader:
         """
         widest = max(prod(rest) * kind.itemsize for rest, kind in self.layout.numbers.values())
         step = max(1, min(_PROBED_ROWS, _BYTES_AT_ONCE // widest))
-        with self._opened() as file:
+        with self._scores() as file:
             for first in range(0, self.n_rows, step):
                 rows = slice(first, min(first + step, self.n_rows))
                 for name in self.layout.datasets:
@@ -291,7 +306,7 @@ class ScoreReader:
             dataset do not fit its checksum.
         """
         digests = _Digests(self.layout)
-        with self._opened() if file is None else nullcontext(file) as opened:
+        with self._scores() if file is None else nullcontext(file) as opened:
             for first in range(0, self.n_rows, _PROBED_ROWS):
                 rows = slice(first, min(first + _PROBED_ROWS, self.n_rows))
                 with self._reading(_place("shap/seq", rows)):
@@ -315,7 +330,7 @@ class ScoreReader:
         """
         first = row // self.layout.rows_per_chunk * self.layout.rows_per_chunk
         rows = slice(first, min(first + self.layout.rows_per_chunk, self.n_rows))
-        with self._opened() as file:
+        with self._scores() as file:
             return self._complete(file, self._begin(file, rows, _Digests(self.layout), pool, WIDE))
 
     def _check_stored(self, dataset: h5py.Dataset, rows: slice) -> None:
@@ -354,7 +369,7 @@ class ScoreReader:
         """
         step, digests = self._rows_at_once, _Digests(self.layout)
         pending = deque[_Pending]()
-        with self._opened() as file:
+        with self._scores() as file:
             for first in range(0, self.n_rows, step):
                 rows = slice(first, min(first + step, self.n_rows))
                 pending.append(self._begin(file, rows, digests, pool, wide))
@@ -369,7 +384,7 @@ class ScoreReader:
         self._check_sums(self.found_checksums)
 
     def _begin(
-        self, file: h5py.File, rows: slice, digests: "_Digests", pool: Executor, wide: Sequence[str]
+        self, file: h5py.Group, rows: slice, digests: "_Digests", pool: Executor, wide: Sequence[str]
     ) -> "_Pending":
         """Read stored rows, and submit the chunks of the wanted wide datasets to be inflated."""
         numbers: dict[str, npt.NDArray[Any]] = {}
@@ -402,7 +417,7 @@ class ScoreReader:
         step = self.layout.rows_per_chunk
         return range(-(-rows.start // step) * step, rows.stop, step)
 
-    def _complete(self, file: h5py.File, pending: "_Pending") -> "ReadBatch":
+    def _complete(self, file: h5py.Group, pending: "_Pending") -> "ReadBatch":
         """Wait for the values of a batch."""
         wide: dict[str, list[npt.NDArray[Any]]] = {}
         for name, parts in pending.parts.items():
@@ -512,7 +527,7 @@ def probed(path: Path) -> ScoreReader:
     return ScoreReader(path)
 
 
-def _n_references(file: h5py.File) -> int:
+def _n_references(file: h5py.Group) -> int:
     references = structure.dataset(file, REFERENCE_OUTPUT)
     if references.ndim != 2:
         raise LayoutError(f"{REFERENCE_OUTPUT} has another shape")
