@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from small_models import Outcome, deeplift, random_letters, torchscript
 
+from deeplift_cli.variants.scoring import PairScorer
+
 GENOME = random_letters(5, 400)
 HEAD = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\n"
 JASPAR = ">MA1 one\nA [ 0 20 0 0 ]\nC [ 0 0 20 0 ]\nG [ 20 0 0 0 ]\nT [ 0 0 0 20 ]\n"
@@ -60,15 +62,15 @@ def shards(count: int, *options: object) -> list[str]:
     return [f"part.{number}-of-{count}.h5" for number in range(1, count + 1)]
 
 
-def datasets(path: str) -> dict[str, Any]:
+def datasets(path: str, *, sums: bool = True) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with h5py.File(path) as file:
         file.visititems(
             lambda name, item: found.update({name: item[:]}) if isinstance(item, h5py.Dataset) else None
         )
-        sums = {name: file[name].attrs["sha256"] for name in found}
+        stored = {name: file[name].attrs["sha256"] if sums else "" for name in found}
     return {
-        name: (values.tolist() if values.dtype.kind == "O" else values.tobytes(), values.shape, sums[name])
+        name: (values.tolist() if values.dtype.kind == "O" else values.tobytes(), values.shape, stored[name])
         for name, values in found.items()
     }
 
@@ -158,12 +160,12 @@ def test_a_group_of_a_merged_file_is_a_score_file() -> None:
 
 
 def test_a_shard_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from deeplift_cli.variants.scoring import PairScorer
-
-    parts = shards(2)
-    whole = datasets(parts[1])
-    Path(parts[1]).unlink()
-    Path("part.2-of-2.skipped.tsv").unlink()
+    """So does its file of references, which appears with the scores."""
+    saved = ("--save-references", "r.{shard}.h5")
+    part = shards(2, *saved)[1]
+    whole = datasets(part), datasets("r.2-of-2.h5", sums=False)
+    for name in (part, "part.2-of-2.skipped.tsv", "r.2-of-2.h5"):
+        Path(name).unlink()
     score, calls = PairScorer.score, 0
 
     def failing(self: PairScorer, *given: Any) -> Any:
@@ -175,10 +177,11 @@ def test_a_shard_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with monkeypatch.context() as patch:
         patch.setattr(PairScorer, "score", failing)
-        assert run("--shard", "2/2").code == 1
-    again = done("--shard", "2/2")
+        assert run("--shard", "2/2", *saved).code == 1
+    assert not Path("r.2-of-2.h5").exists()
+    again = done("--shard", "2/2", *saved)
     assert "resumed             from 4 variants" in again.out
-    assert datasets(parts[1]) == whole
+    assert (datasets(part), datasets("r.2-of-2.h5", sums=False)) == whole
 
 
 # ---- what does not belong together

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from deeplift_cli.commands.shared_options import FILE, OVERLAP, new_file, parsed, with_options
+from deeplift_cli.errors import UserError
 
 _OPTIONS = (
     click.argument("parts", nargs=-1, required=True, type=FILE, metavar="PART..."),
@@ -40,7 +41,6 @@ def command(quiet: bool, **given: Any) -> int:
     """
     if (given["chrom_sizes"] or given["genome"]) and not given["bigwig"]:
         raise click.UsageError("--chrom-sizes and --genome go with --bigwig")
-    from deeplift_cli.errors import UserError
     from deeplift_cli.merge.merge import MergeOptions, merge
     from deeplift_cli.merge.variants import merge_variants
     from deeplift_cli.process.screen import Screen

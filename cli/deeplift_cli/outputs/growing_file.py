@@ -10,6 +10,7 @@ from typing import Self
 
 import h5py
 
+from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.columns import Column, compressing_threads
 from deeplift_cli.outputs.guarded_file import GuardedFile, not_written
 
@@ -69,7 +70,7 @@ class GrowingFile(ABC):
         try:
             return self._stack.__exit__(kind, error, trace)
         except OSError as failure:
-            raise not_written(self.path, failure) from failure
+            raise self._not_written(failure) from failure
 
     def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
         """Write the rows that fill no chunk yet; called on exit."""
@@ -88,4 +89,8 @@ class GrowingFile(ABC):
         try:
             self._guarded.raise_error()
         except OSError as error:
-            raise not_written(self.path, error) from error
+            raise self._not_written(error) from error
+
+    def _not_written(self, error: OSError) -> UserError:
+        """Return the error for a file that could not be written."""
+        return not_written(self.path, error)

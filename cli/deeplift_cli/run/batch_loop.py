@@ -139,7 +139,7 @@ class BatchLoop(Loop[_Scored]):
         self._checkpoint.add(scored.whole, stored, scored.skipped)
 
     def _save_references(self, references: npt.NDArray[np.float32], sequences: npt.NDArray[np.int8]) -> None:
-        if self._saved is not None and len(references):
+        if self._saved is not None:
             self._saved.append(references, sequences)
 
     def _leave_out(self, records: Sequence[Skipped]) -> None:

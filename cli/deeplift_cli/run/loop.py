@@ -19,7 +19,7 @@ _BATCHES_AHEAD = 2
 _BATCHES_BEHIND = 1
 
 
-class ScoredBatch(Protocol):
+class Unsaved(Protocol):
     """A scored batch that is not saved yet."""
 
     @property
@@ -27,7 +27,7 @@ class ScoredBatch(Protocol):
         """Records of the batch that have no scores."""
 
 
-Scored = TypeVar("Scored", bound=ScoredBatch)
+Scored = TypeVar("Scored", bound=Unsaved)
 
 
 class Loop(ABC, Generic[Scored]):

@@ -11,7 +11,7 @@ from deeplift_cli.run.references import PreparedBatch
 from deeplift_cli.sequences import Skipped
 from deeplift_cli.threads.background import Background
 from deeplift_cli.variants.pieces import VariantPieces
-from deeplift_cli.variants.plan import Part, VariantPlan
+from deeplift_cli.variants.plan import VariantPlan
 from deeplift_cli.variants.scoring import Array
 from deeplift_cli.variants.source import PairBatch
 
@@ -36,8 +36,6 @@ class BackgroundLoop(Loop[_Effects]):
     plan : VariantPlan
     pieces : VariantPieces
         The finished batches of the job.
-    part : Part
-        The background variants of this run.
 
     Attributes
     ----------
@@ -47,12 +45,13 @@ class BackgroundLoop(Loop[_Effects]):
 
     _of = " of the background"
 
-    def __init__(self, plan: VariantPlan, pieces: VariantPieces, part: Part) -> None:
+    def __init__(self, plan: VariantPlan, pieces: VariantPieces) -> None:
+        assert plan.background is not None
         numbers = pieces.finished
         super().__init__(plan.options.model, {number - _FIRST for number in numbers if number >= _FIRST})
         self._plan = plan
         self._pieces = pieces
-        self._part = part
+        self._part = plan.background
         self._n_taken = 0
         self.n_skipped = 0
 

@@ -170,7 +170,7 @@ class VariantLoop(Loop[_Scored]):
         self._pieces.save(scored.whole.number, scored.whole, batch, scored.skipped, arrays)
 
     def _save_references(self, references: npt.NDArray[np.float32], sequences: npt.NDArray[np.int8]) -> None:
-        if self._saved is not None and len(references):
+        if self._saved is not None:
             self._saved.append(references, sequences)
 
 

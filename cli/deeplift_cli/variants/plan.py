@@ -64,6 +64,8 @@ class VariantPlan:
     reference : Reference
     part : Part
         The variants to score.
+    background : Part or None
+        The background variants whose effects are computed.
     file : VariantLayout
         The layout of the HDF5 file of each target.
     attributes : dict
@@ -78,9 +80,15 @@ class VariantPlan:
     outputs_of_targets: tuple[int | str, ...]
     reference: Reference
     part: Part
+    background: Part | None
     file: VariantLayout
     attributes: dict[str, Any]
     chrom_sizes: dict[str, int]
+
+    @property
+    def n_records(self) -> int:
+        """The number of variants that the run takes, those of the background included."""
+        return self.part.n_records + (0 if self.background is None else self.background.n_records)
 
     @property
     def labels(self) -> list[str]:
@@ -105,6 +113,7 @@ def make_plan(
     explained: Explained,
     reference: Reference,
     part: Part,
+    background: Part | None,
     job: dict[str, Any],
 ) -> VariantPlan:
     """Make the plan of a run, from its recorded models, its references, its variants and its fingerprint."""
@@ -124,12 +133,13 @@ def make_plan(
         explained.targets.outputs,
         reference,
         part,
+        background,
         VariantLayout(
             scores,
             alleles,
             explained.n_models,
             errors=reference.n_references > 1,
-            background=options.background is not None,
+            background=background is not None,
             motifs=options.motifs is not None,
         ),
         attributes_of_run(options, explained, job),

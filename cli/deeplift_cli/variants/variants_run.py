@@ -20,6 +20,7 @@ from deeplift_cli.outputs.workspace import Workspace
 from deeplift_cli.process.screen import Screen
 from deeplift_cli.process.signals import deferred, interruptible
 from deeplift_cli.process.steps import step
+from deeplift_cli.reference_kinds.reference_file import ReferenceFile
 from deeplift_cli.run.checkpoint import SHOWN_REASONS, how_to_resume
 from deeplift_cli.run.references import saved_references
 from deeplift_cli.run.setup import (
@@ -42,7 +43,7 @@ from deeplift_cli.variants.motif_changes import MotifChanges
 from deeplift_cli.variants.output_paths import VariantPaths
 from deeplift_cli.variants.p_values import BackgroundEffects
 from deeplift_cli.variants.pieces import VariantPieces
-from deeplift_cli.variants.plan import Part, VariantPlan, make_plan, observed_reference, surveyed
+from deeplift_cli.variants.plan import Part, Survey, VariantPlan, make_plan, observed_reference, surveyed
 from deeplift_cli.variants.publishing import Publisher
 from deeplift_cli.variants.scoring import Array
 from deeplift_cli.variants.source import VariantSource
@@ -58,6 +59,7 @@ _FILLS = {
 }
 # The name under which the letters of the genome at the variants count in the fingerprint.
 _GENOME_CONTENT = "the content of the genome at these variants"
+_BACKGROUND_CONTENT = "the content of the genome at the background variants"
 
 
 def score_variants(options: VariantOptions, screen: Screen, progress: Progress) -> tuple[Summary, list[Path]]:
@@ -103,18 +105,18 @@ def score_variants(options: VariantOptions, screen: Screen, progress: Progress) 
     with deferred(), _opened(workspace, screen):
         paths.check(options)  # once more, now that no other run works on them
         with interruptible():
-            plan = _plan(options, paths, models, source, workspace, job, summary, screen)
-            others = None if background is None else _part_of_background(plan, background)
+            plan = _plan(options, paths, models, source, background, workspace, job, summary, screen)
             pieces = VariantPieces(paths.first, workspace.folder, workspace.job_digest)
         summary.start_scoring()
-        total = plan.part.n_records + (others.n_records if others else 0)
-        numbers = _score(plan, workspace, pieces, summary, lambda done: progress(done, total))
-        effects = None
-        if others is not None:
-            effects = _score_background(
-                plan, pieces, others, summary, lambda done: progress(plan.part.n_records + done, total)
-            )
-        Publisher(plan, workspace, summary, motifs).publish(pieces, numbers, effects)
+
+        def told(done: int) -> None:
+            progress(done, plan.n_records)
+
+        saved_in = paths.references, workspace.folder, plan.reference, plan.layout.length
+        with saved_references(*saved_in) as saved:
+            numbers = _score(plan, workspace, pieces, saved, summary, told)
+            effects = None if plan.background is None else _score_background(plan, pieces, summary, told)
+            Publisher(plan, workspace, summary, motifs).publish(pieces, numbers, effects)
         workspace.mark_published()
     summary.finish()
     return summary, paths.all
@@ -129,6 +131,7 @@ def _score(
     plan: VariantPlan,
     workspace: Workspace,
     pieces: VariantPieces,
+    saved: ReferenceFile | None,
     summary: Summary,
     progress: Callable[[int], None],
 ) -> range:
@@ -139,38 +142,24 @@ def _score(
     UserError
         If no variant of a whole job is left.
     """
-    options, paths, skipped = plan.options, plan.paths, workspace.skipped
-    with (
-        saved_references(paths.references, workspace.folder, plan.reference, plan.layout.length) as saved,
-        SkippedTables(paths.first, workspace.unusable, workspace.unscored, SHOWN_REASONS) as tables,
-    ):
+    out, unusable, unscored = plan.paths.first, workspace.unusable, workspace.unscored
+    with SkippedTables(out, unusable, unscored, SHOWN_REASONS) as tables:
         loop = VariantLoop(plan, pieces, tables, saved, summary)
         loop.run(loop.items(), progress)
         numbers = range(plan.part.share.start, plan.part.share.start + loop.n_batches)
         summary.skipped, summary.examples = tables.count, tables.first
         summary.rescoring_stopped = plan.scorer.rescoring_stopped
-        if not summary.scored and options.shard is None:
+        if not summary.scored and plan.options.shard is None:
             for number in numbers:
                 pieces.drop(number)
-            raise nothing_left("variant", options, tables)
+            raise nothing_left("variant", plan.options, tables)
         tables.close()
-        tables.merge_into(skipped)
+        tables.merge_into(workspace.skipped)
     return numbers
 
 
-def _part_of_background(plan: VariantPlan, background: VariantSource) -> Part:
-    """Return the background variants whose effects this run computes: those of its shard."""
-    layout, options = plan.layout, plan.options
-    usable = None if options.shard is None else surveyed(background, layout.length).usable
-    return Part.of(background, options, usable, layout.batch_size)
-
-
 def _score_background(
-    plan: VariantPlan,
-    pieces: VariantPieces,
-    part: Part,
-    summary: Summary,
-    progress: Callable[[int], None],
+    plan: VariantPlan, pieces: VariantPieces, summary: Summary, progress: Callable[[int], None]
 ) -> list[list[Array]]:
     """Return the effects of background variants for each target, in parts.
 
@@ -179,14 +168,13 @@ def _score_background(
     UserError
         If none of a whole job has an effect.
     """
-    loop = BackgroundLoop(plan, pieces, part)
-    loop.run(loop.items(), progress)
+    loop = BackgroundLoop(plan, pieces)
+    loop.run(loop.items(), lambda done: progress(plan.part.n_records + done))
     effects = loop.effects()
     n_variants = [BackgroundEffects(own).n_variants for own in effects]
     if plan.options.shard is None and not all(n_variants):
-        raise UserError(
-            f"none of the variants of --background {part.source.path} has an effect that is a number"
-        )
+        path = plan.options.background
+        raise UserError(f"none of the variants of --background {path} has an effect that is a number")
     summary.settings["background"] = f"{n_variants[0]:,} variants with an effect, {loop.n_skipped:,} skipped"
     return effects
 
@@ -227,6 +215,7 @@ def _plan(
     paths: VariantPaths,
     models: tuple[LoadedModel, ...],
     source: VariantSource,
+    background: VariantSource | None,
     workspace: Workspace,
     job: dict[str, Any],
     summary: Summary,
@@ -242,15 +231,29 @@ def _plan(
         screen,
     )
     reference, survey = observed_reference(options, source, explained.length)
-    if survey is not None:
-        workspace.add_to_job(_GENOME_CONTENT, survey.content)
-        job = {**job, _GENOME_CONTENT: survey.content}
-    usable = None if survey is None else survey.usable
-    part = Part.of(source, options, usable, explained.batch_size)
+    surveys = {_GENOME_CONTENT: survey}
+    if background is not None and options.shard is not None:
+        surveys[_BACKGROUND_CONTENT] = surveyed(background, explained.length)
+    contents = {name: found.content for name, found in surveys.items() if found is not None}
+    for name, content in contents.items():
+        workspace.add_to_job(name, content)
+
+    def part_of(variants: VariantSource, found: Survey | None) -> Part:
+        return Part.of(variants, options, None if found is None else found.usable, explained.batch_size)
+
     summary.settings = settings_of(
         options,
         explained,
         f"{options.reference}, {reference.n_references:,} for each variant",
         f"; insertions and deletions: {_FILLS[options.indel_fill]}",
     )
-    return make_plan(options, paths, _alleles(options), explained, reference, part, job)
+    return make_plan(
+        options,
+        paths,
+        _alleles(options),
+        explained,
+        reference,
+        part_of(source, survey),
+        None if background is None else part_of(background, surveys.get(_BACKGROUND_CONTENT)),
+        {**job, **contents},
+    )
