@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from shutil import copyfile
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.merge.merge import MergeOptions
@@ -58,7 +57,7 @@ def merge_variants(options: MergeOptions, progress: Progressed = no_progress) ->
             background = _background(parts)
         with Publication(scratch.folder) as publication:
             rows = _write(options, parts, background, publication, progress)
-            copyfile(skipped, publication.temporary(written[1]))
+            publication.add(skipped, skipped_of(options.out))
             check_stopped()
             scratch.mark_complete(written)
         scratch.mark_published()

@@ -30,14 +30,23 @@ class Outputs(ABC):
         """The outputs beside which the folders with finished batches are."""
 
     def check(self, options: ScoreOptions) -> None:
-        """Refuse outputs that cannot be written; outputs of an interrupted publication may be replaced.
+        """Refuse outputs that cannot be written.
+
+        A resumed run may replace the outputs of an interrupted publication, which the folders list.
 
         Raises
         ------
         UserError
             With the first output that cannot be written, and the reason.
         """
-        check_outputs(options, self.all, self.with_folders)
+        try:
+            check_writable(self.all, True, options.inputs())
+            begun = {path for out in self.with_folders for path in begun_outputs(out)}
+            others = [path for path in self.all if not options.resume or path.absolute() not in begun]
+            check_writable(others, options.overwrite)
+        except OSError as error:  # a name that is too long
+            reason = f"output {options.out} cannot be written: {error}; give another name"
+            raise UserError(reason) from error
 
 
 Options = TypeVar("Options", bound=ScoreOptions)
@@ -148,28 +157,3 @@ def check_names_of_targets(targets: Sequence[TargetSpec], outputs: Iterable[Path
             f"targets {alike[0]} and {alike[1]} have one name, {alike[0].label}, in the names of files; "
             "score them in runs of their own"
         )
-
-
-def check_outputs(options: ScoreOptions, outputs: Sequence[Path], scores: Iterable[Path]) -> None:
-    """Refuse outputs that cannot be written.
-
-    Parameters
-    ----------
-    options : ScoreOptions
-    outputs : sequence of Path
-    scores : iterable of Path
-        The outputs beside which workspaces are. A resumed run may replace the outputs of an interrupted
-        publication, which a workspace lists.
-
-    Raises
-    ------
-    UserError
-        With the first output that cannot be written, and the reason.
-    """
-    try:
-        check_writable(outputs, True, options.inputs())
-        begun = {path for out in scores for path in begun_outputs(out)} if options.resume else set()
-        others = [path for path in outputs if path.absolute() not in begun]
-        check_writable(others, options.overwrite)
-    except OSError as error:  # a name that is too long
-        raise UserError(f"output {options.out} cannot be written: {error}; give another name") from error

@@ -9,7 +9,6 @@ from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.options.variant_settings import VariantOptions
 from deeplift_cli.outputs.datasets import ScoreLayout
 from deeplift_cli.process.steps import step
-from deeplift_cli.run.batches import EVERY
 from deeplift_cli.run.plan import share_of
 from deeplift_cli.run.references import OBSERVED_ROWS, make_reference, reference_errors
 from deeplift_cli.run.setup import attributes_of_run
@@ -181,7 +180,7 @@ def surveyed(source: VariantSource, length: int, reference: Reference | None = N
                 usable += 1
                 content.update(pair.content)
             return Survey(usable, f"sha256:{content.hexdigest()}")
-        for item in source.batches(OBSERVED_ROWS, length, EVERY):
+        for item in source.batches(OBSERVED_ROWS, length):
             if isinstance(item, PairBatch):
                 reference.observe(item.sequences)
                 usable += len(item.pairs)
