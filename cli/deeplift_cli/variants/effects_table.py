@@ -11,11 +11,19 @@ import numpy.typing as npt
 from deeplift_cli.outputs.guarded_file import not_written
 from deeplift_cli.outputs.narrowpeak import one_column
 from deeplift_cli.variants.p_values import BackgroundEffects
-from deeplift_cli.variants.variant_file import OF_VCF, REF, VariantLayout, VariantRows
+from deeplift_cli.variants.variant_file import (
+    MOTIF_NUMBERS,
+    MOTIF_TEXTS,
+    OF_VCF,
+    REF,
+    VariantLayout,
+    VariantRows,
+)
 
 Column = npt.NDArray[Any] | Sequence[str]
 
 _NONE = "."
+_MOTIFS = tuple(name.partition("/")[2] for name in (*MOTIF_TEXTS, *MOTIF_NUMBERS))
 
 
 class EffectsTable:
@@ -101,17 +109,14 @@ class EffectsTable:
                 columns[f"{name}_difference_se"] = error
         if self._layout.motifs:
             stored: Mapping[str, Column] = {**rows.texts, **numbers}
-            columns |= {name: stored[f"variants/{name}"] for name in MOTIF_COLUMNS}
+            columns |= {name: stored[f"variants/{name}"] for name in _MOTIFS}
         return columns
-
-
-MOTIF_COLUMNS = ("motif", "motif_change", "motif_ref_score", "motif_alt_score")
 
 
 def _texts(name: str, values: Column) -> Sequence[str]:
     """Return the cells of a column: numbers with 9 digits, scores of motifs with 4, a dot for none."""
     if not isinstance(values, np.ndarray):
         return values
-    if name in MOTIF_COLUMNS:
+    if name in _MOTIFS:
         return [_NONE if np.isnan(value) else f"{value:.4g}" for value in values.tolist()]
     return [f"{value:.9g}" for value in values.tolist()]

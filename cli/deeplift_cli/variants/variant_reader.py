@@ -73,25 +73,25 @@ class VariantReader:
             self._read_layout(file, tuple(groups))
 
     def _read_layout(self, file: h5py.File, groups: tuple[str, ...]) -> None:
-        def has(name: str) -> bool:
-            return name in file
-
         self.n_rows = self.scores.n_rows
         for name, reader in self._alleles.items():
             if reader.n_rows != self.n_rows or reader.layout != self.scores.layout:
                 raise LayoutError(f"group {name} has other rows or datasets than group {REF}")
         if ALT not in groups:
             raise LayoutError(f"there is no group {ALT}")
-        n_models = structure.dataset(file, MODELS).shape[1] if has(MODELS) else 1
+        n_models = structure.dataset(file, MODELS).shape[1] if MODELS in file else 1
         self.layout = VariantLayout(
-            self.scores.layout, groups, n_models, has(ERROR), has(BACKGROUND), has(MOTIF_TEXTS[0])
+            self.scores.layout,
+            groups,
+            n_models,
+            errors=ERROR in file,
+            background=BACKGROUND in file,
+            motifs=MOTIF_TEXTS[0] in file,
         )
-        kinds = self.layout.numbers | self.layout.texts
         self._checksums = dict[str, str]()
         if self.layout.background:
-            self._n_background = len(structure.dataset(file, BACKGROUND))
-            self._check(file, BACKGROUND, BACKGROUND_KIND, self._n_background)
-        for name, kind in kinds.items():
+            self._check(file, BACKGROUND, BACKGROUND_KIND, len(structure.dataset(file, BACKGROUND)))
+        for name, kind in (self.layout.numbers | self.layout.texts).items():
             self._check(file, name, kind, self.n_rows)
 
     def _check(self, file: h5py.File, name: str, kind: DatasetKind, n_rows: int) -> None:
