@@ -37,10 +37,10 @@ ALLOWED = {
     "motifs": {"errors", "distribution", "process", "sequences", "outputs"},
     "inspection": {"errors", "distribution", "process", "options", "models", "run"},
     "variants": {
-        "errors", "folds", "distribution", "process", "threads", "options", "sequences", "models", "outputs",
-        "run", "motifs", "inspection",
+        "errors", "folds", "process", "threads", "options", "sequences", "models", "outputs",
+        "reference_kinds", "run", "motifs", "inspection",
     },
-    "merge": {"errors", "folds", "process", "options", "sequences", "outputs", "run"},
+    "merge": {"errors", "folds", "process", "options", "sequences", "outputs", "run", "variants"},
     "verify": {"errors", "process", "options", "sequences", "models", "outputs", "reference_kinds", "run"},
     "trust": {"errors", "process", "options", "models", "outputs", "run", "verify"},
     "commands": {
@@ -54,8 +54,8 @@ ALLOWED = {
 }  # fmt: skip
 # Within `run`, from the reader to the loop: no stage calls back an earlier one.
 STAGES = (
-    "fingerprint", "output_paths", "length", "batches", "references", "skipped_tables", "finished_batches",
-    "checkpoint", "plan", "summary", "finite_scores", "batch_loop", "scoring_run",
+    "fingerprint", "output_paths", "length", "batches", "references", "skipped_tables", "setup",
+    "finished_batches", "checkpoint", "plan", "summary", "finite_scores", "loop", "batch_loop", "scoring_run",
 )  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def test_every_option_that_changes_scores_counts(name: str) -> None:
     ("name", "value", "counts"),
     [
         ("vcf", Path("other.fa"), True), ("background", Path("other.fa"), True), ("indel_fill", "both", True),
-        ("tsv", Path("a.tsv"), False), ("motifs", Path("other.fa"), False),
+        ("tsv", Path("a.tsv"), False), ("motifs", Path("other.fa"), True),
     ],
 )  # fmt: skip
 def test_the_options_of_variants_count_where_they_change_scores(name: str, value: Any, counts: bool) -> None:

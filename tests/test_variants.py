@@ -527,8 +527,6 @@ def test_a_batch_without_any_finite_score() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--motifs", "m.meme"], "--motifs adds columns to the table: it goes with --tsv"),
-        (["--background", "b.vcf"], "--background adds columns"),
         (["--target", "0,1"], "several targets need {target}"),
         (["--target", "0,1", "--tsv", "v.tsv"], "several targets need {target}"),
         (["--layout", "ids"], "--layout ids needs the number of each letter"),

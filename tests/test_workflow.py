@@ -220,24 +220,27 @@ def test_variant_options_are_those_of_the_command(monkeypatch: pytest.MonkeyPatc
 
 
 def test_variants_of_a_sample_with_folds(checkout: Path) -> None:
-    """The job gives what the command gives, with both models."""
+    """Two jobs share the variants, with both models; p-values are those of the background of both jobs."""
     own = checkout / "own.yaml"
     sample = {
         "model": [MODEL, ".test/data/fold2.onnx"], "genome": "examples/sequences.fa",
         "peaks": "examples/planted_motifs.bed", "variants": "examples/variants.vcf", "targets": [1, 2],
+        "variants_shards": 2, "variants_background": "examples/variants.vcf", "batch_size": 2,
         "score": {"n-references": 2, "edge": "pad", "compile": "off"}, "threads": 1, "bigwig": False,
     }  # fmt: skip
     own.write_text(yaml.safe_dump({"report": False, "samples": {"s": sample}}))
-    assert expected(snakemake(checkout, "-n", "--configfile", own))["variants"] == 1
+    planned = expected(snakemake(checkout, "-n", "--configfile", own))
+    assert (planned["variants_shard"], planned["variants"]) == (2, 1)
     done = snakemake(checkout, "results/s/variants", "--cores", 1, "--configfile", own)
     assert done.returncode == 0, done.stdout
     folder = checkout / "results/s/variants"
     assert {path.name for path in folder.glob("variants_*")} == {
         f"variants_{target}{suffix}" for target in (1, 2) for suffix in (".h5", ".tsv", ".skipped.tsv")
     }
-    heading, first, *_ = (folder / "variants_1.tsv").read_text().splitlines()
+    heading, first, *rest = (folder / "variants_1.tsv").read_text().splitlines()
     row = dict(zip(heading.split("\t"), first.split("\t"), strict=True))
-    assert row["id"] == "breaks_gata"
+    assert (row["id"], len(rest)) == ("breaks_gata", 4)
+    assert 0 < float(row["background_p"]) <= 1
     assert float(row["effect"]) < 0 < float(row["effect_fold_sd"])
 
 

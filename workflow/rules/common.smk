@@ -105,6 +105,13 @@ def shards(wildcards):
     return [f"{folder}/{shard}-of-{count}" for shard in range(1, count + 1)]
 
 
+def variant_shards(wildcards):
+    """The shards of a sample's variants."""
+    count = setting(wildcards, "variants_shards")
+    folder = f"results/{wildcards.sample}/shards/variants"
+    return [f"{folder}/{shard}-of-{count}" for shard in range(1, count + 1)]
+
+
 def of_fold(name):
     """A file of a fold, which Snakemake deletes when the folds are averaged unless it is to be kept."""
     file = f"results/{{sample}}/folds/{{fold}}/{name}"

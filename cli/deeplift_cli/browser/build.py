@@ -21,8 +21,8 @@ from deeplift_cli.browser.server import files_of, list_of_files
 from deeplift_cli.browser.session import igv_session
 from deeplift_cli.browser.windows import Stretch, first_view, read_windows, stretches, windows_file
 from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.guarded_file import not_written
 from deeplift_cli.outputs.publish import Publication, check_writable
-from deeplift_cli.outputs.score_file import not_written
 from deeplift_cli.outputs.scratch import Scratch
 from deeplift_cli.process.signals import check_stopped, deferred, interruptible
 from deeplift_cli.process.steps import step

@@ -1,6 +1,7 @@
 """Options of `score` and `variants` that say how contributions are computed."""
 
 from collections.abc import Mapping
+from math import isnan
 from typing import Any
 
 import click
@@ -8,7 +9,7 @@ import click
 import deeplift_references
 from deeplift_cli import reference_kinds  # noqa: F401 - registers its kinds
 from deeplift_cli.commands.further_options import is_given
-from deeplift_cli.commands.shared_options import Described, parsed
+from deeplift_cli.commands.shared_options import Described, new_file, parsed
 from deeplift_cli.options.rules import takes_gradients
 from deeplift_core import RULES
 from deeplift_core.assignment.names import parse_rule
@@ -37,6 +38,12 @@ def _frequencies(text: str) -> tuple[float, ...] | None:
     return values
 
 
+def _limit(value: float) -> float:
+    if isnan(value):
+        raise ValueError("nan is no limit")
+    return value
+
+
 def _kinds_of_reference() -> dict[str, str]:
     """Return the names of the kinds of reference; a kind that cannot be loaded is reported on its use."""
     deeplift_references.load_kinds_of_other_packages()
@@ -59,6 +66,12 @@ REFERENCE = click.option(
     cls=Described,
     describe=_kinds_of_reference,
     help="What sequences are compared with.",
+)
+SAVE_REFERENCES = click.option(
+    "--save-references",
+    callback=parsed(new_file),
+    metavar="PATH",
+    help="Write the references to a file, for --reference file:.",
 )
 FREQUENCIES = click.option(
     "--frequencies",
@@ -90,6 +103,13 @@ CENTRE = click.option(
     help="For softmax: subtract the mean over its classes.",
 )
 RC_AVERAGE = click.option("--rc-average", is_flag=True, help="Average with the reverse complement's scores.")
+MAX_COMPLETENESS_ERROR = click.option(
+    "--max-completeness-error",
+    type=click.FloatRange(min=0),
+    metavar="E",
+    callback=parsed(_limit),
+    help="Exit with 3 if summation-to-delta is off by more (relative).",
+)
 DTYPE = click.option(
     "--dtype",
     type=click.Choice(["float32", "float16"]),

@@ -1,15 +1,18 @@
-"""`deeplift merge`: makes one score file of shards, or the average of folds."""
+"""`deeplift merge`: makes one file of shards of scores or of variants, or the average of folds."""
 
 from typing import Any
 
 import click
 
 from deeplift_cli.commands.shared_options import FILE, OVERLAP, new_file, parsed, with_options
+from deeplift_cli.errors import UserError
 
 _OPTIONS = (
     click.argument("parts", nargs=-1, required=True, type=FILE, metavar="PART..."),
     click.option("-o", "--out", required=True, callback=parsed(new_file), metavar="PATH",
-                 help="HDF5 file of scores to write."),
+                 help="HDF5 file to write."),
+    click.option("--tsv", callback=parsed(new_file), metavar="PATH",
+                 help="For shards of deeplift variants: also write the table of effects."),
     click.option("--average", is_flag=True,
                  help="The mean of models that scored the same sequences, such as cross-validation folds."),
     click.option("--bigwig", callback=parsed(new_file), metavar="PATH",
@@ -26,25 +29,35 @@ _OPTIONS = (
 @with_options(_OPTIONS)
 @click.option("-q", "--quiet", is_flag=True, help="No summary.")
 def command(quiet: bool, **given: Any) -> int:
-    """Merge score files into one.
+    """Merge score files, or files of variants, into one.
 
     \b
     deeplift merge shards/*.h5 -o scores.h5
     deeplift merge --average fold*.h5 -o mean.h5
+    deeplift merge variants/*.h5 -o variants.h5 --tsv variants.tsv
 
-    Merged shards (deeplift score --shard) are what one run would have written, bit for bit. Give all shards
-    of a job, in any order.
+    Merged shards (--shard of deeplift score and variants) are what one run would have written, bit for bit.
+    Give all shards of a job, in any order.
     """
     if (given["chrom_sizes"] or given["genome"]) and not given["bigwig"]:
         raise click.UsageError("--chrom-sizes and --genome go with --bigwig")
     from deeplift_cli.merge.merge import MergeOptions, merge
+    from deeplift_cli.merge.variants import merge_variants
     from deeplift_cli.process.screen import Screen
     from deeplift_cli.process.terminal_text import printable
+    from deeplift_cli.variants.variant_reader import holds_variants
 
     screen = Screen(quiet=quiet)
     with screen.progress(at_once=False) as progress:
-        rows, written = merge(MergeOptions(**given), screen.note, progress)
-    lines = [f"{'sequences':<18}  {rows:,}"]
+        options = MergeOptions(**given)
+        variants = holds_variants(options.parts[0])
+        if variants:
+            rows, written = merge_variants(options, progress)
+        elif options.tsv is not None:
+            raise UserError(f"--tsv goes with files of variants, and {options.parts[0]} is none")
+        else:
+            rows, written = merge(options, screen.note, progress)
+    lines = [f"{'variants' if variants else 'sequences':<18}  {rows:,}"]
     lines += [
         f"{'' if place else 'written':<18}  {printable(str(path))}" for place, path in enumerate(written)
     ]

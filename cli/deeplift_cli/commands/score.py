@@ -1,6 +1,5 @@
 """`deeplift score`: computes contribution scores of every sequence of a file."""
 
-from math import isnan
 from typing import Any
 
 import click
@@ -10,9 +9,11 @@ from deeplift_cli.commands.attribution_options import (
     CENTRE,
     DTYPE,
     FREQUENCIES,
+    MAX_COMPLETENESS_ERROR,
     N_REFERENCES,
     RC_AVERAGE,
     REFERENCE,
+    SAVE_REFERENCES,
     SEED,
     refuse_contradicting_references,
 )
@@ -22,6 +23,14 @@ from deeplift_cli.commands.further_options import (
     options_of_further_model_formats,
     options_of_own_model_formats,
     with_format_options,
+)
+from deeplift_cli.commands.job_options import (
+    OVERWRITE,
+    RESUME,
+    SHARD,
+    exit_code_of,
+    refuse_contradicting_shard,
+    refuse_names_of_outputs,
 )
 from deeplift_cli.commands.record_options import LENGTH, RECORD_OPTIONS, refuse_without_regions
 from deeplift_cli.commands.shared_options import (
@@ -53,20 +62,12 @@ from deeplift_cli.commands.shared_options import (
 )
 from deeplift_cli.options.rules import ISM, SCORE_RULES, parse_score_rule
 from deeplift_cli.options.settings import ScoreOptions
-from deeplift_cli.options.shards import parse_shard
-from deeplift_cli.options.targets import may_be_several
 from deeplift_cli.process.fast_imports import without_garbage_collection
 from deeplift_cli.process.standard_input import STANDARD_INPUT, copied_if_standard_input
 
 # With two references, the correction raised the variance of some sequences' scores by 1.8: see "How many
 # references" in docs/references.md.
 _LEAST_FOR_CONTROL_VARIATE = 5
-
-
-def _limit(value: float) -> float:
-    if isnan(value):
-        raise ValueError("nan is no limit")
-    return value
 
 
 _OPTIONS = (
@@ -100,8 +101,7 @@ _OPTIONS = (
                  help="How activations are explained; ism: in-silico mutagenesis, without references."),
     LAYER_RULE,
     REFERENCE,
-    click.option("--save-references", callback=parsed(new_file), metavar="PATH",
-                 help="Write the references to a file, for --reference file:."),
+    SAVE_REFERENCES,
     FREQUENCIES,
     N_REFERENCES,
     SEED,
@@ -115,9 +115,7 @@ _OPTIONS = (
     RC_AVERAGE,
     click.option("--strand-aware", is_flag=True, help="Score minus-strand regions as reverse complements."),
     OVERLAP,
-    click.option("--max-completeness-error", type=click.FloatRange(min=0), metavar="E",
-                 callback=parsed(_limit),
-                 help="Exit with 3 if summation-to-delta is off by more (relative)."),
+    MAX_COMPLETENESS_ERROR,
     BATCH_SIZE,
     DEVICE,
     THREADS,
@@ -128,12 +126,9 @@ _OPTIONS = (
                  help="Also store the standard error, over references, of each base's contribution."),
     click.option("--control-variate", is_flag=True,
                  help="Correct the mean over shuffles by their expected bases, which makes it less noisy."),
-    click.option("--shard", callback=parsed(parse_shard), metavar="I/N|auto/N|auto",
-                 help="Score the I-th of N shares only; auto/N: I is the task's number in a Slurm array 1-N; "
-                      "auto: N is the array's size."),
-    click.option("--resume/--no-resume", default=True, show_default=True,
-                 help="Resume an interrupted run of the same job."),
-    click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
+    SHARD,
+    RESUME,
+    OVERWRITE,
     ALLOW_PICKLE,
 )  # fmt: skip
 
@@ -173,14 +168,7 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
         options = ScoreOptions(**with_format_options(context, own, ScoreOptions))
         with screen.progress() as progress, unusable_options(context):
             summary, written = score(options, screen, progress)
-    screen.show(summary.lines(written))
-    for line in summary.warnings():
-        screen.note(f"warning: {line}")
-    beyond = summary.beyond_limit()
-    if beyond is None:
-        return 0
-    screen.problem(beyond)
-    return 3
+    return exit_code_of(summary, written, screen)
 
 
 def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> None:
@@ -202,20 +190,12 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
         _refuse_control_variate(given)
     if (is_given(context, "overlap") or is_given(context, "chrom_sizes")) and not given["bigwig"]:
         raise click.UsageError("--overlap and --chrom-sizes go with --bigwig")
-    if given["shard"] and given["batch_size"] is None:
-        raise click.UsageError("--shard needs --batch-size K: shares are cut between batches")
+    refuse_contradicting_shard(given)
     if given["shard"] and given["regions"] == STANDARD_INPUT:
         raise click.UsageError("--shard does not go with --regions -: save the regions to a file first")
     if given["shard"] and given["bigwig"]:
         raise click.UsageError("--shard does not go with --bigwig: deeplift merge makes it, of all shares")
-    for name in ("out", "save_references"):
-        if given[name] and "{shard}" in given[name].name and not given["shard"]:
-            raise click.UsageError(f"{{shard}} in the name of --{name.replace('_', '-')} goes with --shard")
-    for name in ("out", "bigwig"):
-        if given[name] and may_be_several(given["targets"]) and "{target}" not in given[name].name:
-            raise click.UsageError(
-                f"several targets need {{target}} in the name of --{name}, one file for each"
-            )
+    refuse_names_of_outputs(given, of_shards=("out", "save_references"), of_targets=("out", "bigwig"))
 
 
 def _refuse_control_variate(given: dict[str, Any]) -> None:

@@ -8,10 +8,12 @@ from deeplift_cli.commands.attribution_options import (
     CENTRE,
     DTYPE,
     FREQUENCIES,
+    MAX_COMPLETENESS_ERROR,
     N_REFERENCES,
     RC_AVERAGE,
     REFERENCE,
     RULE,
+    SAVE_REFERENCES,
     SEED,
     refuse_contradicting_references,
 )
@@ -21,6 +23,14 @@ from deeplift_cli.commands.further_options import (
     options_of_further_model_formats,
     options_of_own_model_formats,
     with_format_options,
+)
+from deeplift_cli.commands.job_options import (
+    OVERWRITE,
+    RESUME,
+    SHARD,
+    exit_code_of,
+    refuse_contradicting_shard,
+    refuse_names_of_outputs,
 )
 from deeplift_cli.commands.record_options import LENGTH, RECORD_OPTIONS
 from deeplift_cli.commands.shared_options import (
@@ -49,7 +59,6 @@ from deeplift_cli.commands.shared_options import (
     unusable_options,
     with_options,
 )
-from deeplift_cli.options.targets import may_be_several
 from deeplift_cli.options.variant_settings import VariantOptions
 from deeplift_cli.process.fast_imports import without_garbage_collection
 
@@ -62,9 +71,9 @@ _OPTIONS = (
     click.option("--tsv", callback=parsed(new_file), metavar="PATH",
                  help="Also write a table of the effects."),
     click.option("--background", type=FILE,
-                 help="VCF of other variants: how rare is an effect among theirs? Needs --tsv."),
+                 help="VCF of other variants: how rare is an effect among theirs?"),
     click.option("--motifs", type=FILE,
-                 help="Motifs (MEME or JASPAR): which does the variant make or break? Needs --tsv."),
+                 help="Motifs (MEME or JASPAR): which does the variant make or break?"),
     click.option("--indel-fill", type=click.Choice(["right", "left", "both"]), default="right",
                  show_default=True,
                  help="End at which the window of an insertion or deletion is cut or filled; both: the "
@@ -78,6 +87,7 @@ _OPTIONS = (
     RULE,
     LAYER_RULE,
     REFERENCE,
+    SAVE_REFERENCES,
     FREQUENCIES,
     N_REFERENCES,
     SEED,
@@ -89,15 +99,16 @@ _OPTIONS = (
     LOGITS,
     CENTRE,
     RC_AVERAGE,
+    MAX_COMPLETENESS_ERROR,
     BATCH_SIZE,
     DEVICE,
     THREADS,
     PRECISION,
     COMPILE,
     DTYPE,
-    click.option("--resume/--no-resume", default=True, show_default=True,
-                 help="Resume an interrupted run of the same job."),
-    click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
+    SHARD,
+    RESUME,
+    OVERWRITE,
     ALLOW_PICKLE,
 )  # fmt: skip
 
@@ -134,21 +145,12 @@ def command(context: click.Context, /, quiet: bool, verbose: bool, **given: Any)
     options = VariantOptions(**with_format_options(context, own, VariantOptions))
     with screen.progress("variants") as progress, unusable_options(context):
         summary, written = score_variants(options, screen, progress)
-    screen.show(summary.lines(written))
-    for line in summary.warnings():
-        screen.note(f"warning: {line}")
-    return 0
+    return exit_code_of(summary, written, screen)
 
 
 def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> None:
     """Refuse options that contradict each other (exit code 2)."""
     refuse_contradictory_layout(given)
     refuse_contradicting_references(context, given)
-    for name in ("background", "motifs"):
-        if given[name] and not given["tsv"]:
-            raise click.UsageError(f"--{name} adds columns to the table: it goes with --tsv")
-    for name in ("out", "tsv"):
-        if given[name] and may_be_several(given["targets"]) and "{target}" not in given[name].name:
-            raise click.UsageError(
-                f"several targets need {{target}} in the name of --{name}, one file for each"
-            )
+    refuse_contradicting_shard(given)
+    refuse_names_of_outputs(given, of_shards=("out", "tsv", "save_references"), of_targets=("out", "tsv"))

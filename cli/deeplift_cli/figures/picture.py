@@ -6,8 +6,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from deeplift_cli.outputs.guarded_file import not_written
 from deeplift_cli.outputs.publish import Publication
-from deeplift_cli.outputs.score_file import not_written
 
 # No date is stored, so that the same scores give the same file.
 _METADATA: dict[str, dict[str, Any]] = {

@@ -4,31 +4,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deeplift_cli.errors import UserError
 from deeplift_cli.merge.averages import average
 from deeplift_cli.merge.parts import Combined
 from deeplift_cli.merge.shards import end_to_end
+from deeplift_cli.merge.skipped import merged_skipped, skipped_of
 from deeplift_cli.outputs.columns import compressing_threads
 from deeplift_cli.outputs.export import add_output, chromosome_lengths
-from deeplift_cli.outputs.own_folder import SKIPPED
 from deeplift_cli.outputs.publish import Publication, check_writable
 from deeplift_cli.outputs.registry import FORMATS
 from deeplift_cli.outputs.score_file import ScoreFile, companions
 from deeplift_cli.outputs.score_reader import ScoreReader, probed
 from deeplift_cli.outputs.scratch import Scratch
-from deeplift_cli.outputs.skipped import HEADING
 from deeplift_cli.process.progress import Progressed, no_progress
 from deeplift_cli.process.signals import check_stopped, deferred, interruptible
 
 
 @dataclass(frozen=True, kw_only=True)
 class MergeOptions:
-    """Options of `deeplift merge`, named as on the command line."""
+    """Options of `deeplift merge`, named as on the command line; `tsv` is for parts with variants."""
 
     parts: tuple[Path, ...]
     out: Path
     average: bool = False
     bigwig: Path | None = None
+    tsv: Path | None = None
     chrom_sizes: Path | None = None
     genome: Path | None = None
     overlap: str = "nearest-centre"
@@ -64,7 +63,7 @@ def merge(
     written = [options.out, *companions(options.out)]
     if options.bigwig is not None:
         written.append(options.bigwig)
-    check_writable(written, True, [*options.parts, *map(_skipped_of, options.parts)])
+    check_writable(written, True, [*options.parts, *map(skipped_of, options.parts)])
     with deferred(), Scratch(options.out, "merge") as scratch:
         with interruptible():
             others = [path for path in written if path.absolute() not in scratch.begun]
@@ -78,7 +77,7 @@ def merge(
         with compressing_threads() as pool:
             with interruptible():
                 combined = average(parts, pool) if options.average else end_to_end(parts, pool)
-                skipped = _skipped(combined.skipped_of, scratch.folder)
+                skipped = merged_skipped(combined.skipped_of, scratch.folder)
             rows = _write(options, combined, skipped, scratch, sizes, written, progress)
     return rows, written
 
@@ -125,30 +124,3 @@ def _note_unchecked(parts: Sequence[ScoreReader], note: Callable[[str], None]) -
             f"{without[0]}{more} has no checksums, since an earlier version of deeplift wrote it: only "
             "compressed datasets can be checked"
         )
-
-
-def _skipped_of(path: Path) -> Path:
-    return companions(path)[1]
-
-
-def _skipped(parts: Sequence[ScoreReader], scratch: Path) -> Path:
-    """Merge the tables of skipped records beside the parts into one table."""
-    table = scratch / SKIPPED
-    with table.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-        file.write(HEADING)
-        for part in parts:
-            if part.n_skipped:
-                file.writelines(_skipped_lines(part))
-    return table
-
-
-def _skipped_lines(part: ScoreReader) -> list[str]:
-    path = _skipped_of(part.path)
-    try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            lines = list(file)
-    except OSError as error:
-        raise UserError(f"{path}, which belongs to {part.path}, cannot be read: {error.strerror}") from error
-    if len(lines) != part.n_skipped + 1:
-        raise UserError(f"{path} does not belong to {part.path}, which skipped {part.n_skipped}")
-    return lines[1:]

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.merge.parts import Combined, check_same_job, worst_of
@@ -27,36 +29,58 @@ def end_to_end(parts: Sequence[ScoreReader], pool: Executor) -> Combined:
     UserError
         If the parts are not all shards of one job, each once.
     """
-    ordered = _in_order(parts)
+    ordered = in_order(parts, "to average the folds of a cross-validation, give --average")
     first = ordered[0]
     for part in ordered[1:]:
         check_same_job(first, part, "is of another job than")
-    attrs = first.attrs | {
+    batches = (batch for part in ordered for batch in part.packed(pool))
+    return Combined(first, first.layout, merged_attributes(ordered), batches, ordered)
+
+
+def merged_attributes(ordered: Sequence[ScoreReader]) -> dict[str, Any]:
+    """Return the attributes of the file that is made of all shards of a job, in order."""
+    return ordered[0].attrs | {
         "shard": None,
         "n_skipped": sum(part.n_skipped for part in ordered),
         "worst_relative_completeness_error": worst_of(ordered),
         "merged_from": [part.path.name for part in ordered],
     }
-    batches = (batch for part in ordered for batch in part.packed(pool))
-    return Combined(first, first.layout, attrs, batches, ordered)
 
 
-def _in_order(parts: Sequence[ScoreReader]) -> list[ScoreReader]:
+class Part(Protocol):
+    """A file that may be a shard."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
+    def shard(self) -> str | None:
+        """The shard, such as "2/4"; None for a whole job."""
+
+
+Parts = TypeVar("Parts", bound=Part)
+
+
+def in_order(parts: Sequence[Parts], way_out: str) -> list[Parts]:
     """Return the shards in the order of their numbers.
+
+    Parameters
+    ----------
+    parts : sequence of files
+    way_out : str
+        What to do with whole jobs, for the message about one.
 
     Raises
     ------
     UserError
         If the parts are not all shards of one division, each once.
     """
-    found: dict[int, ScoreReader] = {}
+    found: dict[int, Parts] = {}
     count = 0
     for part in parts:
         if part.shard is None:
-            raise UserError(
-                f"{part.path} is no shard but a whole job; to average the folds of a cross-validation, "
-                "give --average"
-            )
+            raise UserError(f"{part.path} is no shard but a whole job; {way_out}")
         shard = parse_shard(part.shard)
         count = count or shard.count
         if shard.count != count:

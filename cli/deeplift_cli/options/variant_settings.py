@@ -21,7 +21,7 @@ class VariantOptions(ScoreOptions):
     tsv: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
     indel_fill: str = "right"
     background: Path | None = field(default=None, metadata=content_of("the VCF file of --background"))
-    motifs: Path | None = field(default=None, metadata=CHANGES_NO_SCORE)
+    motifs: Path | None = field(default=None, metadata=content_of("the file of motifs"))
 
     @property
     def records(self) -> Path:

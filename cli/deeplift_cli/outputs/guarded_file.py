@@ -1,8 +1,11 @@
-"""A file that hides write errors from HDF5."""
+"""A file that hides write errors from HDF5, and the message about an output that could not be written."""
 
+import os
 from io import FileIO
 from pathlib import Path
 from typing import Any
+
+from deeplift_cli.errors import UserError
 
 
 class GuardedFile(FileIO):
@@ -58,3 +61,11 @@ class GuardedFile(FileIO):
         """
         if self._error is not None:
             raise self._error
+
+
+def not_written(path: Path, error: OSError) -> UserError:
+    """Return the error for an output that could not be written; the file that failed may be another one."""
+    reason = os.strerror(error.errno) if error.errno else error  # h5py's own text runs over several lines
+    failed = error.filename if error.filename2 is None else error.filename2
+    place = "" if failed in (None, str(path), os.fspath(path.absolute())) else f" ({os.fsdecode(failed)})"
+    return UserError(f"output {path} cannot be written: {reason}{place}")

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.guarded_file import not_written
 from deeplift_cli.outputs.lock import FolderLock, LockedError
 from deeplift_cli.outputs.own_folder import COMPLETE, PUBLISHED
-from deeplift_cli.outputs.score_file import not_written
 from deeplift_cli.outputs.state_files import parse_complete, read_state, write_state
 
 

@@ -1,21 +1,19 @@
 """Writer of SCORES.h5, layout version 1, and of SCORES.bed and SCORES.skipped.tsv beside it."""
 
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import h5py
 
-from deeplift_cli.errors import UserError
 from deeplift_cli.outputs import chromosomes
 from deeplift_cli.outputs.attributes import write_attributes
 from deeplift_cli.outputs.checksums import OrderedDigest
-from deeplift_cli.outputs.columns import compressing_threads
+from deeplift_cli.outputs.columns import Column
 from deeplift_cli.outputs.datasets import ScoreLayout
-from deeplift_cli.outputs.guarded_file import GuardedFile
+from deeplift_cli.outputs.growing_file import GrowingFile
 from deeplift_cli.outputs.narrowpeak import NarrowPeakFile
 from deeplift_cli.outputs.packed import PackedBatch
 from deeplift_cli.outputs.publish import Publication, check_writable
@@ -29,7 +27,7 @@ def companions(path: Path) -> tuple[Path, Path]:
     return path.with_name(f"{stem}.bed"), path.with_name(f"{stem}.skipped.tsv")
 
 
-class ScoreFile:
+class ScoreFile(GrowingFile):
     """Writes packed batches to one HDF5 file and its two companion files; a context manager.
 
     The three files appear together on a clean exit, the HDF5 file last: if the HDF5 file exists, the other
@@ -79,7 +77,7 @@ class ScoreFile:
         publication: Publication | None = None,
         digests: Mapping[str, OrderedDigest] | None = None,
     ) -> None:
-        self.path = Path(path)
+        super().__init__(Path(path))
         self.n_rows = 0
         self._layout = layout
         self._skipped = skipped
@@ -89,29 +87,22 @@ class ScoreFile:
         self._scratch = scratch
         self._publication = publication
         self._digests = digests or {}
-        self._stack = ExitStack()
 
-    def __enter__(self) -> Self:
+    def _begin(self, stack: ExitStack) -> Path:
         bed, skipped = companions(self.path)
         check_writable([self.path, bed, skipped], self._overwrite)
-        with ExitStack() as stack:
-            publication = self._publication or stack.enter_context(Publication(self._scratch))
-            self._bed = stack.enter_context(
-                NarrowPeakFile(publication.temporary(bed), self._chrom_sizes or {})
-            )
-            publication.add(self._skipped, skipped)
-            self.temporary = publication.temporary(self.path)
-            self._guarded = stack.enter_context(GuardedFile(self.temporary))
-            stack.push(self._check)
-            self._file = stack.enter_context(h5py.File(self._guarded, "w"))
-            write_attributes(self._file, self._attrs)
-            pool = stack.enter_context(compressing_threads())
-            if self._chrom_sizes:
-                chromosomes.write(self._file, self._chrom_sizes, pool)
-            self._columns = ScoreColumns(self._file, self._layout, pool, self._digests)
-            stack.push(self._finish)
-            self._stack = stack.pop_all()
-        return self
+        publication = self._publication or stack.enter_context(Publication(self._scratch))
+        self._bed = stack.enter_context(NarrowPeakFile(publication.temporary(bed), self._chrom_sizes or {}))
+        publication.add(self._skipped, skipped)
+        self.temporary = publication.temporary(self.path)
+        return self.temporary
+
+    def _create(self, file: h5py.File, pool: Executor) -> Sequence[Column]:
+        write_attributes(file, self._attrs)
+        if self._chrom_sizes:
+            chromosomes.write(file, self._chrom_sizes, pool)
+        self._scores = ScoreColumns(file, self._layout, pool, self._digests)
+        return [self._scores]
 
     def append(self, batch: PackedBatch) -> None:
         """Add a batch of at most K rows.
@@ -126,40 +117,7 @@ class ScoreFile:
         ValueError
             If the batch has more than K rows, or a chunk is damaged.
         """
-        self._columns.append(batch)
+        self._scores.append(batch)
         self._bed.append(batch.regions, batch.numbers["qc/output"].tolist())
         self.n_rows += len(batch.regions)
         self._raise_error()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        try:
-            return self._stack.__exit__(kind, error, trace)
-        except OSError as failure:
-            raise not_written(self.path, failure) from failure
-
-    def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write the rows that fill no chunk yet; called on exit."""
-        if kind is None:
-            self._columns.finish()
-            self._raise_error()
-
-    def _check(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Raise an error if HDF5 could not write the whole file; called after HDF5 has closed the file."""
-        if kind is None:
-            self._guarded.raise_error()
-
-    def _raise_error(self) -> None:
-        try:
-            self._guarded.raise_error()
-        except OSError as error:
-            raise not_written(self.path, error) from error
-
-
-def not_written(path: Path, error: OSError) -> UserError:
-    """Return the error for an output that could not be written; the file that failed may be another one."""
-    reason = os.strerror(error.errno) if error.errno else error  # h5py's own text runs over several lines
-    failed = error.filename if error.filename2 is None else error.filename2
-    place = "" if failed in (None, str(path), os.fspath(path.absolute())) else f" ({os.fsdecode(failed)})"
-    return UserError(f"output {path} cannot be written: {reason}{place}")

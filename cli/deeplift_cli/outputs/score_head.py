@@ -35,6 +35,8 @@ class ScoreHead:
     Parameters
     ----------
     path : Path
+    group : str, optional
+        The group of a file of variants that is read as a score file; by default the file itself is one.
 
     Attributes
     ----------
@@ -64,9 +66,10 @@ class ScoreHead:
         If the file is not a score file, or its attributes or its layout are damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, group: str | None = None) -> None:
         self.path = path
-        with self.open() as file:
+        self._group = group
+        with self.scores() as file:
             with self.reading("its attributes"):
                 self.attrs = read_attributes(file)
             if self.attrs.get("format") == VARIANTS_FORMAT:
@@ -102,7 +105,7 @@ class ScoreHead:
             shown = "missing" if name not in self.attrs else f"{self.attrs[name]!r:.40}"
             raise self.damaged(f"attribute {name} is {shown}") from error
 
-    def _read_layout(self, file: h5py.File) -> None:
+    def _read_layout(self, file: h5py.Group) -> None:
         file.visit(lambda _: None)  # programs such as h5ls must be able to list the content
         scores = structure.dataset(file, "shap/seq")
         if scores.ndim != 3 or scores.dtype not in (np.float32, np.float16):
@@ -145,6 +148,17 @@ class ScoreHead:
             raise UserError(f"score file {self.path} is not an HDF5 file, or damaged") from error
 
     @contextmanager
+    def scores(self) -> Iterator[h5py.Group]:
+        """Open the file, and yield the group with the scores."""
+        with self.open() as file:
+            if self._group is None:
+                yield file
+                return
+            with self.reading("its groups"):
+                found = structure.group(file, self._group)
+            yield found
+
+    @contextmanager
     def reading(self, what: str) -> Iterator[None]:
         """Turn exceptions of HDF5 and h5py, which can have any type at a damaged file, into one line."""
         try:
@@ -163,10 +177,11 @@ class ScoreHead:
         """Return the error for a damaged file; `what` says which part is damaged, and how."""
         shard = getattr(self, "shard", None)
         remedy = f"score shard {shard} again" if shard else "score it again, or take another copy"
-        return UserError(f"score file {self.path} is damaged, {what}; {remedy}")
+        where = "" if self._group is None else f" (group {self._group})"
+        return UserError(f"score file {self.path}{where} is damaged, {what}; {remedy}")
 
 
-def _n_references(file: h5py.File) -> int:
+def _n_references(file: h5py.Group) -> int:
     references = structure.dataset(file, REFERENCE_OUTPUT)
     if references.ndim != 2:
         raise LayoutError(f"{REFERENCE_OUTPUT} has another shape")

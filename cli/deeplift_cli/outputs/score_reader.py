@@ -36,6 +36,8 @@ class ScoreReader(ScoreHead):
     Parameters
     ----------
     path : Path
+    group : str, optional
+        The group of a file of variants that is read as a score file; by default the file itself is one.
 
     Attributes
     ----------
@@ -93,7 +95,7 @@ class ScoreReader(ScoreHead):
         """
         widest = max(prod(rest) * kind.itemsize for rest, kind in self.layout.numbers.values())
         step = max(1, min(_PROBED_ROWS, _BYTES_AT_ONCE // widest))
-        with self.open() as file:
+        with self.scores() as file:
             for first in range(0, self.n_rows, step):
                 rows = slice(first, min(first + step, self.n_rows))
                 for name in self.layout.datasets:
@@ -148,7 +150,7 @@ class ScoreReader(ScoreHead):
             dataset do not fit its checksum.
         """
         digests = _Digests(self.layout)
-        with self.open() if file is None else nullcontext(file) as opened:
+        with self.scores() if file is None else nullcontext(file) as opened:
             for first in range(0, self.n_rows, _PROBED_ROWS):
                 rows = slice(first, min(first + _PROBED_ROWS, self.n_rows))
                 with self.reading(_place("shap/seq", rows)):
@@ -172,7 +174,7 @@ class ScoreReader(ScoreHead):
         """
         first = row // self.layout.rows_per_chunk * self.layout.rows_per_chunk
         rows = slice(first, min(first + self.layout.rows_per_chunk, self.n_rows))
-        with self.open() as file:
+        with self.scores() as file:
             return self._complete(file, self._begin(file, rows, _Digests(self.layout), pool, WIDE))
 
     def _check_stored(self, dataset: h5py.Dataset, rows: slice) -> None:
@@ -211,7 +213,7 @@ class ScoreReader(ScoreHead):
         """
         step, digests = self._rows_at_once, _Digests(self.layout)
         pending = deque[_Pending]()
-        with self.open() as file:
+        with self.scores() as file:
             for first in range(0, self.n_rows, step):
                 rows = slice(first, min(first + step, self.n_rows))
                 pending.append(self._begin(file, rows, digests, pool, wide))
@@ -226,7 +228,7 @@ class ScoreReader(ScoreHead):
         self._check_sums(self.found_checksums)
 
     def _begin(
-        self, file: h5py.File, rows: slice, digests: "_Digests", pool: Executor, wide: Sequence[str]
+        self, file: h5py.Group, rows: slice, digests: "_Digests", pool: Executor, wide: Sequence[str]
     ) -> "_Pending":
         """Read stored rows, and submit the chunks of the wanted wide datasets to be inflated."""
         numbers: dict[str, npt.NDArray[Any]] = {}
@@ -259,7 +261,7 @@ class ScoreReader(ScoreHead):
         step = self.layout.rows_per_chunk
         return range(-(-rows.start // step) * step, rows.stop, step)
 
-    def _complete(self, file: h5py.File, pending: "_Pending") -> ReadBatch:
+    def _complete(self, file: h5py.Group, pending: "_Pending") -> ReadBatch:
         """Wait for the values of a batch."""
         wide: dict[str, list[npt.NDArray[Any]]] = {}
         for name, parts in pending.parts.items():

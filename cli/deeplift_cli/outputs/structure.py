@@ -17,7 +17,20 @@ class LayoutError(ValueError):
     """A dataset is missing or does not fit the layout; the text of the error says which one, and why."""
 
 
-def dataset(file: h5py.File, name: str) -> h5py.Dataset:
+def group(file: h5py.File, name: str) -> h5py.Group:
+    """Return a group that is in the file itself.
+
+    Raises
+    ------
+    LayoutError
+        If there is no such group.
+    """
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink) or not isinstance(file[name], h5py.Group):
+        raise LayoutError(f"there is no group {name}")
+    return file[name]
+
+
+def dataset(file: h5py.Group, name: str) -> h5py.Dataset:
     """Return a dataset that is stored in chunks in the file itself.
 
     Raises
@@ -40,7 +53,7 @@ def dataset(file: h5py.File, name: str) -> h5py.Dataset:
     return here
 
 
-def problems(file: h5py.File, layout: ScoreLayout, n_rows: int) -> Iterator[str]:
+def problems(file: h5py.Group, layout: ScoreLayout, n_rows: int) -> Iterator[str]:
     """Yield the differences between a file and the layout, dataset by dataset."""
     for name, kind in layout.datasets.items():
         try:

@@ -134,9 +134,9 @@ class Workspace(LockedFolder):
         """The digest that this job's finished batches hold; it does not change after scoring has begun."""
         return self._state.digest
 
-    def keep_decisions(self, decisions: Mapping[str, Any]) -> None:
+    def keep_decisions(self, **decisions: Any) -> None:
         """Save the choices that this run made by itself; a run that resumes makes the same choices."""
-        self._state = replace(self._state, decisions=dict(decisions))
+        self._state = replace(self._state, decisions=decisions)
         self._save_state()
 
     def add_to_job(self, name: str, value: str) -> None:

@@ -6,12 +6,12 @@ whatever the order of sequences. Without it, the sets belong to the input's reco
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
 from hashlib import blake2b
 from math import prod
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import h5py
 import numpy as np
@@ -19,8 +19,8 @@ import numpy.typing as npt
 import torch
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.outputs.columns import FILTERS, ArrayColumn, compressing_threads
-from deeplift_cli.outputs.guarded_file import GuardedFile
+from deeplift_cli.outputs.columns import FILTERS, ArrayColumn, Column
+from deeplift_cli.outputs.growing_file import GrowingFile
 from deeplift_cli.process.memory import memory_of
 from deeplift_cli.sequences.text import require_file
 from deeplift_references import NoReferencesError, Reference, SharedReference, blank_missing
@@ -190,7 +190,7 @@ def _distributions(found: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float3
     return references
 
 
-class ReferenceFile:
+class ReferenceFile(GrowingFile):
     """Writes the references of a run to a file for `file:`; a context manager.
 
     Parameters
@@ -207,25 +207,18 @@ class ReferenceFile:
     """
 
     def __init__(self, path: Path, final: Path) -> None:
-        self._path = path
-        self._final = final
+        super().__init__(final)
+        self._temporary = path
         self.is_shared = False
-        self._column: ArrayColumn | None = None
 
-    def __enter__(self) -> Self:
-        self._guarded = GuardedFile(self._path)
-        self._file = h5py.File(self._guarded, "w")
-        self._threads = compressing_threads()
-        return self
+    def _begin(self, stack: ExitStack) -> Path:
+        return self._temporary
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._guarded, self._file, self._threads:
-            if kind is None and self._column is not None:
-                self._column.finish()
-        if kind is None:
-            self._check()
+    def _create(self, file: h5py.File, pool: Executor) -> Sequence[Column]:
+        self._file = file
+        self._pool = pool
+        self._sets = list[ArrayColumn]()  # one column, once the shape of a set is known
+        return self._sets
 
     def shared(self, references: npt.NDArray[np.float32]) -> None:
         """Write the one set [R, 4, L] of all sequences.
@@ -237,7 +230,7 @@ class ReferenceFile:
         """
         self.is_shared = True
         self._file.create_dataset(_DATASET, data=references, compression="gzip", shuffle=True)
-        self._check()
+        self._raise_error()
 
     def append(self, references: npt.NDArray[np.float32], sequences: npt.NDArray[np.int8]) -> None:
         """Write one set [R, 4, L] for each sequence.
@@ -247,24 +240,22 @@ class ReferenceFile:
         UserError
             If the disc is full.
         """
-        if self._column is None:
-            self._column = self._create(references.shape[1:])
-        self._column.append(references)
+        if not len(sequences):
+            return
+        if not self._sets:
+            self._sets.append(self._column(references.shape[1:]))
+        self._sets[0].append(references)
         digests = self._file[_DIGESTS]
         digests.resize(len(digests) + len(sequences), axis=0)
         digests[-len(sequences) :] = [digest(item) for item in sequences]
-        self._check()
+        self._raise_error()
 
-    def _create(self, shape: tuple[int, ...]) -> ArrayColumn:
+    def _column(self, shape: tuple[int, ...]) -> ArrayColumn:
         self._file.create_dataset(_DIGESTS, (0,), "S32", maxshape=(None,), chunks=(1024,))
         dataset = self._file.create_dataset(
             _DATASET, (0, *shape), np.float32, maxshape=(None, *shape), chunks=(1, *shape), **FILTERS
         )
-        return ArrayColumn(dataset, self._threads)
+        return ArrayColumn(dataset, self._pool)
 
-    def _check(self) -> None:
-        """Raise UserError if a write has failed so far."""
-        try:
-            self._guarded.raise_error()
-        except OSError as error:
-            raise UserError(f"references {self._final} cannot be written: {error.strerror}") from error
+    def _not_written(self, error: OSError) -> UserError:
+        return UserError(f"references {self.path} cannot be written: {error.strerror}")

@@ -7,8 +7,8 @@ from pathlib import Path
 from deeplift_cli.distribution import deeplift_version
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.datasets import MUTANTS
+from deeplift_cli.outputs.guarded_file import not_written
 from deeplift_cli.outputs.publish import Publication, check_writable
-from deeplift_cli.outputs.score_file import not_written
 from deeplift_cli.outputs.score_reader import ScoreReader, probed
 from deeplift_cli.process.steps import step
 from deeplift_cli.process.terminal_text import printable

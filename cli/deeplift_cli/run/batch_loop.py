@@ -1,6 +1,6 @@
-"""The batch loop: it scores each batch for each target, and saves a batch while the model scores the next."""
+"""The batch loop of `deeplift score`: it scores each batch for each target."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,22 +11,18 @@ from deeplift_cli.models.explainer import Explained
 from deeplift_cli.models.scorer import Scores
 from deeplift_cli.outputs.datasets import COMPLETENESS, IDENTICAL, REFERENCE_OUTPUT
 from deeplift_cli.outputs.packed import ScoredBatch
-from deeplift_cli.process.signals import check_stopped
-from deeplift_cli.process.steps import step
 from deeplift_cli.reference_kinds.reference_file import ReferenceFile
 from deeplift_cli.run.batches import Batch, SkippedRecords
 from deeplift_cli.run.checkpoint import Checkpoint
 from deeplift_cli.run.finite_scores import reasons_to_skip
+from deeplift_cli.run.loop import Loop
 from deeplift_cli.run.plan import RunPlan
 from deeplift_cli.run.references import PreparedBatch
 from deeplift_cli.run.summary import Summary, relative_completeness_error
 from deeplift_cli.sequences import Skipped
 from deeplift_cli.sequences.encode import reverse_complement
-from deeplift_cli.sequences.names import printed
 from deeplift_cli.threads.background import Background
 
-# Number of scored batches that wait to be saved, or are being saved, while the model scores the next one.
-_BATCHES_BEHIND = 1
 _OUTPUT = "qc/output"
 
 
@@ -55,11 +51,8 @@ class _Scored:
     references: npt.NDArray[np.float32] | None
 
 
-class BatchLoop:
+class BatchLoop(Loop[_Scored]):
     """Scores the batches of a run.
-
-    Another thread saves a batch while the model scores the next one, so that a killed run loses the batch
-    that the model was scoring and at most one batch before.
 
     Parameters
     ----------
@@ -72,11 +65,6 @@ class BatchLoop:
         The file for the references of each sequence, if they are to be saved.
     summary : Summary
         The loop adds the counts of the run to this summary.
-
-    Attributes
-    ----------
-    n_batches : int
-        Number of batches that are scored, those of earlier runs included.
     """
 
     def __init__(
@@ -87,6 +75,7 @@ class BatchLoop:
         saved: ReferenceFile | None,
         summary: Summary,
     ) -> None:
+        super().__init__(explained.options.model, checkpoint.finished)
         self._labels = [spec.label for spec in plan.targets]
         self._dtype = plan.layout.dtype
         self._has_references = plan.layout.has_references
@@ -94,42 +83,16 @@ class BatchLoop:
         self._checkpoint = checkpoint
         self._saved = saved
         self._summary = summary
-        self.n_batches = 0
 
-    def run(self, items: Iterable[PreparedBatch | SkippedRecords], progress: Callable[[int], None]) -> None:
-        """Score all batches; a signal waits until the current batch and those before are saved.
+    def _skip(self, records: SkippedRecords) -> None:
+        for record in records:
+            self._checkpoint.skipped.add_unusable(record)
 
-        Parameters
-        ----------
-        items : iterable of PreparedBatch or list of Skipped
-            The items in the order of the input.
-        progress : callable
-            Called after each item with the number of records that need no more work.
+    def _n_done(self) -> int:
+        return self._summary.scored + self._checkpoint.skipped.count
 
-        Raises
-        ------
-        UserError
-            If a batch cannot be read, scored or written.
-        """
-        with Background(_BATCHES_BEHIND) as background:
-            for item in items:
-                if not isinstance(item, PreparedBatch):
-                    for record in item:
-                        self._checkpoint.skipped.add_unusable(record)
-                elif item.batch.number in self._checkpoint.finished:
-                    self._resume(item, background)
-                else:
-                    self._score(item, background)
-                progress(self._summary.scored + self._checkpoint.skipped.count)
-                check_stopped()
-
-    def _score(self, item: PreparedBatch, background: Background) -> None:
-        """Score a batch for every target, and submit it to be saved."""
-        with step(f"scoring batch {item.batch.number + 1}", self._explained.options.model):
-            scored = self._scored(item)
-        self._add_unscored(scored.skipped)
-        background.submit(self._keep, scored)
-        self._count(
+    def _count(self, scored: _Scored) -> None:
+        self._count_numbers(
             [
                 {
                     COMPLETENESS: scores.completeness_error,
@@ -144,13 +107,12 @@ class BatchLoop:
     def _resume(self, item: PreparedBatch, background: Background) -> None:
         """Add the results that an earlier run saved for a batch to the summary."""
         finished = self._checkpoint.finished_batch(item.batch)
-        self._add_unscored(finished.skipped)
+        self._leave_out(finished.skipped)
         if item.references is not None:
-            left_out = {record.index for record in finished.skipped}
-            kept = [row for row, region in enumerate(item.batch.regions) if region.index not in left_out]
+            kept = item.batch.rows_without(finished.skipped)
             background.submit(self._save_references, item.references[kept], item.batch.sequences[kept])
         self._summary.resumed += len(item.batch.regions) - len(finished.skipped)
-        self._count(finished.numbers)
+        self._count_numbers(finished.numbers)
 
     def _scored(self, item: PreparedBatch) -> _Scored:
         """Score a batch; records without references or finite scores are left out."""
@@ -164,16 +126,12 @@ class BatchLoop:
         reasons = reasons_to_skip(found, self._labels, self._dtype) | dict(item.without)
         if not reasons:
             return _Scored(whole, whole, found, identical, [], saved)
-        kept = [row for row in range(len(whole.regions)) if row not in reasons]
-        skipped = [
-            Skipped(whole.regions[row].index, printed(whole.regions[row].name), whole.lines[row], reason)
-            for row, reason in sorted(reasons.items())
-        ]
+        kept, skipped = whole.divided(reasons)
         finite = [scores.rows(kept) for scores in found]
         saved = None if saved is None else saved[kept]
         return _Scored(whole, whole.rows(kept), finite, identical[kept], skipped, saved)
 
-    def _keep(self, scored: _Scored) -> None:
+    def _save(self, scored: _Scored) -> None:
         """Save a scored batch for every target; runs on the background thread."""
         if scored.references is not None:
             self._save_references(scored.references, scored.batch.sequences)
@@ -181,16 +139,15 @@ class BatchLoop:
         self._checkpoint.add(scored.whole, stored, scored.skipped)
 
     def _save_references(self, references: npt.NDArray[np.float32], sequences: npt.NDArray[np.int8]) -> None:
-        if self._saved is not None and len(references):
+        if self._saved is not None:
             self._saved.append(references, sequences)
 
-    def _add_unscored(self, records: Iterable[Skipped]) -> None:
+    def _leave_out(self, records: Sequence[Skipped]) -> None:
         for record in records:
             self._checkpoint.skipped.add_unscored(record)
 
-    def _count(self, counted: Sequence[Mapping[str, Any]]) -> None:
+    def _count_numbers(self, counted: Sequence[Mapping[str, Any]]) -> None:
         """Add the arrays of a batch, by target and by name, to the summary."""
-        self.n_batches += 1
         self._summary.scored += len(counted[0][_OUTPUT])
         if not self._has_references:
             return

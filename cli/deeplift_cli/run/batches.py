@@ -1,11 +1,12 @@
 """The reader: the input's records as one-hot batches, and as lists of those that cannot be scored."""
 
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +16,17 @@ from deeplift_cli.process.signals import check_stopped
 from deeplift_cli.sequences import InputIndex, Record, Region, Skipped, Source, one_hot, whole_input
 from deeplift_cli.sequences.cache import CacheError
 from deeplift_cli.sequences.encode import reverse_complement
+from deeplift_cli.sequences.names import printed
 
 SkippedRecords = list[Skipped]
+EVERY = range(sys.maxsize)  # the numbers of all batches
 
 _CHECKED_EVERY = 1024
 # The reader yields at most so many skipped records at a time: a file may hold millions of them.
 _SKIPPED_AT_MOST = 1024
+
+Usable = TypeVar("Usable")
+Encoded = TypeVar("Encoded", bound="Batch")
 
 
 @dataclass(frozen=True)
@@ -56,12 +62,85 @@ class Batch:
             [self.lines[row] for row in kept],
         )
 
+    def divided(self, reasons: Mapping[int, str]) -> tuple[list[int], list[Skipped]]:
+        """Return the rows that are kept, and the other rows as skipped records.
+
+        Parameters
+        ----------
+        reasons : mapping of int to str
+            Why a row is left out, by row.
+        """
+        kept = [row for row in range(len(self.regions)) if row not in reasons]
+        skipped = [
+            Skipped(self.regions[row].index, printed(self.regions[row].name), self.lines[row], reason)
+            for row, reason in sorted(reasons.items())
+        ]
+        return kept, skipped
+
+    def rows_without(self, skipped: Iterable[Skipped]) -> list[int]:
+        """Return the rows that are none of these records."""
+        left_out = {record.index for record in skipped}
+        return [row for row, region in enumerate(self.regions) if region.index not in left_out]
+
     @property
     def digest(self) -> bytes:
         """Return the SHA-256 of sequences, places and names, which is equal for equal records only."""
         content = sha256(self.sequences.tobytes())
         content.update(repr(self.regions).encode("utf-8", "surrogatepass"))
         return content.digest()
+
+
+def in_batches(
+    records: Iterable[Usable | Skipped],
+    rows: int,
+    encoded: Callable[[int, list[Usable]], Encoded],
+    share: range = EVERY,
+    first: int = 0,
+) -> Generator[Encoded | SkippedRecords, None, None]:
+    """Divide records into batches of K, and take a share of these.
+
+    Parameters
+    ----------
+    records : iterable of records or Skipped
+        Records in the order of the input.
+    rows : int
+        K, the number of records in each batch but the last of the input.
+    encoded : callable
+        Returns the batch of a number and of its records.
+    share : range
+        The numbers of the wanted batches, without gaps; by default all. Skipped records after the last batch
+        count as one more batch: the share that holds its number gets these records.
+    first : int
+        The number of the batch with which the records begin.
+
+    Yields
+    ------
+    batch or list of Skipped
+        In the order of the input: the records that cannot be scored come before the batch in or before which
+        they stand.
+    """
+    number, chosen, skipped = first, list[Usable](), SkippedRecords()
+    for record in records:
+        if isinstance(record, Skipped):
+            skipped += [record] if number in share else []
+        else:
+            chosen.append(record)
+        if len(skipped) == _SKIPPED_AT_MOST:
+            yield skipped
+            skipped = []
+        if len(chosen) < rows:
+            continue
+        check_stopped()
+        if number in share:
+            yield from [skipped] if skipped else []
+            yield encoded(number, chosen)
+        number, chosen, skipped = number + 1, [], []
+        if number >= share.stop:
+            return
+    check_stopped()
+    yield from [skipped] if skipped else []
+    if chosen and number in share:
+        yield encoded(number, chosen)
 
 
 class Records:
@@ -158,50 +237,12 @@ class Records:
                 check_stopped()
         return count, content.hexdigest()
 
-    def batches(
-        self, rows: int, share: range = range(sys.maxsize)
-    ) -> Generator[Batch | SkippedRecords, None, None]:
-        """Read a share of the input.
-
-        Parameters
-        ----------
-        rows : int
-            K, the number of sequences in each batch but the last of the input.
-        share : range
-            The numbers of the wanted batches, without gaps; by default all. Skipped records after the last
-            batch count as one more batch: the share that holds its number gets these records.
-
-        Yields
-        ------
-        Batch or list of Skipped
-            The items in the order of the input: the records that cannot be scored come before the batch in or
-            before which they stand.
-        """
-        number, chosen, skipped = 0, list[Record](), SkippedRecords()
-        found: Iterable[Record | Skipped] = self
+    def batches(self, rows: int, share: range = EVERY) -> Generator[Batch | SkippedRecords, None, None]:
+        """Read a share of the input, as `in_batches`, where a batch has K sequences."""
+        first, found = 0, iter(self)
         if self._index is not None:
-            number, found = share.start, self._index.records(share, rows)
-        for record in found:
-            if isinstance(record, Skipped):
-                skipped += [record] if number in share else []
-            else:
-                chosen.append(record)
-            if len(skipped) == _SKIPPED_AT_MOST:
-                yield skipped
-                skipped = []
-            if len(chosen) < rows:
-                continue
-            check_stopped()
-            if number in share:
-                yield from [skipped] if skipped else []
-                yield self._encoded(number, chosen)
-            number, chosen, skipped = number + 1, [], []
-            if number >= share.stop:
-                return
-        check_stopped()
-        yield from [skipped] if skipped else []
-        if chosen and number in share:
-            yield self._encoded(number, chosen)
+            first, found = share.start, iter(self._index.records(share, rows))
+        return in_batches(found, rows, self._encoded, share, first)
 
     def check_places(self, sizes: dict[str, int], *, padded: bool) -> None:
         """Refuse, before any work, a record that has no place in a bigWig.

@@ -126,7 +126,7 @@ class Checkpoint:
         """Save the choices that this run made by itself; a run that resumes makes the same choices."""
         self._require(State.OPEN)
         for space in self._spaces.values():
-            space.keep_decisions(decisions)
+            space.keep_decisions(**decisions)
 
     def add_to_job(self, name: str, value: str) -> None:
         """Add to the job's fingerprint a value that becomes known after the folders are opened.

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.columns import compressing_threads
 from deeplift_cli.outputs.datasets import ScoreLayout
+from deeplift_cli.outputs.guarded_file import not_written
 from deeplift_cli.outputs.packed import PackedBatch, ScoredBatch, pack, wide_digests
 from deeplift_cli.outputs.pieces import DamagedPieceError
-from deeplift_cli.outputs.score_file import ScoreFile, not_written
+from deeplift_cli.outputs.score_file import ScoreFile
 from deeplift_cli.outputs.state_files import PieceHead
 from deeplift_cli.outputs.workspace import Workspace
 from deeplift_cli.run.batches import Batch

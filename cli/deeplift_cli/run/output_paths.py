@@ -1,9 +1,10 @@
 """Every file that a run writes, named once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from deeplift_cli.errors import OptionsError, UserError
 from deeplift_cli.options.settings import ScoreOptions
@@ -11,12 +12,49 @@ from deeplift_cli.options.targets import TargetSpec, same_label
 from deeplift_cli.outputs.other_divisions import other_division
 from deeplift_cli.outputs.publish import check_writable
 from deeplift_cli.outputs.score_file import companions
-from deeplift_cli.outputs.workspace import begun_outputs
+from deeplift_cli.outputs.workspace import begun_outputs, clean_up
 from deeplift_cli.process.steps import step
 
 
+class Outputs(ABC):
+    """The names of a run's outputs."""
+
+    @property
+    @abstractmethod
+    def all(self) -> list[Path]:
+        """All files that the run writes."""
+
+    @property
+    @abstractmethod
+    def with_folders(self) -> list[Path]:
+        """The outputs beside which the folders with finished batches are."""
+
+    def check(self, options: ScoreOptions) -> None:
+        """Refuse outputs that cannot be written.
+
+        A resumed run may replace the outputs of an interrupted publication, which the folders list.
+
+        Raises
+        ------
+        UserError
+            With the first output that cannot be written, and the reason.
+        """
+        try:
+            check_writable(self.all, True, options.inputs())
+            begun = {path for out in self.with_folders for path in begun_outputs(out)}
+            others = [path for path in self.all if not options.resume or path.absolute() not in begun]
+            check_writable(others, options.overwrite)
+        except OSError as error:  # a name that is too long
+            reason = f"output {options.out} cannot be written: {error}; give another name"
+            raise UserError(reason) from error
+
+
+Options = TypeVar("Options", bound=ScoreOptions)
+Named = TypeVar("Named", bound=Outputs)
+
+
 @dataclass(frozen=True)
-class OutputPaths:
+class OutputPaths(Outputs):
     """The names of a run's outputs, with ``{target}`` and ``{shard}`` filled in.
 
     Attributes
@@ -59,36 +97,47 @@ class OutputPaths:
             found += [self.bigwigs[spec]] if spec in self.bigwigs else []
         return found if self.references is None else [*found, self.references]
 
-    def check_division(self, options: ScoreOptions) -> None:
-        """Refuse a guessed number of shards if outputs of another number of shards exist.
+    @property
+    def with_folders(self) -> list[Path]:
+        """The score files, each of which has a folder with finished batches beside it."""
+        return list(self.scores.values())
 
-        Raises
-        ------
-        UserError
-            If N of the shard is the size of the Slurm array, and there are outputs of another division.
-        """
-        shard = options.shard
-        if shard is None or not shard.is_guess:
-            return
-        with step("looking for other shards", options.out):
-            found = other_division(options.out, shard.count)
-        if found is not None:
-            path, count = found
-            raise UserError(
-                f"--shard auto takes this array for a whole job of {shard.count} shards, but {path} belongs "
-                f"to a job of {count}: give --shard auto/{count} to run tasks of that job again, or "
-                f"auto/{shard.count} to divide it anew"
-            )
 
-    def check(self, options: ScoreOptions) -> None:
-        """Refuse outputs that cannot be written; outputs of an interrupted publication may be replaced.
+def free_outputs(name: Callable[[Options], Named], options: Options) -> Named:
+    """Return the names of all outputs, free of what an interrupted run left, and found writable.
 
-        Raises
-        ------
-        UserError
-            With the first output that cannot be written, and the reason.
-        """
-        check_outputs(options, self.all, self.scores.values())
+    Raises
+    ------
+    UserError
+        If an output cannot be written, or there are outputs of another number of shards than a guessed one.
+    """
+    outputs = name(options)
+    _check_division(options)
+    clean_up(outputs.with_folders)
+    outputs.check(options)
+    return outputs
+
+
+def _check_division(options: ScoreOptions) -> None:
+    """Refuse a guessed number of shards if outputs of another number of shards exist.
+
+    Raises
+    ------
+    UserError
+        If N of the shard is the size of the Slurm array, and there are outputs of another division.
+    """
+    shard = options.shard
+    if shard is None or not shard.is_guess:
+        return
+    with step("looking for other shards", options.out):
+        found = other_division(options.out, shard.count)
+    if found is not None:
+        path, count = found
+        raise UserError(
+            f"--shard auto takes this array for a whole job of {shard.count} shards, but {path} belongs "
+            f"to a job of {count}: give --shard auto/{count} to run tasks of that job again, or "
+            f"auto/{shard.count} to divide it anew"
+        )
 
 
 def check_names_of_targets(targets: Sequence[TargetSpec], outputs: Iterable[Path | None]) -> None:
@@ -108,28 +157,3 @@ def check_names_of_targets(targets: Sequence[TargetSpec], outputs: Iterable[Path
             f"targets {alike[0]} and {alike[1]} have one name, {alike[0].label}, in the names of files; "
             "score them in runs of their own"
         )
-
-
-def check_outputs(options: ScoreOptions, outputs: Sequence[Path], scores: Iterable[Path]) -> None:
-    """Refuse outputs that cannot be written.
-
-    Parameters
-    ----------
-    options : ScoreOptions
-    outputs : sequence of Path
-    scores : iterable of Path
-        The outputs beside which workspaces are. A resumed run may replace the outputs of an interrupted
-        publication, which a workspace lists.
-
-    Raises
-    ------
-    UserError
-        With the first output that cannot be written, and the reason.
-    """
-    try:
-        check_writable(outputs, True, options.inputs())
-        begun = {path for out in scores for path in begun_outputs(out)} if options.resume else set()
-        others = [path for path in outputs if path.absolute() not in begun]
-        check_writable(others, options.overwrite)
-    except OSError as error:  # a name that is too long
-        raise UserError(f"output {options.out} cannot be written: {error}; give another name") from error

@@ -1,19 +1,18 @@
 """The plan of a run, which is complete before the first batch is scored."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
-from deeplift_cli.distribution import deeplift_version
 from deeplift_cli.models.explainer import Explained
 from deeplift_cli.options.settings import ScoreOptions
+from deeplift_cli.options.shards import Shard
 from deeplift_cli.options.targets import TargetSpec
 from deeplift_cli.outputs.datasets import ScoreLayout
-from deeplift_cli.run.batches import Records
+from deeplift_cli.run.batches import EVERY, Records
 from deeplift_cli.run.checkpoint import Checkpoint
 from deeplift_cli.run.output_paths import OutputPaths
+from deeplift_cli.run.setup import attributes_of_run
 from deeplift_references import Reference
 
 # The name under which the letters of a genome at the regions count in the fingerprint of a share.
@@ -79,7 +78,7 @@ def make_plan(
         _, digest = (records.whole if reference.needs_observation else records).survey()
         checkpoint.add_to_job(GENOME_CONTENT, f"sha256:{digest}")
         fingerprint = {**fingerprint, GENOME_CONTENT: f"sha256:{digest}"}
-    share, n_records = _share(options, usable, explained.batch_size, records)
+    share, n_records = share_of(options.shard, usable, explained.batch_size, records.n_records)
     layout = ScoreLayout.of_run(
         explained.length,
         reference.n_references,
@@ -89,21 +88,32 @@ def make_plan(
         fold_sd=explained.n_models > 1,
         control_variate=options.control_variate,
     )
-    attributes = options.as_attributes() | {
-        "model_sha256": explained.sha256,
-        "batch_size": explained.batch_size,
-        "versions": {"deeplift": deeplift_version(), "torch": version("torch"), "numpy": version("numpy")},
-        "fingerprint": dict(fingerprint),
-    }
+    attributes = attributes_of_run(options, explained, fingerprint)
     return RunPlan(outputs, layout, share, n_records, attributes, chrom_sizes)
 
 
-def _share(options: ScoreOptions, usable: int | None, rows: int, records: Records) -> tuple[range, int]:
-    """Return the numbers of the batches that this run scores, and the number of their records."""
-    shard = options.shard
+def share_of(shard: Shard | None, usable: int | None, rows: int, n_records: int) -> tuple[range, int]:
+    """Return the numbers of the batches that a run scores, and the number of their records.
+
+    Parameters
+    ----------
+    shard : Shard or None
+        The shard of the run; None for the whole job.
+    usable : int or None
+        The number of records that can be scored; None if it is not known, as it need not be without shards.
+    rows : int
+        K, the number of records in a batch.
+    n_records : int
+        The number of all records.
+
+    Returns
+    -------
+    tuple of range and int
+        The last of several shares has no end, since records that are skipped after the last batch belong to
+        the last share, too. The number of a shard's records is that of those that can be scored.
+    """
     if shard is None or usable is None:
-        return range(sys.maxsize), records.n_records
+        return EVERY, n_records
     share = shard.batches(-(-usable // rows))
-    is_last = shard.number == shard.count
-    n_records = max(0, min(share.stop * rows, usable) - share.start * rows)
-    return range(share.start, sys.maxsize) if is_last else share, n_records
+    count = max(0, min(share.stop * rows, usable) - share.start * rows)
+    return range(share.start, EVERY.stop) if shard.number == shard.count else share, count

@@ -11,7 +11,9 @@ import numpy.typing as npt
 import deeplift_references
 from deeplift_cli.errors import UserError
 from deeplift_cli.options.settings import ScoreOptions
+from deeplift_cli.outputs.publish import Publication
 from deeplift_cli.process.steps import step
+from deeplift_cli.reference_kinds.reference_file import ReferenceFile
 from deeplift_cli.run.batches import Batch, Records, SkippedRecords
 from deeplift_references import NoReferencesError, Reference, SharedReference
 
@@ -181,6 +183,31 @@ def observed_reference(options: ScoreOptions, records: Records, length: int) -> 
                 if isinstance(item, Batch):
                     reference.observe(item.sequences)
     return reference
+
+
+@contextmanager
+def saved_references(
+    path: Path | None, folder: Path, reference: Reference, length: int
+) -> Iterator[ReferenceFile | None]:
+    """Open the file for the references, if the user wants one; the file appears on a clean exit.
+
+    Parameters
+    ----------
+    path : Path or None
+    folder : Path
+        The folder for the unfinished file.
+    reference : Reference
+        If all sequences have the same references, these are written at once.
+    length : int
+        The length of the sequences.
+    """
+    if path is None:
+        yield None
+        return
+    with Publication(folder) as publication, ReferenceFile(publication.temporary(path), path) as saved:
+        if reference.shared:
+            saved.shared(reference.common(length))
+        yield saved
 
 
 def count_identical(

@@ -8,37 +8,39 @@ and other outputs are made of the score files. The plan (`plan`) holds the value
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
 from deeplift_cli.errors import UserError
-from deeplift_cli.models.explainer import Explained, chosen_device
-from deeplift_cli.models.fold_mean import LoadedModel, explain_models, read_models
-from deeplift_cli.models.targets import need_the_model
+from deeplift_cli.models.explainer import Explained
+from deeplift_cli.models.fold_mean import read_models
 from deeplift_cli.options.rules import takes_gradients
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.chrom_sizes import read_chrom_sizes
 from deeplift_cli.outputs.export import write_output
-from deeplift_cli.outputs.publish import Publication
-from deeplift_cli.outputs.workspace import clean_up
 from deeplift_cli.process.progress import Progressed
 from deeplift_cli.process.screen import Screen
 from deeplift_cli.process.signals import deferred, interruptible
 from deeplift_cli.process.steps import step
-from deeplift_cli.reference_kinds.reference_file import ReferenceFile
 from deeplift_cli.run.batch_loop import BatchLoop
 from deeplift_cli.run.batches import Records
 from deeplift_cli.run.checkpoint import Checkpoint
-from deeplift_cli.run.fingerprint import fingerprint
 from deeplift_cli.run.length import check_length
 from deeplift_cli.run.output_paths import OutputPaths
 from deeplift_cli.run.plan import RunPlan, make_plan
-from deeplift_cli.run.references import observed_reference, with_references
-from deeplift_cli.run.skipped_tables import SkippedTables
+from deeplift_cli.run.references import observed_reference, saved_references, with_references
+from deeplift_cli.run.setup import (
+    early_outputs,
+    explained_models,
+    job_of,
+    nothing_left,
+    of_shard,
+    settings_of,
+    settled,
+)
 from deeplift_cli.run.summary import Completeness, Summary
 from deeplift_cli.sequences import (
     FastaSource,
@@ -50,13 +52,8 @@ from deeplift_cli.sequences import (
     open_source,
 )
 from deeplift_cli.sequences.cache import CacheError
-from deeplift_cli.threads.prefetch import Prefetch
 from deeplift_core.accuracy.completeness import TOLERANCE
 from deeplift_references import Reference
-
-# One batch is ready, and one is being prepared. With 20 references a batch of 64 sequences of 2,114 bp takes
-# 43 MB.
-_BATCHES_AHEAD = 2
 
 
 def score(options: ScoreOptions, screen: Screen, progress: Progressed) -> tuple[Summary, list[Path]]:
@@ -85,20 +82,16 @@ def score(options: ScoreOptions, screen: Screen, progress: Progressed) -> tuple[
         batches.
     """
     started = time.perf_counter()
-    outputs = None if need_the_model(options.targets) else _output_paths(options)
+    outputs = early_outputs(OutputPaths.of, options)
     with step("reading sequences", options.records):
         source = _open_source(options, screen)
         sizes = _chrom_sizes(options, source)
     models = read_models(
         options, screen, lambda _: options.length or source.first_length(), source.facts.n_records
     )
-    if options.targets != models[0].targets.specs:
-        options = replace(options, targets=models[0].targets.specs)
-        outputs = None
-    outputs = outputs or _output_paths(options)
-    digests = [model.file.sha256 for model in models]
-    job = fingerprint(options, digests, chosen_device(options.device).type)
-    share = {"--shard": None if options.shard is None else str(options.shard)}
+    options, outputs = settled(options, models, outputs, OutputPaths.of)
+    job = job_of(options, models)
+    shard_job = of_shard(job, options)
     summary = Summary(
         {} if options.is_mutagenesis else {spec.label: _completeness(options) for spec in options.targets},
         exempt=takes_gradients(options.rule),
@@ -107,11 +100,14 @@ def score(options: ScoreOptions, screen: Screen, progress: Progressed) -> tuple[
     )
     with (
         deferred(),
-        Checkpoint(outputs.scores, {**job, **share}, resume=options.resume, note=screen.note) as checkpoint,
+        Checkpoint(outputs.scores, shard_job, resume=options.resume, note=screen.note) as checkpoint,
     ):
         outputs.check(options)  # once more, now that no other run works on them
         with interruptible():
-            explained = _explain(options, models, source, checkpoint, screen)
+            length = options.length
+            explained = explained_models(
+                options, models, lambda: length or source.first_length(), source.n_records, checkpoint, screen
+            )
             check_length(options, explained, source)
             records = Records(source, explained.length, strand_aware=options.strand_aware)
             if options.shard is not None:
@@ -133,35 +129,12 @@ def score(options: ScoreOptions, screen: Screen, progress: Progressed) -> tuple[
     return summary, outputs.all
 
 
-def _output_paths(options: ScoreOptions) -> OutputPaths:
-    """Return the names of all outputs, free of what an interrupted run left, and found writable."""
-    outputs = OutputPaths.of(options)
-    outputs.check_division(options)
-    clean_up(list(outputs.scores.values()))
-    outputs.check(options)
-    return outputs
-
-
 def _settings(
     options: ScoreOptions, explained: Explained, reference: Reference, source: Source
 ) -> dict[str, str]:
     """Return what the summary says of how sequences were scored."""
     sample = {} if options.sample is None else {"sample": _sample(options.sample, options.seed, source)}
-    layers = f", and {len(options.layer_rules)} of layers" if options.layer_rules else ""
-    folds = {"model": f"mean of {explained.n_models} folds"} if explained.n_models > 1 else {}
-    inputs = explained.model.further
-    further = {} if inputs is None else {"further inputs": str(inputs)}
-    return (
-        sample
-        | folds
-        | further
-        | {
-            "target": explained.explained,
-            "rule": options.rule + layers,
-            "reference": _references(options, reference),
-            "window": f"{explained.length:,} bp",
-        }
-    )
+    return sample | settings_of(options, explained, _references(options, reference), "")
 
 
 def _references(options: ScoreOptions, reference: Reference) -> str:
@@ -180,25 +153,6 @@ def _sample(size: int, seed: int, source: Source) -> str:
     return f"{size:,} of {total:,} records, drawn with seed {seed}"
 
 
-def _explain(
-    options: ScoreOptions,
-    models: Sequence[LoadedModel],
-    source: Source,
-    checkpoint: Checkpoint,
-    screen: Screen,
-) -> Explained:
-    """Record the models, with the batch size and the compilation that an earlier run may have chosen."""
-    options = replace(options, **checkpoint.decisions)
-    length = options.length
-    explained = explain_models(
-        options, models, lambda: length or source.first_length(), source.n_records, screen
-    )
-    checkpoint.keep_decisions(
-        batch_size=explained.batch_size, compile="on" if explained.is_compiled else "off"
-    )
-    return explained
-
-
 def _score(
     options: ScoreOptions,
     plan: RunPlan,
@@ -210,7 +164,8 @@ def _score(
     progress: Progressed,
 ) -> None:
     """Score every batch of the plan, and make the score files."""
-    with _reference_file(plan, reference, checkpoint) as saved:
+    folder = checkpoint.folder(plan.targets[0])
+    with saved_references(plan.outputs.references, folder, reference, plan.layout.length) as saved:
         loop = BatchLoop(plan, explained, checkpoint, saved, summary)
         items = with_references(
             records.batches(plan.layout.batch_size, plan.share),
@@ -220,14 +175,13 @@ def _score(
             saved=saved is not None,
             expected=options.control_variate,
         )
-        with Prefetch(items, _BATCHES_AHEAD) as prefetched:
-            loop.run(prefetched, _counted(plan, options, checkpoint, progress))
+        loop.run(items, _counted(plan, options, checkpoint, progress))
         summary.skipped, summary.examples = checkpoint.skipped.count, checkpoint.skipped.first
         summary.rescoring_stopped = explained.rescoring_stopped
         numbers = range(plan.share.start, plan.share.start + loop.n_batches)
         if summary.scored == 0 and options.shard is None:
             checkpoint.drop(numbers)
-            raise UserError(_nothing_left(options, checkpoint.skipped))
+            raise nothing_left("sequence", options, checkpoint.skipped)
         own = {
             spec: {
                 "target": spec.stored,
@@ -258,37 +212,6 @@ def _counted(
         progress(done - unusable, plan.n_records)
 
     return told
-
-
-@contextmanager
-def _reference_file(
-    plan: RunPlan, reference: Reference, checkpoint: Checkpoint
-) -> Iterator[ReferenceFile | None]:
-    """Open the file for the references, if the user wants one; the file appears on a clean exit."""
-    path = plan.outputs.references
-    if path is None:
-        yield None
-        return
-    with (
-        Publication(checkpoint.folder(plan.targets[0])) as publication,
-        ReferenceFile(publication.temporary(path), path) as saved,
-    ):
-        if reference.shared:
-            saved.shared(reference.common(plan.layout.length))
-        yield saved
-
-
-def _nothing_left(options: ScoreOptions, skipped: SkippedTables) -> str:
-    """Return a message that says why no sequence has scores."""
-    first = next(iter(skipped.first), None)
-    example = f"; the first, {first.name} (line {first.line}), {first.reason}" if first else ""
-    genome = f" in genome {options.genome}" if options.genome is not None else ""
-    # Scores that are not finite may come from the model as well as from the record, so both are named.
-    further = len(options.all_models) - 1
-    models = f"{options.model} and {further} more" if further else f"{options.model}"
-    model = f" with {models}" if skipped.unscored else ""
-    source = f"{options.records}{genome}{model}"
-    return f"no sequence is left to score of {source}: {skipped.count:,} skipped{example}"
 
 
 def _open_source(options: ScoreOptions, screen: Screen) -> Source:

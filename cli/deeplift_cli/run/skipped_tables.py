@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deeplift_cli.outputs.score_file import not_written
+from deeplift_cli.outputs.guarded_file import not_written
 from deeplift_cli.outputs.skipped import HEADING, SkippedFile
 from deeplift_cli.sequences import Skipped
 

@@ -79,7 +79,7 @@ class MotifChanges:
         refs: npt.NDArray[np.int8],
         alts: npt.NDArray[np.int8],
         side: Side,
-    ) -> dict[str, list[str]]:
+    ) -> dict[str, list[str] | npt.NDArray[np.float64]]:
         """Find the motif of each variant whose match changes most.
 
         Parameters
@@ -92,9 +92,9 @@ class MotifChanges:
 
         Returns
         -------
-        dict of str to list of str, [N]
-            Columns of the table: the motif's name, "made" or "broken", and its best score in each allele
-            [bits]; "." where no motif is made or broken.
+        dict of str to list of str or float64 array, [N]
+            The motif's name, "made" or "broken", and its best score in each allele [bits]; "." and NaN where
+            no motif is made or broken.
         """
         length = refs.shape[2]
         windows = [
@@ -108,13 +108,13 @@ class MotifChanges:
         change = np.where(made | broken, np.abs(alt - ref), -1)  # [M, N]
         best = change.argmax(0)
         rows = np.arange(len(variants))
-        kinds = _CHANGES[made[best, rows] + 2 * broken[best, rows]].tolist()
+        kinds = _CHANGES[made[best, rows] + 2 * broken[best, rows]]
         names = [self._motifs[place].name for place in best]
         return {
             "motif": [name if kind != _NONE else _NONE for name, kind in zip(names, kinds, strict=True)],
-            "motif_change": kinds,
-            "motif_ref_score": _shown(ref[best, rows], kinds),
-            "motif_alt_score": _shown(alt[best, rows], kinds),
+            "motif_change": kinds.tolist(),
+            "motif_ref_score": np.where(kinds == _NONE, np.nan, ref[best, rows]),
+            "motif_alt_score": np.where(kinds == _NONE, np.nan, alt[best, rows]),
         }
 
     def _scores(
@@ -181,9 +181,3 @@ def match_threshold(log_odds: npt.NDArray[np.float64]) -> float:
     least = float(lowest.sum()) + float(rare[0]) * _STEP if len(rare) else float(log_odds.max(0).sum())
     # Scores are sums of rounded steps, which may be this much too high.
     return least - len(log_odds[0]) * _STEP / 2
-
-
-def _shown(scores: npt.NDArray[np.float64], kinds: Sequence[str]) -> list[str]:
-    return [
-        f"{score:.4g}" if kind != _NONE else _NONE for score, kind in zip(scores.tolist(), kinds, strict=True)
-    ]

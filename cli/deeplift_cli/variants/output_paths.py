@@ -8,11 +8,11 @@ from typing import Self
 from deeplift_cli.options.targets import TargetSpec
 from deeplift_cli.options.variant_settings import VariantOptions
 from deeplift_cli.outputs.score_file import companions
-from deeplift_cli.run.output_paths import check_names_of_targets, check_outputs
+from deeplift_cli.run.output_paths import Outputs, check_names_of_targets
 
 
 @dataclass(frozen=True)
-class VariantPaths:
+class VariantPaths(Outputs):
     """The names of a run's outputs, with ``{target}`` filled in.
 
     Attributes
@@ -21,11 +21,14 @@ class VariantPaths:
         The HDF5 file of each target, and the table of skipped variants beside it.
     tables : dict of TargetSpec to Path
         The table of effects of each target; empty if none is wanted.
+    references : Path or None
+        The file for the references, if they are to be saved.
     """
 
     files: Mapping[TargetSpec, Path]
     skipped: Mapping[TargetSpec, Path]
     tables: Mapping[TargetSpec, Path]
+    references: Path | None
 
     @classmethod
     def of(cls, options: VariantOptions) -> Self:
@@ -38,11 +41,12 @@ class VariantPaths:
         """
         check_names_of_targets(options.targets, (options.out, options.tsv))
         files = {spec: options.named(options.out, spec) for spec in options.targets}
-        tsv = options.tsv
+        tsv, saved = options.tsv, options.save_references
         return cls(
             files,
             {spec: companions(path)[1] for spec, path in files.items()},
             {} if tsv is None else {spec: options.named(tsv, spec) for spec in options.targets},
+            None if saved is None else options.named(saved),
         )
 
     @property
@@ -57,14 +61,9 @@ class VariantPaths:
         for spec, path in self.files.items():
             found += [path, self.skipped[spec]]
             found += [self.tables[spec]] if spec in self.tables else []
-        return found
+        return found if self.references is None else [*found, self.references]
 
-    def check(self, options: VariantOptions) -> None:
-        """Refuse outputs that cannot be written; outputs of an interrupted publication may be replaced.
-
-        Raises
-        ------
-        UserError
-            With the first output that cannot be written, and the reason.
-        """
-        check_outputs(options, self.all, [self.first])
+    @property
+    def with_folders(self) -> list[Path]:
+        """The HDF5 file of the first target."""
+        return [self.first]

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.guarded_file import not_written
 from deeplift_cli.outputs.pieces import Pieces
 from deeplift_cli.outputs.publish import to_disc
-from deeplift_cli.outputs.score_file import not_written
 from deeplift_cli.sequences import Region, Skipped
 from deeplift_cli.variants.source import PairBatch
 from deeplift_cli.variants.vcf import Variant

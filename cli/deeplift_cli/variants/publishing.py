@@ -2,25 +2,27 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
 
 import numpy as np
 
 from deeplift_cli.options.targets import TargetSpec
+from deeplift_cli.outputs.guarded_file import not_written
 from deeplift_cli.outputs.publish import Publication
-from deeplift_cli.outputs.score_file import not_written
 from deeplift_cli.outputs.workspace import Workspace
 from deeplift_cli.process.signals import check_stopped
 from deeplift_cli.process.steps import step
 from deeplift_cli.run.summary import Summary
 from deeplift_cli.variants import stored
-from deeplift_cli.variants.background import Background
-from deeplift_cli.variants.effects_table import Column, EffectsTable
+from deeplift_cli.variants.effects_table import EffectsTable
 from deeplift_cli.variants.motif_changes import MotifChanges
+from deeplift_cli.variants.p_values import BackgroundEffects
 from deeplift_cli.variants.pieces import Piece, VariantPieces
 from deeplift_cli.variants.plan import VariantPlan
-from deeplift_cli.variants.variant_file import ALT, REF, Numbers, VariantFile
+from deeplift_cli.variants.scoring import Array
+from deeplift_cli.variants.variant_file import ALT, REF, VariantFile, VariantRows
 
 
 class Publisher:
@@ -45,17 +47,17 @@ class Publisher:
         self._motifs = motifs
 
     def publish(
-        self, pieces: VariantPieces, n_batches: int, backgrounds: Sequence[Background] | None
+        self, pieces: VariantPieces, numbers: range, background: Sequence[Sequence[Array]] | None
     ) -> None:
         """Make all outputs, and give them their names together.
 
         Parameters
         ----------
         pieces : VariantPieces
-        n_batches : int
-            Number of batches, all of which are finished.
-        backgrounds : sequence of Background, or None
-            The effects of background variants for each target.
+        numbers : range
+            The numbers of the run's batches, all of which are finished.
+        background : sequence of sequences of array, or None
+            The effects of background variants for each target, in parts.
 
         Raises
         ------
@@ -65,16 +67,21 @@ class Publisher:
         paths = self._plan.paths
         with Publication(self._workspace.folder) as publication:
             for target, (spec, path) in enumerate(paths.files.items()):
-                background = None if backgrounds is None else backgrounds[target]
+                effects = () if background is None else background[target]
                 with step("writing", path), ExitStack() as stack:
                     file = stack.enter_context(self._file(target, spec, path, publication))
+                    for part in effects:
+                        file.append_background(part)
                     table = None
                     if spec in paths.tables:
-                        table = stack.enter_context(_opened_table(paths.tables[spec], publication))
-                    for number in range(n_batches):
+                        table = stack.enter_context(self._table(paths.tables[spec], publication, effects))
+                    for number in numbers:
                         with pieces.open(number) as piece:
                             if piece.head.variants:
-                                self._append(piece, target, file, table, background)
+                                rows = self._rows(piece, target, file)
+                                file.append(rows)
+                                if table is not None:
+                                    table.append(rows)
                         check_stopped()
                 with _written(path):
                     copyfile(self._workspace.skipped, publication.temporary(paths.skipped[spec]))
@@ -89,56 +96,34 @@ class Publisher:
             "worst_relative_completeness_error": float(np.max(worst)),
             "n_skipped": self._summary.skipped,
         }
-        layout = plan.layout
-        numbers = Numbers(layout.length, plan.scorer.n_models, errors=layout.n_references > 1)
-        temporary = publication.temporary(path)
-        return VariantFile(temporary, path, layout, numbers, plan.alleles, attributes, plan.chrom_sizes)
+        return VariantFile(publication.temporary(path), path, plan.file, attributes, plan.chrom_sizes)
 
-    def _append(
-        self,
-        piece: Piece,
-        target: int,
-        file: VariantFile,
-        table: EffectsTable | None,
-        background: Background | None,
-    ) -> None:
-        """Add the variants of a piece to the outputs of one target."""
-        options = self._plan.options
-        alleles = {name: stored.scored_batch(piece, target, name) for name in self._plan.alleles}
-        numbers = stored.numbers_of(piece, target)
-        file.append(piece.head.variants, alleles, numbers)
-        if table is None:
-            return
-        alts = [batch.output for name, batch in alleles.items() if name != REF]
-        effect = numbers["variants/effect"]
-        columns: dict[str, Column] = {
-            "ref_output": alleles[REF].output,
-            "alt_output": np.mean(alts, axis=0),
-            "effect": effect,
-        }
-        if self._plan.scorer.n_models > 1:
-            columns["effect_fold_sd"] = numbers["variants/effect_of_models"].std(1, ddof=1)
-        if background is not None:
-            columns["background_p"] = background.p_values(effect)
-        for name in ("allele", "nearby"):
-            columns[f"{name}_difference"] = numbers[f"difference/{name}"]
-            error = numbers.get(f"difference/{name}_standard_error")
-            if error is not None:
-                columns[f"{name}_difference_se"] = error
-        if self._motifs is not None:
-            columns |= self._motifs.columns(
-                piece.head.variants,
-                alleles[REF].sequences,
-                alleles[ALT].sequences,
-                "left" if options.indel_fill == "left" else "right",
-            )
-        table.append(piece.head.variants, columns)
+    def _table(self, path: Path, publication: Publication, effects: Sequence[Array]) -> EffectsTable:
+        """Return the table; a shard, which has only a part of the background, gets no p-values."""
+        is_whole = self._plan.file.background and self._plan.options.shard is None
+        background = BackgroundEffects(effects) if is_whole else None
+        return EffectsTable(publication.temporary(path), path, self._plan.file, background)
 
-
-@contextmanager
-def _opened_table(path: Path, publication: Publication) -> Iterator[EffectsTable]:
-    with _written(path), EffectsTable(publication.temporary(path)) as table:
-        yield table
+    def _rows(self, piece: Piece, target: int, file: VariantFile) -> VariantRows:
+        """Return what the file of one target holds of the variants of a piece."""
+        batches = {name: stored.scored_batch(piece, target, name) for name in self._plan.alleles}
+        alleles = {name: file.packed(batch) for name, batch in batches.items()}
+        rows = VariantRows(alleles, stored.numbers_of(piece, target), stored.texts_of(piece))
+        if self._motifs is None:
+            return rows
+        found = self._motifs.columns(
+            piece.head.variants,
+            batches[REF].sequences,
+            batches[ALT].sequences,
+            "left" if self._plan.options.indel_fill == "left" else "right",
+        )
+        numbers, texts = dict(rows.numbers), dict(rows.texts)
+        for name, values in found.items():
+            if isinstance(values, np.ndarray):
+                numbers[f"variants/{name}"] = values
+            else:
+                texts[f"variants/{name}"] = values
+        return replace(rows, numbers=numbers, texts=texts)
 
 
 @contextmanager

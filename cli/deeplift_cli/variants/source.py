@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.process.signals import check_stopped
-from deeplift_cli.run.batches import Batch, SkippedRecords
+from deeplift_cli.run.batches import EVERY, Batch, SkippedRecords, in_batches
 from deeplift_cli.sequences import Region, Selection, Skipped, one_hot
 from deeplift_cli.sequences.genome import Genome
 from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, normalise
@@ -21,7 +21,6 @@ from deeplift_cli.variants.vcf import Variant, read_vcf
 from deeplift_cli.variants.windows import Side, Window
 
 _CHECKED_EVERY = 1024
-_SKIPPED_AT_MOST = 1024
 _UNKNOWN_KEPT = 1000  # names that the genome lacks and that are kept to find a translation
 
 
@@ -47,6 +46,11 @@ class Pair:
     windows: tuple[Window, ...]
     ref: bytes
     alts: tuple[bytes, ...]
+
+    @property
+    def content(self) -> bytes:
+        """The letters of both alleles and their place, for a digest of all variants."""
+        return b"\n".join((repr(self.region).encode("utf-8", "surrogatepass"), self.ref, *self.alts, b""))
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ class VariantSource:
 
     Attributes
     ----------
+    path : Path
     n_records : int
         Number of ALT alleles, those that will be skipped included, those on other chromosomes not.
     n_left_out : int
@@ -136,7 +141,7 @@ class VariantSource:
 
     def __init__(self, genome: Genome, path: Path, selection: Selection, fill: str) -> None:
         self._genome = genome
-        self._path = path
+        self.path = path
         self._selection = selection
         self._sides: tuple[Side, ...] = ("right", "left") if fill == "both" else (_side(fill),)
         self._names = ChromosomeNames(genome.sizes)
@@ -151,7 +156,7 @@ class VariantSource:
         return dict(self._genome.sizes)
 
     def _variants(self) -> Iterator[Variant]:
-        return read_vcf(self._path, self._selection.translated)
+        return read_vcf(self.path, self._selection.translated)
 
     def _is_chosen(self, variant: Variant) -> bool:
         return self._chosen is None or variant.place in self._chosen
@@ -185,10 +190,10 @@ class VariantSource:
             raise self._no_chromosome(first, list(unknown))
         if not self.n_records:
             chosen = ", ".join(self._selection.chroms or ())
-            raise UserError(f"VCF file {self._path} has no variant on the chromosomes of --chroms ({chosen})")
+            raise UserError(f"VCF file {self.path} has no variant on the chromosomes of --chroms ({chosen})")
         if 2 * mismatches > compared:
             raise UserError(
-                f"{mismatches:,} of {compared:,} REF alleles of VCF file {self._path} are not what the "
+                f"{mismatches:,} of {compared:,} REF alleles of VCF file {self.path} are not what the "
                 f"genome has at their place; the first, {first_mismatch}. The VCF is probably of another "
                 "genome build: give the genome for which it was made"
             )
@@ -201,7 +206,7 @@ class VariantSource:
             if style is not None
             else "make the names agree, or give --rename-chroms FILE with the VCF's names and the genome's"
         )
-        return UserError(f"the genome has no chromosome of VCF file {self._path}: {compared}; {remedy}")
+        return UserError(f"the genome has no chromosome of VCF file {self.path}: {compared}; {remedy}")
 
     def _is_on_chromosome(self, variant: Variant) -> bool:
         size = self._genome.sizes.get(variant.place, 0)
@@ -231,6 +236,14 @@ class VariantSource:
                 yield Skipped(variant.index, printed(variant.name), variant.line, found)
             else:
                 yield found
+
+    def usable(self, length: int) -> Iterator[Pair]:
+        """Yield the variants that can be scored, as `records`."""
+        for number, record in enumerate(self.records(length)):
+            if not number % _CHECKED_EVERY:
+                check_stopped()
+            if isinstance(record, Pair):
+                yield record
 
     def _pair(self, variant: Variant, length: int) -> Pair | str:
         """Return both alleles of a variant, or the reason to skip the variant."""
@@ -275,29 +288,11 @@ class VariantSource:
             return foreign_reason(letters[place : place + 1], place, f" of {window}")
         return self._selection.reason_in_bases(letters, f"in {window}")
 
-    def batches(self, rows: int, length: int) -> Generator[PairBatch | SkippedRecords, None, None]:
-        """Yield batches of `rows` pairs, the last of which may have fewer, and the skipped variants.
-
-        Skipped variants come before the batch in or before which they stand.
-        """
-        number, chosen, skipped = 0, list[Pair](), SkippedRecords()
-        for record in self.records(length):
-            if isinstance(record, Skipped):
-                skipped.append(record)
-                if len(skipped) == _SKIPPED_AT_MOST:
-                    yield skipped
-                    skipped = []
-                continue
-            chosen.append(record)
-            if len(chosen) == rows:
-                check_stopped()
-                yield from [skipped] if skipped else []
-                yield PairBatch.of(number, chosen)
-                number, chosen, skipped = number + 1, [], []
-        check_stopped()
-        yield from [skipped] if skipped else []
-        if chosen:
-            yield PairBatch.of(number, chosen)
+    def batches(
+        self, rows: int, length: int, share: range = EVERY
+    ) -> Generator[PairBatch | SkippedRecords, None, None]:
+        """Read a share of the variants, as `in_batches`, where a batch has K pairs of windows of L bases."""
+        return in_batches(self.records(length), rows, PairBatch.of, share)
 
 
 def _side(fill: str) -> Side:

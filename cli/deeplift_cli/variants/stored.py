@@ -10,7 +10,7 @@ from deeplift_cli.models.scorer import Scores
 from deeplift_cli.outputs.packed import ScoredBatch
 from deeplift_cli.variants.pieces import Piece
 from deeplift_cli.variants.scoring import PairScores
-from deeplift_cli.variants.variant_file import ALT, ALT_LEFT, REF
+from deeplift_cli.variants.variant_file import ALT, ALT_LEFT, MODELS, OF_VCF, REF
 
 Array = npt.NDArray[Any]
 
@@ -33,7 +33,6 @@ _OF_PAIR = {
     "difference/allele_standard_error": "allele_error",
     "difference/nearby_standard_error": "nearby_error",
 }
-_EFFECTS = "variants/effect_of_models"
 
 
 def groups_of(n_windows: int) -> tuple[str, ...]:
@@ -66,7 +65,7 @@ def as_arrays(
             }
         of_pair = {name: getattr(pair, field) for name, field in _OF_PAIR.items()}
         arrays |= {f"{target}/{name}": values for name, values in of_pair.items() if values is not None}
-        arrays[f"{target}/{_EFFECTS}"] = pair.effects.T
+        arrays[f"{target}/{MODELS}"] = pair.effects.T
     return arrays
 
 
@@ -91,9 +90,19 @@ def scored_batch(piece: Piece, target: int, group: str) -> ScoredBatch:
 def numbers_of(piece: Piece, target: int) -> dict[str, Array]:
     """Return the numbers of a batch's pairs for one target, by the names of their datasets."""
     found = {name: piece[f"{target}/{name}"] for name in _OF_PAIR if f"{target}/{name}" in piece}
-    effects = piece[f"{target}/{_EFFECTS}"]  # [N, F]
+    effects = piece[f"{target}/{MODELS}"]  # [N, F]
     positions = np.array([variant.pos for variant in piece.head.variants], np.int64)
-    return found | {"variants/pos": positions, _EFFECTS: effects, "variants/effect": effects.mean(1)}
+    found |= {"variants/pos": positions, "variants/effect": effects.mean(1)}
+    return found | {MODELS: effects} if effects.shape[1] > 1 else found
+
+
+def texts_of(piece: Piece) -> dict[str, list[str]]:
+    """Return the columns of the VCF that are texts, by the names of their datasets."""
+    return {
+        f"variants/{name}": [getattr(variant, name) for variant in piece.head.variants]
+        for name in OF_VCF
+        if name != "pos"
+    }
 
 
 def completeness_of(piece: Piece, target: int, group: str) -> tuple[Array, Array, Array]:

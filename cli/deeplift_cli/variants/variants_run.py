@@ -7,23 +7,32 @@ the next run of the same job resumes from the saved batches, and the outputs are
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from deeplift_cli.models.explainer import chosen_device
-from deeplift_cli.models.fold_mean import LoadedModel, explain_models
-from deeplift_cli.models.targets import need_the_model
+from deeplift_cli.errors import UserError
+from deeplift_cli.models.fold_mean import LoadedModel
 from deeplift_cli.options.rules import takes_gradients
 from deeplift_cli.options.variant_settings import VariantOptions
-from deeplift_cli.outputs.workspace import Workspace, clean_up
+from deeplift_cli.outputs.workspace import Workspace
 from deeplift_cli.process.screen import Screen
 from deeplift_cli.process.signals import deferred, interruptible
 from deeplift_cli.process.steps import step
-from deeplift_cli.run.checkpoint import how_to_resume
-from deeplift_cli.run.fingerprint import fingerprint
+from deeplift_cli.reference_kinds.reference_file import ReferenceFile
+from deeplift_cli.run.checkpoint import SHOWN_REASONS, how_to_resume
+from deeplift_cli.run.references import saved_references
+from deeplift_cli.run.setup import (
+    early_outputs,
+    explained_models,
+    job_of,
+    nothing_left,
+    of_shard,
+    settings_of,
+    settled,
+)
+from deeplift_cli.run.skipped_tables import SkippedTables
 from deeplift_cli.run.summary import Completeness, Summary
 from deeplift_cli.sequences import make_selection
 from deeplift_cli.sequences.genome import Genome
@@ -32,9 +41,11 @@ from deeplift_cli.variants.batch_loop import VariantLoop
 from deeplift_cli.variants.models import read_models_of_variants, window_length
 from deeplift_cli.variants.motif_changes import MotifChanges
 from deeplift_cli.variants.output_paths import VariantPaths
+from deeplift_cli.variants.p_values import BackgroundEffects
 from deeplift_cli.variants.pieces import VariantPieces
-from deeplift_cli.variants.plan import VariantPlan, make_plan, observed_reference
+from deeplift_cli.variants.plan import Part, Survey, VariantPlan, make_plan, observed_reference, surveyed
 from deeplift_cli.variants.publishing import Publisher
+from deeplift_cli.variants.scoring import Array
 from deeplift_cli.variants.source import VariantSource
 from deeplift_cli.variants.stored import groups_of
 from deeplift_core.accuracy.completeness import TOLERANCE
@@ -48,6 +59,7 @@ _FILLS = {
 }
 # The name under which the letters of the genome at the variants count in the fingerprint.
 _GENOME_CONTENT = "the content of the genome at these variants"
+_BACKGROUND_CONTENT = "the content of the genome at the background variants"
 
 
 def score_variants(options: VariantOptions, screen: Screen, progress: Progress) -> tuple[Summary, list[Path]]:
@@ -74,49 +86,97 @@ def score_variants(options: VariantOptions, screen: Screen, progress: Progress) 
         in a folder beside the first output, and the next run of the same job resumes from these batches.
     """
     started = time.perf_counter()
-    paths = None if need_the_model(options.targets) else _paths(options)
+    paths = early_outputs(VariantPaths.of, options)
     motifs = None if options.motifs is None else MotifChanges.read(options.motifs)
     source, background = _sources(options, screen)
     models = read_models_of_variants(options, screen)
-    if options.targets != models[0].targets.specs:
-        options = replace(options, targets=models[0].targets.specs)
-        paths = None
-    paths = paths or _paths(options)
-    digests = [model.file.sha256 for model in models]
-    job = fingerprint(options, digests, chosen_device(options.device).type)
-    alleles = groups_of(2 if options.indel_fill == "both" else 1)
+    options, paths = settled(options, models, paths, VariantPaths.of)
+    job = job_of(options, models)
     tolerance = TOLERANCE[getattr(torch, options.precision)]
-    labels = [f"{spec.label} {name}" for spec in options.targets for name in alleles]
+    labels = [f"{spec.label} {name}" for spec in options.targets for name in _alleles(options)]
     summary = Summary(
-        {label: Completeness(tolerance, None) for label in labels},
+        {label: Completeness(tolerance, options.max_completeness_error) for label in labels},
         exempt=takes_gradients(options.rule),
         started=started,
         left_out=source.n_left_out,
         unit="variants",
     )
-    workspace = Workspace(paths.first, job, resume=options.resume, note=screen.note)
+    workspace = Workspace(paths.first, of_shard(job, options), resume=options.resume, note=screen.note)
     with deferred(), _opened(workspace, screen):
         paths.check(options)  # once more, now that no other run works on them
         with interruptible():
-            plan = _plan(options, paths, alleles, models, source, workspace, job, summary, screen)
+            plan = _plan(options, paths, models, source, background, workspace, job, summary, screen)
             pieces = VariantPieces(paths.first, workspace.folder, workspace.job_digest)
-        loop = VariantLoop(plan, workspace, pieces, summary)
         summary.start_scoring()
-        total = source.n_records + (background.n_records if background else 0)
-        loop.run(source, lambda done: progress(done, total))
-        effects = None
-        if background is not None:
-            assert options.background is not None
-            others = BackgroundLoop(plan, pieces)
-            others.run(background, lambda done: progress(source.n_records + done, total))
-            effects = others.effects(options.background)
-            summary.settings["background"] = (
-                f"{effects[0].n_variants:,} variants with an effect, {others.n_skipped:,} skipped"
-            )
-        Publisher(plan, workspace, summary, motifs).publish(pieces, loop.n_batches, effects)
+
+        def told(done: int) -> None:
+            progress(done, plan.n_records)
+
+        saved_in = paths.references, workspace.folder, plan.reference, plan.layout.length
+        with saved_references(*saved_in) as saved:
+            numbers = _score(plan, workspace, pieces, saved, summary, told)
+            effects = None if plan.background is None else _score_background(plan, pieces, summary, told)
+            Publisher(plan, workspace, summary, motifs).publish(pieces, numbers, effects)
         workspace.mark_published()
     summary.finish()
     return summary, paths.all
+
+
+def _alleles(options: VariantOptions) -> tuple[str, ...]:
+    """Return the groups of the alleles."""
+    return groups_of(2 if options.indel_fill == "both" else 1)
+
+
+def _score(
+    plan: VariantPlan,
+    workspace: Workspace,
+    pieces: VariantPieces,
+    saved: ReferenceFile | None,
+    summary: Summary,
+    progress: Callable[[int], None],
+) -> range:
+    """Score all variants of the run, make the table of those without scores, and return the batches' numbers.
+
+    Raises
+    ------
+    UserError
+        If no variant of a whole job is left.
+    """
+    out, unusable, unscored = plan.paths.first, workspace.unusable, workspace.unscored
+    with SkippedTables(out, unusable, unscored, SHOWN_REASONS) as tables:
+        loop = VariantLoop(plan, pieces, tables, saved, summary)
+        loop.run(loop.items(), progress)
+        numbers = range(plan.part.share.start, plan.part.share.start + loop.n_batches)
+        summary.skipped, summary.examples = tables.count, tables.first
+        summary.rescoring_stopped = plan.scorer.rescoring_stopped
+        if not summary.scored and plan.options.shard is None:
+            for number in numbers:
+                pieces.drop(number)
+            raise nothing_left("variant", plan.options, tables)
+        tables.close()
+        tables.merge_into(workspace.skipped)
+    return numbers
+
+
+def _score_background(
+    plan: VariantPlan, pieces: VariantPieces, summary: Summary, progress: Callable[[int], None]
+) -> list[list[Array]]:
+    """Return the effects of background variants for each target, in parts.
+
+    Raises
+    ------
+    UserError
+        If none of a whole job has an effect.
+    """
+    loop = BackgroundLoop(plan, pieces)
+    loop.run(loop.items(), lambda done: progress(plan.part.n_records + done))
+    effects = loop.effects()
+    n_variants = [BackgroundEffects(own).n_variants for own in effects]
+    if plan.options.shard is None and not all(n_variants):
+        path = plan.options.background
+        raise UserError(f"none of the variants of --background {path} has an effect that is a number")
+    summary.settings["background"] = f"{n_variants[0]:,} variants with an effect, {loop.n_skipped:,} skipped"
+    return effects
 
 
 def _sources(options: VariantOptions, screen: Screen) -> tuple[VariantSource, VariantSource | None]:
@@ -138,14 +198,6 @@ def _sources(options: VariantOptions, screen: Screen) -> tuple[VariantSource, Va
         return source, VariantSource(genome, options.background, selection, options.indel_fill)
 
 
-def _paths(options: VariantOptions) -> VariantPaths:
-    """Return the names of all outputs, free of what an interrupted run left, and found writable."""
-    paths = VariantPaths.of(options)
-    clean_up([paths.first])
-    paths.check(options)
-    return paths
-
-
 @contextmanager
 def _opened(workspace: Workspace, screen: Screen) -> Iterator[None]:
     """Enter the workspace, and say after an exception how to resume from the finished batches."""
@@ -161,41 +213,47 @@ def _opened(workspace: Workspace, screen: Screen) -> Iterator[None]:
 def _plan(
     options: VariantOptions,
     paths: VariantPaths,
-    alleles: tuple[str, ...],
     models: tuple[LoadedModel, ...],
     source: VariantSource,
+    background: VariantSource | None,
     workspace: Workspace,
     job: dict[str, Any],
     summary: Summary,
     screen: Screen,
 ) -> VariantPlan:
     """Record the models, make the plan, and tell the summary how variants are scored."""
-    explained = explain_models(
-        replace(options, **workspace.decisions),
+    explained = explained_models(
+        options,
         models,
         lambda: window_length(options, models[0].file),
         source.n_records,
+        workspace,
         screen,
     )
-    workspace.keep_decisions(
-        {"batch_size": explained.batch_size, "compile": "on" if explained.is_compiled else "off"}
+    reference, survey = observed_reference(options, source, explained.length)
+    surveys = {_GENOME_CONTENT: survey}
+    if background is not None and options.shard is not None:
+        surveys[_BACKGROUND_CONTENT] = surveyed(background, explained.length)
+    contents = {name: found.content for name, found in surveys.items() if found is not None}
+    for name, content in contents.items():
+        workspace.add_to_job(name, content)
+
+    def part_of(variants: VariantSource, found: Survey | None) -> Part:
+        return Part.of(variants, options, None if found is None else found.usable, explained.batch_size)
+
+    summary.settings = settings_of(
+        options,
+        explained,
+        f"{options.reference}, {reference.n_references:,} for each variant",
+        f"; insertions and deletions: {_FILLS[options.indel_fill]}",
     )
-    reference, content = observed_reference(options, source, explained.length)
-    if content is not None:
-        workspace.add_to_job(_GENOME_CONTENT, content)
-        job = {**job, _GENOME_CONTENT: content}
-    layers = f", and {len(options.layer_rules)} of layers" if options.layer_rules else ""
-    folds = {"model": f"mean of {explained.n_models} folds"} if explained.n_models > 1 else {}
-    inputs = explained.model.further
-    further = {} if inputs is None else {"further inputs": str(inputs)}
-    summary.settings = (
-        folds
-        | further
-        | {
-            "target": explained.explained,
-            "rule": options.rule + layers,
-            "reference": f"{options.reference}, {reference.n_references:,} for each variant",
-            "window": f"{explained.length:,} bp; insertions and deletions: {_FILLS[options.indel_fill]}",
-        }
+    return make_plan(
+        options,
+        paths,
+        _alleles(options),
+        explained,
+        reference,
+        part_of(source, survey),
+        None if background is None else part_of(background, surveys.get(_BACKGROUND_CONTENT)),
+        {**job, **contents},
     )
-    return make_plan(options, paths, alleles, explained, reference, job, source.chrom_sizes)
