@@ -56,7 +56,7 @@ _CONDITIONS: "list[tuple[Condition, tuple[OpOverload[..., Any], ...]]]" = [
             aten.complex.default, aten._conj.default, aten._conj_physical.default,
             aten.conj_physical.default, aten.resolve_conj.default, aten._neg_view.default,
             aten.resolve_neg.default,
-            aten.clone.default, aten.alias.default, aten.detach.default, aten.lift_fresh.default,
+            aten.clone.default, aten.contiguous.default, aten.alias.default, aten.detach.default, aten.lift_fresh.default,
             aten.add.Tensor, aten.add.Scalar, aten.sub.Tensor, aten.sub.Scalar, aten.rsub.Tensor,
             aten.rsub.Scalar, aten.neg.default,
         ),
