@@ -231,6 +231,15 @@ def test_rows_that_mix_are_refused_by_module(name: str, rows: int) -> None:
     assert "test_core_verification.py:" in str(raised.value)
 
 
+@pytest.mark.parametrize("rows", [2, 3, K, 40])
+def test_rows_that_mix_only_where_another_row_has_n_are_refused(rows: int) -> None:
+    """The example has a base at every position, and both batches of other rows have positions without one."""
+    features = model_with(lambda h: h)
+    model = Layer(lambda x: features(x) + (x.sum(1) == 0).any().float())
+    with pytest.raises(CaptureError, match=r"rows of one batch mix in aten\.add"):
+        scored(model, one_hot(rows))
+
+
 def test_a_batch_of_one_row_has_nothing_to_mix() -> None:
     for function, _ in (MIXED["softmax"], MIXED["first row"]):
         assert scored(model_with(function), one_hot(1), rule="gradient").batch_size == 1
@@ -656,7 +665,10 @@ def test_other_rows_are_of_the_examples_kind(rows: int, letters: int, kind: str)
             if kind in ("one-hot", "empty", "bits", "whole"):
                 assert torch.equal(batch, batch.round())
     assert torch.equal(drawn.first[0], again.first[0])
+    assert torch.equal(drawn.second[0][drawn.beside], x[drawn.in_example])
+    assert len(drawn.beside) == (rows > 1)
     if rows > 1:
+        assert int(drawn.beside) not in [int(drawn.in_example), *drawn.in_second.tolist()]
         assert len(drawn.in_first) == (rows + 1) // 2
         compositions = drawn.first[0].mean(2)
         assert len(compositions.unique(dim=0)) > 1

@@ -77,7 +77,7 @@ def _same_constant(value: Tensor, other: Tensor, rows: tuple[int, int]) -> bool:
     return relative_error(value, other) <= _ROUNDING
 
 
-def first_mixing(graph: Graph, output: int, rows: Rows) -> Node:
+def first_mixing(graph: Graph, output: int, rows: Rows, example: Sequence[Tensor]) -> Node:
     """Return the first call that gives a row another value if other rows surround it.
 
     Parameters
@@ -88,7 +88,15 @@ def first_mixing(graph: Graph, output: int, rows: Rows) -> Node:
         A node whose rows depend on each other.
     rows : Rows
         Two batches with common rows.
+    example : sequence of Tensor [K, ...]
+        The batch that has a row in common with the second one.
     """
+    beside_example = rows._replace(first=tuple(example), in_first=rows.in_example, in_second=rows.beside)
+    found = (_first_mixing(graph, output, batches) for batches in (rows, beside_example))
+    return next(filter(None, found), graph.nodes[output])
+
+
+def _first_mixing(graph: Graph, output: int, rows: Rows) -> Node | None:
     order = graph.ancestors(output)
     last_use = {ref: index for index in order for ref in graph.nodes[index].refs}
     by_rows: set[int] = set()  # nodes whose first axis is that of the rows
@@ -109,7 +117,7 @@ def first_mixing(graph: Graph, output: int, rows: Rows) -> Node:
         for ref in node.refs:
             if last_use[ref] == index:
                 del first[ref], second[ref]
-    return graph.nodes[output]
+    return None
 
 
 def _same_rows(first: Any, second: Any, rows: Rows, count: int) -> bool | None:

@@ -168,7 +168,8 @@ def _record_as_given(model: nn.Module, choose: Choose, example: tuple[Tensor, ..
     first = example[0]
     snapshots = Snapshots()
     with borrowed(model, first.dtype, first.device), plain_kernels(first.device):
-        graph, outputs, structure = record_model(model, example, snapshots)
+        values: list[Tensor] = []
+        graph, outputs, structure = record_model(model, example, snapshots, values)
         give_back_freed_memory()
         kept = state_of(model)
         place = choose(structure)
@@ -183,6 +184,7 @@ def _record_as_given(model: nn.Module, choose: Choose, example: tuple[Tensor, ..
             [outputs[i] for i in compared],
             example,
             lambda rows: record_model(model, rows, snapshots)[0],
+            [values[i] for i in compared],
         )
         few = _on_few_rows(model, graph, [outputs[i] for i in compared], verified, snapshots)
         check_keeps_nothing(model, kept, partial(run, verified.rows))

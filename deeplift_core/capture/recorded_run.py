@@ -43,7 +43,10 @@ def _recording(recorder: Recorder, device: torch.device) -> Iterator[None]:
 
 
 def record_model(
-    model: nn.Module, example: Sequence[Tensor], snapshots: Snapshots | None = None
+    model: nn.Module,
+    example: Sequence[Tensor],
+    snapshots: Snapshots | None = None,
+    values: list[Tensor] | None = None,
 ) -> tuple[Graph, list[int], Any]:
     """Record one run of ``model(*example)``.
 
@@ -55,6 +58,8 @@ def record_model(
         One batch for each input.
     snapshots : Snapshots, optional
         Copies of the model's constants that an earlier recording made.
+    values : list of Tensor, optional
+        An empty list, which gets the values of ``outputs`` for the example.
 
     Returns
     -------
@@ -76,16 +81,16 @@ def record_model(
     load_rules_of_other_packages()
     could_compile = "torch._dynamo" in sys.modules
     try:
-        return _record_once(model, example, snapshots)
+        return _record_once(model, example, snapshots, values)
     except (CaptureError, ForwardError):
         if could_compile or "torch._dynamo" not in sys.modules:
             raise
         # The forward imported torch's compiler, as flex_attention does. Only now can it be switched off.
-        return _record_once(model, example, snapshots)
+        return _record_once(model, example, snapshots, values)
 
 
 def _record_once(
-    model: nn.Module, example: Sequence[Tensor], snapshots: Snapshots | None
+    model: nn.Module, example: Sequence[Tensor], snapshots: Snapshots | None, values: list[Tensor] | None
 ) -> tuple[Graph, list[int], Any]:
     device = example[0].device
     builder = GraphBuilder(device)
@@ -103,6 +108,8 @@ def _record_once(
         if ref is None:
             return None
         outputs.append(ref.index)
+        if values is not None:
+            values.append(value.detach())
         return len(outputs) - 1
 
     structure = tree_map(place, result)
