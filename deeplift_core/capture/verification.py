@@ -4,8 +4,8 @@ A recording is made on one batch. A value that the recorder did not see (work in
 through Python, random numbers) is a constant of that batch, and other sequences would be scored with that
 constant. Rows that depend on each other have no contributions of their own. To find both, the model runs on a
 batch of other rows, and the recording on a second batch that has some of these rows at other places among new
-rows, and one row of the example. The common rows must have the same outputs. This takes one forward pass of each. Only where outputs
-differ, further runs find the reason and the operation.
+rows, and one row of the example. The common rows must have the same outputs. This takes one forward pass of
+each. Only where outputs differ, further runs find the reason and the operation.
 """
 
 from collections.abc import Callable, Sequence
