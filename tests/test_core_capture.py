@@ -152,7 +152,7 @@ class AlwaysDrops(nn.Dropout):
 
 def test_what_a_train_of_the_users_own_keeps_on_is_a_part_of_the_model() -> None:
     model = nn.Sequential(nn.Flatten(), AlwaysDrops(), nn.Linear(4 * L, 2)).double()
-    with pytest.raises(CaptureError, match="random numbers that the model draws .*module '1'"):
+    with pytest.raises(CaptureError, match=r"random numbers that the model draws .*module '1'"):
         DeepLift(model.eval(), batch()[0])
     assert [module.training for module in model] == [False, True, False]
 
@@ -383,7 +383,7 @@ def test_operations_that_take_functions_are_recorded_as_their_eager_code() -> No
     )
     torch.testing.assert_close(found.contributions, expected.contributions)
     branch = Net(lambda s, x: torch.cond(x.sum() > 3, lambda h: h * 2, lambda h: h * 3, (x,)).flatten(1))
-    with pytest.raises(CaptureError, match="the model's forward .*reads a value computed from the input"):
+    with pytest.raises(CaptureError, match=r"the model's forward .*reads a value computed from the input"):
         DeepLift(branch, x)
 
 
