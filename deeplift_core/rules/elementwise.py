@@ -53,9 +53,8 @@ def is_elementwise(op: Callable[..., Any] | None) -> bool:
         return False
     if not (torch.Tag.pointwise in tags or op_name(op) in _UNTAGGED) or registered(op):
         return False
-    return (
-        not isinstance(op, OpOverload) or len(op._schema.returns) == 1
-    )  # frexp, for one, returns two tensors
+    # An operation with several results, such as frexp, is no function that an activation could contain.
+    return not isinstance(op, OpOverload) or len(op._schema.returns) == 1
 
 
 def affine_terms(node: Node) -> list[Term] | None:
