@@ -591,10 +591,16 @@ def test_the_recording_on_a_few_rows_shares_all_constants() -> None:
     assert record(model, (x[:4],), lambda _: 0).few_rows is None
 
 
-def test_a_model_that_counts_its_rows_has_no_recording_on_fewer() -> None:
-    model = model_with(lambda h: h / len(h)).eval()
-    recording = record(model, (one_hot(),), lambda _: 0)
-    assert recording.few_rows is None
+@pytest.mark.parametrize("rows", [K, 9])
+@pytest.mark.parametrize("function", [lambda h: h / len(h), lambda h: h * (2 if len(h) > 4 else 1)])
+def test_a_model_that_counts_its_rows_is_refused(function: Function, rows: int) -> None:
+    with pytest.raises(CaptureError, match=r"4 rows other values by themselves than in a batch of \d rows"):
+        scored(model_with(function), one_hot(rows))
+
+
+def test_a_model_that_makes_other_calls_on_fewer_rows_has_no_recording_on_them() -> None:
+    model = model_with(lambda h: h.tanh() if len(h) > 4 else h.clone().tanh()).eval()
+    assert record(model, (one_hot(),), lambda _: 0).few_rows is None
 
 
 def test_the_model_does_not_run_while_scoring() -> None:
