@@ -186,6 +186,6 @@ def counted(output: Node, few: int, many: int) -> str:
     """Return the message for a model that gives the same rows other values if the batch has fewer rows."""
     return (
         f"the model gives {few} rows other values by themselves than in a batch of {many} rows, up to "
-        f"{output.describe()}: scores would depend on the number of rows. Compute every row from itself alone: "
+        f"{output.describe()}: scores would depend on the number of rows. Compute every row from itself: "
         "no number of rows (len(x), x.shape[0]) among the values, and no average over the batch"
     )
