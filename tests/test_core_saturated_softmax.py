@@ -102,7 +102,7 @@ def test_logsumexp_over_two_axes_scores_as_over_both_in_one() -> None:
 
 @pytest.mark.parametrize("gap", [10, 15, 20])
 def test_what_all_classes_have_in_common_costs_no_digit_of_a_softmax(gap: int) -> None:
-    """The mean of multipliers near 3 is subtracted from each, and what is left may be as small as exp(-gap)."""
+    """The mean of multipliers near 3 is subtracted from each; what is left may be as small as exp(-gap)."""
 
     class Weighted(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
