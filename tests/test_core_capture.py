@@ -387,6 +387,40 @@ def test_operations_that_take_functions_are_recorded_as_their_eager_code() -> No
         DeepLift(branch, x)
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_flex_attention_is_recorded_as_its_eager_code() -> None:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    def flexible(_: Net, x: torch.Tensor) -> torch.Tensor:
+        h = x.mT[:, None]
+        return flex_attention(h, h, h).flatten(1)  # type: ignore[union-attr]
+
+    def plain(_: Net, x: torch.Tensor) -> torch.Tensor:
+        return ((x.mT @ x / 2).softmax(2) @ x.mT).flatten(1)
+
+    x, references = (tensor.float() for tensor in batch(r=1))
+    found, expected = (
+        DeepLift(Net(run), x, logits=False).attribute(x, references) for run in (flexible, plain)
+    )
+    torch.testing.assert_close(found.contributions, expected.contributions, rtol=1e-4, atol=1e-6)
+
+
+def test_a_forward_that_imports_torchs_compiler_is_recorded_without_the_compiler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch._dynamo as compiler
+
+    monkeypatch.delitem(sys.modules, "torch._dynamo")
+
+    def imports(_: Net, x: torch.Tensor) -> torch.Tensor:
+        if "torch._dynamo" not in sys.modules:
+            sys.modules["torch._dynamo"] = compiler
+            raise RuntimeError("this code cannot be compiled while it is recorded")
+        return x.flatten(1)
+
+    assert DeepLift(Net(imports), batch()[0]).batch_size == len(batch()[0])
+
+
 def test_quantised_layers_are_refused_by_name() -> None:
     model = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), {nn.Linear})
     # The scale of the activations is that of the whole batch.

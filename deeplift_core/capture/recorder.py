@@ -243,8 +243,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             )
         if any(item.layout is not torch.strided for item in tensors):
             self._refuse(
-                f"{self._where()} computes with a sparse tensor ({func}), which cannot be recorded: use a "
-                "dense one (to_dense())"
+                f"{self._where()} computes with a sparse tensor ({func}), or one in a layout of a library's "
+                "own, which cannot be recorded: use a dense one (to_dense())"
             )
         if not any(isinstance(value, Tensor) for value in tree_flatten(output)[0]):
             return output
