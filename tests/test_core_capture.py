@@ -143,6 +143,20 @@ def test_a_model_in_training_mode_is_explained_in_eval_mode() -> None:
     torch.testing.assert_close(found.contributions, expected.contributions, rtol=0, atol=0)
 
 
+class AlwaysDrops(nn.Dropout):
+    """Dropout that stays on after eval(), as for samples of a model's uncertainty."""
+
+    def train(self, mode: bool = True) -> "AlwaysDrops":
+        return super().train(True)
+
+
+def test_what_a_train_of_the_users_own_keeps_on_is_a_part_of_the_model() -> None:
+    model = nn.Sequential(nn.Flatten(), AlwaysDrops(), nn.Linear(4 * L, 2)).double()
+    with pytest.raises(CaptureError, match=r"random numbers that the model draws .*module '1'"):
+        DeepLift(model.eval(), batch()[0])
+    assert [module.training for module in model] == [False, True, False]
+
+
 def test_parameters_changed_later_do_not_change_scores() -> None:
     """What was recorded is a snapshot, of parameters, buffers and constants alike."""
     x, references = batch()
@@ -339,6 +353,72 @@ def test_modules_inside_vmap_are_recorded() -> None:
 def test_sparse_tensors_are_refused_by_name(sparse: Callable[[torch.Tensor], torch.Tensor]) -> None:
     with pytest.raises(CaptureError, match=r"computes with a sparse tensor \(aten\._.*use a dense one"):
         DeepLift(Net(lambda s, x: sparse(x.flatten(1))), batch()[0])
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_nested_tensors_are_refused_by_name(layout: torch.layout) -> None:
+    def padded(_: Net, x: torch.Tensor) -> torch.Tensor:
+        rows = torch.nested.as_nested_tensor(list(x.transpose(1, 2)), layout=layout)
+        return torch.nested.to_padded_tensor(rows, 0.0).flatten(1)
+
+    with pytest.raises(CaptureError, match=r"computes with a nested tensor \(aten\._nested.*with a mask"):
+        DeepLift(Net(padded), batch()[0])
+
+
+def test_operations_that_take_functions_are_recorded_as_their_eager_code() -> None:
+    from torch._higher_order_ops.while_loop import while_loop
+
+    def thrice(_: Net, x: torch.Tensor) -> torch.Tensor:
+        _, h = while_loop(
+            lambda step, h: step < 3, lambda step, h: (step + 1, torch.tanh(h)), (torch.tensor(0), x)
+        )
+        long = torch.tensor(x.shape[2] > 3)
+        return torch.cond(long, lambda h: h * 2, lambda h: h * 3, (h,)).flatten(1)
+
+    x, references = batch()[0], batch()[0].flip(2)[:, None]
+    found, expected = (
+        DeepLift(Net(run), x, rule="rescale").attribute(x, references)
+        for run in (thrice, lambda s, x: x.tanh().tanh().tanh().mul(2).flatten(1))
+    )
+    torch.testing.assert_close(found.contributions, expected.contributions)
+    branch = Net(lambda s, x: torch.cond(x.sum() > 3, lambda h: h * 2, lambda h: h * 3, (x,)).flatten(1))
+    with pytest.raises(CaptureError, match=r"the model's forward .*reads a value computed from the input"):
+        DeepLift(branch, x)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_flex_attention_is_recorded_as_its_eager_code() -> None:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    def flexible(_: Net, x: torch.Tensor) -> torch.Tensor:
+        h = x.mT[:, None]
+        return flex_attention(h, h, h).flatten(1)  # type: ignore[union-attr]
+
+    def plain(_: Net, x: torch.Tensor) -> torch.Tensor:
+        return ((x.mT @ x / 2).softmax(2) @ x.mT).flatten(1)
+
+    x, references = (tensor.float() for tensor in batch(r=1))
+    found, expected = (
+        DeepLift(Net(run), x, logits=False).attribute(x, references) for run in (flexible, plain)
+    )
+    torch.testing.assert_close(found.contributions, expected.contributions, rtol=1e-4, atol=1e-6)
+
+
+def test_a_forward_that_imports_torchs_compiler_is_recorded_without_the_compiler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch._dynamo as compiler
+
+    monkeypatch.delitem(sys.modules, "torch._dynamo")
+
+    def imports(_: Net, x: torch.Tensor) -> torch.Tensor:
+        if "torch._dynamo" not in sys.modules:
+            sys.modules["torch._dynamo"] = compiler
+            raise RuntimeError("this code cannot be compiled while it is recorded")
+        return x.flatten(1)
+
+    assert DeepLift(Net(imports), batch()[0]).batch_size == len(batch()[0])
 
 
 def test_quantised_layers_are_refused_by_name() -> None:

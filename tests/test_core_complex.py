@@ -115,3 +115,28 @@ def test_a_quotient_of_complex_numbers_is_recorded_with_its_imaginary_part() -> 
     model = model_of(function, x)
     result = DeepLift(model, x, rule="gradient").attribute(x, torch.zeros_like(x)[:, None])
     torch.testing.assert_close(result.output, model(x).detach()[:, 0])
+
+
+def test_pairs_as_complex_numbers_do_not_mind_the_strides_of_a_batch() -> None:
+    """The example's convolution gives dense pairs, and that of rows with other strides gives none."""
+    torch.manual_seed(0)
+    convolution, last = nn.Conv1d(4, 2, 3, padding=1), nn.Linear(2 * N, 1)
+
+    class Rotary(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = convolution, last
+
+        def forward(self, x: Tensor) -> Any:
+            pairs = self.first(x).reshape(len(x), 2, N // 2, 2).contiguous()
+            return self.last(torch.view_as_real(torch.view_as_complex(pairs) * 1j).flatten(1))
+
+    class Plain(Rotary):
+        def forward(self, x: Tensor) -> Any:
+            pairs = self.first(x).reshape(len(x), 2, N // 2, 2)
+            return self.last(torch.stack([-pairs[..., 1], pairs[..., 0]], 3).flatten(1))
+
+    draw = torch.Generator().manual_seed(3)
+    x, r = (torch.eye(4)[torch.randint(4, (8, N), generator=draw)].mT for _ in range(2))
+    found, expected = (DeepLift(model, x).attribute(x, r[:, None]) for model in (Rotary(), Plain()))
+    torch.testing.assert_close(found.contributions, expected.contributions)

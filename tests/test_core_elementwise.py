@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deeplift_core import CaptureError, DeepLift
+from deeplift_core import CaptureError, DeepLift, UnsupportedOpsError
 from deeplift_core.graph.builder import GraphBuilder
 from deeplift_core.rules.multipliers import Multipliers
 from deeplift_core.rules.registry import make_rule
@@ -138,3 +138,25 @@ def test_log_softmax_of_a_class_that_outweighs_the_others(place: int) -> None:
     exact = multipliers(D)
     assert 0 < exact[place] < 1e-7
     torch.testing.assert_close(multipliers(torch.float32), exact, rtol=1e-5, atol=0)
+
+
+def test_operations_without_a_derivative_of_autograds_are_activations_all_the_same() -> None:
+    """igamma(2, x) is 1 - (1 + x) exp(-x), and heaviside a comparison."""
+    two, half = torch.full((6,), 2.0, dtype=D), torch.full((6,), 0.5, dtype=D)
+    plain: Callable[[Tensor, Tensor], Tensor]
+    for odd, plain in (
+        (
+            lambda a, b: torch.igamma(two, a.square() + 0.1 + 0 * b),
+            lambda a, b: 1 - (1 + (s := a.square() + 0.1 + 0 * b)) * (-s).exp(),
+        ),
+        (lambda a, b: torch.heaviside(a, half) + b, lambda a, b: (a > 0).to(a.dtype) + b),
+    ):
+        for rule in ("rescale", "revealcancel"):
+            found, expected = (explained(Model(function), rule) for function in (odd, plain))
+            torch.testing.assert_close(found.contributions, expected.contributions, rtol=1e-6, atol=1e-9)
+            torch.testing.assert_close(found.hypothetical, expected.hypothetical, rtol=1e-6, atol=1e-9)
+
+
+def test_an_elementwise_operation_with_two_results_is_listed_as_one_without_a_rule() -> None:
+    with pytest.raises(UnsupportedOpsError, match=r"aten\.frexp\.Tensor"):
+        explained(Model(lambda a, b: torch.frexp(a)[0] + b), "rescale")

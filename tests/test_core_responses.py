@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deeplift_core import DeepLift
+from deeplift_core.rules import Multipliers
 
 SIZE = 7
 Function = Callable[[float], float]
@@ -141,3 +142,22 @@ def test_a_negative_response_swaps_the_multipliers(
             negative, positive = negative + (found < 0).sum(), positive + (found > 0).sum()
     assert negative > 5  # there was something to swap
     assert positive > 5 or name == "negative relu"
+
+
+@pytest.mark.parametrize("rule", ["revealcancel", "revealcancel-positive-first"])
+@pytest.mark.parametrize("passes", ["auto", ()])
+def test_at_a_kink_without_any_difference_the_slope_to_the_right_counts(
+    rule: str, passes: str | tuple[str, ...]
+) -> None:
+    """ReLU rises by 1 to the right of 0, and the absolute value, too; both fall or stay to the left."""
+    at_zero = torch.zeros(2, 3)
+    for function in (F.relu, torch.abs, lambda u: F.leaky_relu(u, 0.2)):
+        result = DeepLift(Applied(function), at_zero, rule=rule, passes=passes).attribute(
+            at_zero, at_zero[:, None], target=0
+        )
+        torch.testing.assert_close(result.multipliers, torch.tensor([[1.0, 0, 0]] * 2))
+
+
+def test_without_a_difference_the_mean_of_both_multipliers_counts() -> None:
+    both = Multipliers(torch.tensor([3.0, 3.0, 3.0]), torch.tensor([-1.0, -1.0, -1.0]))
+    assert both.by_sign(torch.tensor([2.0, 0.0, -1e-30])).tolist() == [3, 1, -1]

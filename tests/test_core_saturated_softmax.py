@@ -98,3 +98,24 @@ def test_logsumexp_over_two_axes_scores_as_over_both_in_one() -> None:
     )
     assert one.completeness_error.abs().max() < 1e-12
     torch.testing.assert_close(other.contributions, one.contributions, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("gap", [10, 15, 20])
+def test_what_all_classes_have_in_common_costs_no_digit_of_a_softmax(gap: int) -> None:
+    """The mean of multipliers near 3 is subtracted from each; what is left may be as small as exp(-gap)."""
+
+    class Weighted(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            weight = torch.tensor([3.0, 3.5, 2.5, 4.0], dtype=x.dtype)
+            return (x[:, :CLASSES].softmax(1) * weight).sum(1) + x[:, CLASSES:].sum(1)
+
+    for seed in range(5):
+        x, r = logits(gap, seed)
+        in_float32, expected = (
+            DeepLift(Weighted(), dtype=dtype, rule="rescale").attribute(x[None], r[None, None], target=())
+            for dtype in (torch.float32, torch.float64)
+        )
+        assert not in_float32.rescored.any()
+        found = in_float32.contributions[0, :CLASSES].double()
+        largest = expected.contributions[0, :CLASSES].abs().max()
+        assert (found - expected.contributions[0, :CLASSES]).abs().max() < 1e-4 * largest

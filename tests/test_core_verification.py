@@ -231,6 +231,15 @@ def test_rows_that_mix_are_refused_by_module(name: str, rows: int) -> None:
     assert "test_core_verification.py:" in str(raised.value)
 
 
+@pytest.mark.parametrize("rows", [2, 3, K, 40])
+def test_rows_that_mix_only_where_another_row_has_n_are_refused(rows: int) -> None:
+    """The example has a base at every position, and both batches of other rows have positions without one."""
+    features = model_with(lambda h: h)
+    model = Layer(lambda x: features(x) + (x.sum(1) == 0).any().float())
+    with pytest.raises(CaptureError, match=r"rows of one batch mix in aten\.add"):
+        scored(model, one_hot(rows))
+
+
 def test_a_batch_of_one_row_has_nothing_to_mix() -> None:
     for function, _ in (MIXED["softmax"], MIXED["first row"]):
         assert scored(model_with(function), one_hot(1), rule="gradient").batch_size == 1
@@ -582,10 +591,16 @@ def test_the_recording_on_a_few_rows_shares_all_constants() -> None:
     assert record(model, (x[:4],), lambda _: 0).few_rows is None
 
 
-def test_a_model_that_counts_its_rows_has_no_recording_on_fewer() -> None:
-    model = model_with(lambda h: h / len(h)).eval()
-    recording = record(model, (one_hot(),), lambda _: 0)
-    assert recording.few_rows is None
+@pytest.mark.parametrize("rows", [K, 9])
+@pytest.mark.parametrize("function", [lambda h: h / len(h), lambda h: h * (2 if len(h) > 4 else 1)])
+def test_a_model_that_counts_its_rows_is_refused(function: Function, rows: int) -> None:
+    with pytest.raises(CaptureError, match=r"4 rows other values by themselves than in a batch of \d rows"):
+        scored(model_with(function), one_hot(rows))
+
+
+def test_a_model_that_makes_other_calls_on_fewer_rows_has_no_recording_on_them() -> None:
+    model = model_with(lambda h: h.tanh() if len(h) > 4 else h.clone().tanh()).eval()
+    assert record(model, (one_hot(),), lambda _: 0).few_rows is None
 
 
 def test_the_model_does_not_run_while_scoring() -> None:
@@ -656,7 +671,10 @@ def test_other_rows_are_of_the_examples_kind(rows: int, letters: int, kind: str)
             if kind in ("one-hot", "empty", "bits", "whole"):
                 assert torch.equal(batch, batch.round())
     assert torch.equal(drawn.first[0], again.first[0])
+    assert torch.equal(drawn.second[0][drawn.beside], x[drawn.in_example])
+    assert len(drawn.beside) == (rows > 1)
     if rows > 1:
+        assert int(drawn.beside) not in [int(drawn.in_example), *drawn.in_second.tolist()]
         assert len(drawn.in_first) == (rows + 1) // 2
         compositions = drawn.first[0].mean(2)
         assert len(compositions.unique(dim=0)) > 1

@@ -77,7 +77,7 @@ def _same_constant(value: Tensor, other: Tensor, rows: tuple[int, int]) -> bool:
     return relative_error(value, other) <= _ROUNDING
 
 
-def first_mixing(graph: Graph, output: int, rows: Rows) -> Node:
+def first_mixing(graph: Graph, output: int, rows: Rows, example: Sequence[Tensor]) -> Node:
     """Return the first call that gives a row another value if other rows surround it.
 
     Parameters
@@ -88,7 +88,15 @@ def first_mixing(graph: Graph, output: int, rows: Rows) -> Node:
         A node whose rows depend on each other.
     rows : Rows
         Two batches with common rows.
+    example : sequence of Tensor [K, ...]
+        The batch that has a row in common with the second one.
     """
+    beside_example = rows._replace(first=tuple(example), in_first=rows.in_example, in_second=rows.beside)
+    found = (_first_mixing(graph, output, batches) for batches in (rows, beside_example))
+    return next(filter(None, found), graph.nodes[output])
+
+
+def _first_mixing(graph: Graph, output: int, rows: Rows) -> Node | None:
     order = graph.ancestors(output)
     last_use = {ref: index for index in order for ref in graph.nodes[index].refs}
     by_rows: set[int] = set()  # nodes whose first axis is that of the rows
@@ -109,7 +117,7 @@ def first_mixing(graph: Graph, output: int, rows: Rows) -> Node:
         for ref in node.refs:
             if last_use[ref] == index:
                 del first[ref], second[ref]
-    return graph.nodes[output]
+    return None
 
 
 def _same_rows(first: Any, second: Any, rows: Rows, count: int) -> bool | None:
@@ -171,4 +179,13 @@ def mixed(node: Node) -> str:
         f"rows of one batch mix in {node.describe()}: there a row has another value among other rows, so "
         "that no row has contributions of its own. Compute every row from itself alone: no statistics, "
         "order, attention, shift or index along the batch (axis 0)"
+    )
+
+
+def counted(output: Node, few: int, many: int) -> str:
+    """Return the message for a model that gives the same rows other values if the batch has fewer rows."""
+    return (
+        f"the model gives {few} rows other values by themselves than in a batch of {many} rows, up to "
+        f"{output.describe()}: scores would depend on the number of rows. Compute every row from itself: "
+        "no number of rows (len(x), x.shape[0]) among the values, and no average over the batch"
     )

@@ -16,6 +16,9 @@ from deeplift_core.errors import CaptureError
 def borrowed(model: nn.Module, dtype: torch.dtype | None, device: torch.device | None) -> Iterator[None]:
     """Put a model into eval mode and another dtype or device within the context.
 
+    A model that is in eval mode itself, but keeps modules in training mode by a ``train`` of its own, keeps
+    them so here, too: their dropout is a part of what the model computes.
+
     Mode, dtype and device are restored afterwards, also after an error. A copy would be simpler, but models
     with derived parameters (weight norm) refuse to be copied.
 
@@ -40,7 +43,12 @@ def borrowed(model: nn.Module, dtype: torch.dtype | None, device: torch.device |
                 "model on one batch first"
             )
     with RECORDING:
-        modes = [(module, module.training) for module in model.modules() if hasattr(module, "training")]
+        kept = _kept_in_training(model)
+        modes = [
+            (module, module.training)
+            for module in model.modules()
+            if hasattr(module, "training") and module not in kept
+        ]
         tensors = [*model.parameters(), *model.buffers()]
         data = [(tensor, tensor.data) for tensor in tensors]
         try:
@@ -56,3 +64,11 @@ def borrowed(model: nn.Module, dtype: torch.dtype | None, device: torch.device |
                     module.training = mode
             for tensor, value in data:
                 tensor.data = value
+
+
+def _kept_in_training(model: nn.Module) -> set[nn.Module]:
+    """Return the modules whose mode is the choice of a ``train`` that is not torch's own."""
+    if getattr(model, "training", True):
+        return set()
+    own = (m for m in model.modules() if getattr(m.train, "__func__", None) is not nn.Module.train)
+    return {inner for module in own for inner in module.modules()}

@@ -21,19 +21,26 @@ class Rows(NamedTuple):
         One tensor for each input of the model.
     in_first, in_second : Tensor
         Places of the common rows in each batch.
+    in_example, beside : Tensor
+        The place in the example of a row that the second batch has at the place ``beside``. Both are empty
+        if there is a single row.
     """
 
     first: tuple[Tensor, ...]
     second: tuple[Tensor, ...]
     in_first: Tensor
     in_second: Tensor
+    in_example: Tensor
+    beside: Tensor
 
 
 def other_rows(example: Sequence[Tensor]) -> Rows:
     """Draw two batches like ``example``; every call draws the same ones.
 
     Every second row of the second batch is a row of the first, in reverse order. The rows between them are
-    new, so that every statistic over rows, every neighbour and every place of a common row changes.
+    new, so that every statistic over rows, every neighbour and every place of a common row changes. The last
+    of the rows between them is one of the example, which has neighbours of another kind there: without N,
+    for instance.
 
     Parameters
     ----------
@@ -51,7 +58,11 @@ def other_rows(example: Sequence[Tensor]) -> Rows:
     in_first, in_second = rows - 1 - places, 2 * places
     for there, here in zip(second, first, strict=True):
         there[in_second] = here[in_first]
-    return Rows(first, second, in_first, in_second)
+    beside = (2 * places + 1)[: rows // 2][-1:]
+    in_example = (beside + 1) % rows
+    for there, tensor in zip(second, example, strict=True):
+        there[beside] = tensor.detach()[in_example]
+    return Rows(first, second, in_first, in_second, in_example, beside)
 
 
 def _drawn(example: Tensor, generator: torch.Generator) -> Tensor:

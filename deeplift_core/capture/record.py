@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from deeplift_core.capture.agreement import MOST, agree, relative_error
-from deeplift_core.capture.blame import first_lost, lost
+from deeplift_core.capture.blame import counted, first_lost, lost
 from deeplift_core.capture.borrowing import borrowed
 from deeplift_core.capture.few_rows import FEW_ROWS, with_constants_of
 from deeplift_core.capture.freed_memory import give_back_freed_memory
@@ -169,7 +169,8 @@ def _record_as_given(model: nn.Module, choose: Choose, example: tuple[Tensor, ..
     first = example[0]
     snapshots = Snapshots()
     with borrowed(model, first.dtype, first.device), plain_kernels(first.device):
-        graph, outputs, structure = record_model(model, example, snapshots)
+        values: list[Tensor] = []
+        graph, outputs, structure = record_model(model, example, snapshots, values)
         give_back_freed_memory()
         kept = state_of(model)
         place = choose(structure)
@@ -184,8 +185,9 @@ def _record_as_given(model: nn.Module, choose: Choose, example: tuple[Tensor, ..
             [outputs[i] for i in compared],
             example,
             lambda rows: record_model(model, rows, snapshots)[0],
+            [values[i] for i in compared],
         )
-        few = _on_few_rows(model, graph, [outputs[i] for i in compared], verified, snapshots)
+        few = _on_few_rows(model, graph, [outputs[i] for i in compared], place, verified, snapshots)
         check_keeps_nothing(model, kept, partial(run, verified.rows))
     give_back_freed_memory()
     return Recording(graph, tuple(outputs), structure, outputs[place], few)
@@ -208,16 +210,23 @@ def _outputs(model: nn.Module, places: Sequence[int], batch: Sequence[Tensor]) -
 
 
 def _on_few_rows(
-    model: nn.Module, graph: Graph, outputs: Sequence[int], verified: Verified, snapshots: Snapshots
+    model: nn.Module,
+    graph: Graph,
+    outputs: Sequence[int],
+    place: int,
+    verified: Verified,
+    snapshots: Snapshots,
 ) -> Graph | None:
     """Return the recording on `FEW_ROWS` rows; None where the model makes other calls on fewer rows.
 
     The rows are not the example's. The constants of the two recordings therefore differ where a value left
-    the recorder's sight, even if the output does not show the loss, as after a saturated sigmoid.
+    the recorder's sight, even if the output does not show the loss, as after a saturated sigmoid. The model
+    must give these rows the values that it gives them among more rows.
     """
     batch = [tensor[:FEW_ROWS] for tensor in verified.rows]
+    values: list[Tensor] = []
     try:
-        again, _, _ = record_model(model, batch, snapshots)
+        again, again_outputs, _ = record_model(model, batch, snapshots, values)
     except CaptureError:  # the model may have been exported for one batch size, for instance
         return None
     if not graph.draws and any(first_lost(graph, output, again) for output in outputs):
@@ -227,9 +236,16 @@ def _on_few_rows(
             found = first_lost(graph, output, again_on_all)
             if found is not None:
                 raise CaptureError(lost(found, graph.nodes[output]))
-    few = with_constants_of(graph, again) if graph.batch_size > FEW_ROWS else None
     explained = outputs[0]
-    if few is None or not has_rows(graph, explained):
+    if not has_rows(graph, explained) or graph.batch_size <= FEW_ROWS:
+        return None
+    if not graph.draws and len(values) > place:
+        value, node = values[place], again_outputs[place]
+        among_more = verified.output[:FEW_ROWS]
+        if value.shape == among_more.shape and not agree(again, node, batch, among_more, value):
+            raise CaptureError(counted(graph.nodes[explained], FEW_ROWS, graph.batch_size))
+    few = with_constants_of(graph, again)
+    if few is None:
         return None
     value = few.run(batch, [explained], ())[explained]
     return few if agree(few, explained, batch, verified.output[:FEW_ROWS], value) else None

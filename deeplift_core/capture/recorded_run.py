@@ -1,5 +1,6 @@
 """Record a model, or a function of a recorded value, by running it one time."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from deeplift_core.capture.places import run_user_code
 from deeplift_core.capture.recorder import Recorder
 from deeplift_core.capture.settings import plain_kernels
 from deeplift_core.capture.snapshots import Snapshots
-from deeplift_core.errors import CaptureError, DeepLiftError
+from deeplift_core.errors import CaptureError, DeepLiftError, ForwardError
 from deeplift_core.graph import Graph, Ref
 from deeplift_core.graph.builder import GraphBuilder
 from deeplift_core.rules.registry import load_rules_of_other_packages
@@ -42,7 +43,10 @@ def _recording(recorder: Recorder, device: torch.device) -> Iterator[None]:
 
 
 def record_model(
-    model: nn.Module, example: Sequence[Tensor], snapshots: Snapshots | None = None
+    model: nn.Module,
+    example: Sequence[Tensor],
+    snapshots: Snapshots | None = None,
+    values: list[Tensor] | None = None,
 ) -> tuple[Graph, list[int], Any]:
     """Record one run of ``model(*example)``.
 
@@ -54,6 +58,8 @@ def record_model(
         One batch for each input.
     snapshots : Snapshots, optional
         Copies of the model's constants that an earlier recording made.
+    values : list of Tensor, optional
+        An empty list, which gets the values of ``outputs`` for the example.
 
     Returns
     -------
@@ -73,6 +79,19 @@ def record_model(
         If the model's own forward fails.
     """
     load_rules_of_other_packages()
+    could_compile = "torch._dynamo" in sys.modules
+    try:
+        return _record_once(model, example, snapshots, values)
+    except (CaptureError, ForwardError):
+        if could_compile or "torch._dynamo" not in sys.modules:
+            raise
+        # The forward imported torch's compiler, as flex_attention does. Only now can it be switched off.
+        return _record_once(model, example, snapshots, values)
+
+
+def _record_once(
+    model: nn.Module, example: Sequence[Tensor], snapshots: Snapshots | None, values: list[Tensor] | None
+) -> tuple[Graph, list[int], Any]:
     device = example[0].device
     builder = GraphBuilder(device)
     recorder = Recorder(builder, snapshots or Snapshots(), model)
@@ -89,13 +108,16 @@ def record_model(
         if ref is None:
             return None
         outputs.append(ref.index)
+        if values is not None:
+            values.append(value.detach())
         return len(outputs) - 1
 
     structure = tree_map(place, result)
     if not outputs:
         raise CaptureError(
             f"{type(model).__name__} returned {type(result).__name__} with no tensor that depends on its "
-            "input: its forward must return a tensor, or a tuple, list or dict of tensors"
+            "input: its forward must return a tensor, or a tuple, list or dict of tensors, which torch's "
+            "operations compute from the input (.data, as_subclass and other libraries hide what they do)"
         )
     return builder.graph(), outputs, structure
 

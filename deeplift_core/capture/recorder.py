@@ -14,9 +14,10 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch._C import DispatchKey
 from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._decomp import core_aten_decompositions
-from torch._ops import OpOverload
+from torch._ops import HigherOrderOperator, OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map
 
@@ -106,6 +107,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.refusal: CaptureError | None = None
         self._raised = (0, "")  # id of an exception, and the module that raised the exception
 
+    # Torch then passes operations that take functions (cond, while_loop) to this mode, too.
+    supports_higher_order_operators = True
+
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         """Return False. Torch's own answer, True, would import all of dynamo, which takes over a second."""
@@ -159,6 +163,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Run calls on constants only, and record those that depend on the input."""
         kwargs = dict(kwargs or {})
+        if isinstance(func, HigherOrderOperator):
+            return self._run_eagerly(func, args, kwargs)
         varying = any(map(self.varies, tensors_in((args, kwargs))))
         name = op_name(func)
         writes = func._schema.is_mutable and name not in WRITE_NOTHING
@@ -195,6 +201,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return composite
         return self._record(func, args, kwargs)
 
+    def _run_eagerly(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Record the eager code of an operation that takes functions, such as cond and while_loop.
+
+        A condition that depends on the input is refused where this code reads the condition's value.
+        """
+        eager = func.py_kernels.get(DispatchKey.CompositeExplicitAutograd)
+        if func is torch.ops.higher_order.cond:  # its own eager code refuses to run under a dispatch mode
+            eager = _chosen_branch
+        if eager is None:
+            self._refuse(f"{self._where()} calls {func}, which cannot be recorded: call the function itself")
+        with self:
+            return eager(*args, **kwargs)
+
     def refuse_reading(self, call: str) -> NoReturn:
         """Refuse a call that takes values out of the recording.
 
@@ -217,10 +236,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _record(self, func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Run the call, append it, and bind its results."""
         output = func(*args, **kwargs)
-        if any(item.layout is not torch.strided for item in tensors_in((args, kwargs, output))):
+        tensors = tensors_in((args, kwargs, output))
+        if any(item.is_nested for item in tensors):
             self._refuse(
-                f"{self._where()} computes with a sparse tensor ({func}), which cannot be recorded: use a "
-                "dense one (to_dense())"
+                f"{self._where()} computes with a nested tensor ({func}), which cannot be recorded: use a "
+                "dense one with a mask"
+            )
+        if any(item.layout is not torch.strided for item in tensors):
+            self._refuse(
+                f"{self._where()} computes with a sparse tensor ({func}), or one in a layout of a library's "
+                "own, which cannot be recorded: use a dense one (to_dense())"
             )
         if not any(isinstance(value, Tensor) for value in tree_flatten(output)[0]):
             return output
@@ -239,6 +264,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _arguments(self, func: OpOverload, args: Sequence[Any]) -> tuple[Any, ...]:
         """Return positional arguments in the form that the graph holds."""
         symbolic: tuple[Any, ...] = self._symbolic(tuple(args))
+        if func is aten.view_as_complex.default:
+            # A later batch may have other strides than the example, and this view needs dense pairs.
+            return (self._calls.emit(aten.contiguous.default, symbolic, {}, args[0]),)
         if func is not aten.convolution.default or args[1].dim() != 3 or self.varies(args[1]):
             return symbolic
         return symbolic[0], self._snapshots.of(args[1], sequence_weight=True), *symbolic[2:]
@@ -263,7 +291,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         target = written[0] if len(written) == 1 else None
         if not isinstance(target, Tensor) or target is not args[0] or not func._schema.name.endswith("_"):
             raise CaptureError(
-                f"{self._where()} writes to a tensor in a way that cannot be recorded ({func})"
+                f"{self._where()} writes to a tensor in a way that cannot be recorded ({func}): use an "
+                "operation that returns a new tensor"
             )
         if changes_shape(func):
             with self:
@@ -293,6 +322,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _place(module: str, source: str) -> str:
     return (f"module {module!r}" if module else "the model's forward") + (f" ({source})" if source else "")
+
+
+def _chosen_branch(condition: Any, if_true: Any, if_false: Any, operands: Sequence[Any]) -> Any:
+    return (if_true if condition else if_false)(*operands)
 
 
 @cache

@@ -4,13 +4,14 @@ A recording is made on one batch. A value that the recorder did not see (work in
 through Python, random numbers) is a constant of that batch, and other sequences would be scored with that
 constant. Rows that depend on each other have no contributions of their own. To find both, the model runs on a
 batch of other rows, and the recording on a second batch that has some of these rows at other places among new
-rows. The common rows must have the same outputs. This takes one forward pass of each. Only where outputs
-differ, further runs find the reason and the operation.
+rows, and one row of the example. The common rows must have the same outputs. This takes one forward pass of
+each. Only where outputs differ, further runs find the reason and the operation.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from deeplift_core.capture.agreement import agree, relative_error
@@ -44,6 +45,7 @@ def verify(
     outputs: Sequence[int],
     example: Sequence[Tensor],
     record_again: Callable[[Sequence[Tensor]], Graph] | None = None,
+    recorded: Sequence[Tensor] | None = None,
 ) -> Verified:
     """Compare a recording with the model on other rows than the example's.
 
@@ -60,6 +62,8 @@ def verify(
         The batch on which the model was recorded.
     record_again : callable, optional
         Records the model on other rows, so that an error can name the operation.
+    recorded : sequence of Tensor, optional
+        The values of ``outputs`` that the model gave for the example.
 
     Returns
     -------
@@ -76,7 +80,7 @@ def verify(
     expected = run(rows.first)
     by_row = [place for place, node in enumerate(outputs) if has_rows(graph, node)]
     # No target takes an output without rows, so that it need only be the model's.
-    doubtful = _changed(graph, outputs, by_row, rows, expected) if 0 in by_row else [0]
+    doubtful = _changed(graph, outputs, by_row, rows, expected, recorded) if 0 in by_row else [0]
     if doubtful:
         found = _values(graph, outputs, rows.first)
         for place in doubtful:
@@ -85,18 +89,26 @@ def verify(
                 again = None if record_again is None else record_again(rows.first)
                 raise CaptureError(_difference(graph, node, again, expected[place], found[node]))
         if 0 in by_row and 0 in doubtful:
-            raise CaptureError(mixed(first_mixing(graph, outputs[0], rows)))
+            raise CaptureError(mixed(first_mixing(graph, outputs[0], rows, example)))
     return Verified(rows.first, expected[0])
 
 
 def _changed(
-    graph: Graph, outputs: Sequence[int], places: Sequence[int], rows: Rows, expected: Sequence[Tensor]
+    graph: Graph,
+    outputs: Sequence[int],
+    places: Sequence[int],
+    rows: Rows,
+    expected: Sequence[Tensor],
+    recorded: Sequence[Tensor] | None,
 ) -> list[int]:
     """Return the places of the outputs that differ between recording and model in the common rows."""
     found = _values(graph, outputs, rows.second)
 
     def same(place: int) -> bool:
         of_model, of_graph = expected[place][rows.in_first], found[outputs[place]][rows.in_second]
+        if recorded is not None:
+            of_model = torch.cat([of_model, recorded[place][rows.in_example]])
+            of_graph = torch.cat([of_graph, found[outputs[place]][rows.beside]])
         return agree(graph, outputs[place], rows.second, of_model, of_graph)
 
     return [place for place in places if not same(place)]

@@ -1,40 +1,14 @@
-"""The rules, one module for each kind; importing this package registers them all."""
+"""The rules, one module for each kind; importing this package imports all of them, which registers them."""
 
-from deeplift_core.rules import (
-    activation,
-    aumann_shapley,
-    complex_numbers,
-    elementwise,
-    interaction,
-    larger_of_two,
-    linear,
-    maxima,
-    ordering,
-    products,
-    softmax,
-    structural,
-)
+from importlib import import_module
+from pkgutil import iter_modules
+
 from deeplift_core.rules.multipliers import Multipliers, Parts
 from deeplift_core.rules.registry import rule_for
 from deeplift_core.rules.rule import Rule
 from deeplift_core.rules.values import PairValues
 
-__all__ = [
-    "Multipliers",
-    "PairValues",
-    "Parts",
-    "Rule",
-    "activation",
-    "aumann_shapley",
-    "complex_numbers",
-    "elementwise",
-    "interaction",
-    "larger_of_two",
-    "linear",
-    "maxima",
-    "ordering",
-    "products",
-    "rule_for",
-    "softmax",
-    "structural",
-]
+__all__ = ["Multipliers", "PairValues", "Parts", "Rule", "rule_for"]
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

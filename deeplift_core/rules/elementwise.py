@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 
 from deeplift_core.graph import Graph, Node, Ref, op_name
 from deeplift_core.rules.conditions import argument
@@ -33,6 +34,7 @@ _UNTAGGED = {
     "detach",
     "alias",
     "lift_fresh",
+    "contiguous",
     "masked_fill",
     "_conj_physical",
     "ldexp",
@@ -41,7 +43,7 @@ _UNTAGGED = {
 
 
 def is_elementwise(op: Callable[..., Any] | None) -> bool:
-    """Return whether an operation acts on each element separately and alike, and has no registered rule.
+    """Return whether an operation returns one tensor, element by element, and has no registered rule.
 
     A registered rule of an elementwise operation explains that operation alone, so that no activation
     includes the operation.
@@ -49,7 +51,10 @@ def is_elementwise(op: Callable[..., Any] | None) -> bool:
     tags = getattr(op, "tags", ())
     if op is None or torch.Tag.nondeterministic_seeded in tags:
         return False
-    return (torch.Tag.pointwise in tags or op_name(op) in _UNTAGGED) and not registered(op)
+    if not (torch.Tag.pointwise in tags or op_name(op) in _UNTAGGED) or registered(op):
+        return False
+    # An operation with several results, such as frexp, is no function that an activation could contain.
+    return not isinstance(op, OpOverload) or len(op._schema.returns) == 1
 
 
 def affine_terms(node: Node) -> list[Term] | None:
@@ -139,7 +144,8 @@ _AFFINE: dict[str, Callable[[Node], list[Term] | None]] = {
     "where": _where,
     "masked_fill": _masked_fill,
     **dict.fromkeys(
-        ("_to_copy", "prims::convert_element_type", "clone", "detach", "alias", "lift_fresh"), _conversion
+        ("_to_copy", "prims::convert_element_type", "clone", "contiguous", "detach", "alias", "lift_fresh"),
+        _conversion,
     ),
 }
 

@@ -43,6 +43,8 @@ _MOST_EXTREMES = 48
 # Number of points between -10 and 10 for the search for lost digits, and of points times positions.
 _NEAR = 1 << 15
 _MOST_VALUES = 1 << 17
+# Torch's message for an operation that autograd cannot differentiate.
+_NO_DERIVATIVE = "is not implemented"
 # Number of functions whose traits are memoised: some kB each, with constants at the positions above only.
 _REMEMBERED = 1024
 
@@ -120,13 +122,21 @@ class Piece(NamedTuple):
         return result
 
     def derivative(self, value: Tensor) -> Tensor:
-        """Return autograd's f' at ``value``, which must have the shape of f(value)."""
+        """Return autograd's f' at ``value``, which must have the shape of f(value); NaN if there is none.
+
+        Autograd has no derivative of some operations, such as ``igamma``.
+        """
         with torch.enable_grad():
             point = value.detach().clone().requires_grad_()
             output = self(point)
             if not output.requires_grad:  # The function is piecewise constant, such as a comparison.
                 return torch.zeros_like(output)
-            return torch.autograd.grad(output.sum(), point)[0]
+            try:
+                return torch.autograd.grad(output.sum(), point)[0]
+            except RuntimeError as error:
+                if _NO_DERIVATIVE not in str(error):
+                    raise
+                return torch.full_like(output, torch.nan)
 
     def in_double(self) -> "Piece":
         """Return the same function in float64."""

@@ -1,4 +1,4 @@
-"""Minima as maxima of negatives, bounds as maxima and minima, cumulative products as products."""
+"""Minima as maxima of negatives, bounds as maxima and minima, cumulative products as products, steps."""
 
 # ruff: noqa: ARG001 - all forms take the same arguments
 from collections.abc import Callable
@@ -103,6 +103,11 @@ def _index_put(
     return torch.where(mask, values.reshape(()), x)
 
 
+def _heaviside(varies: Varies, func: Any, x: Tensor, at_zero: Tensor) -> Tensor:
+    """Write the step as a comparison, because autograd has no derivative of the operation."""
+    return torch.where(x == 0, at_zero, (x > 0).to(x.dtype))
+
+
 FORMS: dict[str, Callable[..., Any]] = {
     "amin": _amin,
     "min": _min,
@@ -119,4 +124,5 @@ FORMS: dict[str, Callable[..., Any]] = {
     "index_put": _index_put,
     "cummin": _cummin,
     "cumprod": _cumprod,
+    "heaviside": _heaviside,
 }
