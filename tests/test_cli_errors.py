@@ -17,6 +17,8 @@ from small_models import (
     write_fasta,
 )
 
+from deeplift_cli.command_line import COMMANDS
+
 NET = ("-m", torchscript("Net"))
 ANY = ("-m", torchscript("AnyLength"))
 FASTA = ("-f", "good.fa")
@@ -254,6 +256,45 @@ def test_options_that_make_no_sense_get_exit_code_2(folder: Path, case: str) -> 
     assert fragment in outcome.err.splitlines()[-1]
     assert outcome.err.splitlines()[-1].startswith("Error: ")
     assert contents(folder) == before
+
+
+REPEATED = {
+    "inspect": (["-m", "a.onnx", "--model", "b.onnx"], "--model is given 2 times, but takes one value"),
+    "score": ([*NET, *FASTA, *OUT, "--seed", 1, "--seed", 1, "--seed", 2], "--seed is given 3 times"),
+    "variants": (
+        [*NET, *GENOME, "--vcf", "v.vcf", *OUT, "--logits", "--no-logits"],
+        "--logits or --no-logits is given 2 times"),
+    "prepare": (["-f", "good.fa", "--fasta", "longer.fa"], "--fasta is given 2 times"),
+    "merge": (["a.h5", "b.h5", *OUT, *OUT], "--out is given 2 times"),
+    "verify": (["a.h5", "--rows", 1, "--rows", 2], "--rows is given 2 times"),
+    "check": (["a.h5", *NET, "-n", 1, "-n", 2], "given 2 times"),
+    "show": (["a.h5", "--name", "x", "--name", "y"], "--name is given 2 times"),
+    "report": (["a.h5", "-o", "a.html", "-o", "b.html"], "--out is given 2 times"),
+    "plot": (["a.h5", "-o", "a.png", "--index", 1, "--index", 2], "--index is given 2 times"),
+    "export": (["a.h5", "--npz", "a.npz", "--npz", "b.npz"], "--npz is given 2 times"),
+    "browser": (["a.bw", *GENOME, *OUT, "-g", "other.fa"], "--genome is given 2 times"),
+    "seqlets": (["a.h5", *OUT, "--motifs", "a.meme", "--motifs", "b.meme"], "--motifs is given 2 times"),
+}  # fmt: skip
+
+
+def test_every_command_has_a_case_of_a_repeated_option() -> None:
+    assert set(REPEATED) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", REPEATED)
+def test_the_last_of_several_values_is_not_taken_silently(folder: Path, command: str) -> None:
+    arguments, fragment = REPEATED[command]
+    before = contents(folder)
+    outcome = deeplift(command, *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert fragment in outcome.err.splitlines()[-1]
+    assert contents(folder) == before
+
+
+def test_flags_and_options_of_several_values_may_be_repeated(folder: Path) -> None:
+    outcome = deeplift("score", *NET, *NET, *FASTA, *OUT, "-q", "-q")
+    assert outcome.code == 1  # the same model twice is no pair of folds
+    assert "given 2 times" not in outcome.err
 
 
 def test_an_unknown_command_gets_exit_code_2() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from deeplift_cli.commands.shared_options import FILE, parsed, with_options
+from deeplift_cli.commands.single_values import OnceCommand
 
 _LOCUS = re.compile(r"(?P<chrom>.+):(?P<start>\d[\d,]{0,14})-(?P<end>\d[\d,]{0,14})", re.ASCII)
 _ASSEMBLY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -67,7 +68,7 @@ def _say_address(url: str) -> None:
     Screen(quiet=False).show([f"{'served at':<18}  {url} until Ctrl-C"])
 
 
-@click.command("browser", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("browser", cls=OnceCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @with_options(_OPTIONS)
 def command(
     bigwigs: tuple[Path, ...], genome: Path | None, serve: int | None, quiet: bool, **given: Any

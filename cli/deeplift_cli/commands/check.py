@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from deeplift_cli.commands.shared_options import ALLOW_PICKLE, FILE, with_options
+from deeplift_cli.commands.single_values import OnceCommand
 from deeplift_cli.process.fast_imports import without_garbage_collection
 
 _OPTIONS = (
@@ -21,7 +22,7 @@ _OPTIONS = (
 )  # fmt: skip
 
 
-@click.command("check", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("check", cls=OnceCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @with_options(_OPTIONS)
 def command(
     scores: Path,

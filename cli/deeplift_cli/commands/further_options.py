@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from deeplift_cli.commands.single_values import OnceCommand
 from deeplift_cli.models.registry import FORMATS
 
 _LOADED = "deeplift_cli.further_options"
@@ -16,7 +17,7 @@ _LOADED = "deeplift_cli.further_options"
 Brought = tuple[str, Sequence[click.Option]]
 
 
-class ExtensibleCommand(click.Command):
+class ExtensibleCommand(OnceCommand):
     """A subcommand that loads options of other packages for its help text and at an unknown option.
 
     Parameters

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from deeplift_cli.commands.shared_options import FILE, OVERLAP, new_file, parsed, with_options
+from deeplift_cli.commands.single_values import OnceCommand
 
 _OPTIONS = (
     click.argument("parts", nargs=-1, required=True, type=FILE, metavar="PART..."),
@@ -22,7 +23,7 @@ _OPTIONS = (
 )  # fmt: skip
 
 
-@click.command("merge", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("merge", cls=OnceCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @with_options(_OPTIONS)
 @click.option("-q", "--quiet", is_flag=True, help="No summary.")
 def command(quiet: bool, **given: Any) -> int:

@@ -13,6 +13,7 @@ from deeplift_cli.commands.shared_options import (
     parsed,
     with_options,
 )
+from deeplift_cli.commands.single_values import OnceCommand
 from deeplift_cli.distribution import DISTRIBUTION
 from deeplift_cli.errors import UserError
 from deeplift_cli.options.pictures import ENDINGS, check_ending
@@ -65,7 +66,7 @@ _OPTIONS = (
 )  # fmt: skip
 
 
-@click.command("plot", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("plot", cls=OnceCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @with_options(_OPTIONS)
 def command(quiet: bool, **given: Any) -> int:
     """Draw the contributions of one region as a logo.

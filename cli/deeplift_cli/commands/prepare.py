@@ -7,6 +7,7 @@ import click
 
 from deeplift_cli.commands.record_options import LENGTH, RECORD_OPTIONS, refuse_without_regions
 from deeplift_cli.commands.shared_options import FILE, with_options
+from deeplift_cli.commands.single_values import OnceCommand
 from deeplift_cli.errors import UserError
 from deeplift_cli.process.fast_imports import without_garbage_collection
 from deeplift_cli.process.standard_input import STANDARD_INPUT
@@ -22,7 +23,7 @@ _OPTIONS = (
 )  # fmt: skip
 
 
-@click.command("prepare", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("prepare", cls=OnceCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @with_options(_OPTIONS)
 @click.option("-q", "--quiet", is_flag=True, help="Print no notes and no report.")
 def command(

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from deeplift_cli.commands.shared_options import FILE, new_file, parsed, with_options
+from deeplift_cli.commands.single_values import OnceCommand
 
 
 def _page(text: str) -> Path:
@@ -28,7 +29,7 @@ _OPTIONS = (
 )  # fmt: skip
 
 
-@click.command("report", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("report", cls=OnceCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @with_options(_OPTIONS)
 def command(
     scores: Path,

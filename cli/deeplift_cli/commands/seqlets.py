@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from deeplift_cli.commands.shared_options import FILE, new_file, parsed, with_options
+from deeplift_cli.commands.single_values import OnceCommand
 
 _LONGEST = 100  # bp; the time and memory of the null distributions grow with the square
 
@@ -29,7 +30,7 @@ _OPTIONS = (
 _CERTAIN = 0.1  # the false discovery rate below which the summary counts matches
 
 
-@click.command("seqlets", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("seqlets", cls=OnceCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @with_options(_OPTIONS)
 def command(
     scores: Path,

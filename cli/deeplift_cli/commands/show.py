@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from deeplift_cli.commands.shared_options import FILE, with_options
+from deeplift_cli.commands.single_values import OnceCommand
 
 _OPTIONS = (
     click.argument("files", nargs=-1, required=True, type=FILE, metavar="SCORES.h5..."),
@@ -13,7 +14,7 @@ _OPTIONS = (
 )  # fmt: skip
 
 
-@click.command("show", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("show", cls=OnceCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @with_options(_OPTIONS)
 def command(files: tuple[Path, ...], name: str | None, table: bool) -> int:
     """Show what is in score files.

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from deeplift_cli.commands.shared_options import ALLOW_PICKLE, FILE, with_options
+from deeplift_cli.commands.single_values import OnceCommand
 from deeplift_cli.process.fast_imports import without_garbage_collection
 
 _OPTIONS = (
@@ -17,7 +18,7 @@ _OPTIONS = (
 )  # fmt: skip
 
 
-@click.command("verify", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("verify", cls=OnceCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @with_options(_OPTIONS)
 @click.option("-q", "--quiet", is_flag=True, help="Print no table, only problems.")
 def command(
