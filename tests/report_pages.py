@@ -148,6 +148,15 @@ class ReadPage(HTMLParser):
         assert offset == len(packed)
         return found
 
+    def marks(self) -> dict[int, list[tuple[int, int]]]:
+        """Start and end in the window of each seqlet, by row."""
+        packed = base64.b64decode(self.scripts["mark-data"], validate=True)
+        found = json.loads(zlib.decompress(packed, -15))
+        return {
+            int(row): [(start, start + size) for start, size in zip(flat[::2], flat[1::2], strict=True)]
+            for row, flat in found.items()
+        }
+
 
 def unpacked(content: bytes, length: int, largest: float) -> tuple[str, NDArray[np.float64]]:
     """The letters and contributions of one packed region, read one by one."""

@@ -256,6 +256,23 @@ def test_options_that_make_no_sense_get_exit_code_2(folder: Path, case: str) -> 
     assert contents(folder) == before
 
 
+@pytest.mark.parametrize("command", ["inspect", "plot"])
+def test_a_second_model_is_refused_where_one_is_taken(folder: Path, command: str) -> None:
+    rest = {"inspect": [], "plot": ["a.h5", "-o", "a.png"]}[command]
+    before = contents(folder)
+    outcome = deeplift(command, *rest, "-m", "a.onnx", "--model", "b.onnx")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "--model is given 2 times" in outcome.err.splitlines()[-1]
+    assert contents(folder) == before
+
+
+def test_the_last_value_of_an_option_counts(folder: Path) -> None:
+    outcome = deeplift("score", *NET, *FASTA, *OUT, "--n-references", "3", "--n-references", "2")
+    assert outcome.code == 0
+    with h5py.File("out.h5") as file:
+        assert file["qc/reference_output"].shape[1] == 2
+
+
 def test_an_unknown_command_gets_exit_code_2() -> None:
     outcome = deeplift("scores")
     assert outcome.code == 2

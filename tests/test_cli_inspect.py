@@ -195,6 +195,12 @@ def test_memory_is_that_of_the_recording(case: Case, report: dict[str, Any]) -> 
     assert found["threads"] == 1
 
 
+def test_mutagenesis_costs_a_forward_pass_for_each_mutant(case: Case, report: dict[str, Any]) -> None:
+    seconds = (1 + 3 * LENGTH) * report["cost"]["forward_seconds"]
+    assert report["cost"]["mutagenesis_seconds"] == pytest.approx(seconds)
+    assert f"with --rule ism: {1 + 3 * LENGTH} forward passes" in run(*case.options).out
+
+
 def test_self_check_of_both_presets(report: dict[str, Any]) -> None:
     assert [item["rule"] for item in report["self_check"]] == ["genomics-default", "rescale"]
     for item in report["self_check"]:

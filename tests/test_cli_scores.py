@@ -54,7 +54,8 @@ def read(path: str | Path = "out.h5") -> dict[str, np.ndarray]:
 
 
 def hypothetical(*options: object, model: Path | None = None, fasta: str = "in.fa") -> np.ndarray:
-    score("-m", model or torchscript("Net"), "-f", fasta, "-o", "out.h5", "--overwrite", *FEW, *options)
+    few = () if {"--n-references", "--n-shuffles"} & {*options} else FEW
+    score("-m", model or torchscript("Net"), "-f", fasta, "-o", "out.h5", "--overwrite", *few, *options)
     return read()["shap/seq"]
 
 

@@ -3,6 +3,7 @@
 import pickle
 import pydoc
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from deeplift_cli import RegionScores, Scores, load_scores
 from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.datasets import ScoreLayout
 from deeplift_cli.outputs.packed import ScoredBatch
-from deeplift_cli.scores.lookup import NoSuchRegionError
+from deeplift_cli.outputs.row_search import NoSuchRegionError, SeveralRegionsError
 from deeplift_cli.sequences.records import Region
 
 N, L, R = 50, 30, 3
@@ -105,16 +106,42 @@ def test_regions_by_name_row_and_place(scores: Scores, stored: dict[str, Any]) -
     place = scores["peak_17"]
     assert (place.chrom, place.start, place.end, place.strand) == ("chr2", 1160, 1190, ".")
     assert place.sequence[2] == "N"
-    check(scores["chr2:1,163-1170"], stored, 17, slice(3, 10))
+    check(scores["chr2:1,171-1179"], stored, 17, slice(11, 19))
     assert "peak_17" in scores
     assert "peak_50" not in scores
 
 
-def test_the_window_with_the_nearest_centre_covers_a_place(scores: Scores, stored: dict[str, Any]) -> None:
+def test_a_place_that_one_window_covers(scores: Scores, stored: dict[str, Any]) -> None:
     """Rows 0 and 2 are chr1:1000-1030 and chr1:1020-1050."""
-    check(scores["chr1:1020-1029"], stored, 0, slice(20, 29))
-    check(scores["chr1:1022-1030"], stored, 2, slice(2, 10))
+    check(scores["chr1:1000-1020"], stored, 0, slice(0, 20))
     check(scores["chr1:1000-1030"], stored, 0)
+
+
+def test_several_regions_at_a_place_are_refused_and_named(scores: Scores) -> None:
+    with pytest.raises(SeveralRegionsError) as caught:
+        scores["chr1:1020-1029"]
+    assert str(caught.value) == (
+        f"2 rows of score file {scores.path} fit chr1:1,020-1,029: 0 (peak_0, chr1:1,000-1,030), "
+        "2 (peak_2, chr1:1,020-1,050); say which by name or row, as in scores[0]"
+    )
+    assert isinstance(caught.value, KeyError)
+
+
+def test_several_regions_of_a_name_are_refused_and_named(tmp_path: Path) -> None:
+    layout = ScoreLayout.of_run(
+        L, R, 5, "float32", standard_errors=True, fold_sd=False, control_variate=False
+    )
+    batch = rows(0, 5)
+    batch.regions[3] = replace(batch.regions[3], name="peak_1")
+    with open_score_file(tmp_path / "s.h5", layout) as file:
+        file.add(batch)
+    with load_scores(tmp_path / "s.h5") as scores:
+        assert "peak_1" in scores
+        with pytest.raises(
+            SeveralRegionsError, match=r"fit the name 'peak_1': 1 \(.*\), 3 \(.*say which by row"
+        ):
+            scores["peak_1"]
+        assert scores[3].name == "peak_1"
 
 
 def test_all_regions_in_order(scores: Scores, stored: dict[str, Any]) -> None:
@@ -128,11 +155,11 @@ def test_all_regions_in_order(scores: Scores, stored: dict[str, Any]) -> None:
     ("wanted", "message"),
     [
         ("peak_50", r"no region named 'peak_50'; its 50 regions are peak_0, peak_1, peak_2, \.\.\."),
-        ("chr3:5-9", "no region on chr3, but on chr1, chr2"),
-        ("chr1:990-1010", "the nearest is peak_0 at chr1:1000-1030"),
+        ("chr3:5-9", "there is none on 'chr3', its regions are on 'chr1', 'chr2'"),
+        ("chr1:990-1010", "the nearest on chr1 is peak_0, chr1:1,000-1,030"),
         ("chr1:9-5", "no region named 'chr1:9-5'"),
         (f"chr1:1-{'9' * 5000}", "no region named"),
-        (50, "no row 50; it has rows 0 to 49"),
+        (50, "no row 50: its 50 rows are numbered from 0 to 49"),
         (-51, "no row -51"),
     ],
 )

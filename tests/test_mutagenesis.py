@@ -51,8 +51,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def words(out: str, *options: object, model: object = None, rows: int = ROWS) -> list[str]:
+    rule = () if "--rule" in options else ("--rule", "ism")
     given = [
-        "-m", model or torchscript("Net"), "-f", "in.fa", "-o", out, "--rule", "ism", "--batch-size", rows,
+        "-m", model or torchscript("Net"), "-f", "in.fa", "-o", out, *rule, "--batch-size", rows,
         "--allow-pickle", *options,
     ]  # fmt: skip
     return list(map(str, given))
@@ -283,7 +284,8 @@ def test_held_weights_are_those_of_the_sequence() -> None:
 
 def test_operations_without_a_rule_do_not_matter() -> None:
     model = MODELS["OddOperations"]().eval().double()
-    assert deeplift("score", *words("x.h5", "--rule", "rescale", model=torchscript("OddOperations"))).code
+    refused = deeplift("score", *words("x.h5", "--rule", "rescale", model=torchscript("OddOperations")))
+    assert refused.code == 1
 
     def f(text: str) -> float:
         with torch.no_grad():

@@ -351,7 +351,7 @@ def write_seqlets(
     path: Path,
     scores: Path,
     seqlets: list[tuple[int, int, int, float]],
-    motifs: Sequence[tuple[str, float]] = (),
+    motifs: Sequence[tuple[str, float | str]] = (),
 ) -> None:
     """Write seqlets (row, start and end in the window, contribution), each with a motif and its q-value."""
     with h5py.File(scores) as file:
@@ -408,6 +408,32 @@ def test_the_strongest_seqlets_and_their_motifs(scores: Path, name: str) -> None
         [f"row {rows[i]}", charts.shown(values[i])] for i in best
     ]
     assert [cells[4] for cells in rows_of(html, "seqlets")] == [f"{motifs[i][0]} (-)" for i in best]
+
+
+def test_opened_logos_mark_all_seqlets_of_their_region(scores: Path) -> None:
+    rng = np.random.default_rng(5)
+    starts, rows = rng.integers(0, LENGTH - 12, 70), rng.integers(0, N - 1, 70)
+    seqlets = [
+        (int(row), int(s), int(s) + 4 + i % 8, 1.0)
+        for i, (row, s) in enumerate(zip(rows, starts, strict=True))
+    ]
+    write_seqlets(Path("q.bed"), scores, seqlets)
+    make(scores, "-o", "r.html", "--seqlets", "q.bed")
+    found = read_page(Path("r.html")).marks()
+    assert found == {
+        row: [(start, end) for other, start, end, _ in seqlets if other == row] for row in set(rows.tolist())
+    }
+    make(scores, "-o", "without.html")
+    assert read_page(Path("without.html")).marks() == {}
+
+
+def test_a_seqlet_outside_its_window_is_refused_also_if_it_is_not_listed(scores: Path) -> None:
+    inside = [(2, 10, 20, 5.0)] * (TOP + 2)
+    write_seqlets(Path("q.bed"), scores, [*inside, (3, LENGTH - 5, LENGTH + 1, 0.1)])
+    assert f"line {len(inside) + 2} does not fit row 3" in refused(
+        scores, "-o", "r.html", "--seqlets", "q.bed"
+    )
+    assert not Path("r.html").exists()
 
 
 def test_seqlets_without_motifs_have_no_table_of_motifs(scores: Path) -> None:
@@ -479,7 +505,7 @@ def test_names_are_text_and_never_markup() -> None:
     rows = {tag: page.tags.count(tag) - expected.tags.count(tag) for tag in {*page.tags, *expected.tags}}
     # The first page has one reason more, and its rows may have other ranks.
     assert {tag: more for tag, more in rows.items() if more} == {"tr": 1, "th": 1, "td": 2}
-    assert list(page.scripts) == ["style", "settings", "table-data", "script", "logo-data"]
+    assert list(page.scripts) == ["style", "settings", "table-data", "script", "logo-data", "mark-data"]
     assert "\0" not in page.text
     by_row = dict(zip(page.table["row"], page.table["name"], strict=True))
     assert by_row[0] == HOSTILE
@@ -494,7 +520,7 @@ def test_a_hostile_name_of_the_file_is_text() -> None:
     make(write_scores(Path("<script>'&amp;.h5"), batch_of(2, 30), ()), "-o", "r.html")
     page = read_page(Path("r.html"))
     assert page.settings["file"] == "<script>'&amp;.h5"
-    assert page.tags.count("script") == 4
+    assert page.tags.count("script") == 5
     assert page.words.count("<script>'&amp;.h5") == 3  # title, head, run
 
 
@@ -610,11 +636,24 @@ def test_what_is_no_check_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not Path("a.html").exists()
 
 
-def test_a_file_of_mutagenesis_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_fasta(Path("in.fa"), [random_letters(1)])
+def test_a_page_of_mutagenesis_leaves_out_what_is_about_references() -> None:
+    write_fasta(Path("in.fa"), [random_letters(seed) for seed in range(6)])
     score("-m", torchscript("Net"), "-f", "in.fa", "-o", "ism.h5", "--rule", "ism")
-    outcome = deeplift("report", "ism.h5", "-o", "report.html")
-    assert outcome.code == 1
-    assert "ism.h5 holds in-silico mutagenesis" in outcome.err
-    assert not Path("report.html").exists()
+    make("ism.h5", "-o", "r.html")
+    page = read_page(Path("r.html"))
+    with h5py.File("ism.h5") as file:
+        output, contributions = file["qc/output"][:], file["projected_shap/seq"][:].sum(axis=1)
+    order = sorted(range(6), key=lambda row: (-abs(output[row]), row))
+    assert page.table["row"] == order
+    np.testing.assert_allclose(page.table["output"], output[order], rtol=1e-5)
+    assert {key for key, column in page.table.items() if column is None} == {"difference", "error", "noise"}
+    for row, (_, values) in page.logos().items():
+        np.testing.assert_allclose(values, contributions[row], atol=np.abs(contributions[row]).max() / 250)
+    sorts = [value for name, value in page.attributes if name == "data-sort"]
+    assert sorts == ["rank", "name", "place", "prediction", "output"]
+    (sentence,) = re.findall(r"In-silico mutagenesis compares [^.]*\.", page.words)
+    assert "there are no references, and contributions need not sum to a difference in output" in sentence
+    assert page.words.count("The sequences whose output is farthest from 0.") == 1
+    for words in ("summation-to-delta", "error of sum", "noise of references", "dinucleotide", "DeepLIFT"):
+        assert words not in page.words
+    assert "references none in-silico mutagenesis" in page.words

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from chromium import Page, chromium
 from report_pages import HOSTILE, batch_of, make, write_scores
+from small_models import random_letters, score, torchscript, write_fasta
 from test_report import ranked, write_seqlets
 
 N, LENGTH = 130, 300
@@ -37,7 +38,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = [f"peak_{i}" for i in range(N)]
     names[17], names[18] = HOSTILE, "Ω peak"
     scores = write_scores(folder / "s.h5", batch_of(N, LENGTH, names))
-    seqlets, motifs = [(7, 100, 112, 3.0), (40, 20, 30, -2.0)], [("GATA", 0.01), (HOSTILE, 0.02)]
+    seqlets = [(7, 100, 112, 3.0), (40, 20, 30, -2.0), (7, 120, 126, 0.5), (7, 280, 290, 0.4)]
+    motifs = [("GATA", 0.01), (HOSTILE, 0.02), (".", "."), (".", ".")]
     write_seqlets(folder / "q.bed", scores, seqlets, motifs)
     make(scores, "-o", folder / "r.html", "--seqlets", folder / "q.bed")
     return folder
@@ -288,21 +290,64 @@ def test_a_seqlet_opens_its_region_at_its_place(page: Page, file: dict[str, Any]
     assert page.run("return document.querySelectorAll('.mini svg path').length") > 8
     links = "document.querySelectorAll('table.seqlets .link')"
     cells = page.run(f"return [...{links}].map((link) => link.textContent)")
-    assert cells == ["peak_7", "peak_40"]
+    assert cells == ["peak_7", "peak_40", "peak_7", "peak_7"]
     page.run(
         "document.querySelector('table.seqlets .mini').scrollIntoView({block: 'center', behavior: 'instant'})"
     )
     keep(page, "seqlets")
     click(page, "table.seqlets tbody tr .mini")
-    page.wait("document.querySelector('dialog[open] #letters rect.mark')")
+    page.wait("document.querySelector('dialog[open] #letters rect.chosen')")
+    keep(page, "opened_seqlet")
     assert text(page, "#region-name") == "peak_7"
     first = int(page.run("return document.getElementById('position').value"))
-    mark = page.run(
-        "const rect = document.querySelector('#letters rect.mark');"
-        "return ['x', 'width'].map((name) => Number(rect.getAttribute(name)))"
-    )
     width = (RIGHT - LEFT) / 100
-    np.testing.assert_allclose(mark, [LEFT + (100 - first) * width, 12 * width], atol=0.01)
+    places = [[LEFT + (start - first) * width, size * width] for start, size in ((100, 12), (120, 6))]
+    np.testing.assert_allclose(marked(page, "rect.mark:not(.chosen)"), places, atol=0.01)
+    np.testing.assert_allclose(marked(page, "rect.chosen"), places[:1], atol=0.01)
+    fills = page.run(
+        "return ['rect.mark:not(.chosen)', 'rect.chosen'].map((one) =>"
+        " getComputedStyle(document.querySelector(`#letters ${one}`)).fill)"
+    )
+    assert fills[0] != fills[1]
+
+
+def test_a_region_that_is_opened_by_its_name_has_the_marks_of_its_seqlets(page: Page) -> None:
+    open_region(page, "peak_7")
+    while page.run("return !document.getElementById('zoom-out').disabled"):
+        click(page, "#zoom-out")
+    width = (RIGHT - LEFT) / LENGTH
+    places = [[LEFT + start * width, size * width] for start, size in ((100, 12), (120, 6), (280, 10))]
+    np.testing.assert_allclose(marked(page, "rect.mark"), places, atol=0.01)
+    assert marked(page, "rect.chosen") == []
+
+
+def marked(tab: Page, rectangles: str) -> list[list[float]]:
+    """The left edge and the width of the marks in the opened logo."""
+    found: list[list[float]] = tab.run(
+        f"return [...document.querySelectorAll('#letters {rectangles}')].map((rect) =>"
+        " ['x', 'width'].map((name) => Number(rect.getAttribute(name))))"
+    )
+    return found
+
+
+def test_a_page_of_mutagenesis_shows_outputs_in_place_of_differences(tab: Page, tmp_path: Path) -> None:
+    write_fasta(tmp_path / "in.fa", [random_letters(seed) for seed in range(6)])
+    score("-m", torchscript("Net"), "-f", tmp_path / "in.fa", "-o", tmp_path / "s.h5", "--rule", "ism")
+    make(tmp_path / "s.h5", "-o", tmp_path / "r.html")
+    tab.open((tmp_path / "r.html").as_uri(), READY)
+    with h5py.File(tmp_path / "s.h5") as scores:
+        output = scores["qc/output"][:]
+    assert shown(tab, 0) == ["1", "2", "3", "4", "5", "6"]
+    size = [abs(float(cell)) for cell in shown(tab, 4)]
+    np.testing.assert_allclose(size, sorted(np.abs(output), reverse=True), rtol=1e-3)
+    assert "output" in text(tab, ".card h3 span")
+    keep(tab, "mutagenesis")
+    click(tab, "#region-table tbody button")
+    tab.wait("document.querySelector('dialog[open] #letters path.axis')")
+    keep(tab, "mutagenesis_opened")
+    assert "output" in text(tab, "#region-facts")
+    assert all("difference" not in text(tab, part) for part in ("#region-facts", "#best-logos", "#regions"))
+    assert tab.problems() == []
 
 
 # ---- names, colours, size

@@ -55,8 +55,9 @@ def sequences(starts: str, unusable: tuple[int, ...] = ()) -> list[str]:
 
 
 def scored(out: str, fasta: str = "in.fa", *options: object, model: str = "Odd") -> Outcome:
-    return deeplift("score", "-m", f"{model}.pt", "-f", fasta, "-o", out, "--n-references", 3, "--batch-size",
-                    ROWS, "--compile", "off", *options)  # fmt: skip
+    few = () if "--n-references" in options else ("--n-references", 3)
+    return deeplift("score", "-m", f"{model}.pt", "-f", fasta, "-o", out, *few, "--batch-size", ROWS,
+                    "--compile", "off", *options)  # fmt: skip
 
 
 def table(path: str) -> list[list[str]]:

@@ -382,7 +382,7 @@ def test_jobs_of_a_configuration_file_of_ones_own(checkout: Path) -> None:
     """The example's sample of config/config.yaml is not among them."""
     own = checkout / "own.yaml"
     peaks = {"genome": ".test/data/genome.fa", "peaks": ".test/data/peaks.narrowPeak"}
-    further = {"modisco": True, "seqlets": True}
+    further = {"modisco": True, "seqlets": True, "html_report": True}
     samples = {"one": {"model": MODEL} | further | peaks, "two": SAMPLE | {"model": [MODEL] * 3}}
     own.write_text(yaml.safe_dump({"report": False, "defaults": {"shards": 5}, "samples": samples}))
     profile = ["--profile", ROOT / "profiles/slurm"]
@@ -396,8 +396,9 @@ def test_jobs_of_a_configuration_file_of_ones_own(checkout: Path) -> None:
         "average_folds": 1,
         "modisco": 1,
         "seqlets": 1,
+        "html_report": 1,
         "all": 1,
-        "total": 29,
+        "total": 30,
     }
 
 
@@ -501,7 +502,7 @@ def test_deeplift_and_snakemake_need_not_be_in_one_environment(
     """Every rule but modisco's, scores in float16, and folds that are deleted once they are averaged."""
     peaks = {"genome": ".test/data/genome.fa", "peaks": ".test/data/peaks.narrowPeak"}
     options = {"n-references": 2, "compile": "off", "dtype": "float16"}
-    seqlets = {"seqlets": True, "motifs": "known motifs.jaspar"}
+    seqlets = {"seqlets": True, "motifs": "known motifs.jaspar", "html_report": True}
     samples = {
         "folds": {"model": [MODEL, ".test/data/fold2.onnx"], **peaks},
         "single": {"model": MODEL, **peaks, "bigwig": False, **seqlets},
@@ -530,6 +531,8 @@ def test_deeplift_and_snakemake_need_not_be_in_one_environment(
     assert header.startswith("#chrom\tstart\tend")
     assert lines
     assert {line.split("\t")[3] for line in lines} == {"GATA"}
+    page = (results / "single/report_0.html").read_text()
+    assert f"seqlets_0.bed has {len(lines)} seqlets" in page
     assert len((results / "report.tsv").read_text().splitlines()) == 3
     with pyBigWig.open(str(results / "folds/scores_0.bw")) as file:
         assert file.header()["nBasesCovered"] > 0

@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from hostile.cases import LITTLE_MEMORY, Kind
+from hostile.cases import LITTLE_MEMORY, Kind, instead
 from hostile.tidy import BED, CHR1, CHR2, LENGTH, WINDOWS
 
 kind = Kind(__name__)
@@ -354,11 +354,11 @@ bad(
 # ---- what is no file
 
 
-bad("missing", f"{QUIET} -r none.bed", r"none\.bed", "does not exist")
-bad("a folder", f"{QUIET} -r .", "folder")
-bad("a pipe", f"{QUIET} -r pipe", "pipe", make=lambda folder: os.mkfifo(folder / "pipe"))
-bad("/dev/zero", f"{QUIET} -r /dev/zero", "/dev/zero")
-bad("the genome itself", f"{QUIET} -r genome.fa", r"genome\.fa", "line 1")
+bad("missing", instead(QUIET, "-r none.bed"), r"none\.bed", "does not exist")
+bad("a folder", instead(QUIET, "-r ."), "folder")
+bad("a pipe", instead(QUIET, "-r pipe"), "pipe", make=lambda folder: os.mkfifo(folder / "pipe"))
+bad("/dev/zero", instead(QUIET, "-r /dev/zero"), "/dev/zero")
+bad("the genome itself", instead(QUIET, "-r genome.fa"), r"genome\.fa", "line 1")
 
 
 def _wild(folder: Path) -> list[str]:

@@ -126,6 +126,14 @@ class Case:
 CASES: list[Case] = []
 
 
+def instead(command: str, option: str) -> str:
+    """Return the command with another value of an option that the command has; `option` as "-g other.fa"."""
+    name, value = option.split()
+    before, found, after = f"{command} ".partition(f" {name} ")
+    assert found, f"{command} has no {name}"
+    return f"{before}{found}{value} {after.partition(' ')[2]}".strip()
+
+
 def _words(words: str | Sequence[str]) -> list[str]:
     return shlex.split(words) if isinstance(words, str) else list(words)
 

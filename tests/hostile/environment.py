@@ -8,7 +8,7 @@ from small_models import Net
 from torch import Tensor
 
 from hostile import merging
-from hostile.cases import QUIET_SCORE, SCORE, Kind, of_model
+from hostile.cases import QUIET_SCORE, SCORE, Kind, instead, of_model
 from hostile.tidy import LETTERS, WINDOWS
 
 kind = Kind(__name__)
@@ -120,8 +120,13 @@ for _stream in ("stdin", "stdout", "stderr"):
 odd(
     "all streams closed", SCORE, *LETTERS, setting={"stdin": "closed", "stdout": "closed", "stderr": "closed"}
 )
-bad("closed stderr and a bad file", f"{QUIET_SCORE} -f none.fa", setting={"stderr": "closed"})
-bad("closed stdout and a bad file", f"{QUIET_SCORE} -f none.fa", r"none\.fa", setting={"stdout": "closed"})
+bad("closed stderr and a bad file", instead(QUIET_SCORE, "-f none.fa"), setting={"stderr": "closed"})
+bad(
+    "closed stdout and a bad file",
+    instead(QUIET_SCORE, "-f none.fa"),
+    r"none\.fa",
+    setting={"stdout": "closed"},
+)
 odd("a reader of stdout that has gone", SCORE, *LETTERS, setting={"stdout": "broken"})
 bad(
     "inspect: a reader of stdout that has gone",
@@ -393,7 +398,7 @@ bad(
 )
 odd(
     "a read-only folder, and an output elsewhere",
-    f"{SCORE} -o ../home/out.h5",
+    instead(SCORE, "-o ../home/out.h5"),
     setting={"user": NAMELESS},
     make=lambda folder: folder.chmod(0o555),
 )

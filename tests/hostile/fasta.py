@@ -15,7 +15,7 @@ import torch
 from small_models import encode
 from torch import Tensor, nn
 
-from hostile.cases import LITTLE_MEMORY, QUIET_SCORE, SCORE, Kind
+from hostile.cases import LITTLE_MEMORY, QUIET_SCORE, SCORE, Kind, instead
 from hostile.tidy import LENGTH, LETTERS, NAMES, PLAIN, fasta, folded
 
 kind = Kind(__name__)
@@ -469,7 +469,7 @@ def _link(folder: Path) -> None:
 
 
 odd("a symbolic link", SCORE, *LETTERS, make=_link)
-bad("missing", f"{QUIET_SCORE} -f none.fa", r"none\.fa", "does not exist|no such")
+bad("missing", instead(QUIET_SCORE, "-f none.fa"), r"none\.fa", "does not exist|no such")
 bad(
     "missing, with a newline in its name",
     ["score", "-q", "-m", "net.pt", "-f", "no\nne.fa", "-o", "out.h5"],
@@ -492,23 +492,23 @@ bad(
     ["score", "-q", "-m", "net.pt", "-f", "x" * 300, "-o", "out.h5"],
     "too long|does not exist",
 )
-bad("a folder", f"{QUIET_SCORE} -f .", "folder|directory")
-bad("/dev/null", f"{QUIET_SCORE} -f /dev/null", "/dev/null")
-bad("/dev/zero", f"{QUIET_SCORE} -f /dev/zero", "/dev/zero")
-bad("a pipe", f"{QUIET_SCORE} -f pipe", "pipe", make=lambda folder: os.mkfifo(folder / "pipe"))
+bad("a folder", instead(QUIET_SCORE, "-f ."), "folder|directory")
+bad("/dev/null", instead(QUIET_SCORE, "-f /dev/null"), "/dev/null")
+bad("/dev/zero", instead(QUIET_SCORE, "-f /dev/zero"), "/dev/zero")
+bad("a pipe", instead(QUIET_SCORE, "-f pipe"), "pipe", make=lambda folder: os.mkfifo(folder / "pipe"))
 bad(
     "a link to nothing",
-    f"{QUIET_SCORE} -f link",
+    instead(QUIET_SCORE, "-f link"),
     "link",
     make=lambda folder: (folder / "link").symlink_to("gone"),
 )
 bad(
     "a link to itself",
-    f"{QUIET_SCORE} -f link",
+    instead(QUIET_SCORE, "-f link"),
     "link",
     make=lambda folder: (folder / "link").symlink_to("link"),
 )
-bad("a file in a file", f"{QUIET_SCORE} -f in.fa/in.fa", r"in\.fa")
+bad("a file in a file", instead(QUIET_SCORE, "-f in.fa/in.fa"), r"in\.fa")
 bad(
     "a file that may not be read",
     QUIET_SCORE,

@@ -9,7 +9,7 @@ from typing import Any
 from Bio import bgzf
 from small_models import random_letters
 
-from hostile.cases import Kind
+from hostile.cases import Kind, instead
 from hostile.tidy import CHR1, CHR2, GENOME, WINDOWS, folded
 
 kind = Kind(__name__)
@@ -188,7 +188,7 @@ for _how in ("empty", "cut", "off by one"):
         first=(QUIET,),
         change=_spoil_cache(_how),
     )
-_GZIPPED = f"{SCORE} -g genome.fa.gz"
+_GZIPPED = instead(SCORE, "-g genome.fa.gz")
 for _how in ("empty", "cut"):
     odd(
         f"a cached copy that is {_how}",
@@ -233,14 +233,14 @@ bad(
 )
 bad(
     "gzip cut short",
-    f"{QUIET} -g genome.fa.gz",
+    instead(QUIET, "-g genome.fa.gz"),
     r"genome\.fa\.gz",
     "cut short|truncated|damaged",
     files={"genome.fa.gz": gzip.compress(GENOME.encode())[:90]},
 )
 bad(
     "2bit",
-    f"{QUIET} -g genome.2bit",
+    instead(QUIET, "-g genome.2bit"),
     r"genome\.2bit",
     "not a FASTA|2bit",
     files={"genome.2bit": b"\x43\x27\x41\x1a" + bytes(60)},
@@ -252,10 +252,10 @@ bad(
     "nucleotide|protein|letter|no sequence is left",
     files={"genome.fa": f">chr1\n{'MEEPQSDPSVEPPLSQETFS' * 20}\n"},
 )
-bad("missing", f"{QUIET} -g none.fa", r"none\.fa", "does not exist")
-bad("a folder", f"{QUIET} -g .", "folder")
-bad("a pipe", f"{QUIET} -g pipe", "pipe", make=lambda folder: os.mkfifo(folder / "pipe"))
-bad("/dev/zero", f"{QUIET} -g /dev/zero", "/dev/zero")
+bad("missing", instead(QUIET, "-g none.fa"), r"none\.fa", "does not exist")
+bad("a folder", instead(QUIET, "-g ."), "folder")
+bad("a pipe", instead(QUIET, "-g pipe"), "pipe", make=lambda folder: os.mkfifo(folder / "pipe"))
+bad("/dev/zero", instead(QUIET, "-g /dev/zero"), "/dev/zero")
 odd(
     "a chromosome of protein among others",
     SCORE,
@@ -311,10 +311,10 @@ for _name, _file, _data in (
     ),
     ("a plain file named .zip", "genome.zip", GENOME.encode()),
 ):
-    odd(_name, f"{SCORE} -g {_file}", *WINDOWS, notes=NOTES, files={_file: _data})
+    odd(_name, instead(SCORE, f"-g {_file}"), *WINDOWS, notes=NOTES, files={_file: _data})
 odd(
     "bgzip without its end",
-    f"{SCORE} -g genome.fa.gz",
+    instead(SCORE, "-g genome.fa.gz"),
     *WINDOWS,
     notes=(*NOTES, "cut short"),
     files={"genome.fa.gz": bgzipped(GENOME)[:-28]},
@@ -333,7 +333,7 @@ def _nothing_unpacked(folder: Path) -> None:
 _LARGE = f">chr1\n{folded(CHR1)}\n>chr2\n{folded(CHR2)}\n>chr3\n{folded(random_letters(9, 200_000))}\n"
 odd(
     "bgzip of several blocks",
-    f"{SCORE} -g genome.fa.gz",
+    instead(SCORE, "-g genome.fa.gz"),
     *WINDOWS,
     notes=NOTES,
     check=_nothing_unpacked,
@@ -341,7 +341,7 @@ odd(
 )
 odd(
     "bgzip with an index of offsets off by one",
-    f"{SCORE} -g genome.fa.gz",
+    instead(SCORE, "-g genome.fa.gz"),
     *WINDOWS,
     notes=NOTES,
     files={
@@ -355,7 +355,7 @@ odd(
 )
 odd(
     "bgzip with a block index of random bytes",
-    f"{SCORE} -g genome.fa.gz",
+    instead(SCORE, "-g genome.fa.gz"),
     *WINDOWS,
     notes=NOTES,
     files={
@@ -369,7 +369,7 @@ odd(
 )
 bad(
     "bgzip with a damaged block",
-    f"{QUIET} -g genome.fa.gz",
+    instead(QUIET, "-g genome.fa.gz"),
     r"genome\.fa\.gz",
     files={"genome.fa.gz": bgzipped(GENOME)[:60] + bytes(40) + bgzipped(GENOME)[100:]},
 )
@@ -434,7 +434,7 @@ def _read_only(folder: Path) -> list[str]:
     (shelf / "genome.fa").write_text(GENOME)
     (shelf / "genome.fa").chmod(0o444)
     shelf.chmod(0o555)
-    return f"{SCORE} -g shelf/genome.fa".split()
+    return instead(SCORE, "-g shelf/genome.fa").split()
 
 
 odd("in a read-only folder", SCORE, *WINDOWS, notes=NOTES, make=_read_only, setting={"user": 54321})

@@ -155,3 +155,17 @@ def motifs_option(files):
     if "motifs" not in files.keys():
         return ""
     return f"--motifs {shlex.quote(str(files.motifs))}"
+
+
+def seqlets_of_report(wildcards):
+    """The seqlets that a page shows, where the sample has them made."""
+    if wildcards.sample not in WITH_SEQLETS:
+        return {}
+    return {"seqlets": f"results/{wildcards.sample}/seqlets_{wildcards.target}.bed"}
+
+
+def seqlets_option(files):
+    """The same as an option of `deeplift report`."""
+    if "seqlets" not in files.keys():
+        return ""
+    return f"--seqlets {shlex.quote(str(files.seqlets))}"

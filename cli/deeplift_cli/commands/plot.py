@@ -10,6 +10,7 @@ from deeplift_cli.commands.shared_options import (
     FILE,
     OUTPUT,
     new_file,
+    one_model,
     parsed,
     with_options,
 )
@@ -53,7 +54,8 @@ _OPTIONS = (
                  help="Other annotations, drawn below the letters; may be given several times."),
     click.option("--track", type=FILE, multiple=True, metavar="FILE.bw",
                  help="Values of a bigWig; may be given several times."),
-    click.option("-m", "--model", type=FILE, help="Add the profile that the scored model predicts."),
+    click.option("-m", "--model", type=FILE, multiple=True, callback=one_model,
+                 help="Add the profile that the scored model predicts."),
     OUTPUT,
     click.option("--profile-track", type=click.IntRange(min=0), multiple=True, metavar="I",
                  help="Which track of the profile; may be given several times.  [default: all]"),

@@ -149,11 +149,29 @@ class Described(click.Option):
         return super().get_help_record(ctx)
 
 
+def one_model(context: click.Context, _: click.Parameter, given: tuple[Path, ...]) -> Path | None:
+    """Return the only model; several, which are folds for other subcommands, are refused (exit code 2).
+
+    Raises
+    ------
+    click.UsageError
+    """
+    if len(given) > 1:
+        raise click.UsageError(
+            f"--model is given {len(given)} times, but `deeplift {context.info_name}` takes one model; "
+            "leave out all but one",
+            context,
+        )
+    return given[0] if given else None
+
+
 MODEL = click.option(
     "-m",
     "--model",
     type=FILE,
     required=True,
+    multiple=True,
+    callback=one_model,
     cls=Described,
     describe=lambda: {"help": f"Model file: {known_kinds()}."},
 )

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from deeplift_cli.distribution import deeplift_version
-from deeplift_cli.inspection.findings import Cost, Inspection
+from deeplift_cli.inspection.findings import Cost, InputForm, Inspection
 from deeplift_cli.models import TensorSpec
 
 FORMAT_VERSION = 1
@@ -51,7 +51,7 @@ def _plain(found: Inspection) -> dict[str, Any]:
         "heads": found.heads,
         "operations": recording and [asdict(operation) for operation in recording.operations],
         "unsupported": recording and [operation.name for operation in recording.unsupported],
-        "cost": found.cost and _cost(found.cost),
+        "cost": found.cost and _cost(found.cost, found.form),
         "self_check": [
             asdict(item)
             | {
@@ -87,8 +87,12 @@ def _tensor(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "shape": shape, "dtype": spec.dtype}
 
 
-def _cost(cost: Cost) -> dict[str, Any]:
-    return asdict(cost) | {"references": REFERENCES, "scoring_seconds": cost.scoring_seconds(REFERENCES)}
+def _cost(cost: Cost, form: InputForm | None) -> dict[str, Any]:
+    return asdict(cost) | {
+        "references": REFERENCES,
+        "scoring_seconds": cost.scoring_seconds(REFERENCES),
+        "mutagenesis_seconds": None if form is None else cost.mutagenesis_seconds(form.length),
+    }
 
 
 def _finite(value: float) -> float | None:

@@ -137,6 +137,13 @@ class Cost:
             return None
         return self.fixed_seconds + references * self.reference_seconds
 
+    def mutagenesis_seconds(self, length: int) -> float:
+        """Return the seconds for one sequence of this length under `ism`.
+
+        These are the forward passes of the sequence and of the three mutants of each position.
+        """
+        return (1 + 3 * length) * self.forward_seconds
+
 
 @dataclass(frozen=True)
 class SelfCheck:

@@ -8,6 +8,7 @@ from deeplift_cli.inspection.findings import Classes, Cost, InputForm, Inspectio
 from deeplift_cli.inspection.operations_text import every_operation, grouped_operations
 from deeplift_cli.models import TensorSpec
 from deeplift_cli.models.layouts import IDS
+from deeplift_cli.options.rules import ISM
 from deeplift_cli.process.terminal_text import printable
 
 _LABEL = 12
@@ -72,7 +73,7 @@ class Report:
         if found.checks:
             yield "checks", list(_checks(found.checks))
         if found.cost is not None:
-            yield "cost", list(_cost(found.cost))
+            yield "cost", list(_cost(found.cost, found.form))
         if finished:
             yield "verdict", _verdict(found)
             yield "command", [printable(f"  {found.command}")] if found.command else []
@@ -187,19 +188,26 @@ def _unsupported(recording: Recording) -> Iterator[str]:
     yield _line("", _HOW_TO_SUPPORT)
 
 
-def _cost(cost: Cost) -> Iterator[str]:
+def _cost(cost: Cost, form: InputForm | None) -> Iterator[str]:
     threads = f", {cost.threads} thread{'s' if cost.threads > 1 else ''}" if cost.device == "cpu" else ""
     place = f"{cost.device}{threads}, {cost.precision}"
     yield f"cost of one sequence, measured in batches of {cost.batch_size} ({place})"
     yield _row("forward", f"{_seconds(cost.forward_seconds)}, the model alone")
     total = cost.scoring_seconds(REFERENCES)
-    if total is None or cost.fixed_seconds is None or cost.reference_seconds is None:
-        return
-    parts = f"{_seconds(cost.fixed_seconds)} and {_seconds(cost.reference_seconds)} for each"
-    yield _row(
-        "scoring", f"{_seconds(total)} with {REFERENCES} references ({parts}), genomics-default, one target"
-    )
-    yield _row("", f"so some {_seconds(10_000 * total)} for 10,000 sequences, without reading and writing")
+    if total is not None and cost.fixed_seconds is not None and cost.reference_seconds is not None:
+        parts = f"{_seconds(cost.fixed_seconds)} and {_seconds(cost.reference_seconds)} for each"
+        yield _row(
+            "scoring",
+            f"{_seconds(total)} with {REFERENCES} references ({parts}), genomics-default, one target",
+        )
+        yield _row(
+            "", f"so some {_seconds(10_000 * total)} for 10,000 sequences, without reading and writing"
+        )
+    if form is not None:
+        mutants = f"{1 + 3 * form.length:,} forward passes, without references"
+        yield _row(
+            ISM, f"some {_seconds(cost.mutagenesis_seconds(form.length))} with --rule {ISM}: {mutants}"
+        )
     if cost.bytes_per_sequence is not None:
         batch = f"{_bytes(cost.bytes_per_sequence * cost.batch_size)} for a batch of {cost.batch_size}"
         yield _row("memory", f"{_bytes(cost.bytes_per_sequence)} of values kept; {batch}")

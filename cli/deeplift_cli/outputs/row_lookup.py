@@ -1,9 +1,7 @@
 """One row of a score file: found by its name, by a region of the genome or by its number, and read."""
 
-import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +11,13 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.options.rows import Locus, Wanted
 from deeplift_cli.outputs.columns import compressing_threads
 from deeplift_cli.outputs.datasets import REFERENCE_OUTPUT, REGION_KEYS, STANDARD_ERRORS
+from deeplift_cli.outputs.row_search import COMPARED, Ways, check_row, no_such_name, row_at, row_named
 from deeplift_cli.outputs.score_reader import ScoreReader
 from deeplift_cli.outputs.stored_regions import regions_of
 from deeplift_cli.process.watched_child import LostError, watched
-from deeplift_cli.sequences.names import ChromosomeNames, printed
 from deeplift_cli.sequences.records import Region
 
-_NAMED = 3  # regions that a message names
-_SHOWN = 200  # characters of an unknown name that a message shows
-_COMPARED = 20_000  # names that are compared with a misspelt one, which takes some 10 us each
+_WAYS = Ways(by_row="--index", by_name="--name")
 
 
 @dataclass(frozen=True)
@@ -132,20 +128,16 @@ def find_row(reader: ScoreReader, wanted: Wanted, alive: Callable[[], None]) -> 
         If no row or several rows are meant, in which case the message names rows that may be meant, or if the
         file is damaged.
     """
+
+    def regions() -> Iterator[Region]:
+        return _regions(reader, alive)
+
     if isinstance(wanted, str):
-        return _one(
-            reader, rows_named(reader, wanted, alive), f"the name {wanted[:_SHOWN]!r}", "--index", alive
-        )
+        return row_named(wanted, rows_named(reader, wanted, alive), regions, reader.path, _WAYS)
     if isinstance(wanted, Locus):
-        return _row_at(reader, wanted, alive)
-    if 0 <= wanted < reader.n_rows:
-        return wanted
-    if not reader.n_rows:
-        raise UserError(f"score file {reader.path} has no regions at all")
-    raise UserError(
-        f"score file {reader.path} has no row {wanted:,}: its {reader.n_rows:,} rows are numbered from 0 to "
-        f"{reader.n_rows - 1:,}, as the lines of its .bed file"
-    )
+        return row_at(wanted, regions, reader.path, _WAYS)
+    check_row(wanted, reader.n_rows, reader.path)
+    return wanted
 
 
 def rows_named(reader: ScoreReader, name: str, alive: Callable[[], None]) -> list[int]:
@@ -163,81 +155,16 @@ def rows_named(reader: ScoreReader, name: str, alive: Callable[[], None]) -> lis
     for found in reader.columns(["regions/name"]):
         column = found["regions/name"]
         places += (start + np.flatnonzero(column == wanted)).tolist()
-        if not places and len(names) < _COMPARED:
-            names += [text.decode("utf-8", "surrogateescape") for text in column[: _COMPARED - len(names)]]
+        if not places and len(names) < COMPARED:
+            names += [text.decode("utf-8", "surrogateescape") for text in column[: COMPARED - len(names)]]
         start += len(column)
         alive()
     if places:
         return places
-    some = ", ".join(map(printed, names[:_NAMED])) + (", ..." if start > _NAMED else "")
-    similar = similar_names(name, names)
-    raise UserError(
-        f"score file {reader.path} has no region named {name[:_SHOWN]!r}; "
-        + (f"its {start:,} regions are {some}" if names else "it has no regions at all")
-        + (f"; similar names are {', '.join(map(printed, similar))}" if similar else "")
-    )
+    raise no_such_name(name, names, start, reader.path)
 
 
-def similar_names(name: str, names: list[str]) -> list[str]:
-    """Return at most three names that may be meant: equal but for case, containing the name, or similar."""
-    folded = name.casefold()
-    containing = (known for known in names if folded and folded in known.casefold())
-    near = difflib.get_close_matches(name, names, _NAMED)
-    same = (known for known in names if known.casefold() == folded)
-    return list(dict.fromkeys((*islice(same, _NAMED), *near, *islice(containing, _NAMED))))[:_NAMED]
-
-
-def _regions(reader: ScoreReader, alive: Callable[[], None]) -> Iterator[tuple[int, Region]]:
-    row = 0
+def _regions(reader: ScoreReader, alive: Callable[[], None]) -> Iterator[Region]:
     for found in reader.columns([f"regions/{key}" for key in REGION_KEYS]):
-        for region in regions_of({key: found[f"regions/{key}"] for key in REGION_KEYS}):
-            yield row, region
-            row += 1
+        yield from regions_of({key: found[f"regions/{key}"] for key in REGION_KEYS})
         alive()
-
-
-def _row_at(reader: ScoreReader, wanted: Locus, alive: Callable[[], None]) -> int:
-    exact: list[int] = []
-    covering: list[int] = []
-    nearest: tuple[int, Region] | None = None  # the distance between the centres, doubled
-    chroms: dict[str, None] = {}
-    for row, region in _regions(reader, alive):
-        chroms[region.chrom] = None
-        if region.chrom != wanted.chrom:
-            continue
-        if (region.start, region.end) == (wanted.start, wanted.end):
-            exact.append(row)
-        if region.start <= wanted.start and wanted.end <= region.end:
-            covering.append(row)
-        distance = abs(region.start + region.end - wanted.start - wanted.end)
-        if nearest is None or distance < nearest[0]:
-            nearest = distance, region
-    if exact or covering:
-        return _one(reader, exact or covering, str(wanted), "--name or --index", alive)
-    if nearest is not None:
-        raise UserError(
-            f"no region of score file {reader.path} covers all of {printed(str(wanted))}; the nearest on "
-            f"{printed(wanted.chrom)} is {_described(nearest[1])}"
-        )
-    if not chroms:
-        raise UserError(f"score file {reader.path} has no regions at all")
-    names = ChromosomeNames(chroms).compare(printed(wanted.chrom), "there is none on", "its regions are on")
-    raise UserError(f"no region of score file {reader.path} covers {printed(str(wanted))}: {names}")
-
-
-def _one(reader: ScoreReader, rows: list[int], what: str, remedy: str, alive: Callable[[], None]) -> int:
-    """Return the only row, or refuse several."""
-    if len(rows) == 1:
-        return rows[0]
-    some = set(rows[:_NAMED])
-    named = [f"{row} ({_described(region)})" for row, region in _regions(reader, alive) if row in some]
-    raise UserError(
-        f"{len(rows):,} rows of score file {reader.path} fit {what}: {', '.join(named)}"
-        + (", ..." if len(rows) > _NAMED else "")
-        + f"; say which by {remedy}"
-    )
-
-
-def _described(region: Region) -> str:
-    place = str(Locus(printed(region.chrom), region.start, region.end))
-    return place if region.name in (region.chrom, place) else f"{printed(region.name)}, {place}"

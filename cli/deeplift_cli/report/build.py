@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deeplift_cli.distribution import deeplift_version
-from deeplift_cli.errors import UserError
-from deeplift_cli.outputs.datasets import MUTANTS
 from deeplift_cli.outputs.guarded_file import not_written
 from deeplift_cli.outputs.publish import Publication, check_writable
 from deeplift_cli.outputs.score_reader import ScoreReader, probed
@@ -15,6 +13,7 @@ from deeplift_cli.process.terminal_text import printable
 from deeplift_cli.report.content import Report
 from deeplift_cli.report.contributions import read_contributions
 from deeplift_cli.report.listing import choose, priorities
+from deeplift_cli.report.marks import Marks, marks_of
 from deeplift_cli.report.numbers import read_numbers
 from deeplift_cli.report.page import page
 from deeplift_cli.report.quality import assess
@@ -66,11 +65,6 @@ def report(options: ReportOptions, progress: Callable[[int, int], None]) -> Writ
     check_writable([options.out], options.overwrite, inputs)
     with step("reading", options.scores):
         reader = probed(options.scores)
-    if MUTANTS in reader.layout.optional:
-        raise UserError(
-            f"score file {options.scores} holds in-silico mutagenesis, which has no references, and a report "
-            "is about contribution scores; deeplift plot and deeplift show take both"
-        )
     seqlets = None
     if options.seqlets is not None:
         with step("reading", options.seqlets):
@@ -94,9 +88,9 @@ def report(options: ReportOptions, progress: Callable[[int, int], None]) -> Writ
 
 def _seqlets_of(reader: ScoreReader, path: Path) -> SeqletTable:
     table = read_seqlets(path)
-    for seqlet in table.shown:
-        if seqlet.row >= reader.n_rows:
-            raise other_scores(path, seqlet)
+    for line, row, _, _ in table.places:
+        if row >= reader.n_rows:
+            raise other_scores(path, line, row)
     return table
 
 
@@ -114,12 +108,14 @@ def _report(
         limit = LARGEST_PAGE // 4 * 3
         found = read_contributions(reader, priorities(numbers, always), limit, progress)
         quality = assess(reader, numbers, found.root_mean_square)
+    marks: Marks = {}
     if seqlets is not None:
         check_regions(seqlets, found.regions)
+        marks = marks_of(seqlets, found.regions)
     listing = choose(numbers, found, always)
     title = options.title or "Contribution scores"
     return Report(
-        printable(title), reader, numbers, found, quality, listing, seqlets, check, deeplift_version()
+        printable(title), reader, numbers, found, quality, listing, seqlets, marks, check, deeplift_version()
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from deeplift_cli.outputs.score_reader import ScoreReader
 from deeplift_cli.report.contributions import Contributions
 from deeplift_cli.report.listing import Listing
+from deeplift_cli.report.marks import Marks
 from deeplift_cli.report.numbers import Numbers
 from deeplift_cli.report.quality import Quality
 from deeplift_cli.report.seqlets import SeqletTable
@@ -24,6 +25,8 @@ class Report:
     quality : Quality
     listing : Listing
     seqlets : SeqletTable or None
+    marks : Marks
+        The seqlets of the listed regions.
     check : CheckTable or None
     version : str
         The version of deeplift that makes the page.
@@ -36,5 +39,6 @@ class Report:
     quality: Quality
     listing: Listing
     seqlets: SeqletTable | None
+    marks: Marks
     check: CheckTable | None
     version: str

@@ -82,7 +82,7 @@ def table_text(
 
     Columns are lists with an item for each region: row, rank, name, chromosome (a number in the list
     `chroms`, -1 where the record has no coordinates), start, strand, numbers, the bytes of the logo (0 where
-    there is none) and its largest contribution.
+    there is none) and its largest contribution. Columns of numbers that the file does not have are null.
     """
     return base64.b64encode(_deflated(listing, numbers, found, noise)).decode()
 
@@ -110,6 +110,7 @@ def _columns(
     chroms = dict.fromkeys(filter(None, map(_chrom, regions)))
     place_of: dict[str | None, int] = {None: -1} | {name: place for place, name in enumerate(chroms)}
     logos = [listing.logos.get(row) for row in rows]
+    against = numbers.against_references
     return {
         "row": list(rows),
         "rank": (numbers.ranks[places] + 1).tolist(),
@@ -120,9 +121,9 @@ def _columns(
         "strand": "".join(region.strand for region in regions),
         "prediction": _reals(numbers.prediction[places]),
         "output": _reals(numbers.output[places]),
-        "difference": _reals(numbers.difference[places]),
+        "difference": None if against is None else _reals(against.difference[places]),
         "noise": None if noise is None else _reals(noise[places]),
-        "error": _reals(numbers.error[places]),
+        "error": None if against is None else _reals(against.error[places]),
         "size": [0 if logo is None else len(logo.content) for logo in logos],
         "largest": [0 if logo is None else _real(logo.largest) for logo in logos],
     }

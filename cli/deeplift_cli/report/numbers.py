@@ -6,24 +6,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deeplift_cli.outputs.datasets import RESCORED, STANDARD_ERROR
+from deeplift_cli.outputs.datasets import COMPLETENESS, IDENTICAL, REFERENCE_OUTPUT, RESCORED, STANDARD_ERROR
 from deeplift_cli.outputs.score_reader import ScoreReader
 
-_COLUMNS = (
-    "qc/prediction", "qc/output", "qc/reference_output", "qc/completeness_error", "qc/identical_references",
-)  # fmt: skip
+_COLUMNS = ("qc/prediction", "qc/output")
+_OF_REFERENCES = (REFERENCE_OUTPUT, COMPLETENESS, IDENTICAL)
 
 Reals = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """Numbers of N rows.
+class AgainstReferences:
+    """Numbers of N rows that compare sequences with their references.
 
     Attributes
     ----------
-    prediction, output : ndarray, [N]
-        The model's own output, and the explained scalar.
     difference : ndarray, [N]
         The explained scalar minus its mean over the references, which the contributions sum to.
     error : ndarray, [N]
@@ -34,17 +31,33 @@ class Numbers:
         Number of references against which the sequence was scored again in float64.
     standard_error : ndarray, [N], or None
         The root mean square, over positions, of the standard error of the contributions.
-    order : ndarray of int, [N]
-        The rows by absolute difference, the largest first; equal rows in the order of the file.
     """
 
-    prediction: Reals
-    output: Reals
     difference: Reals
     error: Reals
     identical: npt.NDArray[np.int64]
     rescored: npt.NDArray[np.int64] | None
     standard_error: Reals | None
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Numbers of N rows.
+
+    Attributes
+    ----------
+    prediction, output : ndarray, [N]
+        The model's own output, and the explained scalar.
+    against_references : AgainstReferences or None
+        None for in-silico mutagenesis, which has no references.
+    order : ndarray of int, [N]
+        The rows by absolute difference, or for in-silico mutagenesis by absolute output, the largest first;
+        equal rows in the order of the file.
+    """
+
+    prediction: Reals
+    output: Reals
+    against_references: AgainstReferences | None
     order: npt.NDArray[np.int64]
 
     @property
@@ -65,9 +78,12 @@ def read_numbers(reader: ScoreReader) -> Numbers:
     """
     optional = [name for name in (RESCORED, STANDARD_ERROR) if name in reader.layout.datasets]
     parts: dict[str, list[npt.NDArray[Any]]] = {}
-    for found in reader.columns([*_COLUMNS, *optional]):
-        found["difference"] = found["qc/output"] - found.pop("qc/reference_output").mean(axis=1)
-        found["error"] = np.abs(found.pop("qc/completeness_error")).max(axis=1, initial=0.0)
+    has_references = reader.layout.has_references
+    of_references = _OF_REFERENCES if has_references else ()
+    for found in reader.columns([*_COLUMNS, *of_references, *optional]):
+        if has_references:
+            found["difference"] = found["qc/output"] - found.pop(REFERENCE_OUTPUT).mean(axis=1)
+            found["error"] = np.abs(found.pop(COMPLETENESS)).max(axis=1, initial=0.0)
         for name, values in found.items():
             parts.setdefault(name, []).append(values)
 
@@ -77,14 +93,16 @@ def read_numbers(reader: ScoreReader) -> Numbers:
     def counts(name: str) -> npt.NDArray[np.int64]:
         return np.concatenate([np.zeros(0, np.int64), *parts.get(name, [])])
 
-    difference = reals("difference")
-    return Numbers(
-        reals("qc/prediction"),
-        reals("qc/output"),
-        difference,
-        reals("error"),
-        counts("qc/identical_references"),
-        counts(RESCORED) if RESCORED in optional else None,
-        reals(STANDARD_ERROR) if STANDARD_ERROR in optional else None,
-        np.argsort(-np.nan_to_num(np.abs(difference), nan=-1.0), kind="stable"),
-    )
+    output = reals("qc/output")
+    against = None
+    if has_references:
+        against = AgainstReferences(
+            reals("difference"),
+            reals("error"),
+            counts(IDENTICAL),
+            counts(RESCORED) if RESCORED in optional else None,
+            reals(STANDARD_ERROR) if STANDARD_ERROR in optional else None,
+        )
+    size = np.abs(output if against is None else against.difference)
+    order = np.argsort(-np.nan_to_num(size, nan=-1.0), kind="stable")
+    return Numbers(reals("qc/prediction"), output, against, order)

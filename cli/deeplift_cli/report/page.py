@@ -11,10 +11,14 @@ from deeplift_cli.markup import escaped, policy_source, script_json
 from deeplift_cli.process.terminal_text import printable
 from deeplift_cli.report.content import Report
 from deeplift_cli.report.listing import logo_text, table_text
+from deeplift_cli.report.marks import marks_text
 from deeplift_cli.report.page_files import page_file
 from deeplift_cli.report.sections import sections_of
 from deeplift_cli.report.sections.best import COUNT, FIRST_VIEW
 from deeplift_cli.report.sections.overview import overview
+
+# What the page shows, by whether the scores compare sequences with references.
+_KINDS = {True: "DeepLIFT contribution scores", False: "Scores of in-silico mutagenesis"}
 
 
 def page(report: Report) -> bytes:
@@ -41,6 +45,7 @@ def page(report: Report) -> bytes:
     parts = {
         "policy": policy,
         "title": escaped(report.title),
+        "kind": _KINDS[report.reader.layout.has_references],
         "file": escaped(printable(report.reader.path.name)),
         "style": style,
         "links": links,
@@ -50,5 +55,6 @@ def page(report: Report) -> bytes:
         "table": table_text(report.listing, report.numbers, report.contributions, report.quality.noise),
         "script": script,
         "logos": logo_text(report.listing),
+        "marks": marks_text(report.marks, report.listing.logos),
     }
     return page_file("report.html").format_map(parts).encode()

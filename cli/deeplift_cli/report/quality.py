@@ -11,7 +11,7 @@ from deeplift_cli.errors import UserError
 from deeplift_cli.outputs.score_file import companions
 from deeplift_cli.outputs.score_reader import ScoreReader
 from deeplift_cli.outputs.skipped import HEADING
-from deeplift_cli.report.numbers import Numbers
+from deeplift_cli.report.numbers import AgainstReferences, Numbers
 from deeplift_cli.sequences.text import open_text, short_lines
 from deeplift_core.assignment.names import PRESETS, RULES
 
@@ -49,7 +49,7 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Quality:
+class ReferenceQuality:
     """The quality of N sequences with R references each.
 
     Attributes
@@ -69,7 +69,6 @@ class Quality:
     noise : ndarray, [N], or None
         The standard error of the contributions over the references, as a share of the contributions (both
         as root mean squares over positions); NaN where all contributions are 0; None with one reference.
-    skipped : Skipped
     """
 
     pairs: int
@@ -80,7 +79,26 @@ class Quality:
     identical: int
     with_identical: int
     noise: npt.NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The quality of N sequences.
+
+    Attributes
+    ----------
+    of_references : ReferenceQuality or None
+        None for in-silico mutagenesis, which has neither references nor summation-to-delta.
+    skipped : Skipped
+    """
+
+    of_references: ReferenceQuality | None
     skipped: Skipped
+
+    @property
+    def noise(self) -> npt.NDArray[np.float64] | None:
+        """The noise of the references, [N]; None where there is none to measure."""
+        return None if self.of_references is None else self.of_references.noise
 
 
 def assess(reader: ScoreReader, numbers: Numbers, root_mean_square: npt.NDArray[np.float64]) -> Quality:
@@ -98,21 +116,28 @@ def assess(reader: ScoreReader, numbers: Numbers, root_mean_square: npt.NDArray[
     UserError
         If the table of skipped records cannot be read, or belongs to other scores.
     """
+    against = numbers.against_references
+    of_references = None if against is None else _of_references(reader, against, root_mean_square)
+    return Quality(of_references, read_skipped(reader))
+
+
+def _of_references(
+    reader: ScoreReader, against: AgainstReferences, root_mean_square: npt.NDArray[np.float64]
+) -> ReferenceQuality:
     noise = None
-    if numbers.standard_error is not None:
+    if against.standard_error is not None:
         noise = np.full(reader.n_rows, np.nan)
-        np.divide(numbers.standard_error, root_mean_square, out=noise, where=root_mean_square > 0)
+        np.divide(against.standard_error, root_mean_square, out=noise, where=root_mean_square > 0)
     rule = str(reader.attrs.get("rule", "")).partition(":")[0]
-    return Quality(
+    return ReferenceQuality(
         pairs=reader.n_rows * reader.layout.n_references,
         worst=np.nan if reader.worst is None else reader.worst,
         is_exempt=rule in RULES and rule not in PRESETS,
-        largest_error=float(numbers.error.max(initial=0.0)),
-        rescored=None if numbers.rescored is None else int(numbers.rescored.sum()),
-        identical=int(numbers.identical.sum()),
-        with_identical=int((numbers.identical > 0).sum()),
+        largest_error=float(against.error.max(initial=0.0)),
+        rescored=None if against.rescored is None else int(against.rescored.sum()),
+        identical=int(against.identical.sum()),
+        with_identical=int((against.identical > 0).sum()),
         noise=noise,
-        skipped=read_skipped(reader),
     )
 
 

@@ -12,12 +12,13 @@ import numpy as np
 
 from deeplift_cli.distribution import DISTRIBUTION
 from deeplift_cli.errors import UserError
+from deeplift_cli.options.rows import Locus, parse_locus
 from deeplift_cli.options.settings import ScoreOptions
 from deeplift_cli.outputs.attributes import plain_value
 from deeplift_cli.outputs.datasets import REGION_KEYS
+from deeplift_cli.outputs.row_search import COMPARED, Ways, check_row, no_such_name, row_at, row_named
 from deeplift_cli.outputs.score_reader import ScoreReader
 from deeplift_cli.outputs.stored_regions import regions_of
-from deeplift_cli.scores.lookup import find, find_row, first_rows
 from deeplift_cli.scores.region_scores import RegionScores
 from deeplift_cli.scores.variables import Variable, variables
 from deeplift_cli.sequences.names import printed
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from xarray import Dataset
 
-_NAMED = 3  # regions that `repr` names
+_WAYS = Ways(by_row="row, as in scores[0]", by_name="name")
 _SHOWN = ("model", "target", "rule", "reference", "n_references", "seed")
 
 
@@ -173,32 +174,34 @@ class Scores:
         Parameters
         ----------
         which : str or int
-            The name of a region (the first one of this name); or a row, where negative rows count from the
-            end; or a place such as "chr1:100-300", 0-based and half-open, which one region has to cover: the
-            result is then the part of the region at this place. Of several regions that cover the place, the
-            one is taken whose centre is nearest.
+            The name of a region; or a row, where negative rows count from the end; or a place such as
+            "chr1:100-300", 0-based and half-open, which is the window of one region or lies in it: the
+            result is then the part of the region at this place.
 
         Raises
         ------
         NoSuchRegionError
             If there is no such region. The error is a UserError and a KeyError.
+        SeveralRegionsError
+            Likewise, if several regions have this name, or this window, or cover the place.
         UserError
             If the rows are damaged.
         TypeError
             If the argument is neither a text nor an integer.
         """
-        what = f"score file {self.path}"
+        part = None
         if isinstance(which, str):
-            found = find(which, self._first_rows, self._regions, what)
+            row, part = self._row_of(which)
         elif isinstance(which, int | np.integer) and not isinstance(which, bool):
-            found = find_row(int(which), len(self), what)
+            row = int(which) + (len(self) if -len(self) <= which < 0 else 0)
+            check_row(row, len(self), self.path)
         else:
             raise TypeError(
                 "a region is found by its name, its row or a place such as 'chr1:100-300', not by an object "
                 f"of type {type(which).__name__}; Scores.dataset takes slices"
             )
-        (whole,) = self._rows(slice(found.row, found.row + 1))
-        return whole if found.part is None else whole.part(*found.part)
+        (whole,) = self._rows(slice(row, row + 1))
+        return whole if part is None else whole.part(part.start, part.end)
 
     __getitem__ = region
 
@@ -214,7 +217,7 @@ class Scores:
 
     def __contains__(self, name: object) -> bool:
         """Return whether a region has this name."""
-        return name in self._first_rows
+        return name in self._rows_by_name
 
     # ---- the file
 
@@ -259,8 +262,26 @@ class Scores:
         return found
 
     @cached_property
-    def _first_rows(self) -> dict[str, int]:
-        return first_rows(self._regions)
+    def _rows_by_name(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for row, region in enumerate(self._regions):
+            found.setdefault(region.name, []).append(row)
+        return found
+
+    def _row_of(self, text: str) -> tuple[int, Locus | None]:
+        """Return the row of a name or of a place, and the place."""
+
+        def regions() -> list[Region]:
+            return self._regions
+
+        if text in self._rows_by_name:
+            return row_named(text, self._rows_by_name[text], regions, self.path, _WAYS), None
+        try:
+            place = parse_locus(text)
+        except ValueError as error:
+            names = [region.name for region in self._regions[:COMPARED]]
+            raise no_such_name(text, names, len(self), self.path) from error
+        return row_at(place, regions, self.path, _WAYS), place
 
     def _read(self, name: str, rows: slice) -> Any:
         return self._variables[name].read(self._reader, self._open_file(), rows)

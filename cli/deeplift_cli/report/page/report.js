@@ -43,12 +43,23 @@ async function readTable() {
   placeOf = new Map(regions.row.map((row, place) => [row, place]));
 }
 
-// The logos stand behind this script.
+// The logos and the marks stand behind this script.
 const parsed =
   document.readyState === "loading"
     ? new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve, { once: true }))
     : Promise.resolve();
 let logoText = null;
+let marks = null; // by row: the first position and the length of each seqlet, one after the other
+
+// The stretches of a region's seqlets.
+async function readMarks(place) {
+  await parsed;
+  marks ??= JSON.parse(new TextDecoder().decode(await inflate(decode(byId("mark-data").textContent))));
+  const numbers = marks[regions.row[place]] ?? [];
+  const found = [];
+  for (let i = 0; i < numbers.length; i += 2) found.push([numbers[i], numbers[i] + numbers[i + 1]]);
+  return found;
+}
 
 // The bases (0 to 3, 4 where there is none) and contributions of a region; null if the page has no logo of it.
 async function readLogo(place) {
@@ -165,7 +176,8 @@ function basePaths(logo, from, to, x, y, width) {
   return paths.map((d, base) => element("path", { class: BASES[base], d })).filter((path) => path.getAttribute("d"));
 }
 
-function drawLetters(svg, place, logo, from, to, marks = [], height = 190) {
+// `seqlets` are marked, and `chosen`, which is one of them or null, is marked stronger.
+function drawLetters(svg, place, logo, from, to, seqlets, chosen, height) {
   const top = 8;
   const bottom = height - 22;
   const [low, high] = range(logo.values, from, to);
@@ -174,14 +186,13 @@ function drawLetters(svg, place, logo, from, to, marks = [], height = 190) {
   const y = (value) => top + ((high - value) / (high - low)) * (bottom - top);
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${height}`);
   const parts = [];
-  for (const [first, last] of marks) {
+  const mark = ([first, last], kind) => {
     const [left, right] = [Math.max(first, from), Math.min(last, to)];
-    if (left < right) {
-      parts.push(
-        element("rect", { class: "mark", x: x(left), y: top, width: x(right) - x(left), height: bottom - top }),
-      );
-    }
-  }
+    if (left >= right) return;
+    parts.push(element("rect", { class: kind, x: x(left), y: top, width: x(right) - x(left), height: bottom - top }));
+  };
+  for (const seqlet of seqlets) mark(seqlet, "mark");
+  if (chosen) mark(chosen, "mark chosen");
   parts.push(element("path", { class: "axis", d: `M${LEFT} ${top}V${bottom}` }));
   parts.push(element("path", { class: "axis", d: `M${LEFT} ${y(0)}H${WIDTH - RIGHT}` }));
   for (const value of ticks(low, high, 4)) {
@@ -257,7 +268,7 @@ async function drawBest() {
       drawStrip(strip, logo, view);
       card.append(strip);
     }
-    drawLetters(svg, place, logo, ...view, [], 150);
+    drawLetters(svg, place, logo, ...view, [], null, 150);
     card.append(svg);
     cards.append(card);
   }
@@ -275,7 +286,8 @@ function opener(place) {
 function facts(place) {
   const span = document.createElement("span");
   const where = hasCoordinates(place) ? `${placeText(place)} · ` : "";
-  span.textContent = `${where}difference ${numberText(regions.difference[place])}`;
+  const key = regions.difference ? "difference" : "output"; // which the order of the regions is of
+  span.textContent = `${where}${key} ${numberText(regions[key][place])}`;
   return span;
 }
 
@@ -315,9 +327,10 @@ async function drawSeqlets() {
 const dialog = byId("region");
 let opened = null;
 
-async function open(place, mark = null) {
-  const logo = await readLogo(place);
-  opened = { place, logo, marks: mark ? [mark] : [], from: 0, to: LENGTH };
+async function open(place, chosen = null) {
+  const [logo, seqlets] = [await readLogo(place), await readMarks(place)];
+  opened = { place, logo, seqlets, chosen, from: 0, to: LENGTH };
+  const difference = regions.difference ? [`difference ${numberText(regions.difference[place])}`] : [];
   const noise = regions.noise ? [`noise ${shareText(regions.noise[place])}`] : [];
   byId("region-name").textContent = regions.name[place];
   byId("region-facts").textContent = [
@@ -325,7 +338,7 @@ async function open(place, mark = null) {
     `rank ${count(regions.rank[place])} of ${count(settings.regions)}`,
     `prediction ${numberText(regions.prediction[place])}`,
     `output ${numberText(regions.output[place])}`,
-    `difference ${numberText(regions.difference[place])}`,
+    ...difference,
     ...noise,
   ].join(" · ");
   byId("command").textContent =
@@ -337,7 +350,7 @@ async function open(place, mark = null) {
   byId("previous-region").disabled = where <= 0;
   byId("next-region").disabled = where < 0 || where === order.length - 1;
   if (logo) {
-    if (mark) look((mark[0] + mark[1] - FIRST_VIEW) / 2, FIRST_VIEW);
+    if (chosen) look((chosen[0] + chosen[1] - FIRST_VIEW) / 2, FIRST_VIEW);
     else lookAtStrongest();
   }
   if (!dialog.open) dialog.showModal();
@@ -352,7 +365,8 @@ function look(from, width) {
   opened.from = Math.round(Math.min(LENGTH - width, Math.max(0, from)));
   opened.to = opened.from + width;
   drawStrip(byId("strip"), opened.logo, [opened.from, opened.to]);
-  drawLetters(byId("letters"), opened.place, opened.logo, opened.from, opened.to, opened.marks, 260);
+  const { place, logo, seqlets, chosen } = opened;
+  drawLetters(byId("letters"), place, logo, opened.from, opened.to, seqlets, chosen, 260);
   const slider = byId("position");
   slider.max = LENGTH - width;
   slider.value = opened.from;

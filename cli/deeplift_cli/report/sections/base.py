@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from deeplift_cli.markup import escaped
+from deeplift_cli.outputs.datasets import ScoreLayout
 from deeplift_cli.process.terminal_text import printable
 
 
@@ -54,6 +55,13 @@ def figure(drawn: str, caption: str) -> str:
 def shown_text(text: str) -> str:
     """Return a text from a file as HTML, on one line, with control characters escaped."""
     return escaped(printable(text))
+
+
+def best_by(layout: ScoreLayout) -> str:
+    """Return the relative clause that says which sequences are best, and are listed first."""
+    if layout.has_references:
+        return "whose output is farthest from that of their references"
+    return "whose output is farthest from 0"
 
 
 def plural(count: int, noun: str) -> str:

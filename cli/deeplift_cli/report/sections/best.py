@@ -1,7 +1,7 @@
 """Logos of the best sequences, which page/report.js draws."""
 
 from deeplift_cli.report.content import Report
-from deeplift_cli.report.sections.base import Section
+from deeplift_cli.report.sections.base import Section, best_by
 
 COUNT = 8  # logos
 FIRST_VIEW = 100  # bases that are shown as letters at first
@@ -16,7 +16,7 @@ def section(report: Report) -> Section:
     return Section(
         "best",
         "Best sequences",
-        "<p>The sequences whose output is farthest from that of their references."
+        f"<p>The sequences {best_by(report.reader.layout)}."
         f"{strip if is_long else ''} Letters are as high as the contribution of the base, and hang below the "
         "axis where the contribution is negative.</p>"
         '<div id="best-logos" class="cards"></div>',

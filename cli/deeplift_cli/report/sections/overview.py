@@ -15,9 +15,13 @@ def overview(report: Report) -> str:
         ("sequences", f"{reader.n_rows:,}", f"of {reader.layout.length:,} bp"),
         ("skipped", f"{quality.skipped.count:,}", "records"),
         ("target", target_text(reader.target), f"rule {reader.attrs.get('rule')}"),
-        ("references", f"{reader.layout.n_references:,}", f"each, {reader.attrs.get('reference')}"),
-        ("error of sums", f"{quality.worst:.1e}", "worst relative"),
     ]
+    if quality.of_references is None:
+        tiles.append(("references", "none", "in-silico mutagenesis"))
+    else:
+        kind = f"each, {reader.attrs.get('reference')}"
+        tiles.append(("references", f"{reader.layout.n_references:,}", kind))
+        tiles.append(("error of sums", f"{quality.of_references.worst:.1e}", "worst relative"))
     if quality.noise is not None and np.isfinite(quality.noise).any():
         tiles.append(
             ("noise of references", f"{np.nanmedian(quality.noise):.0%}", "of contributions, median")

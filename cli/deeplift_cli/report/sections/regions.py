@@ -2,11 +2,13 @@
 
 from deeplift_cli.report.content import Report
 from deeplift_cli.report.page_files import page_file
-from deeplift_cli.report.sections.base import Section
+from deeplift_cli.report.sections.base import Section, best_by
 
+# Columns that compare a sequence with its references, which in-silico mutagenesis does not have.
+_OF_REFERENCES = ("difference", "error")
 # The key of each column in page/report.js, its heading, and what the heading says when it is pointed at.
 _COLUMNS = (
-    ("rank", "rank", "order of the absolute difference"),
+    ("rank", "rank", "order in which the sequences are best"),
     ("name", "region", "name of the region"),
     ("place", "place", "0-based and half-open, as in BED"),
     ("prediction", "prediction", "the model's own output"),
@@ -22,9 +24,15 @@ def section(report: Report) -> Section:
     listed, every, logos = len(report.listing.rows), report.reader.n_rows, len(report.listing.logos)
     which = "all regions" if listed == every else f"the best {listed:,} of {every:,} regions"
     drawn = "with the logo of each" if logos == listed else f"and logos of the best {logos:,} of {every:,}"
-    columns = _COLUMNS if report.quality.noise is None else (*_COLUMNS, _NOISE)
+    columns = list(_COLUMNS) if report.quality.noise is None else [*_COLUMNS, _NOISE]
+    if not report.reader.layout.has_references:
+        columns = [column for column in columns if column[0] not in _OF_REFERENCES]
     body = page_file("regions.html").format_map(
-        {"told": f"{which}, {drawn}", "heads": "".join(_head(*column) for column in columns)}
+        {
+            "told": f"{which}, {drawn}",
+            "best": best_by(report.reader.layout),
+            "heads": "".join(_head(*column) for column in columns),
+        }
     )
     return Section("regions", "Regions", body)
 
