@@ -198,6 +198,7 @@ def _regions(reader: ScoreReader, alive: Callable[[], None]) -> Iterator[tuple[i
 def _row_at(reader: ScoreReader, wanted: Locus, alive: Callable[[], None]) -> int:
     exact: list[int] = []
     covering: list[int] = []
+    largest: tuple[int, int, Region] | None = None  # the largest overlap in bp, its row and region
     nearest: tuple[int, Region] | None = None  # the distance between the centres, doubled
     chroms: dict[str, None] = {}
     for row, region in _regions(reader, alive):
@@ -208,11 +209,16 @@ def _row_at(reader: ScoreReader, wanted: Locus, alive: Callable[[], None]) -> in
             exact.append(row)
         if region.start <= wanted.start and wanted.end <= region.end:
             covering.append(row)
+        overlap = min(region.end, wanted.end) - max(region.start, wanted.start)
+        if overlap > (0 if largest is None else largest[0]):
+            largest = overlap, row, region
         distance = abs(region.start + region.end - wanted.start - wanted.end)
         if nearest is None or distance < nearest[0]:
             nearest = distance, region
     if exact or covering:
         return _one(reader, exact or covering, str(wanted), "--name or --index", alive)
+    if largest is not None:
+        raise UserError(_covered_in_part(reader, wanted, *largest[1:]))
     if nearest is not None:
         raise UserError(
             f"no region of score file {reader.path} covers all of {printed(str(wanted))}; the nearest on "
@@ -222,6 +228,16 @@ def _row_at(reader: ScoreReader, wanted: Locus, alive: Callable[[], None]) -> in
         raise UserError(f"score file {reader.path} has no regions at all")
     names = ChromosomeNames(chroms).compare(printed(wanted.chrom), "there is none on", "its regions are on")
     raise UserError(f"no region of score file {reader.path} covers {printed(str(wanted))}: {names}")
+
+
+def _covered_in_part(reader: ScoreReader, wanted: Locus, row: int, region: Region) -> str:
+    """Return a message with what can be drawn of a place that no window covers, such as a whole peak."""
+    start, end = max(region.start, wanted.start), min(region.end, wanted.end)
+    return (
+        f"no region of score file {reader.path} covers all of {printed(str(wanted))}; a part of it is in "
+        f"{_described(region)}: give --region {printed(region.chrom)}:{start}-{end} for the part, or "
+        f"--index {row} for the whole window"
+    )
 
 
 def _one(reader: ScoreReader, rows: list[int], what: str, remedy: str, alive: Callable[[], None]) -> int:
@@ -239,4 +255,5 @@ def _one(reader: ScoreReader, rows: list[int], what: str, remedy: str, alive: Ca
 
 def _described(region: Region) -> str:
     place = str(Locus(printed(region.chrom), region.start, region.end))
-    return place if region.name in (region.chrom, place) else f"{printed(region.name)}, {place}"
+    # The name of a region without one is its place in the file of regions, which the window need not equal.
+    return place if region.name in (region.chrom, place) else f"{printed(region.name)}, window {place}"

@@ -93,7 +93,8 @@ class ScoreFile:
 
     def __enter__(self) -> Self:
         bed, skipped = companions(self.path)
-        check_writable([self.path, bed, skipped], self._overwrite)
+        beside = dict.fromkeys((bed, skipped), self.path)
+        check_writable([self.path, bed, skipped], self._overwrite, beside=beside)
         with ExitStack() as stack:
             publication = self._publication or stack.enter_context(Publication(self._scratch))
             self._bed = stack.enter_context(

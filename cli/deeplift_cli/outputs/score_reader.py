@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.file_kinds import look_alike
 from deeplift_cli.options.numbers import LARGEST_BATCH
 from deeplift_cli.options.shards import parse_shard
 from deeplift_cli.outputs import chromosomes, structure
@@ -159,7 +160,9 @@ class ScoreReader:
         except OSError as error:
             if error.errno:
                 raise UserError(f"score file {self.path}: {os.strerror(error.errno)}") from error
-            raise UserError(f"score file {self.path} is not an HDF5 file, or damaged") from error
+            raise UserError(
+                f"score file {self.path} is not an HDF5 file, or damaged{look_alike(self.path)}"
+            ) from error
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:

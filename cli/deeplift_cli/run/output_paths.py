@@ -126,10 +126,12 @@ def check_outputs(options: ScoreOptions, outputs: Sequence[Path], scores: Iterab
     UserError
         With the first output that cannot be written, and the reason.
     """
+    scores = list(scores)
+    beside = {path: out for out in scores for path in companions(out)}
     try:
-        check_writable(outputs, True, options.inputs())
+        check_writable(outputs, True, options.inputs(), beside)
         begun = {path for out in scores for path in begun_outputs(out)} if options.resume else set()
         others = [path for path in outputs if path.absolute() not in begun]
-        check_writable(others, options.overwrite)
+        check_writable(others, options.overwrite, beside=beside)
     except OSError as error:  # a name that is too long
         raise UserError(f"output {options.out} cannot be written: {error}; give another name") from error

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import torch
@@ -150,12 +151,14 @@ def _settings(
     folds = {"model": f"mean of {explained.n_models} folds"} if explained.n_models > 1 else {}
     inputs = explained.model.further
     further = {} if inputs is None else {"further inputs": str(inputs)}
+    number = prod(explained.output_shape)
+    chosen = f"; the first of {number:,}: --target chooses" if options.default_target and number > 1 else ""
     return (
         sample
         | folds
         | further
         | {
-            "target": explained.explained,
+            "target": explained.explained + chosen,
             "rule": options.rule + layers,
             "reference": _references(options, reference),
             "window": f"{explained.length:,} bp",

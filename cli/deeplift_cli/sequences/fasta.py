@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.file_kinds import look_alike
 from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, is_sequence, normalise
 from deeplift_cli.sequences.names import name_fault, parse_coordinates, printed
 from deeplift_cli.sequences.records import BEGINNING, Facts, Place, Record, Region, Skipped
@@ -208,7 +209,8 @@ class FastaSource:
                     "longer one are cut by --genome and --regions)"
                 )
             elif reason is None and entry.length != wanted and not self.selection.fit:
-                reason = f"is {entry.length} bp long; {owner} {wanted} bp"
+                remedy = f"(--length {wanted} cuts and pads records)"
+                reason = f"is {entry.length} bp long; {owner} {wanted} bp {remedy}"
             if reason is None:
                 record = _record(index, entry, wanted)
                 reason = self.selection.reason_in_bases(record.letters, f"among its {wanted:,} letters")
@@ -393,6 +395,7 @@ def require_heading(path: Path, what: str) -> None:
             if text:
                 raise UserError(
                     f"{what} {path} is not a FASTA file: line {number} begins with {shorten(text)}, not '>'"
+                    f"{look_alike(path)}"
                 )
     raise UserError(f"{what} {path} holds nothing but blank lines")
 

@@ -17,7 +17,7 @@ def section(report: Report) -> Section:
         "best",
         "Best sequences",
         "<p>The sequences whose output is farthest from that of their references."
-        f"{strip if is_long else ''} Letters are as high as the contribution of the base, and hang below the "
-        "axis where the contribution is negative.</p>"
+        f"{strip if is_long else ''} Letters are as high as the contribution of the base. Compared with "
+        "the references, letters above the axis raise the output, and letters that hang below lower it.</p>"
         '<div id="best-logos" class="cards"></div>',
     )
