@@ -97,10 +97,10 @@ USER_ERRORS = {
     "FASTA of N only": ([*NET, "-f", "all_n.fa", *OUT], ["no sequence is left", "no base"]),
     "FASTA cut short": ([*NET, "-f", "cut.fa.gz", *OUT], ["cut.fa.gz", "cut short"]),
     "FASTA of the wrong length, ONNX": (
-        ["-m", onnx_file(), "-f", "longer.fa", *OUT], [f"{LENGTH + 1} bp", f"takes {LENGTH} bp"]),
-    "FASTA of the wrong length, TorchScript": (
-        [*NET, "-f", "longer.fa", *OUT],
+        ["-m", onnx_file(), "-f", "longer.fa", *OUT],
         [f"{LENGTH + 1} bp", f"takes {LENGTH} bp (--length {LENGTH} cuts and pads records"]),
+    "FASTA of the wrong length, TorchScript": (
+        [*NET, "-f", "longer.fa", *OUT], [f"{LENGTH + 1} bp", f"takes {LENGTH} bp: give --length {LENGTH}"]),
     # genome and regions
     "genome missing": ([*ANY, "-g", "none.fa", "-r", "good.bed", *OUT], ["none.fa does not exist"]),
     "genome is not": ([*ANY, "-g", "words.txt", "-r", "good.bed", *OUT], ["words.txt is not a FASTA"]),
@@ -111,7 +111,7 @@ USER_ERRORS = {
     "regions, end before start": ([*ANY, *GENOME, "-r", "turned.bed", *OUT], ["turned.bed, line 1", "100"]),
     "regions, not numbers": ([*ANY, *GENOME, "-r", "names.bed", *OUT], ["names.bed, line 1", "'start'"]),
     "regions outside": ([*ANY, *GENOME, "-r", "outside.bed", *OUT],
-        ["no sequence is left", "ends after the chromosome (400 bp; --edge pad fills the window with N)"]),
+        ["no sequence is left", "400 bp"]),
     "regions of another assembly": ([*ANY, *GENOME, "-r", "far.bed", *OUT],
         ["no sequence is left", "outside the chromosome (400 bp; are regions and genome of one assembly?)"]),
     "chromosome without chr": (

@@ -22,7 +22,10 @@ _BINARY = (
 )
 _SPAN = r"\d[\d,]*"
 _TEXT = (
-    (re.compile(r">"), "FASTA, which --fasta takes for sequences and --genome for chromosomes"),
+    (
+        re.compile(r">[^\x00-\x08\x0e-\x1f\ufffd\n]*(?:\n|$)"),
+        "FASTA, which --fasta takes for sequences and --genome for chromosomes",
+    ),
     (re.compile(r"##fileformat=VCF"), "a VCF, which `deeplift variants --vcf` takes"),
     (re.compile(r"MEME version"), "motifs, which `deeplift seqlets --motifs` takes"),
     (
