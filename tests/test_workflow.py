@@ -403,8 +403,9 @@ def test_pages_show_the_seqlets_of_the_sample(checkout: Path) -> None:
     pages = {"browser": True, "html_report": True}
     for wanted in (True, False):
         sample = {"model": MODEL} | peaks | pages | {"seqlets": wanted}
-        (checkout / "own.yaml").write_text(yaml.safe_dump({"samples": {"s": sample}}))
-        done = snakemake(checkout, "-n", "--printshellcmds", "--configfile", "own.yaml")
+        own = checkout / "own.yaml"
+        own.write_text(yaml.safe_dump({"samples": {"s": sample}}))
+        done = snakemake(checkout, "-n", "--printshellcmds", "--configfile", own)
         assert done.returncode == 0, done.stdout
         (browser,) = re.findall("deeplift browser .*", done.stdout)
         reports = sorted(re.findall("deeplift report .*", done.stdout))
