@@ -38,6 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "digits.fa": f">a\n{random_letters(1)}\n>b\nACGT1CGT\n", "all_n.fa": f">a\n{'N' * LENGTH}\n",
         "good.bed": "chr1\t100\t150\n", "nochr.bed": "1\t100\t150\n2\t5\t10\n", "other.bed": "chrX\t1\t90\n",
         "two.bed": "chr1\t100\n", "turned.bed": "chr1\t200\t100\n", "names.bed": "chrom\tstart\tend\n",
+        "far.bed": "chr1\t800\t840\n",
         "outside.bed": "chr1\t380\t420\nchr2\t80\t120\n", "huge.bed": "chr1\t999999999999\t9999999999999\n",
         "sizes": "chr1\t400\n", "short_sizes": "chr1\t100\n", "bad_sizes": "chr1\n", "taken.h5": "mine",
     }  # fmt: skip
@@ -96,9 +97,10 @@ USER_ERRORS = {
     "FASTA of N only": ([*NET, "-f", "all_n.fa", *OUT], ["no sequence is left", "no base"]),
     "FASTA cut short": ([*NET, "-f", "cut.fa.gz", *OUT], ["cut.fa.gz", "cut short"]),
     "FASTA of the wrong length, ONNX": (
-        ["-m", onnx_file(), "-f", "longer.fa", *OUT], [f"{LENGTH + 1} bp", f"takes {LENGTH} bp"]),
+        ["-m", onnx_file(), "-f", "longer.fa", *OUT],
+        [f"{LENGTH + 1} bp", f"takes {LENGTH} bp (--length {LENGTH} cuts and pads records"]),
     "FASTA of the wrong length, TorchScript": (
-        [*NET, "-f", "longer.fa", *OUT], [f"{LENGTH + 1} bp", f"takes {LENGTH} bp"]),
+        [*NET, "-f", "longer.fa", *OUT], [f"{LENGTH + 1} bp", f"takes {LENGTH} bp: give --length {LENGTH}"]),
     # genome and regions
     "genome missing": ([*ANY, "-g", "none.fa", "-r", "good.bed", *OUT], ["none.fa does not exist"]),
     "genome is not": ([*ANY, "-g", "words.txt", "-r", "good.bed", *OUT], ["words.txt is not a FASTA"]),
@@ -108,7 +110,10 @@ USER_ERRORS = {
     "regions, two columns": ([*ANY, *GENOME, "-r", "two.bed", *OUT], ["two.bed, line 1", "3"]),
     "regions, end before start": ([*ANY, *GENOME, "-r", "turned.bed", *OUT], ["turned.bed, line 1", "100"]),
     "regions, not numbers": ([*ANY, *GENOME, "-r", "names.bed", *OUT], ["names.bed, line 1", "'start'"]),
-    "regions outside": ([*ANY, *GENOME, "-r", "outside.bed", *OUT], ["no sequence is left", "400 bp"]),
+    "regions outside": ([*ANY, *GENOME, "-r", "outside.bed", *OUT],
+        ["no sequence is left", "400 bp"]),
+    "regions of another assembly": ([*ANY, *GENOME, "-r", "far.bed", *OUT],
+        ["no sequence is left", "outside the chromosome (400 bp; are regions and genome of one assembly?)"]),
     "chromosome without chr": (
         [*ANY, *GENOME, "-r", "nochr.bed", *OUT], ["regions say '1', the genome has 'chr1'"]),
     "chromosome unknown": ([*ANY, *GENOME, "-r", "other.bed", *OUT], ["'chrX'", "'chr1'"]),
@@ -154,7 +159,9 @@ USER_ERRORS = {
     "output folder a file": ([*NET, *FASTA, "-o", "words.txt/out.h5"], ["words.txt", "not a folder"]),
     "output a folder": ([*NET, *FASTA, "-o", "a folder", "--overwrite"], ["a folder", "not a regular file"]),
     "output is an input": ([*NET, *FASTA, "-o", "good.fa", "--overwrite"], ["good.fa is also an input"]),
-    "output's companion is an input": ([*ANY, *GENOME, "-r", "good.bed", "-o", "good.h5"], ["good.bed"]),
+    "output's companion is an input": (
+        [*ANY, *GENOME, "-r", "good.bed", "-o", "good.h5"],
+        ["output good.bed, which is written beside good.h5, is also an input; give good.h5 another name"]),
     "output's name too long": ([*NET, *FASTA, "-o", "x" * 300], ["too long"]),
     "output a link to itself": ([*NET, *FASTA, "-o", "loop.h5"], ["loop.h5"]),
     "references written over references": (

@@ -14,6 +14,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # What each part of the command line (a folder, or a module beside the folders) may import besides itself.
 ALLOWED = {
     "errors": set(),
+    "file_kinds": set(),
     "folds": set(),
     "distribution": set(),
     "process": {"errors", "distribution"},
@@ -21,9 +22,11 @@ ALLOWED = {
     "extensions": {"errors"},
     "markup": set(),
     "options": set(),
-    "sequences": {"errors", "distribution", "process", "options"},
-    "models": {"errors", "folds", "distribution", "process", "extensions", "options", "sequences"},
-    "outputs": {"errors", "process", "threads", "extensions", "options", "sequences"},
+    "sequences": {"errors", "file_kinds", "distribution", "process", "options"},
+    "models": {
+        "errors", "file_kinds", "folds", "distribution", "process", "extensions", "options", "sequences",
+    },
+    "outputs": {"errors", "file_kinds", "process", "threads", "extensions", "options", "sequences"},
     "reference_kinds": {"errors", "process", "sequences", "outputs"},
     "run": {
         "errors", "distribution", "process", "threads", "extensions", "options", "sequences", "models",
@@ -32,7 +35,7 @@ ALLOWED = {
     "show": {"errors", "process", "sequences", "outputs"},
     "report": {"errors", "distribution", "markup", "process", "sequences", "outputs", "show"},
     "figures": {"errors", "process", "options", "sequences", "models", "outputs", "show"},
-    "browser": {"errors", "markup", "process", "sequences", "outputs"},
+    "browser": {"errors", "file_kinds", "markup", "process", "sequences", "outputs"},
     "scores": {"errors", "distribution", "options", "sequences", "outputs"},
     "motifs": {"errors", "distribution", "process", "sequences", "outputs"},
     "inspection": {"errors", "distribution", "process", "options", "models", "run"},

@@ -542,7 +542,7 @@ def test_names_of_another_content_are_another_job(monkeypatch: pytest.MonkeyPatc
 def test_the_summary_says_what_was_scored_and_how() -> None:
     outcome = score("-m", torchscript("Net"), "-o", "a.h5", *FEW)
     for line in (
-        "target              0\n", "rule                genomics-default\n",
+        "target              0; the first of 2: --target chooses\n", "rule                genomics-default\n",
         "reference           dinucleotide, 3 for each sequence\n", f"window              {LENGTH} bp\n",
     ):  # fmt: skip
         assert line in outcome.out
@@ -554,9 +554,13 @@ def test_the_summary_says_what_was_scored_and_how() -> None:
     assert "log-odds" not in outcome.out
     two = scripted(nn.Sequential(MODELS["Net"](), nn.Softmax(1)), "two.pt")
     outcome = score("-m", two, "-o", "d.h5", *FEW)
-    assert "less the mean over its classes (axis 1): half the log-odds of two classes\n" in outcome.out
+    assert (
+        "less the mean over its classes (axis 1): half the log-odds of two classes; the first" in outcome.out
+    )
     outcome = score("-m", torchscript("TwoOutputs"), "-o", "c.h5", "--output", 1, *FEW)
-    assert "target              0 of output 1\n" in outcome.out
+    assert "target              0 of output 1; the first of 2: --target chooses\n" in outcome.out
+    outcome = score("-m", torchscript("Net"), "-o", "e.h5", "--target", 0, *FEW)
+    assert "target              0\n" in outcome.out
 
 
 def test_inspect_takes_the_same_targets() -> None:

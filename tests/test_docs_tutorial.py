@@ -73,6 +73,7 @@ def test_the_tutorial(folder: Path) -> None:
     outcomes = run("docs/tutorial.md")
     assert any(line.startswith("deeplift browser") for line in outcomes)
     summary = outcomes["deeplift show scores_1.h5"].out
+    assert "  the regions whose output differs most from the mean output of their references\n" in summary
     top = summary.split("difference      output  region\n")[1].split()
     assert top[:3] == ["+14.52", "11.7", "seq093_both"]
     said = text_of("docs/tutorial.md")

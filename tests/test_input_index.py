@@ -507,7 +507,7 @@ def test_prepare_of_a_fasta_file_and_of_a_genome_alone() -> None:
         (("-g", "none.fa"), 1, "genome none.fa does not exist"),
         (("-g", "genome.fa", "-r", "in.bed", "--length", 600), 1,
          "in.bed has no record that can be scored with 600 bp; the first, peak0 (line 2), has its window at "
-         "chr1:-288-312, which begins before the chromosome (552 bp)"),
+         "chr1:-288-312, which begins before the chromosome (552 bp; --edge pad fills the window with N)"),
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("inputs")

@@ -162,11 +162,25 @@ def test_a_region_draws_that_part_of_the_window_that_covers_it() -> None:
             "named 'One'; its 4 regions are one, two, three, ...; similar names are one",
         ),
         ("--name thre", "similar names are three"),
-        ("--name two", "2 rows of score file s_0.h5 fit the name 'two': 1 (two, chr1:112-136), 3 (two, chr"),
+        ("--name two", "2 rows of score file s_0.h5 fit the name 'two': 1 (two, window chr1:112-136), 3 "),
         ("--index 4", "has no row 4: its 4 rows are numbered from 0 to 3"),
-        ("--region chr1:115-120", "3 rows of score file s_0.h5 fit chr1:115-120: 0 (one, chr1:100-124), 1 ("),
-        ("--region chr1:100-124", "2 rows of score file s_0.h5 fit chr1:100-124: 0 (one, chr1:100-124), 3 ("),
-        ("--region chr1:280-310", "all of chr1:280-310; the nearest on chr1 is three, chr1:300-324"),
+        (
+            "--region chr1:115-120",
+            "3 rows of score file s_0.h5 fit chr1:115-120: 0 (one, window chr1:100-124), 1",
+        ),
+        (
+            "--region chr1:100-124",
+            "2 rows of score file s_0.h5 fit chr1:100-124: 0 (one, window chr1:100-124), 3",
+        ),
+        ("--region chr1:280-299", "all of chr1:280-299; the nearest on chr1 is three, window chr1:300-324"),
+        (
+            "--region chr1:280-340",
+            "in three, window chr1:300-324: give --region chr1:300-324 for the part, or --index 2 for",
+        ),
+        (
+            "--region chr1:108-126",
+            "is in one, window chr1:100-124: give --region chr1:108-124 for the part, or",
+        ),
         ("--region 1:300-310", "covers 1:300-310: there is none on '1', its regions are on 'chr1'"),
     ],
 )
@@ -230,7 +244,10 @@ def test_files_of_one_name_are_told_apart() -> None:
     Path("a").mkdir()
     shutil.copy("s_0.h5", "a/s_0.h5")
     figure = page("s_0.h5", "a/s_0.h5", "--name", "three")
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["s_0.h5", "a/s_0.h5"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "target 0   s_0.h5",
+        "target 0   a/s_0.h5",
+    ]
 
 
 def test_regions_at_different_places_are_not_stacked() -> None:
@@ -293,7 +310,7 @@ def test_standard_errors_that_are_not_stored_are_not_drawn() -> None:
 def test_hits_and_annotations_are_boxes_at_their_places() -> None:
     figure = page("s_0.h5", "--name", "one", "--hits", "hits.bed", "--bed", "genes.bed")
     hits, logo, genes = figure.axes
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["hits.bed", "", "genes.bed"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["hits.bed", "target 0", "genes.bed"]
     ends = [np.asarray(patch.get_path().vertices)[:, 0] for patch in hits.patches]
     assert [(each.min(), each.max()) for each in ends] == [(95, 105), (110, 116)]
     assert [text.get_text() for text in hits.texts] == ["GATA", "TAL1"]
@@ -308,7 +325,10 @@ def test_hits_and_annotations_are_boxes_at_their_places() -> None:
     ("option", "said"),
     [
         (["--bed", "none.bed"], "none.bed does not exist"),
-        (["--hits", "other.bed"], "the score file has 'chr1', other.bed has 'Chr1'"),
+        (
+            ["--hits", "other.bed"],
+            "the score file has 'chr1', other.bed has 'Chr1'; write other.bed with the names",
+        ),
         (["--hits", "broken.bed"], "broken.bed, line 1"),
         (["--hits", "many.bed"], "more than 12 boxes of many.bed overlap"),
         (["--track", "none.bw"], "none.bw does not exist"),

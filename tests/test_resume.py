@@ -435,7 +435,10 @@ def test_only_the_outputs_of_the_run_that_was_cut_short_are_replaced(expected: d
     outcome = deeplift(*words("a.h5", "--save-references", "other.h5"))
     assert (outcome.code, Path("other.h5").read_text()) == (1, "someone else's")
     assert "other.h5 exists; give --overwrite" in outcome.err
-    assert "a.bed exists; give --overwrite" in deeplift(*words("a.h5", "--no-resume")).err
+    assert (
+        "a.bed, which is written beside a.h5, exists; give --overwrite"
+        in deeplift(*words("a.h5", "--no-resume")).err
+    )
     score(*words()[1:])
     assert datasets("a.h5") == expected
 

@@ -76,7 +76,9 @@ def test_records_that_cannot_be_scored_are_skipped_with_numbers(tmp_path: Path) 
     source = FastaSource(path)
     records = list(source.records(4))
     assert source.n_records == len(records) == 5
-    assert records[1] == Skipped(1, "b", 3, "is 5 bp long; the model takes 4 bp")
+    assert records[1] == Skipped(
+        1, "b", 3, "is 5 bp long; the model takes 4 bp (--length 4 cuts and pads records)"
+    )
     assert records[2] == Skipped(2, "c", 5, "has no letters")
     assert isinstance(records[3], Skipped)
     assert "no base" in records[3].reason
@@ -90,7 +92,7 @@ def test_length_of_the_first_record_serves_where_the_model_takes_any(tmp_path: P
     for _ in range(2):  # may be read again
         kinds = [type(record) for record in source.records(None)]
         assert kinds == [Skipped, Record, Skipped, Record]
-    assert "is 4 bp long; the first record has 3 bp" in [
+    assert "is 4 bp long; the first record has 3 bp (--length 3 cuts and pads records)" in [
         getattr(r, "reason", "") for r in source.records(None)
     ]
 

@@ -292,9 +292,10 @@ def test_regions_that_cannot_be_scored_are_skipped_with_numbers(genome: Path, tm
     assert all(isinstance(record, Skipped) for record in skipped)
     assert [(s.index, s.line) for s in skipped if isinstance(s, Skipped)] == [(i, i + 1) for i in range(1, 8)]
     reasons = [s.reason for s in skipped if isinstance(s, Skipped)]
-    assert reasons[0] == "has its window at 1:-5-15, which begins before the chromosome (1000 bp)"
-    assert reasons[1] == "has its window at 1:-6-14, which begins before the chromosome (1000 bp)"
-    assert reasons[2] == "has its window at 1:985-1005, which ends after the chromosome (1000 bp)"
+    pad = "--edge pad fills the window with N"
+    assert reasons[0] == f"has its window at 1:-5-15, which begins before the chromosome (1000 bp; {pad})"
+    assert reasons[1] == f"has its window at 1:-6-14, which begins before the chromosome (1000 bp; {pad})"
+    assert reasons[2] == f"has its window at 1:985-1005, which ends after the chromosome (1000 bp; {pad})"
     assert "its region says 'chr1', the genome has '1' (--rename-chroms ensembl translates it)" in reasons[3]
     assert "its region says 'chrM', the genome has 'MT'" in reasons[4]
     assert "lacks: its region says 'zz', the genome has '1', 'chr2', 'MT', ..." in reasons[5]

@@ -309,7 +309,7 @@ def test_a_record_of_any_length_is_skipped_in_bounded_memory() -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert isinstance(big, Skipped)
-        assert big.reason == f"is {size} bp long; the model takes 24 bp"
+        assert big.reason == f"is {size} bp long; the model takes 24 bp (--length 24 cuts and pads records)"
         assert isinstance(good, Record)
         assert peak < 4e6
 

@@ -402,6 +402,24 @@ def test_jobs_of_a_configuration_file_of_ones_own(checkout: Path) -> None:
     }
 
 
+def test_pages_show_the_seqlets_of_the_sample(checkout: Path) -> None:
+    peaks = {"genome": ".test/data/genome.fa", "peaks": ".test/data/peaks.narrowPeak", "targets": [0, 1]}
+    pages = {"browser": True, "html_report": True}
+    for wanted in (True, False):
+        sample = {"model": MODEL} | peaks | pages | {"seqlets": wanted}
+        own = checkout / "own.yaml"
+        own.write_text(yaml.safe_dump({"samples": {"s": sample}}))
+        done = snakemake(checkout, "-n", "--printshellcmds", "--configfile", own)
+        assert done.returncode == 0, done.stdout
+        (browser,) = re.findall("deeplift browser .*", done.stdout)
+        reports = sorted(re.findall("deeplift report .*", done.stdout))
+        assert browser.count(".bw ") == len(reports) == 2
+        for target, report in enumerate(reports):
+            seqlets = f"results/s/seqlets_{target}.bed"
+            assert (f"--bed {seqlets} " in browser) == wanted
+            assert (f"--seqlets {seqlets} " in report) == wanted
+
+
 def assert_equal_files(ours: Path, single: Path) -> None:
     """Every dataset bit for bit, and the texts beside."""
     with h5py.File(ours) as found, h5py.File(single) as wanted:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.file_kinds import look_alike
 from deeplift_cli.sequences.names import ChromosomeNames
 from deeplift_cli.sequences.text import require_file
 
@@ -59,4 +60,4 @@ def bigwig_chromosomes(path: Path) -> dict[str, int]:
                 raise UserError(f"{path} is a bigBed, not a bigWig; annotations are given by --bed, as text")
             return dict(file.chroms())
     except (pybigtools.BBIReadError, OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as a bigWig: {error}") from error
+        raise UserError(f"{path} cannot be read as a bigWig: {error}{look_alike(path)}") from error

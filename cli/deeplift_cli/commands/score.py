@@ -177,10 +177,11 @@ def _refuse_contradictions(context: click.Context, given: dict[str, Any]) -> Non
     if given["fasta"] and (given["genome"] or given["regions"]):
         raise click.UsageError("give either --fasta, or --genome with --regions")
     if not given["fasta"] and not (given["genome"] and given["regions"]):
-        missing = "--regions" if given["genome"] else "--genome" if given["regions"] else None
-        raise click.UsageError(
-            f"{missing} is missing" if missing else "give --fasta, or --genome with --regions"
-        )
+        if given["genome"]:
+            raise click.UsageError("--regions is missing: --genome needs the regions, as BED or narrowPeak")
+        if given["regions"]:
+            raise click.UsageError("--genome is missing: --regions needs the FASTA file of the chromosomes")
+        raise click.UsageError("give --fasta, or --genome with --regions")
     refuse_without_regions(given)
     refuse_contradictory_layout(given)
     if given["rule"] == ISM:

@@ -76,6 +76,8 @@ def command(
     count = f"{written.n_positive:,}"
     if negative:
         count += f" of positive and {written.n_negative:,} of negative contributions"
+    else:
+        count += " of positive contributions; --negative finds those of negative ones, too"
     rows = [("sequences", f"{written.n_sequences:,}"), ("seqlets", count)]
     if written.n_elsewhere:
         rows.append(("left out", f"{written.n_elsewhere:,} that another, overlapping window has, too"))

@@ -225,16 +225,14 @@ def _row(row: ScoreRow, label: str) -> Row:
 
 
 def _labels(readers: Sequence[ScoreReader]) -> list[str]:
-    """Return what tells the files from each other: their names, or else their paths, and their targets."""
+    """Return the target of each file, and the name of each of several files, or else its path."""
+    targets = [f"target {target_text(reader.target)}" for reader in readers]
     if len(readers) == 1:
-        return [""]
+        return list(map(printed, targets))
     names = [reader.path.name for reader in readers]
     if len(set(names)) < len(names):
         names = [str(reader.path) for reader in readers]
-    targets = [f"target {target_text(reader.target)}" for reader in readers]
-    if len(set(targets)) > 1:
-        names = [f"{target}   {name}" for target, name in zip(targets, names, strict=True)]
-    return list(map(printed, names))
+    return [printed(f"{target}   {name}") for target, name in zip(targets, names, strict=True)]
 
 
 def _zoomed(content: Content, start: int, end: int) -> Content:

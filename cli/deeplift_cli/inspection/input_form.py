@@ -34,7 +34,8 @@ def _at_length(
     if only is not None:
         if options.length not in (None, only):
             raise UserError(
-                f"{model.path} does not take sequences of {options.length:,} bp; it takes {only:,} bp"
+                f"{model.path} does not take sequences of {options.length:,} bp; it takes {only:,} bp: "
+                f"give --length {only}"
             )
         return InputForm(layout, reason, only, "as the file declares", takes_any_length=False)
     problem = ""

@@ -61,13 +61,14 @@ def merge(
         If a part is missing, given twice, damaged, or of another job; or an output cannot be written.
     """
     written = [options.out, *companions(options.out)]
+    beside = dict.fromkeys(companions(options.out), options.out)
     if options.bigwig is not None:
         written.append(options.bigwig)
-    check_writable(written, True, [*options.parts, *map(skipped_of, options.parts)])
+    check_writable(written, True, [*options.parts, *map(skipped_of, options.parts)], beside)
     with deferred(), Scratch(options.out, "merge") as scratch:
         with interruptible():
             others = [path for path in written if path.absolute() not in scratch.begun]
-            check_writable(others, options.overwrite)
+            check_writable(others, options.overwrite, beside=beside)
             parts = [probed(path) for path in options.parts]
             sizes = None
             if options.bigwig is not None:

@@ -199,7 +199,10 @@ def layout_for_long(
     try:
         layout, only = find_layout(model, length=SHORTER, **options.layout_options)
     except WrongLengthError as error:
-        message = f"{options.model} does not take sequences of {length:,} bp; it takes {error.takes:,} bp"
+        message = (
+            f"{options.model} does not take sequences of {length:,} bp; it takes {error.takes:,} bp: give "
+            f"--length {error.takes}"
+        )
         raise WrongLengthError(message, error.takes) from error
     except UserError:  # the model may need longer sequences than these
         return None

@@ -225,7 +225,9 @@ def _by_trial(model: ModelFile, wanted: list[Layout], length: int) -> tuple[Layo
         better = _wanted_length(model, layout, length, model.batch_size or _ROWS[0])
         if better is not None:
             raise WrongLengthError(
-                f"{model.path} does not take sequences of {length:,} bp; it takes {better:,} bp", better
+                f"{model.path} does not take sequences of {length:,} bp; it takes {better:,} bp: "
+                f"give --length {better}",
+                better,
             )
     if model.token_letters:
         raise UserError(

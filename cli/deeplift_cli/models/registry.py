@@ -20,6 +20,7 @@ import click
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.extensions import Registry
+from deeplift_cli.file_kinds import look_alike
 from deeplift_cli.models.examination.archive import Archive
 from deeplift_cli.models.foreign import reason
 from deeplift_cli.models.model_file import ModelFile
@@ -184,7 +185,8 @@ def find_format(candidate: Candidate) -> tuple[Format, list[str]]:
             return kind, problems
     more = "".join(f"; {problem}" for problem in problems)
     raise UserError(
-        f"{candidate.path} is not a model file that deeplift reads (it reads {known_kinds()}){more}"
+        f"{candidate.path} is not a model file that deeplift reads (it reads {known_kinds()})"
+        f"{look_alike(candidate.path)}{more}"
     )
 
 

@@ -93,7 +93,10 @@ def _from_jaspar(path: Path, text: str) -> list[tuple[str, npt.NDArray[np.float6
         with path.open(encoding="utf-8") as file:
             found: list[Any] = motifs.parse(file, "jaspar")
     except Exception as error:  # Biopython raises exceptions of all kinds
-        raise UserError(f"{_WHAT} {path} is damaged: Biopython cannot read it ({error})") from error
+        raise UserError(
+            f"{_WHAT} {path} is damaged, or holds no motifs: Biopython cannot read it as JASPAR ({error}); "
+            "give motifs in the format MEME or JASPAR"
+        ) from error
     headings = text.count("\n>") + 1
     if len(found) != headings:
         raise UserError(

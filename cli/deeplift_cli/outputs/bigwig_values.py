@@ -47,8 +47,10 @@ def bigwig_values(path: Path, places: Sequence[tuple[str, int, int]]) -> list[np
                 sizes = file.chroms()
                 for chrom, start, end in places:
                     if chrom not in sizes:
+                        compared = ChromosomeNames(sizes).compare(chrom, "the score file has", f"{path} has")
                         raise UserError(
-                            ChromosomeNames(sizes).compare(chrom, "the score file has", f"{path} has")
+                            f"chromosomes have other names: {compared}; write {path} with the names of the "
+                            "score file"
                         )
                     values = np.full(end - start, np.nan)
                     first, last = max(0, start), min(end, sizes[chrom])

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,7 +13,12 @@ from deeplift_cli.errors import UserError
 _LONGEST_NAME = 200  # bytes; file systems accept 255, and the program adds prefixes and suffixes
 
 
-def check_writable(paths: Iterable[Path], overwrite: bool, inputs: Iterable[Path] = ()) -> None:
+def check_writable(
+    paths: Iterable[Path],
+    overwrite: bool,
+    inputs: Iterable[Path] = (),
+    beside: Mapping[Path, Path] | None = None,
+) -> None:
     """Check, before any work, that outputs can be written.
 
     Parameters
@@ -24,6 +29,9 @@ def check_writable(paths: Iterable[Path], overwrite: bool, inputs: Iterable[Path
         True if files that exist may be replaced.
     inputs : iterable of Path, optional
         Files that the command reads, none of which may be overwritten.
+    beside : mapping of Path to Path, optional
+        Outputs that the user has not named, and the named output beside which each is written, which messages
+        name, too.
 
     Raises
     ------
@@ -34,17 +42,20 @@ def check_writable(paths: Iterable[Path], overwrite: bool, inputs: Iterable[Path
     read = {_resolved(path) for path in inputs}
     taken = set[Path]()
     for path in paths:
+        named = (beside or {}).get(path)
+        output = f"output {path}" if named is None else f"output {path}, which is written beside {named},"
+        other = "the output another name" if named is None else f"{named.name} another name"
         real = _resolved(path)
         if real in taken:
             raise UserError(f"two outputs would be written to {path}; give each a name of its own")
         if real in read:
-            raise UserError(f"output {path} is also an input; give the output another name")
+            raise UserError(f"{output} is also an input; give {other}")
         taken.add(real)
         _check_folder(path)
         if path.exists() and not path.is_file():
             raise UserError(f"output {path} exists and is not a regular file; give another name")
         if path.exists() and not overwrite:
-            raise UserError(f"output {path} exists; give --overwrite to replace it, or another name")
+            raise UserError(f"{output} exists; give --overwrite to replace it, or give {other}")
 
 
 def _resolved(path: Path) -> Path:

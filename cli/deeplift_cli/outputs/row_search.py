@@ -38,10 +38,11 @@ class SeveralRegionsError(RegionError):
 
 @dataclass(frozen=True)
 class Ways:
-    """How messages tell the user to choose a row: by its number, and by its name."""
+    """How messages tell the user to choose a row: by its number, by its name, and by a place."""
 
     by_row: str
     by_name: str
+    by_place: str
 
 
 def check_row(row: int, n_rows: int, path: Path) -> None:
@@ -131,6 +132,7 @@ def row_at(wanted: Locus, regions: Callable[[], Iterable[Region]], path: Path, w
     """
     exact: list[int] = []
     covering: list[int] = []
+    largest: tuple[int, int, Region] | None = None  # the largest overlap in bp, its row and region
     nearest: tuple[int, Region] | None = None  # the distance between the centres, doubled
     chroms: dict[str, None] = {}
     for row, region in enumerate(regions()):
@@ -141,11 +143,16 @@ def row_at(wanted: Locus, regions: Callable[[], Iterable[Region]], path: Path, w
             exact.append(row)
         if region.start <= wanted.start and wanted.end <= region.end:
             covering.append(row)
+        overlap = min(region.end, wanted.end) - max(region.start, wanted.start)
+        if overlap > (0 if largest is None else largest[0]):
+            largest = overlap, row, region
         distance = abs(region.start + region.end - wanted.start - wanted.end)
         if nearest is None or distance < nearest[0]:
             nearest = distance, region
     if exact or covering:
         return _one(exact or covering, regions, str(wanted), path, f"{ways.by_name} or {ways.by_row}")
+    if largest is not None:
+        raise NoSuchRegionError(_covered_in_part(wanted, *largest[1:], path, ways))
     if nearest is not None:
         raise NoSuchRegionError(
             f"no region of score file {path} covers all of {printed(str(wanted))}; the nearest on "
@@ -155,6 +162,16 @@ def row_at(wanted: Locus, regions: Callable[[], Iterable[Region]], path: Path, w
         raise NoSuchRegionError(f"score file {path} has no regions at all")
     names = ChromosomeNames(chroms).compare(printed(wanted.chrom), "there is none on", "its regions are on")
     raise NoSuchRegionError(f"no region of score file {path} covers {printed(str(wanted))}: {names}")
+
+
+def _covered_in_part(wanted: Locus, row: int, region: Region, path: Path, ways: Ways) -> str:
+    """Return a message with what can be shown of a place that no window covers, such as a whole peak."""
+    start, end = max(region.start, wanted.start), min(region.end, wanted.end)
+    return (
+        f"no region of score file {path} covers all of {printed(str(wanted))}; a part of it is in "
+        f"{_described(region)}: give {ways.by_place} {printed(region.chrom)}:{start}-{end} for the part, or "
+        f"{ways.by_row} {row} for the whole window"
+    )
 
 
 def _one(
@@ -174,4 +191,5 @@ def _one(
 
 def _described(region: Region) -> str:
     place = str(Locus(printed(region.chrom), region.start, region.end))
-    return place if region.name in (region.chrom, place) else f"{printed(region.name)}, {place}"
+    # The name of a region without one is its place in the file of regions, which the window need not equal.
+    return place if region.name in (region.chrom, place) else f"{printed(region.name)}, window {place}"

@@ -90,7 +90,9 @@ class ScoreFile(GrowingFile):
 
     def _begin(self, stack: ExitStack) -> Path:
         bed, skipped = companions(self.path)
-        check_writable([self.path, bed, skipped], self._overwrite)
+        check_writable(
+            [self.path, bed, skipped], self._overwrite, beside=dict.fromkeys((bed, skipped), self.path)
+        )
         publication = self._publication or stack.enter_context(Publication(self._scratch))
         self._bed = stack.enter_context(NarrowPeakFile(publication.temporary(bed), self._chrom_sizes or {}))
         publication.add(self._skipped, skipped)

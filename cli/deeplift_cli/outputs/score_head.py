@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.file_kinds import look_alike
 from deeplift_cli.options.numbers import LARGEST_BATCH
 from deeplift_cli.outputs import attribute_values, chromosomes, structure
 from deeplift_cli.outputs.attributes import AttributeTypeError, read_attributes
@@ -145,7 +146,9 @@ class ScoreHead:
         except OSError as error:
             if error.errno:
                 raise UserError(f"score file {self.path}: {os.strerror(error.errno)}") from error
-            raise UserError(f"score file {self.path} is not an HDF5 file, or damaged") from error
+            raise UserError(
+                f"score file {self.path} is not an HDF5 file, or damaged{look_alike(self.path)}"
+            ) from error
 
     @contextmanager
     def scores(self) -> Iterator[h5py.Group]:

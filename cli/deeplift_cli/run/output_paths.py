@@ -29,6 +29,11 @@ class Outputs(ABC):
     def with_folders(self) -> list[Path]:
         """The outputs beside which the folders with finished batches are."""
 
+    @property
+    @abstractmethod
+    def beside(self) -> Mapping[Path, Path]:
+        """Outputs that the user has not named, each with the named output beside which it is written."""
+
     def check(self, options: ScoreOptions) -> None:
         """Refuse outputs that cannot be written.
 
@@ -40,10 +45,10 @@ class Outputs(ABC):
             With the first output that cannot be written, and the reason.
         """
         try:
-            check_writable(self.all, True, options.inputs())
+            check_writable(self.all, True, options.inputs(), self.beside)
             begun = {path for out in self.with_folders for path in begun_outputs(out)}
             others = [path for path in self.all if not options.resume or path.absolute() not in begun]
-            check_writable(others, options.overwrite)
+            check_writable(others, options.overwrite, beside=self.beside)
         except OSError as error:  # a name that is too long
             reason = f"output {options.out} cannot be written: {error}; give another name"
             raise UserError(reason) from error
@@ -96,6 +101,11 @@ class OutputPaths(Outputs):
             found += [scores, *companions(scores)]
             found += [self.bigwigs[spec]] if spec in self.bigwigs else []
         return found if self.references is None else [*found, self.references]
+
+    @property
+    def beside(self) -> Mapping[Path, Path]:
+        """The tables of each score file, with the score file."""
+        return {table: scores for scores in self.scores.values() for table in companions(scores)}
 
     @property
     def with_folders(self) -> list[Path]:

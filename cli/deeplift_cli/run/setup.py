@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from math import prod
 from typing import Any, Protocol, TypeVar
 
 from deeplift_cli.distribution import deeplift_version
@@ -115,11 +116,13 @@ def settings_of(options: ScoreOptions, explained: Explained, references: str, wi
     folds = {"model": f"mean of {explained.n_models} folds"} if explained.n_models > 1 else {}
     inputs = explained.model.further
     further = {} if inputs is None else {"further inputs": str(inputs)}
+    number = prod(explained.output_shape)
+    chosen = f"; the first of {number:,}: --target chooses" if options.default_target and number > 1 else ""
     return (
         folds
         | further
         | {
-            "target": explained.explained,
+            "target": explained.explained + chosen,
             "rule": options.rule + layers,
             "reference": references,
             "window": f"{explained.length:,} bp{window}",

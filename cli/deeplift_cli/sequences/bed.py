@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.file_kinds import look_alike
 from deeplift_cli.sequences.names import coordinate, name_fault, printed
 from deeplift_cli.sequences.records import BEGINNING, Place
 from deeplift_cli.sequences.text import columns_of, open_text, short_lines, shorten
@@ -69,20 +70,24 @@ def read_bed(
                 continue
             if line.split(maxsplit=1)[0].lstrip("\ufeff") in ("track", "browser"):
                 continue
-            yield _parse(columns, count, number, f"{_WHAT} {path}, line {number}", translate)
+            if len(columns) < 3:
+                raise UserError(
+                    f"{_WHAT} {path}, line {number} has {len(columns)} column(s); BED needs 3 or more: "
+                    f"chromosome, start, end{look_alike(path)}"
+                )
+            yield _parse(columns, count, number, path, translate)
             count += 1
     if not count:
         raise UserError(f"{_WHAT} {path} holds no regions")
 
 
 def _parse(
-    columns: list[str], index: int, number: int, where: str, translate: Callable[[str], str]
+    columns: list[str], index: int, number: int, path: Path, translate: Callable[[str], str]
 ) -> BedLine:
-    if len(columns) < 3:
-        raise UserError(f"{where} has {len(columns)} column(s); BED needs 3 or more: chromosome, start, end")
+    where = f"{_WHAT} {path}, line {number}"
     chrom, start_text, end_text = columns[:3]
-    start = _coordinate(start_text, "start", where)
-    end = _coordinate(end_text, "end", where)
+    start = _coordinate(start_text, "start", path, where)
+    end = _coordinate(end_text, "end", path, where)
     name = columns[3] if len(columns) > 3 else ""
     chrom = translate(chrom)
     fault = name_fault(chrom, name)
@@ -100,10 +105,11 @@ def _parse(
     return BedLine(index, number, chrom, start, end, name, strand, _summit(columns), fault)
 
 
-def _coordinate(text: str, which: str, where: str) -> int | None:
+def _coordinate(text: str, which: str, path: Path, where: str) -> int | None:
     if not _INTEGER.fullmatch(text):
         raise UserError(
             f"{where} has {shorten(text)} where the {which} belongs, an integer (begin a heading with '#')"
+            f"{look_alike(path)}"
         )
     return coordinate(text)
 

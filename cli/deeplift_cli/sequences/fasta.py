@@ -144,7 +144,8 @@ class FastaSource:
                     "longer one are cut by --genome and --regions)"
                 )
             elif reason is None and entry.length != wanted and not self.selection.fit:
-                reason = f"is {entry.length} bp long; {owner} {wanted} bp"
+                remedy = f"(--length {wanted} cuts and pads records)"
+                reason = f"is {entry.length} bp long; {owner} {wanted} bp {remedy}"
             if reason is None:
                 record = _record(index, entry, wanted)
                 reason = self.selection.reason_in_bases(record.letters, f"among its {wanted:,} letters")

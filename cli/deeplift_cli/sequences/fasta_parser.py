@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.file_kinds import look_alike
 from deeplift_cli.sequences.letters import foreign_letter, foreign_reason, is_sequence, normalise
 from deeplift_cli.sequences.names import printed
 from deeplift_cli.sequences.notes import Note, say_nothing
@@ -214,6 +215,7 @@ def require_heading(path: Path, what: str) -> None:
             if text:
                 raise UserError(
                     f"{what} {path} is not a FASTA file: line {number} begins with {shorten(text)}, not '>'"
+                    f"{look_alike(path)}"
                 )
     raise UserError(f"{what} {path} holds nothing but blank lines")
 

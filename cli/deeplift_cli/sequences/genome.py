@@ -232,16 +232,17 @@ class GenomeSource:
         if not any_length and region.summit is not None and region.summit >= own_length:
             return f"has its summit at {region.summit}, outside its own {own_length} bp"
         window = f"has its window at {region.chrom}:{start}-{end}"
+        if not 0 <= (start + end) // 2 < size:
+            return (
+                f"{window}, whose centre lies outside the chromosome ({size} bp; are regions and genome of "
+                "one assembly?)"
+            )
+        if start >= 0 and end <= size:
+            return None
+        passed = "begins before" if start < 0 else "ends after"
         if self.selection.pad:
-            centre = (start + end) // 2
-            if 0 <= centre < size:
-                return None
-            return f"{window}, whose centre lies outside the chromosome ({size} bp)"
-        if start < 0:
-            return f"{window}, which begins before the chromosome ({size} bp)"
-        if end > size:
-            return f"{window}, which ends after the chromosome ({size} bp)"
-        return None
+            return None
+        return f"{window}, which {passed} the chromosome ({size} bp; --edge pad fills the window with N)"
 
     def _reason_in_letters(self, letters: bytes, window: str) -> str | None:
         place = foreign_letter(letters)

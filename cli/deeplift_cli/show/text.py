@@ -51,7 +51,8 @@ def as_lines(contents: Contents) -> list[str]:
         lines.append(f"  {name:<24}  {kind.dtype or 'text'!s:<8}  [{shape}]")
     if contents.top:
         difference = f"{'difference':>10}  " if layout.has_references else ""
-        lines += ["", f"  {difference}{'output':>10}  region", *(_top(one) for one in contents.top)]
+        lines += ["", f"  {_strongest(reader)}", f"  {difference}{'output':>10}  region"]
+        lines += [_top(one) for one in contents.top]
     return lines
 
 
@@ -65,6 +66,13 @@ def _wrapped(label: str, text: str) -> list[str]:
     width = _WIDTH - _LABEL - 4
     parts = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
     return [f"  {'' if row else label:<{_LABEL}}  {part}" for row, part in enumerate(parts)]
+
+
+def _strongest(reader: ScoreReader) -> str:
+    """Return the heading above the regions, which says what the numbers are."""
+    if not reader.layout.has_references:
+        return "the regions with the largest outputs of the model"
+    return "the regions whose output differs most from the mean output of their references"
 
 
 def _top(one: Explained) -> str:

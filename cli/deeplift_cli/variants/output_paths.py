@@ -64,6 +64,11 @@ class VariantPaths(Outputs):
         return found if self.references is None else [*found, self.references]
 
     @property
+    def beside(self) -> Mapping[Path, Path]:
+        """The table of skipped variants of each HDF5 file, with the HDF5 file."""
+        return {self.skipped[spec]: path for spec, path in self.files.items()}
+
+    @property
     def with_folders(self) -> list[Path]:
         """The HDF5 file of the first target."""
         return [self.first]

@@ -303,8 +303,7 @@ def _beyond_ends(windows: Sequence[Window], chrom: str, size: int) -> str | None
     for window in windows:
         start, end = window.span
         text = f"has its window at {chrom}:{start}-{end}"
-        if start < 0:
-            return f"{text}, which begins before the chromosome ({size} bp)"
-        if end > size:
-            return f"{text}, which ends after the chromosome ({size} bp)"
+        if start < 0 or end > size:
+            passed = "begins before" if start < 0 else "ends after"
+            return f"{text}, which {passed} the chromosome ({size} bp; --edge pad fills the window with N)"
     return None

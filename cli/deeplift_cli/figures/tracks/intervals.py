@@ -145,7 +145,10 @@ def read_intervals(path: Path, coordinates: Coordinates) -> tuple[Interval, ...]
         if is_there and line.start < shown.end and line.end > shown.start:
             found.append(Interval(line.start, line.end, line.name, line.strand))
     if shown.chrom not in chroms and coordinates.is_genomic:
-        raise UserError(ChromosomeNames(chroms).compare(shown.chrom, "the score file has", f"{path} has"))
+        compared = ChromosomeNames(chroms).compare(shown.chrom, "the score file has", f"{path} has")
+        raise UserError(
+            f"chromosomes have other names: {compared}; write {path} with the names of the score file"
+        )
     return tuple(found)
 
 

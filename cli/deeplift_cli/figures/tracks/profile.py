@@ -123,7 +123,7 @@ def _output(options: ScoreOptions, model: ModelFile, outputs: Sequence[TensorSpe
         listed = ", ".join(map(str, outputs))
         raise UserError(
             f"{model.path}: no single output is a profile, [N, k, L] or [N, L]; the outputs are {listed}: "
-            "say which with --output"
+            "say which with --output, or leave --model out if the model predicts no profile"
         ) from error
 
 

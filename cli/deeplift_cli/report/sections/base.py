@@ -64,6 +64,11 @@ def best_by(layout: ScoreLayout) -> str:
     return "whose output is farthest from 0"
 
 
+def compared_with(layout: ScoreLayout) -> str:
+    """Return the words for what a contribution compares the observed base with."""
+    return "the references" if layout.has_references else "the mean over the four bases"
+
+
 def plural(count: int, noun: str) -> str:
     """Return a number of things."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
