@@ -116,6 +116,8 @@ class Predictor:
         From its output and the reads [N, L] to a scalar.
     target : str
         What `deeplift score` explains.
+    epochs : int
+        Of training.
     cut : int or None
         The profile leaves out so many positions at either end of the window; None if there is no profile of
         single bases.
@@ -126,6 +128,7 @@ class Predictor:
     make: Callable[[], nn.Module]
     loss: Callable[[Tensor | tuple[Tensor, Tensor], Tensor], Tensor]
     target: str
+    epochs: int
     cut: int | None = None
 
 
@@ -152,7 +155,8 @@ def _bins_loss(output: Tensor | tuple[Tensor, Tensor], reads: Tensor) -> Tensor:
 
 def _convolutions() -> nn.Module:
     return nn.Sequential(
-        nn.Conv1d(4, 24, 13), nn.ReLU(), nn.Conv1d(24, 24, 5, dilation=4), nn.ReLU(),
+        nn.Conv1d(4, 24, 13), nn.BatchNorm1d(24), nn.ReLU(),
+        nn.Conv1d(24, 24, 5, dilation=4), nn.BatchNorm1d(24), nn.ReLU(),
         nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(24, 32), nn.ReLU(), nn.Linear(32, 1),
     )  # fmt: skip
 
@@ -176,13 +180,22 @@ def _binned() -> nn.Module:
 
 
 PREDICTORS = (
-    Predictor("bpnet", "BPNet of bpnet-lite, 16 filters, 3 dilated layers",
-              lambda: BPNet(16, 3, 1, 0, trimming=_CUT, verbose=False), _bpnet_loss, "counts", _CUT),
-    Predictor("small-bpnet", "the same with 8 filters and 1 layer",
-              lambda: BPNet(8, 1, 1, 0, trimming=_CUT, verbose=False), _bpnet_loss, "counts", _CUT),
-    Predictor("convolutions", "two convolutions, mean, dense layers; log counts", _convolutions, _total_loss, "0"),
-    Predictor("pools", "Basset-like: three max pools, dense layers; log counts", _pools, _total_loss, "0"),
-    Predictor("bins", "Borzoi-like: counts of 20 bins of 10 bp", _binned, _bins_loss, "sum(0,:)"),
+    Predictor(
+        "bpnet", "BPNet of bpnet-lite, 16 filters, 3 dilated layers",
+        lambda: BPNet(16, 3, 1, 0, trimming=_CUT, verbose=False), _bpnet_loss, "counts", 14, _CUT,
+    ),
+    Predictor(
+        "small-bpnet", "the same with 8 filters and 1 layer",
+        lambda: BPNet(8, 1, 1, 0, trimming=_CUT, verbose=False), _bpnet_loss, "counts", 14, _CUT,
+    ),
+    Predictor(
+        "convolutions", "two convolutions, mean over positions, dense layers; log counts",
+        _convolutions, _total_loss, "0", 16,
+    ),
+    Predictor(
+        "pools", "Basset-like: three max pools, dense layers; log counts", _pools, _total_loss, "0", 16,
+    ),
+    Predictor("bins", "Borzoi-like: counts of 20 bins of 10 bp", _binned, _bins_loss, "sum(0,:)", 12),
 )  # fmt: skip
 
 
