@@ -4,8 +4,9 @@
 
 Two trained models are scored once, with 64 shuffles. The curves of the same sequences are then computed
 several times, each time with the bases of other shuffles and with other random orders: as many as
-`deeplift check` takes, and four times as many. The table has the mean of each reported number and its standard
-deviation over these draws. Both the contributions and the difference to which losses are relative stay the same.
+`deeplift check` takes, and 16 of each. The table has the mean of each reported number and its standard
+deviation over these draws. Contributions are the same in all, and so is the difference of which losses are
+fractions.
 
 DIR holds `models` and `sequences`; by default $DEEPLIFT_SHARED, else `shared` beside the repository.
 """
