@@ -135,13 +135,15 @@ class Bench:
 
     def checked(self, predictor: Predictor, models: dict[str, Path], number: int) -> dict[str, Any]:
         """Score the windows, run `deeplift check --observed` with one fault, and return what it found."""
-        fault, scores = FAULTS[number], self.folder / "scores.h5"
+        fault = FAULTS[number]
+        scores = self.folder / f"{predictor.name}-{fault.weights}-{fault.alphabet}.h5"
         model = ("-m", models[fault.weights], "--allow-pickle")
-        _run(
-            "score", *model, "-g", self.folder / "genome.fa", "-r", self.folder / "regions.bed", "-o", scores,
-            "--overwrite", "--alphabet", fault.alphabet, "--target", predictor.target,
-            "--n-references", REFERENCES, "-q",
-        )  # fmt: skip
+        if not scores.exists():  # faults of the signal alone share the scores
+            _run(
+                "score", *model, "-g", self.folder / "genome.fa", "-r", self.folder / "regions.bed",
+                "-o", scores, "--alphabet", fault.alphabet, "--target", predictor.target,
+                "--n-references", REFERENCES, "-q",
+            )  # fmt: skip
         signal = self.folder / f"{number}.bw"
         text = _run("check", scores, *model, "-n", self.effort.windows, "--observed", signal, "--json")
         found: dict[str, Any] = json.loads(text)["measures"]["observed"]
