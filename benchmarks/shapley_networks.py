@@ -240,10 +240,10 @@ def _transformer(settings: Settings) -> Subject:
 
 
 class DeepTransformer(nn.Module):
-    """A convolution and an average pool, three blocks that norm after each sum, and a first token.
+    """A convolution and an average pool, three blocks that normalise after each sum, and a first token.
 
-    Only the first token reaches the output, as in BERT, so that everything goes through attention. The first
-    network's blocks norm before attention and its output is a mean over positions.
+    Only the first token reaches the output, as in BERT, so that everything goes through attention. The block
+    of `Transformer` normalises before attention, and its output is a mean over positions.
     """
 
     def __init__(self, features: int = 24, length: int = 200) -> None:
@@ -263,74 +263,6 @@ class DeepTransformer(nn.Module):
         for block in self.blocks:
             tokens = block(tokens)
         logits: Tensor = self.head(tokens[:, 0])
-        return logits
-
-
-class SoftmaxPool(nn.Module):
-    """Enformer's attention pooling: of two neighbours, each channel takes its own softmax-weighted mean."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.weight = nn.Conv1d(features, features, 1, bias=False)
-        nn.init.dirac_(self.weight.weight)
-        self.weight.weight.data *= 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits = self.weight(x).unflatten(2, (-1, 2))
-        pooled: Tensor = (x.unflatten(2, (-1, 2)) * logits.softmax(3)).sum(3)
-        return pooled
-
-
-class RelativeAttention(nn.Module):
-    """Attention whose logits have a learned value for each head and distance, as Enformer's."""
-
-    def __init__(self, features: int, heads: int, tokens: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.into = nn.Linear(features, 3 * features, bias=False)
-        self.out = nn.Linear(features, features)
-        self.bias = nn.Parameter(torch.zeros(heads, 2 * tokens - 1))
-        places = torch.arange(tokens)
-        self.register_buffer("distances", places[:, None] - places + tokens - 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        query, key, value = self.into(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        logits = query @ key.transpose(2, 3) / key.shape[-1] ** 0.5 + self.bias[:, self.distances]
-        mixed: Tensor = self.out((logits.softmax(3) @ value).transpose(1, 2).flatten(2))
-        return mixed
-
-
-class EnformerLike(nn.Module):
-    """Convolutions with attention pooling, then two blocks of attention with relative positions."""
-
-    def __init__(self, features: int = 24, length: int = 200) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv1d(4, features, 11, padding=5), nn.GELU(), SoftmaxPool(features),
-            nn.BatchNorm1d(features), nn.GELU(), nn.Conv1d(features, features, 5, padding=2),
-            SoftmaxPool(features),
-        )  # fmt: skip
-        self.attentions = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(features), RelativeAttention(features, 4, length // 4))
-            for _ in range(2)
-        )
-        self.dense = nn.ModuleList(
-            nn.Sequential(
-                nn.LayerNorm(features),
-                nn.Linear(features, 2 * features),
-                nn.ReLU(),
-                nn.Linear(2 * features, features),
-            )
-            for _ in range(2)
-        )
-        self.head = nn.Linear(features, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = self.stem(x).transpose(1, 2)
-        for attention, dense in zip(self.attentions, self.dense, strict=True):
-            tokens = tokens + attention(tokens)
-            tokens = tokens + dense(tokens)
-        logits: Tensor = self.head(nn.functional.gelu(tokens).mean(1))
         return logits
 
 
@@ -359,12 +291,6 @@ class AttentionPooling(nn.Module):
 def _deep_transformer(settings: Settings) -> Subject:
     torch.manual_seed(0)
     return _of_simulated("deep-transformer", DeepTransformer(), settings)
-
-
-@_network("enformer-like", ATTENTION, "trained here: attention pools, two blocks, simulated DNA", pairs=8)
-def _enformer_like(settings: Settings) -> Subject:
-    torch.manual_seed(0)
-    return _of_simulated("enformer-like", EnformerLike(), settings)
 
 
 @_network(
