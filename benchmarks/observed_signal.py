@@ -211,9 +211,8 @@ def main() -> None:
         for predictor in PREDICTORS:
             started = time.process_time()
             rows += rows_of(bench, predictor)
-            print(
-                f"{predictor.name}: {time.process_time() - started:.0f} s of processor time", file=sys.stderr
-            )
+            taken = time.process_time() - started
+            print(f"{predictor.name}: {taken:.0f} s of processor time", file=sys.stderr)
     networks = table("network|what", [[one.name, one.what] for one in PREDICTORS])
     names = "|".join(fault.name for fault in FAULTS)
     measured = table(f"network|correlation|true rates (ceiling)|a replicate|{names}", rows)
