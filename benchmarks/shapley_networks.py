@@ -239,6 +239,68 @@ def _transformer(settings: Settings) -> Subject:
     return _of_simulated("transformer", Transformer(), settings)
 
 
+class DeepTransformer(nn.Module):
+    """A convolution and an average pool, three blocks that normalise after each sum, and a first token.
+
+    Only the first token reaches the output, as in BERT, so that everything goes through attention. The block
+    of `Transformer` normalises before attention, and its output is a mean over positions.
+    """
+
+    def __init__(self, features: int = 24, length: int = 200) -> None:
+        super().__init__()
+        self.tokens = nn.Sequential(nn.Conv1d(4, features, 11, padding=5), nn.ReLU(), nn.AvgPool1d(5))
+        self.first = nn.Parameter(0.02 * torch.randn(1, 1, features))
+        self.positions = nn.Parameter(0.02 * torch.randn(length // 5 + 1, features))
+        self.blocks = nn.ModuleList(
+            nn.TransformerEncoderLayer(features, 2, 48, dropout=0, activation="relu", batch_first=True)
+            for _ in range(3)
+        )
+        self.head = nn.Linear(features, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.tokens(x).transpose(1, 2)
+        tokens = torch.cat([self.first.expand(len(tokens), -1, -1), tokens], 1) + self.positions
+        for block in self.blocks:
+            tokens = block(tokens)
+        logits: Tensor = self.head(tokens[:, 0])
+        return logits
+
+
+class AttentionPooling(nn.Module):
+    """A convolution, the mean over positions under a softmax of each head's logits, and dense layers."""
+
+    def __init__(self, features: int = 24, heads: int = 4) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv1d(4, features, 13), nn.ReLU())
+        self.logits = nn.Conv1d(features, heads, 1)
+        self.head = nn.Sequential(nn.Linear(heads * features, 32), nn.ReLU(), nn.Linear(32, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = self.features(x)
+        pooled = self.logits(found).softmax(2) @ found.transpose(1, 2)
+        logits: Tensor = self.head(pooled.flatten(1))
+        return logits
+
+
+@_network(
+    "deep-transformer",
+    ATTENTION,
+    "trained here: three blocks, output from the first token, simulated DNA",
+    pairs=8,
+)
+def _deep_transformer(settings: Settings) -> Subject:
+    torch.manual_seed(0)
+    return _of_simulated("deep-transformer", DeepTransformer(), settings)
+
+
+@_network(
+    "attention-pooling", ATTENTION, "trained here: softmax over all positions, dense layers, simulated DNA"
+)
+def _attention_pooling(settings: Settings) -> Subject:
+    torch.manual_seed(0)
+    return _of_simulated("attention-pooling", AttentionPooling(), settings)
+
+
 # ---- sequences
 
 

@@ -27,13 +27,17 @@ def measure(sample: Sample) -> Measure:
 
     The total of a window is log(1 + sum of its values), a base without a value counting 0. The prediction is
     the counts head of a BPNet-like model (mean over its tracks), and for other models the explained scalar.
-    The profile is summed over tracks; a profile that is shorter than the window belongs to the window's
-    middle, and a profile of bins of several bases is not compared.
+    The profile is summed over tracks. A profile that is shorter than the window belongs to the window's middle,
+    and so do the counts, so that the total is that of the middle, too. A profile of bins of several bases is
+    not compared.
     """
     assert sample.observed is not None
     signal = np.nan_to_num(sample.observed)
-    totals = np.log1p(np.maximum(signal.sum(axis=1), 0))
     counts, profiles = _predictions(sample)
+    if profiles is not None:
+        first = (sample.length - profiles.shape[1]) // 2
+        signal = signal[:, first : first + profiles.shape[1]]
+    totals = np.log1p(np.maximum(signal.sum(axis=1), 0))
     every = np.ones((1, len(totals)), dtype=np.bool_)
     (pearson,), (spearman,) = correlations(counts[None], totals[None], every)
     numbers: dict[str, Any] = {"total": {"pearson": _number(pearson), "spearman": _number(spearman)}}
@@ -42,9 +46,7 @@ def measure(sample: Sample) -> Measure:
         Line("predicted and observed totals, Spearman", _text(spearman), _NORMAL),
     ]
     if profiles is not None:
-        first = (sample.length - profiles.shape[1]) // 2
-        middle = signal[:, first : first + profiles.shape[1]]
-        found, _ = correlations(profiles, middle, np.ones(middle.shape, dtype=np.bool_))
+        found, _ = correlations(profiles, signal, np.ones(signal.shape, dtype=np.bool_))
         numbers["profile"] = quartiles(found)
         text = in_words(numbers["profile"])
         lines.append(Line("predicted and observed profiles, Pearson", text, _NORMAL))
