@@ -9,8 +9,9 @@ from deeplift_cli.trust.measure import Line, Measure, in_words, quartiles
 from deeplift_cli.trust.sample import Floats, Sample
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-# The numbers of references whose bases replace those of a sequence, and of random orders. Medians change from draw
-# to draw by less than what a reader acts on (benchmarks/curve_noise.py); 16 of each would take 14 times as long.
+# The numbers of references whose bases replace those of a sequence, and of random orders. Medians change from
+# draw to draw by less than what a reader acts on (benchmarks/curve_noise.py); 16 of each would take 14 times
+# as long.
 REFERENCES, ORDERS = 4, 4
 _SEED = 0
 # A smaller difference in output, as a fraction of the output, is rounding, of which no share can be taken.

@@ -27,9 +27,9 @@ def measure(sample: Sample) -> Measure:
 
     The total of a window is log(1 + sum of its values), a base without a value counting 0. The prediction is
     the counts head of a BPNet-like model (mean over its tracks), and for other models the explained scalar.
-    The profile is summed over tracks. A profile that is shorter than the window belongs to the window's middle,
-    and so do the counts, so that the total is that of the middle, too. A profile of bins of several bases is
-    not compared.
+    The profile is summed over tracks. A profile that is shorter than the window belongs to the window's
+    middle, and so do the counts, so that the total is that of the middle, too. A profile of bins of several
+    bases is not compared.
     """
     assert sample.observed is not None
     signal = np.nan_to_num(sample.observed)
