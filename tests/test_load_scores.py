@@ -121,8 +121,8 @@ def test_several_regions_at_a_place_are_refused_and_named(scores: Scores) -> Non
     with pytest.raises(SeveralRegionsError) as caught:
         scores["chr1:1020-1029"]
     assert str(caught.value) == (
-        f"2 rows of score file {scores.path} fit chr1:1,020-1,029: 0 (peak_0, chr1:1,000-1,030), "
-        "2 (peak_2, chr1:1,020-1,050); say which by name or row, as in scores[0]"
+        f"2 rows of score file {scores.path} fit chr1:1,020-1,029: 0 (peak_0, window chr1:1,000-1,030), "
+        "2 (peak_2, window chr1:1,020-1,050); say which by name or row, as in scores[0]"
     )
     assert isinstance(caught.value, KeyError)
 
@@ -156,7 +156,12 @@ def test_all_regions_in_order(scores: Scores, stored: dict[str, Any]) -> None:
     [
         ("peak_50", r"no region named 'peak_50'; its 50 regions are peak_0, peak_1, peak_2, \.\.\."),
         ("chr3:5-9", "there is none on 'chr3', its regions are on 'chr1', 'chr2'"),
-        ("chr1:990-1010", "the nearest on chr1 is peak_0, chr1:1,000-1,030"),
+        ("chr1:900-999", "the nearest on chr1 is peak_0, window chr1:1,000-1,030"),
+        (
+            "chr1:990-1010",
+            r"a part of it is in peak_0, window chr1:1,000-1,030: give scores\[\"chr1:1000-1010\"\] for the "
+            r"part, or scores\[0\] for the whole window",
+        ),
         ("chr1:9-5", "no region named 'chr1:9-5'"),
         (f"chr1:1-{'9' * 5000}", "no region named"),
         (50, "no row 50: its 50 rows are numbered from 0 to 49"),

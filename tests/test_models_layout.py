@@ -188,7 +188,7 @@ def test_fixed_length_is_found_by_running() -> None:
 def test_wrong_length_names_the_right_one(length: int) -> None:
     text = message(model(fixed_length(18), None), length=length)
     assert f"does not take sequences of {length:,} bp" in text
-    assert text.endswith(("takes 40 bp", "takes 41 bp"))
+    assert text.endswith(("takes 40 bp: give --length 40", "takes 41 bp: give --length 41"))
 
 
 def test_nothing_fits() -> None:

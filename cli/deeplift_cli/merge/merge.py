@@ -78,7 +78,7 @@ def merge(
         with compressing_threads() as pool:
             with interruptible():
                 combined = average(parts, pool) if options.average else end_to_end(parts, pool)
-                skipped = merged_skipped(combined.skipped_of, scratch.folder)
+                skipped = merged_skipped(combined.skipped_of, scratch.folder, options.out)
             rows = _write(options, combined, skipped, scratch, sizes, written, progress)
     return rows, written
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from deeplift_cli.errors import UserError
+from deeplift_cli.outputs.guarded_file import not_written
 from deeplift_cli.outputs.own_folder import SKIPPED
 from deeplift_cli.outputs.score_file import companions
 from deeplift_cli.outputs.skipped import HEADING
@@ -27,14 +28,31 @@ def skipped_of(path: Path) -> Path:
     return companions(path)[1]
 
 
-def merged_skipped(parts: Sequence[PartWithSkipped], scratch: Path) -> Path:
-    """Merge the tables of skipped records beside the parts into one table."""
+def merged_skipped(parts: Sequence[PartWithSkipped], scratch: Path, out: Path) -> Path:
+    """Merge the tables of skipped records beside the parts into one table.
+
+    Parameters
+    ----------
+    parts : sequence of PartWithSkipped
+    scratch : Path
+        The folder for the table.
+    out : Path
+        The merged file, beside which the table will be, for messages.
+
+    Raises
+    ------
+    UserError
+        If a part's table cannot be read or belongs to another file, or the disc is full.
+    """
     table = scratch / SKIPPED
-    with table.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-        file.write(HEADING)
-        for part in parts:
-            if part.n_skipped:
-                file.writelines(_skipped_lines(part))
+    try:
+        with table.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            file.write(HEADING)
+            for part in parts:
+                if part.n_skipped:
+                    file.writelines(_skipped_lines(part))
+    except OSError as error:
+        raise not_written(skipped_of(out), error) from error
     return table
 
 

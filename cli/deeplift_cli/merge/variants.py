@@ -53,7 +53,7 @@ def merge_variants(options: MergeOptions, progress: Progressed = no_progress) ->
             others = [path for path in written if path.absolute() not in scratch.begun]
             check_writable(others, options.overwrite)
             parts = _ordered([probed_variants(path) for path in options.parts])
-            skipped = merged_skipped(parts, scratch.folder)
+            skipped = merged_skipped(parts, scratch.folder, options.out)
             background = _background(parts)
         with Publication(scratch.folder) as publication:
             rows = _write(options, parts, background, publication, progress)

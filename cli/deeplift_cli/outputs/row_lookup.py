@@ -17,7 +17,7 @@ from deeplift_cli.outputs.stored_regions import regions_of
 from deeplift_cli.process.watched_child import LostError, watched
 from deeplift_cli.sequences.records import Region
 
-_WAYS = Ways(by_row="--index", by_name="--name", by_place="--region")
+_WAYS = Ways(by_row="--index", by_name="--name", this_row="--index {}", this_place="--region {}")
 
 
 @dataclass(frozen=True)

@@ -38,11 +38,20 @@ class SeveralRegionsError(RegionError):
 
 @dataclass(frozen=True)
 class Ways:
-    """How messages tell the user to choose a row: by its number, by its name, and by a place."""
+    """How messages tell the user to choose a row.
+
+    Attributes
+    ----------
+    by_row, by_name : str
+        The ways by the row's number and by its name.
+    this_row, this_place : str
+        What the user gives for a row or for a place, which takes the place of {}.
+    """
 
     by_row: str
     by_name: str
-    by_place: str
+    this_row: str
+    this_place: str
 
 
 def check_row(row: int, n_rows: int, path: Path) -> None:
@@ -166,11 +175,11 @@ def row_at(wanted: Locus, regions: Callable[[], Iterable[Region]], path: Path, w
 
 def _covered_in_part(wanted: Locus, row: int, region: Region, path: Path, ways: Ways) -> str:
     """Return a message with what can be shown of a place that no window covers, such as a whole peak."""
-    start, end = max(region.start, wanted.start), min(region.end, wanted.end)
+    place = f"{printed(region.chrom)}:{max(region.start, wanted.start)}-{min(region.end, wanted.end)}"
     return (
         f"no region of score file {path} covers all of {printed(str(wanted))}; a part of it is in "
-        f"{_described(region)}: give {ways.by_place} {printed(region.chrom)}:{start}-{end} for the part, or "
-        f"{ways.by_row} {row} for the whole window"
+        f"{_described(region)}: give {ways.this_place.format(place)} for the part, or "
+        f"{ways.this_row.format(row)} for the whole window"
     )
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from xarray import Dataset
 
-_WAYS = Ways(by_row="row, as in scores[0]", by_name="name", by_place="the place")
+_WAYS = Ways(by_row="row, as in scores[0]", by_name="name", this_row="scores[{}]", this_place='scores["{}"]')
 _SHOWN = ("model", "target", "rule", "reference", "n_references", "seed")
 
 
