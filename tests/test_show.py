@@ -177,7 +177,7 @@ def test_nothing_is_strong_where_all_contributions_are_zero() -> None:
     screen = letters.screen_of_stdout()
     region = contents.Region("c", 0, 4, "n", ".", 0)
     row = contents.Row(
-        contents.Explained(region, 0.0, 0.0), np.eye(4, dtype=np.int8), np.zeros(4, np.float32), 0
+        contents.Explained(0, region, 0.0, 0.0), np.eye(4, dtype=np.int8), np.zeros(4, np.float32), 0
     )
     assert letters.as_letters(row, screen) == ["acgt"]
 
