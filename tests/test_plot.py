@@ -646,6 +646,7 @@ def test_the_pictures_of_a_folder_are_those_of_one_call() -> None:
         "s_0.h5", "--top", 1, "-o", "a", "--overwrite"
     )
     assert deeplift("plot", "s_0.h5", "--top", 4, "-o", "b", "-q").code == 0
+    Path("b/.hidden").write_text("of a file manager")
     before = {path.name: path.read_bytes() for path in Path("b").iterdir()}
     assert "regions.tsv exists; give --overwrite" in refused("fasta.h5", "--top", 1, "-o", "b")
     said = refused("fasta.h5", "--top", 1, "--standard-errors", "-o", "b", "--overwrite")
@@ -653,7 +654,7 @@ def test_the_pictures_of_a_folder_are_those_of_one_call() -> None:
     assert {path.name: path.read_bytes() for path in Path("b").iterdir()} == before
     assert deeplift("plot", "fasta.h5", "--top", 1, "-o", "b", "-q", "--overwrite").code == 0
     (only,) = table("b")
-    assert {path.name for path in Path("b").iterdir()} == {only["picture"], "regions.tsv"}
+    assert {path.name for path in Path("b").iterdir()} == {only["picture"], "regions.tsv", ".hidden"}
     Path("file").write_text("mine")
     assert "output file exists and is not a folder" in refused("s_0.h5", "--top", 1, "-o", "file")
     assert "folder none does not exist" in refused("s_0.h5", "--top", 1, "-o", "none/a")

@@ -131,8 +131,11 @@ def _earlier(folder: Path) -> set[Path]:
 
 
 def _require_no_others(folder: Path, known: set[Path]) -> None:
-    """Refuse a folder with other files, which would pass for pictures of these regions."""
-    others = sorted(path.name for path in set(folder.iterdir()) - known)
+    """Refuse a folder with other files, which would pass for pictures of these regions.
+
+    Hidden files do not count: file managers and Snakemake put some into folders of all kinds.
+    """
+    others = sorted(path.name for path in set(folder.iterdir()) - known if not path.name.startswith("."))
     if others:
         raise UserError(
             f"output folder {folder} holds other files, such as {printed(others[0])}; give a new folder, "

@@ -64,9 +64,9 @@ def read_bed(
     Raises
     ------
     UserError
-        If the file cannot be read, or holds no region and should; with the line's number, if a line has fewer than 3
-        columns, coordinates that are not integers, an end that is not after its start, or more than a million
-        characters.
+        If the file cannot be read, or holds no region and should; with the line's number, if a line has fewer
+        than 3 columns, coordinates that are not integers, an end that is not after its start, or more than a
+        million characters.
     """
     count = start.number
     with open_text(path, _WHAT, start.offset) as file:
