@@ -586,10 +586,10 @@ def deeplifts_bin(tmp_path: Path) -> Path:
 def test_deeplift_and_snakemake_need_not_be_in_one_environment(
     checkout: Path, snakemakes_python: Path, deeplifts_bin: Path
 ) -> None:
-    """Every rule but modisco's, scores in float16, and folds that are deleted once they are averaged."""
+    """Most rules, scores in float16, and folds that are deleted once they are averaged."""
     peaks = {"genome": ".test/data/genome.fa", "peaks": ".test/data/peaks.narrowPeak"}
     options = {"n-references": 2, "compile": "off", "dtype": "float16"}
-    seqlets = {"seqlets": True, "motifs": "known motifs.jaspar", "html_report": True}
+    seqlets = {"seqlets": True, "motifs": "known motifs.jaspar", "html_report": True, "logos": 1}
     samples = {
         "folds": {"model": [MODEL, ".test/data/fold2.onnx"], **peaks},
         "single": {"model": MODEL, **peaks, "bigwig": False, **seqlets},
@@ -620,6 +620,8 @@ def test_deeplift_and_snakemake_need_not_be_in_one_environment(
     assert {line.split("\t")[3] for line in lines} == {"GATA"}
     page = (results / "single/report_0.html").read_text()
     assert f"seqlets_0.bed has {len(lines)} seqlets" in page
+    (logo,) = results.glob("single/logos_0/*.png")
+    assert logo.read_bytes().startswith(b"\x89PNG")
     assert len((results / "report.tsv").read_text().splitlines()) == 3
     with pyBigWig.open(str(results / "folds/scores_0.bw")) as file:
         assert file.header()["nBasesCovered"] > 0

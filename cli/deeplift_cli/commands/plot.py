@@ -43,7 +43,7 @@ _OPTIONS = (
                       "chrom:pos:ref:alt, or its number from 0."),
     click.option("--top", type=click.IntRange(min=1), metavar="N",
                  help="The N regions whose output differs most from that of their references (of the first "
-                      "file), each as a picture in the folder OUT."),
+                      "file), each as a picture in the folder DIR."),
     click.option("-o", "--out", required=True, metavar="|".join([*ENDINGS, "DIR"]),
                  help="The picture to write; the ending is its format. With --top, the folder."),
     click.option("--format", "picture_format", type=click.Choice(FORMATS),
@@ -72,7 +72,7 @@ _OPTIONS = (
     click.option("--profile-bin", type=click.IntRange(min=1), metavar="BP",
                  help="Bases in a bin of the profile.  [default: 1]"),
     ALLOW_PICKLE,
-    click.option("--overwrite", is_flag=True, help="Replace a picture that exists."),
+    click.option("--overwrite", is_flag=True, help="Replace pictures that exist."),
     click.option("-q", "--quiet", is_flag=True, help="Do not say what was written."),
 )  # fmt: skip
 

@@ -18,6 +18,7 @@ from deeplift_cli.sequences.names import printed
 from deeplift_cli.show.contents import Explained, read_contents
 
 TABLE = "regions.tsv"
+_ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}  # as names of regions are read
 _HEADING = ("picture", "row", "name", "chrom", "start", "end", "strand", "difference", "output")
 
 
@@ -76,7 +77,7 @@ def plot_top(options: PlotOptions, count: int, ending: str, screen: Screen) -> l
                 with step("drawing", one.out), page_style():
                     content = as_bytes(figure_of(one, screen), one.out)
                 publication.temporary(one.out).write_bytes(content)
-            publication.temporary(folder / TABLE).write_text(_table(pictures), errors="surrogateescape")
+            publication.temporary(folder / TABLE).write_text(_table(pictures), **_ENCODING)
         for path in outdated:
             path.unlink(missing_ok=True)
     return pictures
@@ -122,8 +123,8 @@ def _not_written(folder: Path) -> Iterator[None]:
 
 def _earlier(folder: Path) -> set[Path]:
     """Return the pictures in the folder that the table of an earlier call lists."""
-    with suppress(FileNotFoundError, UnicodeDecodeError):
-        lines = (folder / TABLE).read_text().splitlines()
+    with suppress(FileNotFoundError):
+        lines = (folder / TABLE).read_text(**_ENCODING).split("\n")
         if lines and lines[0].split("\t") == list(_HEADING):
             listed = {line.partition("\t")[0] for line in lines[1:]}
             return {path for path in folder.iterdir() if path.name in listed and path.suffix in ENDINGS}
