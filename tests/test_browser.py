@@ -187,6 +187,8 @@ def test_a_small_page_holds_its_data(inputs: Inputs) -> None:
     Path("more.bed").write_text("track name=x\nchr1\t1600\t1610\tGATA\t7.5\t-\nchr1\t20\t30\nchr9\t1\t2\n")
     done: Any = inputs.browse("out", "--bed", "more.bed", "--name", "K562")
     assert "more.bed: 1 line(s) without a place on the genome are left out" in done.err
+    Path("none.bed").write_text("#chrom\tstart\tend\n")  # such as seqlets where there are none
+    assert inputs.browse("empty", "--bed", "none.bed", "--name", "K562").err == ""
     _, config = read_page(Path("out"))
     assert config["embedded"] is True
     signal, windows, more = config["tracks"]

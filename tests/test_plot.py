@@ -589,6 +589,95 @@ def test_files_without_variants_are_refused(variants: Maker) -> None:
     assert "the sequences of variant 0 do not hold its alleles" in refused("v.h5", "--variant", "x")
 
 
+# ---- the strongest regions
+
+
+def strongest(file: str) -> list[int]:
+    """The rows, the largest difference between output and mean reference output first."""
+    with h5py.File(file) as scores:
+        difference = scores["qc/output"][:] - scores["qc/reference_output"][:].mean(axis=1)
+    return [int(row) for row in np.argsort(-np.abs(difference), kind="stable")]
+
+
+def table(folder: str) -> list[dict[str, str]]:
+    heading, *lines = (Path(folder) / "regions.tsv").read_text().splitlines()
+    return [dict(zip(heading.split("\t"), line.split("\t"), strict=True)) for line in lines]
+
+
+def test_the_strongest_regions_are_pictures_in_a_folder() -> None:
+    done = deeplift("plot", "s_0.h5", "--top", 3, "--hits", "hits.bed", "-o", "logos/")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "written  3 picture(s) and regions.tsv in logos\n"
+    rows = strongest("s_0.h5")[:3]
+    names = [("one", "two", "three", "two")[row] for row in rows]
+    pictures = [f"{rank}_{name}.png" for rank, name in enumerate(names, 1)]
+    assert sorted(path.name for path in Path("logos").iterdir()) == [*pictures, "regions.tsv"]
+    found = table("logos")
+    assert [(each["picture"], each["row"], each["name"]) for each in found] == [
+        (picture, str(row), name) for picture, row, name in zip(pictures, rows, names, strict=True)
+    ]
+    for picture, row in zip(pictures, rows, strict=True):
+        assert deeplift("plot", "s_0.h5", "--index", row, "--hits", "hits.bed", "-o", picture).code == 0
+        assert Path(picture).read_bytes() == (Path("logos") / picture).read_bytes()
+    with h5py.File("s_0.h5") as scores:
+        for each in found:
+            row = int(each["row"])
+            assert int(each["start"]) == scores["regions/start"][row]
+            difference = scores["qc/output"][row] - scores["qc/reference_output"][row].mean()
+            assert float(each["difference"]) == pytest.approx(difference, rel=1e-4)
+
+
+def test_a_file_with_fewer_regions_has_all_drawn_in_the_wanted_format() -> None:
+    done = deeplift("plot", "fasta.h5", "s_0.h5", "--top", 9, "--format", "svg", "-o", "a", "-q")
+    assert "not at one place" in done.err  # files of other regions
+    assert not Path("a").exists()
+    assert deeplift("plot", "s_1.h5", "s_0.h5", "--top", 9, "--format", "svg", "-o", "a", "-q").out == ""
+    assert [int(each["row"]) for each in table("a")] == strongest("s_1.h5")
+    assert deeplift("plot", "fasta.h5", "--top", 9, "--format", "svg", "-o", "b", "-q").code == 0
+    names = {path.name for path in Path("b").glob("*.svg")}
+    assert {name[2:] for name in names} == {"rec.svg", "x_1_.svg"}  # letters that need no quotes
+    assert all(ET.parse(Path("b") / name).getroot().tag.endswith("svg") for name in names)
+
+
+def test_the_pictures_of_a_folder_are_those_of_one_call() -> None:
+    Path("a").mkdir()
+    Path("a/notes.txt").write_text("mine")
+    assert "output folder a holds other files, such as notes.txt" in refused(
+        "s_0.h5", "--top", 1, "-o", "a", "--overwrite"
+    )
+    assert deeplift("plot", "s_0.h5", "--top", 4, "-o", "b", "-q").code == 0
+    Path("b/.hidden").write_text("of a file manager")
+    before = {path.name: path.read_bytes() for path in Path("b").iterdir()}
+    assert "regions.tsv exists; give --overwrite" in refused("fasta.h5", "--top", 1, "-o", "b")
+    said = refused("fasta.h5", "--top", 1, "--standard-errors", "-o", "b", "--overwrite")
+    assert "does not hold the standard error" in said
+    assert {path.name: path.read_bytes() for path in Path("b").iterdir()} == before
+    assert deeplift("plot", "fasta.h5", "--top", 1, "-o", "b", "-q", "--overwrite").code == 0
+    (only,) = table("b")
+    assert {path.name for path in Path("b").iterdir()} == {only["picture"], "regions.tsv", ".hidden"}
+    Path("file").write_text("mine")
+    assert "output file exists and is not a folder" in refused("s_0.h5", "--top", 1, "-o", "file")
+    assert "folder none does not exist" in refused("s_0.h5", "--top", 1, "-o", "none/a")
+    with open_score_file(Path("empty.h5"), ScoreLayout(24, 1, 4)):
+        pass
+    assert "has no regions at all" in refused("empty.h5", "--top", 1, "-o", "c")
+    assert not Path("c").exists()
+
+
+def test_hits_on_other_chromosomes_of_the_scores_are_no_mistake() -> None:
+    """The names of the chromosomes agree; an empty file has no names that could disagree."""
+    Path("of_both.bed").write_text("chr1\t100\t124\tone\nchr2\t100\t124\ttwo\n")
+    score("-m", torchscript("Net"), "-g", "g.fa", "-r", "of_both.bed", *OPTIONS, "-o", "both.h5")
+    Path("second.bed").write_text("chr2\t102\t105\tGATA\n")
+    Path("none.bed").write_text("#chrom\tstart\tend\n")
+    figure = page("both.h5", "--name", "one", "--hits", "second.bed", "--bed", "none.bed")
+    for axes in (figure.axes[0], figure.axes[2]):
+        assert [text.get_text() for text in axes.texts] == ["none here"]
+    assert "the score file has 'chr1', second.bed has 'chr2'" in refused(
+        "s_0.h5", "--name", "one", "--hits", "second.bed"
+    )
+
+
 # ---- files
 
 
@@ -643,8 +732,14 @@ def test_pictures_that_exist_are_not_replaced() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["s_0.h5"], "--name, --region, --index and --variant"),
-        (["s_0.h5", "--name", "one", "--index", 0], "--name, --region, --index and --variant"),
+        (["s_0.h5"], "--name, --region, --index, --variant and --top"),
+        (["s_0.h5", "--name", "one", "--index", 0], "--name, --region, --index, --variant and --top"),
+        (["s_0.h5", "--name", "one", "--top", 3], "--name, --region, --index, --variant and --top"),
+        (["s_0.h5", "--top", 0], "--top"),
+        (["s_0.h5", "--top", 2, "-o", "a.png"], "'a.png' is the name of a picture, and --top makes a folder"),
+        (["s_0.h5", "--top", 2, "--zoom", "5-9", "-o", "a"], "--zoom and --model go with one region"),
+        (["s_0.h5", "--top", 2, "-m", "m.pt", "-o", "a"], "--zoom and --model go with one region"),
+        (["s_0.h5", "--name", "one", "--format", "svg"], "--format goes with --top"),
         (["s_0.h5", "--name", "one", "-o", "a.docx"], "is the name of no picture: it must end in .png"),
         (["s_0.h5", "--region", "chr1"], "'chr1' is not a region such as chr1:100-300"),
         (["s_0.h5", "--region", "chr1:9-5"], "is empty"),
@@ -696,7 +791,9 @@ def test_the_page_of_the_documentation_works(tmp_path: Path) -> None:
     commands = [
         shlex.split(line)[1:] for kind, block in blocks if kind == "sh" for line in block.splitlines()
     ]
-    assert [words[0] for words in commands] == ["score", "plot", "plot", "plot", "variants", "plot"]
+    assert [words[0] for words in commands] == [
+        "score", "plot", "plot", "plot", "plot", "variants", "plot",
+    ]  # fmt: skip
     for words in commands:
         scores = words[0] in ("score", "variants")
         fewer = ["--n-references", "2", "--threads", "1", "--quiet"] if scores else []
@@ -707,6 +804,7 @@ def test_the_page_of_the_documentation_works(tmp_path: Path) -> None:
     pictures = {"example.png", "images/zoom.png", "images/targets.png", "images/variant.png"}
     for picture in ("logo.png", *(f"docs/{name}" for name in pictures)):
         assert Path(picture).read_bytes().startswith(b"\x89PNG")
+    assert len(list(Path("logos").glob("*.png"))) == 5
     linked = set(re.findall(r"!\[.*?\]\((.*?)\)", text))
     assert linked == pictures
     assert all((root / "docs" / name).is_file() for name in linked)

@@ -15,6 +15,7 @@ from small_models import Outcome, deeplift, random_letters, score, torchscript, 
 from terminals import read_to_end
 from test_verify import attribute, consistent
 
+from deeplift_cli.outputs import score_reader
 from deeplift_cli.process.watched_child import LostError
 from deeplift_cli.show import contents, letters
 
@@ -72,6 +73,21 @@ def test_the_summary_says_what_the_file_holds(scores: Path) -> None:
     top = [line.split() for line in lines[-contents.TOP :]]
     assert [cells[2] for cells in top] == names[order].tolist()
     np.testing.assert_allclose([float(cells[0]) for cells in top], difference[order], rtol=1e-3)
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 100])
+def test_the_strongest_rows_are_found_however_many_are_read_at_once(
+    scores: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(score_reader, "_PROBED_ROWS", at_once)
+    with h5py.File(scores) as file:
+        difference = file["qc/output"][:] - file["qc/reference_output"][:].mean(axis=1)
+        names = file["regions/name"].asstr()[:]
+    order = np.argsort(-np.abs(difference)).tolist()
+    for most in (3, 100):
+        top = contents.read_contents(scores, most).top
+        assert [one.row for one in top] == order[:most]
+        assert [one.region.name for one in top] == names[order[:most]].tolist()
 
 
 def test_averages_and_shards_are_named(scores: Path) -> None:
@@ -177,7 +193,7 @@ def test_nothing_is_strong_where_all_contributions_are_zero() -> None:
     screen = letters.screen_of_stdout()
     region = contents.Region("c", 0, 4, "n", ".", 0)
     row = contents.Row(
-        contents.Explained(region, 0.0, 0.0), np.eye(4, dtype=np.int8), np.zeros(4, np.float32), 0
+        contents.Explained(0, region, 0.0, 0.0), np.eye(4, dtype=np.int8), np.zeros(4, np.float32), 0
     )
     assert letters.as_letters(row, screen) == ["acgt"]
 

@@ -1,7 +1,9 @@
 """The Snakemake workflow: what it refuses, its jobs, scores equal to one run's, going on after a failure."""
 
 import copy
+import html
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -24,6 +26,7 @@ import pyBigWig
 import pytest
 from small_models import score
 
+from deeplift_cli.commands.check import command as check_command
 from deeplift_cli.commands.further_options import options_of_own_model_formats
 from deeplift_cli.commands.score import command as score_command
 from deeplift_cli.commands.variants import command as variants_command
@@ -40,6 +43,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 from settings import (
     NOT_FOR_VARIANTS,
     ConfigurationError,
+    check_options,
     read_samples,
     score_options,
     target_label,
@@ -121,6 +125,14 @@ def refusal(config: dict[str, Any]) -> str:
         ({"score": {"reference": "background:no.fa"}}, "samples.s.score.reference: no.fa: no such file"),
         ({"score": {"rename-chroms": "no.tsv"}}, "samples.s.score.rename-chroms: no.tsv: no such file"),
         ({"motifs": "no.meme"}, "samples.s.motifs: no.meme: no such file"),
+        ({"check": -1}, "samples.s.check: -1 should be 0 or more"),
+        ({"logos": True}, "samples.s.logos: true should be a whole number"),
+        ({"check_observed": MODEL}, "samples.s: check_observed goes with check"),
+        ({"check": 9, "check_observed": "no.bw"}, "samples.s.check_observed: no.bw: no such file"),
+        (
+            {"check": 9, "score": {"rule": "ism"}},
+            "samples.s: check compares scores with in-silico mutagenesis",
+        ),
         ({"score": {"max-n": 2}}, "samples.s.score.max-n: 2 should be 1 or less"),
         ({"score": {"max-n": "half"}}, "samples.s.score.max-n: 'half' should be a number"),
         ({"genome": MODEL}, "samples.s: give either fasta, or genome with peaks"),
@@ -217,6 +229,19 @@ def test_variant_options_are_those_of_the_command(monkeypatch: pytest.MonkeyPatc
     assert given["indel_fill"] == "right"
     assert "variants need the genome" in refusal({"samples": {"s": SAMPLE | {"variants": MODEL}}})
     assert "goes with variants" in refusal({"samples": {"s": SAMPLE | {"variants_motifs": MODEL}}})
+
+
+def test_check_options_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    given = {"model": [MODEL, ".test/data/fold2.onnx"], "check": 7, "check_observed": MODEL}
+    settings = read_samples({"samples": {"s": SAMPLE | given | {"score": {"allow-pickle": True}}}}, SCHEMA)[
+        "s"
+    ]
+    with click.Context(check_command) as context:
+        words = ["s.h5", *shlex.split(check_options(settings))]
+        found = check_command.make_context("check", words, parent=context).params
+    assert found["models"] == tuple(map(Path, given["model"]))
+    assert (found["rows"], found["observed"], found["allow_pickle"]) == (7, Path(MODEL), True)
 
 
 def test_variants_of_a_sample_with_folds(checkout: Path) -> None:
@@ -371,10 +396,12 @@ def test_jobs_of_the_small_run(checkout: Path) -> None:
         "bigwig": 1,
         "browser": 1,
         "merge_shards": 2,
-        "html_report": 2,
+        "check": 1,
+        "logos": 1,
+        "html_report": 3,
         "report": 1,
         "all": 1,
-        "total": 18,
+        "total": 21,
     }
 
 
@@ -382,7 +409,7 @@ def test_jobs_of_a_configuration_file_of_ones_own(checkout: Path) -> None:
     """The example's sample of config/config.yaml is not among them."""
     own = checkout / "own.yaml"
     peaks = {"genome": ".test/data/genome.fa", "peaks": ".test/data/peaks.narrowPeak"}
-    further = {"modisco": True, "seqlets": True, "html_report": True}
+    further = {"modisco": True, "seqlets": True, "html_report": True, "check": 9, "logos": 3}
     samples = {"one": {"model": MODEL} | further | peaks, "two": SAMPLE | {"model": [MODEL] * 3}}
     own.write_text(yaml.safe_dump({"report": False, "defaults": {"shards": 5}, "samples": samples}))
     profile = ["--profile", ROOT / "profiles/slurm"]
@@ -396,28 +423,58 @@ def test_jobs_of_a_configuration_file_of_ones_own(checkout: Path) -> None:
         "average_folds": 1,
         "modisco": 1,
         "seqlets": 1,
+        "check": 1,
         "html_report": 1,
+        "logos": 1,
         "all": 1,
-        "total": 30,
+        "total": 32,
     }
 
 
-def test_pages_show_the_seqlets_of_the_sample(checkout: Path) -> None:
+def planned(checkout: Path, **sample: Any) -> str:
+    """The commands of a dry run of one sample."""
+    own = checkout / "own.yaml"
+    own.write_text(yaml.safe_dump({"samples": {"s": sample}}))
+    done = snakemake(checkout, "-n", "--printshellcmds", "--configfile", own)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_pages_and_pictures_show_what_the_sample_has(checkout: Path) -> None:
     peaks = {"genome": ".test/data/genome.fa", "peaks": ".test/data/peaks.narrowPeak", "targets": [0, 1]}
-    pages = {"browser": True, "html_report": True}
+    pages = {"browser": True, "html_report": True, "logos": 4}
     for wanted in (True, False):
-        sample = {"model": MODEL} | peaks | pages | {"seqlets": wanted}
-        own = checkout / "own.yaml"
-        own.write_text(yaml.safe_dump({"samples": {"s": sample}}))
-        done = snakemake(checkout, "-n", "--printshellcmds", "--configfile", own)
-        assert done.returncode == 0, done.stdout
-        (browser,) = re.findall("deeplift browser .*", done.stdout)
-        reports = sorted(re.findall("deeplift report .*", done.stdout))
-        assert browser.count(".bw ") == len(reports) == 2
-        for target, report in enumerate(reports):
+        further = {"seqlets": wanted, "check": 9 if wanted else 0}
+        commands = planned(checkout, model=MODEL, **peaks, **pages, **further)
+        (browser,) = re.findall("deeplift browser .*", commands)
+        reports = sorted(re.findall("deeplift report .*", commands))
+        pictures = sorted(re.findall("deeplift plot .*", commands))
+        assert browser.count(".bw ") == len(reports) == len(pictures) == 2
+        for target, (report, logos) in enumerate(zip(reports, pictures, strict=True)):
             seqlets = f"results/s/seqlets_{target}.bed"
             assert (f"--bed {seqlets} " in browser) == wanted
             assert (f"--seqlets {seqlets} " in report) == wanted
+            assert (f"--hits {seqlets} " in logos) == wanted
+            assert (f"--check results/s/check_{target}.json " in report) == wanted
+            assert f"scores_{target}.h5 --top 4 " in logos
+
+
+def test_a_check_has_all_folds_and_a_gpu_where_scoring_has_one(checkout: Path) -> None:
+    folds = [MODEL, ".test/data/fold2.onnx"]
+    for gpu, hidden in ((False, "CUDA_VISIBLE_DEVICES= "), (True, "")):
+        sample = SAMPLE | {"model": folds, "check": 9, "gpu": gpu}
+        (command,) = re.findall("Shell command: (.*deeplift check .*)", planned(checkout, **sample))
+        assert command.startswith(f"{hidden}OMP_NUM_THREADS=")
+        assert f"scores_0.h5 --rows 9 --model {folds[0]} --model {folds[1]} --json > " in command
+
+
+def test_every_kind_of_target_has_its_files(checkout: Path) -> None:
+    """Labels have other letters than digits, too."""
+    targets = [1, "mean(0:2)", "2-0", "sum", "counts"]
+    commands = planned(checkout, **SAMPLE | {"targets": targets, "logos": 1})
+    assert set(re.findall(r"deeplift plot results/s/scores_(\S+)\.h5", commands)) == {
+        "1", "mean_0..2", "2_minus_0", "sum", "counts",
+    }  # fmt: skip
 
 
 def assert_equal_files(ours: Path, single: Path) -> None:
@@ -470,6 +527,18 @@ def test_small_run_equals_single_runs(checkout: Path, monkeypatch: pytest.Monkey
     assert "target 0" in (results / "folds/browser/igv_session.xml").read_text()
     assert (results / "folds/browser/scores_0.bw").samefile(results / "folds/scores_0.bw")
     assert "<h1>targets, target 2</h1>" in (results / "targets/report_2.html").read_text()
+    check = json.loads((results / "folds/check_0.json").read_text())
+    assert check["sequences"] == 3
+    assert 0.5 < check["measures"]["mutagenesis"]["pearson"]["median"] <= 1
+    page = (results / "folds/report_0.html").read_text()
+    assert "Measured on 3 sequences" in page
+    assert html.escape(check["table"][0][1]) in page
+    logos = results / "folds/logos_0"
+    with h5py.File(results / "folds/scores_0.h5") as scores:
+        difference = scores["qc/output"][:] - scores["qc/reference_output"][:].mean(axis=1)
+    rows = [line.split("\t")[:2] for line in (logos / "regions.tsv").read_text().splitlines()[1:]]
+    assert [int(row) for _, row in rows] == np.argsort(-np.abs(difference), kind="stable")[:2].tolist()
+    assert {path.name for path in logos.glob("[!.]*")} == {"regions.tsv", *(picture for picture, _ in rows)}
     assert not list(results.glob("*/shards/*/*"))  # shards are deleted once they are merged
     assert "Nothing to be done" in snakemake(folder, "-n").stdout
 
@@ -517,10 +586,10 @@ def deeplifts_bin(tmp_path: Path) -> Path:
 def test_deeplift_and_snakemake_need_not_be_in_one_environment(
     checkout: Path, snakemakes_python: Path, deeplifts_bin: Path
 ) -> None:
-    """Every rule but modisco's, scores in float16, and folds that are deleted once they are averaged."""
+    """Most rules, scores in float16, and folds that are deleted once they are averaged."""
     peaks = {"genome": ".test/data/genome.fa", "peaks": ".test/data/peaks.narrowPeak"}
     options = {"n-references": 2, "compile": "off", "dtype": "float16"}
-    seqlets = {"seqlets": True, "motifs": "known motifs.jaspar", "html_report": True}
+    seqlets = {"seqlets": True, "motifs": "known motifs.jaspar", "html_report": True, "logos": 1}
     samples = {
         "folds": {"model": [MODEL, ".test/data/fold2.onnx"], **peaks},
         "single": {"model": MODEL, **peaks, "bigwig": False, **seqlets},
@@ -551,6 +620,8 @@ def test_deeplift_and_snakemake_need_not_be_in_one_environment(
     assert {line.split("\t")[3] for line in lines} == {"GATA"}
     page = (results / "single/report_0.html").read_text()
     assert f"seqlets_0.bed has {len(lines)} seqlets" in page
+    (logo,) = results.glob("single/logos_0/*.png")
+    assert logo.read_bytes().startswith(b"\x89PNG")
     assert len((results / "report.tsv").read_text().splitlines()) == 3
     with pyBigWig.open(str(results / "folds/scores_0.bw")) as file:
         assert file.header()["nBasesCovered"] > 0

@@ -107,6 +107,17 @@ def variant_options(settings: dict[str, Any]) -> str:
     return shlex.join([*words, *_common_options(settings, given)])
 
 
+def check_options(settings: dict[str, Any]) -> str:
+    """The options of `deeplift check` that its result depends on, for a shell."""
+    words = ["--rows", str(settings["check"])]
+    for model in settings["model"]:
+        words += ["--model", model]
+    if "check_observed" in settings:
+        words += ["--observed", settings["check_observed"]]
+    words += ["--allow-pickle"] * settings["score"].get("allow-pickle", False)
+    return shlex.join(words)
+
+
 def _common_options(settings: dict[str, Any], given: dict[str, Any]) -> list[str]:
     """The options that `deeplift score` and `deeplift variants` share, as words."""
     words = ["--target", ",".join(settings["targets"]), "--batch-size", str(settings["batch_size"])]
@@ -219,7 +230,11 @@ def _gaps(place: str, settings: dict[str, Any]) -> Iterator[str]:
     for key in ("variants_background", "variants_motifs"):
         if key in settings and "variants" not in settings:
             yield f"{place}: {key} goes with variants"
-    others = {key: [settings[key]] for key in ("chrom_sizes", "motifs") if key in settings}
+    if settings["check"] and settings["score"].get("rule") == "ism":
+        yield f"{place}: check compares scores with in-silico mutagenesis, which rule: ism is; say check: 0"
+    if "check_observed" in settings and not settings["check"]:
+        yield f"{place}: check_observed goes with check"
+    others = {key: [settings[key]] for key in ("chrom_sizes", "motifs", "check_observed") if key in settings}
     for key, files in (input_files(settings) | others).items():
         for file in files:
             if not Path(file).is_file():

@@ -14,6 +14,7 @@ sys.path.insert(0, str(SETTINGS.parent))
 from settings import (
     VARIANT_FILES,
     ConfigurationError,
+    check_options,
     input_files,
     read_samples,
     score_options,
@@ -37,6 +38,11 @@ try:
 except ConfigurationError as error:
     raise WorkflowError(str(error)) from None
 
+TARGETS = {
+    target_label(target)
+    for settings in SAMPLES.values()
+    for target in settings["targets"]
+}
 FOLDED = [name for name, settings in SAMPLES.items() if len(settings["model"]) > 1]
 SINGLE = [name for name in SAMPLES if name not in FOLDED]
 WITH_BIGWIG = [name for name, settings in SAMPLES.items() if settings["bigwig"]]
@@ -44,6 +50,8 @@ WITH_SEQLETS = [name for name, settings in SAMPLES.items() if settings["seqlets"
 WITH_HTML_REPORT = [
     name for name, settings in SAMPLES.items() if settings["html_report"]
 ]
+WITH_CHECK = [name for name, settings in SAMPLES.items() if settings["check"]]
+WITH_LOGOS = [name for name, settings in SAMPLES.items() if settings["logos"]]
 WITH_MODISCO = [name for name, settings in SAMPLES.items() if settings["modisco"]]
 WITH_VARIANTS = [name for name, settings in SAMPLES.items() if "variants" in settings]
 WITH_BROWSER = [name for name, settings in SAMPLES.items() if settings["browser"]]
@@ -150,22 +158,29 @@ def known_motifs(wildcards):
     return {"motifs": settings["motifs"]} if "motifs" in settings else {}
 
 
-def motifs_option(files):
-    """The same as an option of `deeplift seqlets`."""
-    if "motifs" not in files.keys():
-        return ""
-    return f"--motifs {shlex.quote(str(files.motifs))}"
-
-
-def seqlets_of_report(wildcards):
-    """The seqlets that a page shows, where the sample has them made."""
+def seqlets_of_target(wildcards):
+    """The seqlets of a target, where the sample has them made."""
     if wildcards.sample not in WITH_SEQLETS:
         return {}
     return {"seqlets": f"results/{wildcards.sample}/seqlets_{wildcards.target}.bed"}
 
 
-def seqlets_option(files):
-    """The same as an option of `deeplift report`."""
-    if "seqlets" not in files.keys():
+def check_of_target(wildcards):
+    """The check of a target's scores, where the sample has it made."""
+    if wildcards.sample not in WITH_CHECK:
+        return {}
+    return {"check": f"results/{wildcards.sample}/check_{wildcards.target}.json"}
+
+
+def file_option(option, name, files):
+    """An option with the input of this name, if there is such an input."""
+    if name not in files.keys():
         return ""
-    return f"--seqlets {shlex.quote(str(files.seqlets))}"
+    return f"{option} {shlex.quote(str(files.get(name)))}"
+
+
+def check_inputs(wildcards):
+    """The files beside the model and the scores that a check reads."""
+    settings = SAMPLES[wildcards.sample]
+    observed = [settings["check_observed"]] if "check_observed" in settings else []
+    return input_files(settings).get("score.reference", []) + observed

@@ -47,7 +47,7 @@ def read_annotations(path: Path, sizes: Mapping[str, int]) -> tuple[bytes, int]:
         If the file does not parse.
     """
     usable, skipped = dict[int, BedLine](), 0
-    for line in read_bed(path):
+    for line in read_bed(path, may_be_empty=True):
         if line.fault is None and 0 <= line.start < line.end <= sizes.get(line.chrom, 0):
             usable[line.line] = line
         else:

@@ -1,11 +1,8 @@
 """Names of files in the browser's folder, and names of tracks."""
 
-import re
 from collections.abc import Iterable
 
-from deeplift_cli.outputs.publish import short_name
-
-_OTHER = re.compile(r"[^A-Za-z0-9._-]+")
+from deeplift_cli.outputs.publish import plain_name
 
 
 def file_names(stems: Iterable[str], suffix: str, taken: set[str]) -> list[str]:
@@ -22,7 +19,7 @@ def file_names(stems: Iterable[str], suffix: str, taken: set[str]) -> list[str]:
     """
     found = list[str]()
     for stem in stems:
-        plain = short_name(_OTHER.sub("_", stem).lstrip("._-") or "track")
+        plain = plain_name(stem) or "track"
         name, number = f"{plain}{suffix}", 1
         while name.lower() in taken:  # some file systems do not tell capital letters from small ones
             number += 1

@@ -6,17 +6,10 @@ from typing import Any
 
 import click
 
-from deeplift_cli.commands.shared_options import FILE, parsed, with_options
+from deeplift_cli.commands.shared_options import FILE, new_folder, parsed, with_options
 
 _LOCUS = re.compile(r"(?P<chrom>.+):(?P<start>\d[\d,]{0,14})-(?P<end>\d[\d,]{0,14})", re.ASCII)
 _ASSEMBLY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-def _folder(text: str) -> Path:
-    if not text:
-        raise ValueError("an empty name is the name of no folder")
-    path = Path(text)
-    return path.resolve() if path.name in ("", "..") else path
 
 
 def _locus(text: str) -> tuple[str, int, int]:
@@ -42,7 +35,7 @@ def _track_name(text: str) -> str:
 _OPTIONS = (
     click.argument("bigwigs", nargs=-1, type=FILE, metavar="SCORES.bw..."),
     click.option("-g", "--genome", type=FILE, help="Genome FASTA from which the scores were made (.gz too)."),
-    click.option("-o", "--out", required=True, callback=parsed(_folder), metavar="DIR",
+    click.option("-o", "--out", required=True, callback=parsed(new_folder), metavar="DIR",
                  help="Folder to make, with index.html."),
     click.option("-r", "--regions", type=FILE,
                  help="BED or narrowPeak of the scored windows.  [default: SCORES.bed]"),

@@ -54,6 +54,14 @@ def new_file(text: str) -> Path:
     return Path(text)
 
 
+def new_folder(text: str) -> Path:
+    """Parse the name of a folder to make."""
+    if not text:
+        raise ValueError("an empty name is the name of no folder")
+    path = Path(text)
+    return path.resolve() if path.name in ("", "..") else path
+
+
 def _inputs(context: click.Context, parameter: click.Parameter, value: Any) -> tuple[FurtherInput, ...]:
     found: tuple[FurtherInput, ...] = parsed(parse_input)(context, parameter, value)
     twice = [name for name, count in Counter(name for name, _ in found).items() if count > 1]

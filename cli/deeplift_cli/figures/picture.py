@@ -30,14 +30,20 @@ def save(figure: Figure, path: Path) -> None:
     UserError
         If the file cannot be written.
     """
+    content = as_bytes(figure, path)
+    try:
+        with Publication() as publication:
+            publication.temporary(path).write_bytes(content)
+    except OSError as error:
+        raise not_written(path, error) from error
+
+
+def as_bytes(figure: Figure, path: Path) -> bytes:
+    """Return a figure in the format of the ending of a file that it will be written to."""
     kind = _kind(path)
     content = io.BytesIO()
     figure.savefig(content, format=kind, dpi=figure.dpi, metadata=_METADATA[kind])
-    try:
-        with Publication() as publication:
-            publication.temporary(path).write_bytes(content.getvalue())
-    except OSError as error:
-        raise not_written(path, error) from error
+    return content.getvalue()
 
 
 def _kind(path: Path) -> str:

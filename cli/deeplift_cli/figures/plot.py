@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from deeplift_cli.errors import UserError
 from deeplift_cli.figures.alleles import read_alleles
@@ -22,7 +23,7 @@ from deeplift_cli.figures.tracks.scores import Scores
 from deeplift_cli.figures.tracks.signal import Signal
 from deeplift_cli.options.rows import Locus, Wanted
 from deeplift_cli.outputs.publish import check_writable
-from deeplift_cli.outputs.row_lookup import ScoreRow, read_wanted_row
+from deeplift_cli.outputs.row_lookup import ScoreRow, read_chromosomes, read_wanted_row
 from deeplift_cli.outputs.score_reader import ScoreReader
 from deeplift_cli.process.screen import Screen
 from deeplift_cli.process.steps import step
@@ -37,7 +38,8 @@ _MOST_LETTERS = 10_000  # positions of a picture that can be enlarged; letters t
 class PlotOptions:
     """Options of `deeplift plot`, named as on the command line.
 
-    Exactly one of `wanted` and `variant` is given; `variant` goes with one file and without `model`.
+    Exactly one of `wanted` and `variant` is given, or none where the regions are chosen later; `variant` goes
+    with one file and without `model`.
     """
 
     files: tuple[Path, ...]
@@ -91,15 +93,31 @@ def plot(options: PlotOptions, screen: Screen) -> None:
         If the output exists, a file cannot be used, no row or several rows are meant, the files are not about
         one place, or something that should be drawn is not there.
     """
-    inputs = [*options.files, *options.hits, *options.bed, *options.track]
-    check_writable([options.out], options.overwrite, [*inputs, *([options.model] if options.model else [])])
+    check_writable([options.out], options.overwrite, inputs_of(options))
+    with step("drawing", options.out), page_style():
+        save(figure_of(options, screen), options.out)
+
+
+def inputs_of(options: PlotOptions) -> list[Path]:
+    """Return all files that are read."""
+    model = [options.model] if options.model else []
+    return [*options.files, *options.hits, *options.bed, *options.track, *model]
+
+
+def figure_of(options: PlotOptions, screen: Screen) -> Figure:
+    """Return the picture of one region, or of both alleles of a variant; to be called within `page_style`.
+
+    Raises
+    ------
+    UserError
+        As `plot`, but for the output.
+    """
     content = _content(options)
     tracks = tracks_of(options, content, screen)
-    with step("drawing", options.out), page_style():
-        shown = content.coordinates.shown
-        chrom = f"{_shortened(shown.chrom)}:" if content.coordinates.is_genomic else ""
-        place = f"{chrom}{shown.start:,}-{shown.end:,}{content.strand}"
-        save(draw_page(tracks, content.coordinates, content.title, place), options.out)
+    shown = content.coordinates.shown
+    chrom = f"{_shortened(shown.chrom)}:" if content.coordinates.is_genomic else ""
+    place = f"{chrom}{shown.start:,}-{shown.end:,}{content.strand}"
+    return draw_page(tracks, content.coordinates, content.title, place)
 
 
 def tracks_of(options: PlotOptions, content: Content, screen: Screen) -> list[Track]:
@@ -117,11 +135,15 @@ def tracks_of(options: PlotOptions, content: Content, screen: Screen) -> list[Tr
     if options.model is not None:
         above.append(_profile(options, content, screen))
     above += [read_bigwig(path, coordinates) for path in options.track]
-    hits = [read_intervals(path, coordinates) for path in options.hits]
+
+    def chromosomes() -> set[str]:
+        return {chrom for reader, _ in content.sources for chrom in read_chromosomes(reader.path)}
+
+    hits = [read_intervals(path, coordinates, chromosomes) for path in options.hits]
     names = names_of(interval for each in hits for interval in each)
     colours = colours_by_name(names)
     above += [Intervals(path.name, each, colours) for path, each in zip(options.hits, hits, strict=True)]
-    below = [Intervals(path.name, read_intervals(path, coordinates), {}) for path in options.bed]
+    below = [Intervals(path.name, read_intervals(path, coordinates, chromosomes), {}) for path in options.bed]
     shaded = _shaded([interval for each in hits for interval in each], colours, coordinates)
     return [*above, *_rows(options, content.rows, coordinates, shaded), *below]
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ from uuid import uuid4
 from deeplift_cli.errors import UserError
 
 _LONGEST_NAME = 200  # bytes; file systems accept 255, and the program adds prefixes and suffixes
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def check_writable(
@@ -70,6 +72,14 @@ def short_name(name: str) -> str:
     if len(os.fsencode(name)) <= _LONGEST_NAME:
         return name
     return f"{name[:20]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+
+
+def plain_name(text: str) -> str:
+    """Return a text as part of a file's name, of letters that need no quotes in a shell or a URL.
+
+    The name is "" if the text has no such letters.
+    """
+    return short_name(_NOT_PLAIN.sub("_", text).lstrip("._-"))
 
 
 def _check_folder(path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from deeplift_cli.outputs.score_reader import ScoreReader
 from deeplift_cli.outputs.stored_regions import regions_of
 from deeplift_cli.process.watched_child import LostError, watched
 from deeplift_cli.sequences.records import Region
+
+T = TypeVar("T")
 
 _WAYS = Ways(by_row="--index", by_name="--name", this_row="--index {}", this_place="--region {}")
 
@@ -79,6 +82,25 @@ def read_wanted_row(path: Path, wanted: Wanted) -> tuple[ScoreReader, ScoreRow]:
         reader = ScoreReader(path)
         return reader, read_row(reader, find_row(reader, wanted, alive))
 
+    return _watched(path, read)
+
+
+def read_chromosomes(path: Path) -> set[str]:
+    """Return the chromosomes of all rows, read in a child process as `read_wanted_row` does.
+
+    Raises
+    ------
+    UserError
+        If the file is not a score file, or is damaged.
+    """
+
+    def read(alive: Callable[[], None]) -> set[str]:
+        return {region.chrom for region in _regions(ScoreReader(path), alive)}
+
+    return _watched(path, read)
+
+
+def _watched(path: Path, read: Callable[[Callable[[], None]], T]) -> T:
     try:
         return watched(read)
     except LostError as error:

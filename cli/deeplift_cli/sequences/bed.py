@@ -43,7 +43,11 @@ def _unchanged(name: str) -> str:
 
 
 def read_bed(
-    path: Path, start: Place = BEGINNING, translate: Callable[[str], str] = _unchanged
+    path: Path,
+    start: Place = BEGINNING,
+    translate: Callable[[str], str] = _unchanged,
+    *,
+    may_be_empty: bool = False,
 ) -> Iterator[BedLine]:
     """Parse a regions file, plain or gzip; ignore extra columns, and lines with track, browser, # or blanks.
 
@@ -54,13 +58,15 @@ def read_bed(
         The region to begin with.
     translate : callable
         Returns what the genome calls a chromosome of the file.
+    may_be_empty : bool, optional
+        True if a file without regions can be meant, such as one of motif hits where none was found.
 
     Raises
     ------
     UserError
-        If the file cannot be read or holds no region; with the line's number, if a line has fewer than 3
-        columns, coordinates that are not integers, an end that is not after its start, or more than a million
-        characters.
+        If the file cannot be read, or holds no region and should; with the line's number, if a line has fewer
+        than 3 columns, coordinates that are not integers, an end that is not after its start, or more than a
+        million characters.
     """
     count = start.number
     with open_text(path, _WHAT, start.offset) as file:
@@ -77,7 +83,7 @@ def read_bed(
                 )
             yield _parse(columns, count, number, path, translate)
             count += 1
-    if not count:
+    if not count and not may_be_empty:
         raise UserError(f"{_WHAT} {path} holds no regions")
 
 

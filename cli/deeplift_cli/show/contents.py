@@ -18,7 +18,7 @@ from deeplift_cli.sequences.records import Region
 
 T = TypeVar("T")
 
-TOP = 5  # regions that are listed
+TOP = 5  # regions that `deeplift show` lists
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Explained:
 
     Attributes
     ----------
+    row : int
+        The number of the row in the score file, from 0.
     region : Region
     output : float
         The explained scalar of the sequence.
@@ -34,6 +36,7 @@ class Explained:
         The mean of the explained scalar over the references; None for in-silico mutagenesis.
     """
 
+    row: int
     region: Region
     output: float
     reference_output: float | None
@@ -56,8 +59,8 @@ class Contents:
         The fraction of references that equal their own sequence; 0 if there are no sequences, and None for
         in-silico mutagenesis.
     top : list of Explained
-        The regions, at most `TOP`, ordered by the difference between output and mean reference output; for
-        in-silico mutagenesis, by the output.
+        As many regions as were asked for, ordered by the difference between output and mean reference
+        output; for in-silico mutagenesis, by the output.
     """
 
     reader: ScoreReader
@@ -86,15 +89,21 @@ class Row:
     more: int
 
 
-def read_contents(path: Path) -> Contents:
+def read_contents(path: Path, most: int = TOP) -> Contents:
     """Read the attributes and the quality of a score file, in a child process, since HDF5 may crash.
+
+    Parameters
+    ----------
+    path : Path
+    most : int, optional
+        The number of regions in `Contents.top`; all if the file has fewer.
 
     Raises
     ------
     UserError
         If the file is not a score file, or is damaged.
     """
-    return _watched(path, lambda alive: _contents(ScoreReader(path), alive))
+    return _watched(path, lambda alive: _contents(ScoreReader(path), most, alive))
 
 
 def read_row(path: Path, name: str) -> Row:
@@ -115,10 +124,10 @@ def _watched(path: Path, read: Callable[[Callable[[], None]], T]) -> T:
         raise UserError(f"score file {path} is damaged: reading it, HDF5 {error}; score it again") from error
 
 
-def _contents(reader: ScoreReader, alive: Callable[[], None]) -> Contents:
+def _contents(reader: ScoreReader, most: int, alive: Callable[[], None]) -> Contents:
     has_references = reader.layout.has_references
     quality = ("qc/output", *((IDENTICAL, REFERENCE_OUTPUT) if has_references else ()))
-    identical = 0
+    identical = start = 0
     top: list[Explained] = []
     for found in reader.columns([*quality, *(f"regions/{key}" for key in REGION_KEYS)]):
         sizes, means = found["qc/output"], None
@@ -127,11 +136,14 @@ def _contents(reader: ScoreReader, alive: Callable[[], None]) -> Contents:
             means = found[REFERENCE_OUTPUT].mean(axis=1)
             sizes = sizes - means
         # The sort is stable: among equal regions the first is taken, whatever the number of rows in a batch.
-        best = np.argsort(-_size(sizes), kind="stable")[:TOP]
+        best = np.argsort(-_size(sizes), kind="stable")[:most]
         columns = {key: found[f"regions/{key}"][best] for key in REGION_KEYS}
         at_references = [None] * len(best) if means is None else means[best].tolist()
-        rows = zip(regions_of(columns), found["qc/output"][best].tolist(), at_references, strict=True)
-        top = sorted([*top, *(Explained(*row) for row in rows)], key=_order)[:TOP]
+        rows = (start + best).tolist()
+        outputs = found["qc/output"][best].tolist()
+        further = map(Explained, rows, regions_of(columns), outputs, at_references)
+        top = sorted([*top, *further], key=_order)[:most]
+        start += len(sizes)
         alive()
     pairs = reader.n_rows * reader.layout.n_references
     return Contents(reader, identical / max(1, pairs) if has_references else None, top)
@@ -149,5 +161,5 @@ def _size(difference: Any) -> Any:
 def _row(reader: ScoreReader, name: str, alive: Callable[[], None]) -> Row:
     rows = row_lookup.rows_named(reader, name, alive)
     row = row_lookup.read_row(reader, rows[0])
-    explained = Explained(row.region, row.output, row.reference_output)
+    explained = Explained(row.index, row.region, row.output, row.reference_output)
     return Row(explained, row.sequence, row.contributions, len(rows) - 1)

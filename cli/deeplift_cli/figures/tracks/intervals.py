@@ -1,6 +1,6 @@
 """Lines of BED files as boxes with names: motif hits, genes, peaks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -128,28 +128,42 @@ def _without_lane(interval: Interval, sheet: Sheet) -> tuple[_Box, float, float]
     return _Box(interval, left, right, low - space, "right"), low - text - 2 * space, right
 
 
-def read_intervals(path: Path, coordinates: Coordinates) -> tuple[Interval, ...]:
+def read_intervals(
+    path: Path, coordinates: Coordinates, chromosomes: Callable[[], Container[str]]
+) -> tuple[Interval, ...]:
     """Return the lines of a BED file that overlap the stretch that is drawn, in the order of the file.
+
+    Parameters
+    ----------
+    path : Path
+    coordinates : Coordinates
+    chromosomes : callable
+        Returns the chromosomes of the scores. The function is called if the file has no line on the
+        chromosome that is drawn: a line on another chromosome of the scores shows that the names agree.
 
     Raises
     ------
     UserError
-        If the file cannot be read, or spells the chromosome in another way.
+        If the file cannot be read, or has other names for the chromosomes.
     """
     shown = coordinates.shown
     chroms: dict[str, None] = {}
     found = []
-    for line in read_bed(path):
+    for line in read_bed(path, may_be_empty=True):
         chroms[line.chrom] = None
         is_there = line.fault is None and line.chrom == shown.chrom
         if is_there and line.start < shown.end and line.end > shown.start:
             found.append(Interval(line.start, line.end, line.name, line.strand))
-    if shown.chrom not in chroms and coordinates.is_genomic:
+    if chroms and shown.chrom not in chroms and coordinates.is_genomic and not _any_in(chroms, chromosomes()):
         compared = ChromosomeNames(chroms).compare(shown.chrom, "the score file has", f"{path} has")
         raise UserError(
             f"chromosomes have other names: {compared}; write {path} with the names of the score file"
         )
     return tuple(found)
+
+
+def _any_in(names: Iterable[str], known: Container[str]) -> bool:
+    return any(name in known for name in names)
 
 
 def _ends(interval: Interval, coordinates: Coordinates) -> tuple[float, float]:
