@@ -185,37 +185,6 @@ def long_pairs() -> tuple[Tensor, Tensor]:
     return bases[0], bases[1:].transpose(0, 1)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_long_convolutions_are_computed_in_products_in_float32(dtype: torch.dtype) -> None:
-    model = long_convolutions(0)
-    model(long_pairs()[0])
-    plan = DeepLift(model, long_pairs()[0], dtype=dtype)._explainer.planner.base
-    operations = [call.function for call in plan.calls.values()]
-    assert operations.count(tap_products) == (2 if dtype == torch.float32 else 0)
-    assert operations.count(sequence.convolution) == (1 if dtype == torch.float32 else 3)
-    explainer = DeepLift(model, long_pairs()[0], dtype=dtype)
-    plans = [explainer._explainer.program([target], None).scorer.executable.plan for target in (0, _first)]
-    weights = [[c.args[1] for c in plan.calls.values() if c.function is tap_products] for plan in plans]
-    for one, other in zip(*weights, strict=True):
-        assert one is other  # however many targets are scored
-
-
-def _first(output: Tensor) -> Tensor:
-    return output[:, 0] * 2
-
-
-def test_products_round_less() -> None:
-    torch.manual_seed(0)
-    channels, taps = LONG
-    x, weight = torch.randn(4, channels, 100).relu(), torch.randn(channels, channels, taps)
-    exact = F.conv1d(x.double(), weight.double())
-    prepared = sequence.prepared(weight)
-    by_product = tap_products(x, by_taps(prepared), None, 0, 1)
-    by_convolution = sequence.convolution(x, prepared, None, [1], [0], [1], False, [0], 1)
-    off = [float((found.double() - exact).norm()) for found in (by_product, by_convolution)]
-    assert off[0] < 0.8 * off[1]
-
-
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.compiles)])
 @pytest.mark.parametrize("rule", ["genomics-default", "gradient"])
 def test_scores_through_long_convolutions_are_those_of_float64(rule: str, compiled: bool) -> None:

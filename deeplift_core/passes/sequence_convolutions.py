@@ -13,8 +13,6 @@ from torch import Tensor
 from deeplift_core.assignment.plan import Call, Plan
 from deeplift_core.graph import Node
 from deeplift_core.passes.convolutions import sequence
-from deeplift_core.passes.convolutions.tap_products import tap_products
-from deeplift_core.passes.thresholds import SHORT_SUM_CHANNELS, SHORT_SUM_TERMS
 from deeplift_core.rules.linear import Convolution
 from deeplift_core.rules.rule import recast
 
@@ -68,22 +66,4 @@ def _along_a_sequence(node: Node) -> bool:
 
 def _call(node: Node) -> Call:
     x, weight, bias, *settings = node.args
-    weight = sequence.prepared(weight)
-    if not _has_many_terms(node, weight, tuple(settings)):
-        return Call(sequence.convolution, (x, weight, bias, *settings), {})
-    # The rounding error of an output grows with the number of terms that are added up one after the other.
-    # Where the outputs of a sequence and of its reference hardly differ, this error brings pairs beyond the
-    # tolerance of summation-to-delta. One product for each tap rounds a third as much. The copy's order of
-    # memory makes the products faster by a tenth to a third.
-    matrices = sequence.by_taps(weight).contiguous()
-    return Call(tap_products, (x, matrices, bias, *sequence.padding_and_dilation(tuple(settings))), {})
-
-
-def _has_many_terms(node: Node, weight: Tensor, settings: sequence.Settings) -> bool:
-    return (
-        node.dtype == torch.float32
-        and weight.device.type == "cpu"
-        and min(weight.shape[:2]) >= SHORT_SUM_CHANNELS
-        and weight[0].numel() >= SHORT_SUM_TERMS
-        and sequence.is_plain(settings)
-    )
+    return Call(sequence.convolution, (x, sequence.prepared(weight), bias, *settings), {})

@@ -13,9 +13,6 @@ BLOCK_CHANNELS = 4
 # From so many channels on, a convolution in float64 is computed as one product for each tap.
 TAPS_CHANNELS = 32
 
-# From so many terms and channels on, so is a convolution in float32, because the products round less.
-SHORT_SUM_TERMS, SHORT_SUM_CHANNELS = 2048, 320
-
 # Up to so many numbers for each row, and so many weights, an operation at the end of the forward pass is
 # computed in float64.
 END_NUMBERS, END_WEIGHTS = 1 << 12, 1 << 20

@@ -1,8 +1,7 @@
 """Convolutions along a sequence as sums of matrix products, one for each tap of the kernel.
 
 Every tap multiplies channels at positions that lie one after the other in memory, so that nothing is copied
-first. In float64 the products are faster than torch's own kernel. In float32 they round less: a product adds
-up the channels of one tap, where a convolution adds up the terms of all taps one after the other.
+first. In float64, for which they are used, the products are faster than torch's own kernel.
 
 The two functions are operations of a library, so that compiled code calls their kernels. Otherwise the trace
 would hold the products of the taps, and each tap would write its own copy of the result.
