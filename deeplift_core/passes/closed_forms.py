@@ -5,10 +5,10 @@ memory, and takes derivatives by autograd, which computes the activation first. 
 quotients that lose no digits, and need no values of the output; GELU and SiLU have derivatives of their own
 kernels, and a slope that is small enough for a shorter form of the quotient.
 
-benchmarks/passes.py measured the pass on a CPU under the rule ``rescale``: eager, the pass takes 33 % off the
-time of a BPNet of 64 filters, 6 % with 512 filters, 15 % off a SpliceAI, 11 % off a small Enformer and 30 %
-off a small MMSplice; compiled, 5 % off the first and 19 % off the last. Models of convolutions and ReLU keep
-half the values. Where a max pool follows each ReLU (Basset), the pass buys nothing.
+benchmarks/passes.py measured the pass on a CPU under the rule ``rescale``: eager, the pass takes 37 % off the
+time of a BPNet of 64 filters, 10 % with 512 filters, 17 % off a SpliceAI, 9 % off a small Enformer and 33 %
+off a small MMSplice; compiled, 18 % off the first. Models of convolutions and ReLU keep half the values.
+Where a max pool follows each ReLU (Basset), the pass buys nothing.
 """
 
 from collections.abc import Callable

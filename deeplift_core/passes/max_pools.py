@@ -6,8 +6,8 @@
   and add one number after the other.
 
 benchmarks/passes.py measured the pass on a CPU under the rule ``rescale``, together with
-:mod:`deeplift_core.passes.relu_before_pool`, which needs this pass: eager, the two take 34 % off the time of
-Basset, 25 % off DeepSEA and 26 % off a small Enformer; compiled, they take 47 % off Basset.
+:mod:`deeplift_core.passes.relu_before_pool`, which needs this pass: eager, the two take 46 % off the time of
+Basset, 33 % off DeepSEA and 29 % off a small Enformer; compiled, they take 53 % off Basset.
 """
 
 import math

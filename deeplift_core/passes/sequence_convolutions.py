@@ -2,9 +2,10 @@
 
 See :mod:`deeplift_core.passes.convolutions.sequence` for the forms that a convolution takes.
 
-benchmarks/passes.py measured the pass on a CPU under the rule ``rescale``: eager, the pass takes 20 % off the
-time of a BPNet of 64 filters, 12 % with 512 filters, 7 % off Basset and a SpliceAI, 14 % off a small Enformer
-and 16 % off a small MMSplice; compiled, 28 % off the first, 8 % off Basset and 28 % off MMSplice.
+benchmarks/passes.py measured the pass on a CPU under the rule ``rescale``: eager, the pass takes 19 % off the
+time of a BPNet of 64 filters, 15 % with 512 filters, 7 % off Basset, 4 % off DeepSEA, 10 % off a SpliceAI,
+17 % off a small Enformer and 13 % off a small MMSplice; compiled, 39 % off the first, 9 % off Basset and 23 %
+off Enformer.
 """
 
 import torch

@@ -4,8 +4,8 @@ The adjoint turns multipliers of an operation's output into multipliers of its i
 adjoint needs no autograd, whose bookkeeping takes longer than such an operation itself. Operations that are
 not in this module keep the adjoint that autograd gives (:mod:`deeplift_core.rules.structural`).
 
-benchmarks/passes.py measured the pass on a CPU under the rule ``rescale``: eager, the pass takes 17 % off the
-time of a BPNet of 64 filters, 8 % with 512 filters, 6 % off a small Enformer and 4 % off a small MMSplice,
+benchmarks/passes.py measured the pass on a CPU under the rule ``rescale``: eager, the pass takes 26 % off the
+time of a BPNet of 64 filters, 14 % with 512 filters, 3 % off a small Enformer and 7 % off a small MMSplice,
 and nothing off Basset and a SpliceAI. Compiled, the pass buys nothing.
 """
 
