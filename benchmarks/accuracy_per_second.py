@@ -8,7 +8,9 @@ in float32. Then this many shuffles are scored, in turns, under `rescale`, which
 tangermeme, whose scores are the same means of pairs, needs as many as ours without the control variate in
 float32, and runs at its best of three batch sizes. The time includes the estimate of the expected reference,
 and excludes shuffling for all. *janggu* is a trained model with MafK peaks (below DIR, by default
-$DEEPLIFT_SHARED); others are those of `speed_models.py`, with random weights and sequences.
+$DEEPLIFT_SHARED), and *example* the trained network of `examples/` with its sequences; others are those of
+`speed_models.py`, with random weights and sequences. A mode that does not come to the wanted correlation with
+400 shuffles is not timed, and the table has the correlation.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from pages import insert, table
 from real_models import janggu_network
@@ -35,10 +38,11 @@ from deeplift_core import DeepLift
 from deeplift_references import Reference
 from references import JANGGU, MANY, ROOT, WANTED, Array, correlation, observed, sequences_of
 
-MODELS = ("janggu", "BPNet, 64 filters", "Basset")
+MODELS = ("janggu", "example")
 # The numbers of shuffles for which the correlation is measured; others are interpolated.
 COUNTS = (5, 10, 20, 50, 100, 200, 400)
 PEAKS = 32
+TANGERMEME = "tangermeme, float32, , without"
 
 
 class Trained(Case):
@@ -65,12 +69,13 @@ class Setting:
 
     @classmethod
     def of(cls, name: str, shared: Path) -> "Setting":
-        """The setting of one of `MODELS`, or of another of `speed_models.CASES`."""
-        if name != "janggu":
+        """The setting of one of `MODELS`, or of one of `speed_models.CASES`."""
+        if name in CASES:
             bench = Bench(CASES[name])
             return cls(bench, bench.x.numpy().astype(np.int8))
-        network = janggu_network(shared)
-        fasta = JANGGU.files(shared)[1]
+        of_example = name == "example"
+        network = example_network() if of_example else janggu_network(shared)
+        fasta = ROOT / "examples" / "sequences.fa" if of_example else JANGGU.files(shared)[1]
         sequences = sequences_of(fasta, 200, PEAKS)
         bench = Bench(Trained(lambda: network, 200, len(sequences)))
         bench.x = torch.from_numpy(sequences).float()
@@ -88,13 +93,25 @@ class Setting:
         return found[:, 0].float()
 
 
-def needed(setting: Setting, explainer: DeepLift, exact: list[Array]) -> dict[bool, int]:
+def example_network() -> nn.Module:
+    """The network of examples/train.py in plain layers, with the trained weights, up to the logits."""
+    network = nn.Sequential(
+        nn.Conv1d(4, 32, 11), nn.ReLU(), nn.Conv1d(32, 32, 11), nn.ReLU(), nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 3),
+    )  # fmt: skip
+    places = {"conv1": 0, "conv2": 2, "dense": 6, "head": 8}
+    weights = {}
+    for tensor in onnx.load(ROOT / "examples" / "tal1_gata.onnx").graph.initializer:
+        layer, kind = tensor.name.split(".")
+        weights[f"{places[layer]}.{kind}"] = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+def needed(setting: Setting, explainer: DeepLift, exact: list[Array]) -> dict[bool, int | float]:
     """How many shuffles come to the wanted correlation, without and with the control variate.
 
-    Raises
-    ------
-    SystemExit
-        If the largest number does not suffice.
+    Where the largest number does not suffice, the value is the correlation that it comes to.
     """
     maker, pool = setting.references(COUNTS[-1], seed=2)
     expected = maker.expected(setting.sequences)
@@ -113,11 +130,12 @@ def needed(setting: Setting, explainer: DeepLift, exact: list[Array]) -> dict[bo
                 ]  # fmt: skip
                 each = [correlation(exact[place], scores) for scores in sets]
                 found.setdefault((corrected, count), []).append(float(np.mean(each)))
-    counts: dict[bool, int] = {}
+    counts: dict[bool, int | float] = {}
     for corrected in (False, True):
         missing = [np.log(1 - np.median(found[corrected, count])) for count in COUNTS]
         if missing[-1] > np.log(1 - WANTED):
-            raise SystemExit(f"{COUNTS[-1]} shuffles come to {1 - np.exp(missing[-1]):.4f} only")
+            counts[corrected] = float(1 - np.exp(missing[-1]))
+            continue
         wanted = np.interp(np.log(1 - WANTED), missing[::-1], np.log(COUNTS)[::-1])
         counts[corrected] = int(np.ceil(np.exp(wanted)))
     return counts
@@ -129,8 +147,11 @@ def corrected_run(explainer: DeepLift, setting: Setting, maker: Reference, refer
     return explainer.attribute(setting.bench.x, references, expected_reference=expected)
 
 
-def contenders(setting: Setting) -> Iterator[tuple[str, int, Run]]:
-    """The name of each mode, its number of shuffles, and what runs it."""
+def contenders(setting: Setting) -> Iterator[tuple[str, int | float, Run | None]]:
+    """The name of each mode, its number of shuffles, and what runs it.
+
+    A mode that does not come to the wanted correlation has the correlation in place of the number, and None.
+    """
     bench = setting.bench
     plain = bench.explainer("float32", "rescale")
     _, many = setting.references(MANY, seed=1)
@@ -143,31 +164,47 @@ def contenders(setting: Setting) -> Iterator[tuple[str, int, Run]]:
         counts = needed(setting, explainer, exact)
         for how, ready in (("eager", explainer), ("compiled", explainer.compiled())):
             for corrected, count in counts.items():
+                name = f"ours, {precision}, {how}, {'with' if corrected else 'without'}"
+                if isinstance(count, float):
+                    yield name, count, None
+                    continue
                 maker, references = setting.references(count, seed=3)
                 run: Run = partial(ready.attribute, bench.x, references)
                 if corrected:
                     run = partial(corrected_run, ready, setting, maker, references)
-                yield f"ours, {precision}, {how}, {'with' if corrected else 'without'}", count, run
+                yield name, count, run
         if precision == "float32":
-            _, references = setting.references(counts[False], seed=3)
-            peers = {batch: bench.peer("float32", batch, references) for batch in PEER_BATCHES}
-            yield "tangermeme, float32, , without", counts[False], fastest(peers)[1]
+            yield TANGERMEME, counts[False], _of_tangermeme(setting, counts[False])
+
+
+def _of_tangermeme(setting: Setting, count: int | float) -> Run | None:
+    """What runs tangermeme at its best batch."""
+    if isinstance(count, float):
+        return None
+    _, references = setting.references(count, seed=3)
+    return fastest({batch: setting.bench.peer("float32", batch, references) for batch in PEER_BATCHES})[1]
 
 
 def rows_of(name: str, shared: Path, repeats: int) -> list[list[str]]:
     """Lines of the table for one model."""
     setting = Setting.of(name, shared)
-    counts: dict[str, int] = {}
+    counts: dict[str, int | float] = {}
     runs: dict[str, Run] = {}
     for who, count, run in contenders(setting):
-        counts[who], runs[who] = count, run
-        run()  # warms up
+        counts[who] = count
+        if run is not None:
+            runs[who] = run
+            run()  # warms up
     seconds = {who: median(times) for who, times in timed(runs, repeats).items()}
-    theirs = next(taken for who, taken in seconds.items() if who.startswith("tangermeme"))
     rows = []
-    for who, taken in seconds.items():
-        each = 1000 * taken / len(setting.sequences)
-        rows.append([name, *who.split(","), str(counts[who]), f"{each:.1f}", f"{theirs / taken:.1f}"])
+    for who, count in counts.items():
+        cells = [name, *who.split(",")]
+        if who in seconds:
+            each = f"{1000 * seconds[who] / len(setting.sequences):.1f}"
+            ratio = f"{seconds[TANGERMEME] / seconds[who]:.1f}" if TANGERMEME in seconds else ""
+            rows.append([*cells, str(count), each, ratio])
+        else:
+            rows.append([*cells, f"{count:.3f} with {COUNTS[-1]}", "", ""])
     return rows
 
 
