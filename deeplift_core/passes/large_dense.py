@@ -4,9 +4,9 @@ The library that torch calls takes up to a third less time for weights times row
 weights on AMD's processors. With fewer rows than the threshold the product takes much longer, and rounds
 more.
 
-Measured on an AMD EPYC under the rule ``rescale``, eager, with two threads and four references, the pass takes
-3 % off the time of DeepSEA, the one model of the speed benchmark whose batches have enough rows. With one
-thread (benchmarks/passes.py) it takes nothing off.
+On an AMD EPYC under the rule ``rescale``, eager, with two threads and four references, the pass takes 3 % off
+the time of DeepSEA, the one model of the speed benchmark whose batches have enough rows. With one thread
+(benchmarks/passes.py) the pass takes nothing off.
 """
 
 from collections.abc import Callable
