@@ -88,6 +88,7 @@ def hidden() -> list[str]:
 # ---- killed
 
 
+@pytest.mark.long
 def test_twenty_kills_at_random_moments_lose_nothing(expected: dict[str, Any]) -> None:
     """Four jobs, each killed five times before it may end."""
     moments = np.random.default_rng(0).uniform(0.02, 0.4, (KILLS // 5, 5))
