@@ -152,14 +152,22 @@ def cpu_seconds(process: subprocess.Popen[str]) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
+NEVER_RETURNS = "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**30)\n"  # takes minutes, in which no handler runs
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_a_signal_ends_code_that_never_returns() -> None:
+@pytest.mark.parametrize(
+    "before",
+    ["", "try:\n    while True: sum(range(1000))\nexcept signals.Stopped: pass\n"],
+    ids=["at once", "after a library that swallows the exception"],
+)
+def test_a_signal_ends_code_that_never_returns(before: str) -> None:
     code = (
         "import hashlib\n"
         "from deeplift_cli.process import signal_deadline, signals\n"
         "signal_deadline.PATIENCE = 0.5\n"
         "signals.stop_on_signals()\n"
-        "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**30)\n"  # minutes, in which no handler runs
+        f"{before}{NEVER_RETURNS}"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code],
@@ -173,6 +181,21 @@ def test_a_signal_ends_code_that_never_returns() -> None:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err == "deeplift: stopped by SIGINT; code of the model did not return within 0.5 s\n"
+
+
+def test_a_program_that_handles_signals_may_take_its_time_to_end() -> None:
+    code = (
+        "import os, signal, threading\n"
+        "from deeplift_cli.process import signal_deadline, signals\n"
+        "signal_deadline.PATIENCE = 0.2\n"
+        "signals.stop_on_signals()\n"
+        "with signals.deferred():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    threading.Event().wait(1.5)\n"
+        "    print('saved')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "saved\n", "")
 
 
 @contextmanager

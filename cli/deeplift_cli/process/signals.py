@@ -33,6 +33,7 @@ class Stopped(BaseException):
 # half-made objects of a C library, which would report errors if the objects were destroyed.
 _received: Stopped | None = None
 _deferred = 0
+_handled = 0  # the number of signals
 
 
 def stop_on_signals() -> None:
@@ -42,7 +43,7 @@ def stop_on_signals() -> None:
     the process ends.
     """
     # Nothing may come between the handlers and the caller's own code, which catches `Stopped`.
-    end_if_unanswered(lambda: _received is not None, _SIGNALS)
+    end_if_unanswered(lambda: _handled, _SIGNALS)
     sys.unraisablehook = _say_unraisable
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -107,7 +108,8 @@ def _say_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    global _received
+    global _received, _handled
+    _handled += 1
     # Users and schedulers may send several signals: a second one must not interrupt the removal of files.
     if _received is None:
         _received = Stopped(signal.Signals(number))
