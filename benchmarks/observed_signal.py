@@ -150,7 +150,7 @@ class Bench:
         return found
 
     def agreement(self, predicted: Floats, cut: int | None) -> dict[str, Any]:
-        """What the check would find if a network predicted these reads [N L]."""
+        """The numbers that the check would find if a network predicted these reads [N L]."""
         inside = slice(cut or 0, LENGTH - (cut or 0))
         given, reads = (values.reshape(-1, LENGTH)[:, inside] for values in (predicted, _reads(self.genome)))
         totals = (np.log1p(rows.sum(axis=1))[None] for rows in (given, reads))

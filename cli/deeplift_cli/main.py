@@ -100,7 +100,7 @@ def main() -> NoReturn:
     except signals.Stopped as stopped:  # the signal came before `run`, or while `run` was about to return
         code = _say_stopped(stopped)
     if signals.received() is not None:
-        # As in `signals`, objects of a C library that the signal interrupted are not destroyed.
+        # Objects of a C library that the signal interrupted are not destroyed: see `signals`.
         with suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()

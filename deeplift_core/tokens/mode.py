@@ -39,11 +39,12 @@ _MOVES = {
 }  # fmt: skip
 # These are elementwise, although torch does not tag them so.
 _ELEMENTWISE = {"_to_copy", "masked_fill"}
-# These keep or replace elements, so that they make no function of a floating value.
+# These operations keep or replace elements, so that they make no function of a floating value.
 _SELECTIONS = {"_to_copy", "masked_fill", "where"}
-# These look up rows of a table. Each has the places of the table and of the indices among the arguments.
+# These operations look up rows of a table. Each has the places of the table and of the indices among the
+# arguments.
 _LOOK_UPS = {"embedding": (0, 1), "index_select": (0, 2), "index": (0, 1)}
-# These look up elements by element.
+# These operations look up elements, each by itself.
 _ELEMENT_LOOK_UPS = {"gather": 2, "take": 1}
 _READS_SHAPE = {
     "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "new_zeros", "new_ones",

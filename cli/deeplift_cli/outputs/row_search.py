@@ -45,7 +45,7 @@ class Ways:
     by_row, by_name : str
         The ways by the row's number and by its name.
     this_row, this_place : str
-        What the user gives for a row or for a place, which takes the place of {}.
+        The text that the user gives; the row or the place stands where the text has {}.
     """
 
     by_row: str

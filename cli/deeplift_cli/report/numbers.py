@@ -49,7 +49,7 @@ class Numbers:
     prediction, output : ndarray, [N]
         The model's own output, and the explained scalar.
     against_references : AgainstReferences or None
-        None for in-silico mutagenesis, which has no references.
+        The value is None for in-silico mutagenesis, which has no references.
     order : ndarray of int, [N]
         The rows by absolute difference, or for in-silico mutagenesis by absolute output, the largest first;
         equal rows in the order of the file.

@@ -88,7 +88,7 @@ class Quality:
     Attributes
     ----------
     of_references : ReferenceQuality or None
-        None for in-silico mutagenesis, which has neither references nor summation-to-delta.
+        The value is None for in-silico mutagenesis, which has neither references nor summation-to-delta.
     skipped : Skipped
     """
 

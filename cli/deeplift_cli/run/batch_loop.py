@@ -12,10 +12,10 @@ from deeplift_cli.models.scorer import Scores
 from deeplift_cli.outputs.datasets import COMPLETENESS, IDENTICAL, REFERENCE_OUTPUT
 from deeplift_cli.outputs.packed import ScoredBatch
 from deeplift_cli.reference_kinds.reference_file import ReferenceFile
-from deeplift_cli.run.batches import Batch, SkippedRecords
+from deeplift_cli.run.batches import Batch
 from deeplift_cli.run.checkpoint import Checkpoint
 from deeplift_cli.run.finite_scores import reasons_to_skip
-from deeplift_cli.run.loop import Loop
+from deeplift_cli.run.loop import ContributionLoop
 from deeplift_cli.run.plan import RunPlan
 from deeplift_cli.run.references import PreparedBatch
 from deeplift_cli.run.summary import Summary, relative_completeness_error
@@ -51,7 +51,7 @@ class _Scored:
     references: npt.NDArray[np.float32] | None
 
 
-class BatchLoop(Loop[_Scored]):
+class BatchLoop(ContributionLoop[_Scored]):
     """Scores the batches of a run.
 
     Parameters
@@ -75,21 +75,16 @@ class BatchLoop(Loop[_Scored]):
         saved: ReferenceFile | None,
         summary: Summary,
     ) -> None:
-        super().__init__(explained.options.model, checkpoint.finished)
+        super().__init__(explained.options.model, checkpoint.finished, checkpoint.skipped, saved)
         self._labels = [spec.label for spec in plan.targets]
         self._dtype = plan.layout.dtype
         self._has_references = plan.layout.has_references
         self._explained = explained
         self._checkpoint = checkpoint
-        self._saved = saved
         self._summary = summary
 
-    def _skip(self, records: SkippedRecords) -> None:
-        for record in records:
-            self._checkpoint.skipped.add_unusable(record)
-
     def _n_done(self) -> int:
-        return self._summary.scored + self._checkpoint.skipped.count
+        return self._summary.scored + self._skipped.count
 
     def _count(self, scored: _Scored) -> None:
         self._count_numbers(
@@ -108,9 +103,7 @@ class BatchLoop(Loop[_Scored]):
         """Add the results that an earlier run saved for a batch to the summary."""
         finished = self._checkpoint.finished_batch(item.batch)
         self._leave_out(finished.skipped)
-        if item.references is not None:
-            kept = item.batch.rows_without(finished.skipped)
-            background.submit(self._save_references, item.references[kept], item.batch.sequences[kept])
+        self._save_again(item, finished.skipped, background)
         self._summary.resumed += len(item.batch.regions) - len(finished.skipped)
         self._count_numbers(finished.numbers)
 
@@ -121,8 +114,7 @@ class BatchLoop(Loop[_Scored]):
         assert identical is not None
         records = [region.index for region in whole.regions]
         found = self._explained.score(whole.sequences, references, records, item.expected)
-        # References that are not to be saved need not stay in memory until the batch is saved.
-        saved = None if self._saved is None or self._saved.is_shared else references
+        saved = self._to_save(references)
         reasons = reasons_to_skip(found, self._labels, self._dtype) | dict(item.without)
         if not reasons:
             return _Scored(whole, whole, found, identical, [], saved)
@@ -133,18 +125,9 @@ class BatchLoop(Loop[_Scored]):
 
     def _save(self, scored: _Scored) -> None:
         """Save a scored batch for every target; runs on the background thread."""
-        if scored.references is not None:
-            self._save_references(scored.references, scored.batch.sequences)
+        self._save_references(scored.references, scored.batch.sequences)
         stored = [_stored(scored.batch, scores, scored.identical) for scores in scored.found]
         self._checkpoint.add(scored.whole, stored, scored.skipped)
-
-    def _save_references(self, references: npt.NDArray[np.float32], sequences: npt.NDArray[np.int8]) -> None:
-        if self._saved is not None:
-            self._saved.append(references, sequences)
-
-    def _leave_out(self, records: Sequence[Skipped]) -> None:
-        for record in records:
-            self._checkpoint.skipped.add_unscored(record)
 
     def _count_numbers(self, counted: Sequence[Mapping[str, Any]]) -> None:
         """Add the arrays of a batch, by target and by name, to the summary."""

@@ -5,15 +5,21 @@ from collections.abc import Callable, Container, Generator, Sequence
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from deeplift_cli.process.signals import check_stopped
 from deeplift_cli.process.steps import step
+from deeplift_cli.reference_kinds.reference_file import ReferenceFile
 from deeplift_cli.run.batches import SkippedRecords
 from deeplift_cli.run.references import PreparedBatch
+from deeplift_cli.run.skipped_tables import SkippedTables
 from deeplift_cli.sequences import Skipped
 from deeplift_cli.threads.background import Background
 from deeplift_cli.threads.prefetch import Prefetch
 
-# One batch is ready, one in the making: with 20 references a batch of 64 sequences of 2,114 bp takes 43 MB.
+# One batch is ready, and one is being prepared. With 20 references, a batch of 64 sequences of 2,114 bp takes
+# 43 MB.
 _BATCHES_AHEAD = 2
 # Number of scored batches that wait to be saved, or are being saved, while the model scores the next one.
 _BATCHES_BEHIND = 1
@@ -122,3 +128,50 @@ class Loop(ABC, Generic[Scored]):
     @abstractmethod
     def _n_done(self) -> int:
         """Return the number of records that need no more work."""
+
+
+class ContributionLoop(Loop[Scored]):
+    """A loop that lists the records without scores, and saves references if the user wants these.
+
+    Parameters
+    ----------
+    model : Path
+    finished : container of int
+        The arguments of `Loop`.
+    skipped : SkippedTables
+        The tables of records that have no scores.
+    saved : ReferenceFile or None
+        The file for the references of each record, if they are to be saved.
+    """
+
+    def __init__(
+        self, model: Path, finished: Container[int], skipped: SkippedTables, saved: ReferenceFile | None
+    ) -> None:
+        super().__init__(model, finished)
+        self._skipped = skipped
+        self._saved = saved
+
+    def _skip(self, records: SkippedRecords) -> None:
+        for record in records:
+            self._skipped.add_unusable(record)
+
+    def _leave_out(self, records: Sequence[Skipped]) -> None:
+        for record in records:
+            self._skipped.add_unscored(record)
+
+    def _to_save(self, references: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
+        """Return references that have to stay in memory until the batch is saved; None if there are none."""
+        return None if self._saved is None or self._saved.is_shared else references
+
+    def _save_again(self, item: PreparedBatch, skipped: Sequence[Skipped], background: Background) -> None:
+        """Save the references of a batch that an earlier run has scored, but for records without scores."""
+        if item.references is not None:
+            kept = item.batch.rows_without(skipped)
+            background.submit(self._save_references, item.references[kept], item.batch.sequences[kept])
+
+    def _save_references(
+        self, references: npt.NDArray[np.float32] | None, sequences: npt.NDArray[np.int8]
+    ) -> None:
+        """Write references to their file; runs on the background thread."""
+        if self._saved is not None and references is not None:
+            self._saved.append(references, sequences)

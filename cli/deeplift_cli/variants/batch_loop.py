@@ -1,6 +1,6 @@
 """The batch loop of `deeplift variants`: it scores the pairs of each batch."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from deeplift_cli.reference_kinds.reference_file import ReferenceFile
 from deeplift_cli.run.batches import SkippedRecords
 from deeplift_cli.run.finite_scores import reasons_to_skip
-from deeplift_cli.run.loop import Loop
+from deeplift_cli.run.loop import ContributionLoop
 from deeplift_cli.run.references import PreparedBatch, count_identical, with_references
 from deeplift_cli.run.skipped_tables import SkippedTables
 from deeplift_cli.run.summary import Summary, relative_completeness_error
@@ -51,7 +51,7 @@ class _Scored:
     references: npt.NDArray[np.float32] | None
 
 
-class VariantLoop(Loop[_Scored]):
+class VariantLoop(ContributionLoop[_Scored]):
     """Scores the batches of a run.
 
     Parameters
@@ -75,11 +75,9 @@ class VariantLoop(Loop[_Scored]):
         saved: ReferenceFile | None,
         summary: Summary,
     ) -> None:
-        super().__init__(plan.options.model, pieces.finished)
+        super().__init__(plan.options.model, pieces.finished, skipped, saved)
         self._plan = plan
         self._pieces = pieces
-        self._skipped = skipped
-        self._saved = saved
         self._summary = summary
 
     def items(self) -> Generator[PreparedBatch | SkippedRecords, None, None]:
@@ -93,14 +91,6 @@ class VariantLoop(Loop[_Scored]):
             saved=self._saved is not None,
             expected=False,
         )
-
-    def _skip(self, records: SkippedRecords) -> None:
-        for record in records:
-            self._skipped.add_unusable(record)
-
-    def _leave_out(self, records: Sequence[Skipped]) -> None:
-        for record in records:
-            self._skipped.add_unscored(record)
 
     def _n_done(self) -> int:
         skipped = self._skipped
@@ -124,9 +114,7 @@ class VariantLoop(Loop[_Scored]):
         with self._pieces.checked(batch.number, batch.digest.hex()) as piece:
             skipped = piece.head.skipped
             self._leave_out(skipped)
-            if item.references is not None:
-                kept = batch.rows_without(skipped)
-                background.submit(self._save_references, item.references[kept], batch.sequences[kept])
+            self._save_again(item, skipped, background)
             self._summary.resumed += len(piece.head.variants)
             self._summary.scored += len(piece.head.variants)
             self._summary.identical += int((piece[f"identical/{REF}"] > 0).sum())
@@ -150,8 +138,7 @@ class VariantLoop(Loop[_Scored]):
             found = [(pair.ref, *pair.alts)[place] for pair in scores]
             for row, reason in reasons_to_skip(found, self._plan.labels, self._plan.options.dtype).items():
                 reasons.setdefault(row, f"{reason} (allele {name.partition('_')[0].upper()})")
-        # References that are not to be saved need not stay in memory until the batch is saved.
-        saved = None if self._saved is None or self._saved.is_shared else item.references
+        saved = self._to_save(item.references)
         if not reasons:
             return _Scored(batch, batch, scores, identical, [], saved)
         kept, skipped = batch.divided(reasons)
@@ -163,15 +150,10 @@ class VariantLoop(Loop[_Scored]):
     def _save(self, scored: _Scored) -> None:
         """Save a scored batch; runs on the background thread."""
         batch = scored.batch
-        if scored.references is not None:
-            self._save_references(scored.references, batch.sequences)
+        self._save_references(scored.references, batch.sequences)
         sequences = dict(zip(self._plan.alleles, (batch.sequences, *batch.alts), strict=True))
         arrays = stored.as_arrays(scored.scores, sequences, scored.identical, self._plan.options.dtype)
         self._pieces.save(scored.whole.number, scored.whole, batch, scored.skipped, arrays)
-
-    def _save_references(self, references: npt.NDArray[np.float32], sequences: npt.NDArray[np.int8]) -> None:
-        if self._saved is not None:
-            self._saved.append(references, sequences)
 
 
 def without_gaps(references: npt.NDArray[np.float32], batch: PairBatch) -> npt.NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """The job of `deeplift variants`: variants -> pairs of windows -> references -> scores -> HDF5 and tables.
 
-As in `deeplift score`, another thread reads batches and makes their references, each finished batch is saved,
-the next run of the same job resumes from the saved batches, and the outputs are made of them at the end.
+Another thread reads batches and makes their references, each finished batch is saved, the next run of the
+same job resumes from the saved batches, and the outputs are made of them at the end, as in `deeplift score`.
 """
 
 import time
